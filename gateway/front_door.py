@@ -11,7 +11,7 @@ from gateway.routing import Router
 from tenantry.apiserver.request import Handler, Request
 from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 
 
 class FrontDoor:

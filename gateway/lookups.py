@@ -15,9 +15,9 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.base.broadcast import Signal
 from tenantry.kube.status import StatusError, not_found
-from tenantry.placement.directory import Directory, Location
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.cluster_paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.directory import Directory, Location
 from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse
@@ -62,7 +62,7 @@ class Lookups(stubs.GatewayServicer):
         self._shard_urls: dict[str, str] | None = None
         self._places: dict[str, bytes] = {}
         self._changes = Signal()
-        directory.map.subscribe(self._map_changed)
+        directory.range_map.subscribe(self._map_changed)
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
         tenant, known = request.tenant, request.newer_than_generation
@@ -99,7 +99,7 @@ class Lookups(stubs.GatewayServicer):
         if len(tenants) > BATCH_LIMIT:
             text = f"{len(tenants)} tenants in one call; the limit is {BATCH_LIMIT}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
-        infos = self._directory.map.ranges()
+        infos = self._directory.range_map.ranges()
         starts = [info.start for info in infos]
         knows = self._directory.knows
         slots: dict[int, int] = {}
@@ -138,15 +138,15 @@ class Lookups(stubs.GatewayServicer):
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
-        ranges = self._directory.map.ranges()
+        ranges = self._directory.range_map.ranges()
         return pb.ListRangesResponse(ranges=[range_message(info, self._urls, self._tenants(info)) for info in ranges])
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
         by_owner: dict[str, list[RangeInfo]] = {}
-        for info in self._directory.map.ranges():
+        for info in self._directory.range_map.ranges():
             by_owner.setdefault(info.owner or info.shard, []).append(info)
         answer = pb.ListShardsResponse()
-        for shard in self._directory.map.shards():
+        for shard in self._directory.range_map.shards():
             ranges = by_owner.get(shard.uid) or by_owner.get(shard.name) or []
             answer.shards.append(shard_message(shard, [info.name for info in ranges], sum(map(self._tenants, ranges))))
         return answer
@@ -207,7 +207,7 @@ class Lookups(stubs.GatewayServicer):
 
     def _shard_url(self, range_name: str) -> str:
         if self._shard_urls is None:
-            range_map = self._directory.map
+            range_map = self._directory.range_map
             urls = {shard.uid: shard.url for shard in range_map.shards()}
             self._shard_urls = {info.name: urls.get(info.owner, "") for info in range_map.ranges()}
         return self._shard_urls.get(range_name, "")

@@ -27,14 +27,14 @@ from tenantry.http.addresses import bracketed, from_here
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
 from tenantry.http.renewal import Certificate
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.owners import Owners
-from tenantry.placement.paths import ROOT
+from tenantry.placement.paths.cluster_paths import ROOT
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach, clock_gauge
 from tenantry.placement.reach_probe import ReachProbe
-from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits, serve_renewed
 from tenantry.storage.store import Store

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import ROOT
+from tenantry.placement.paths.cluster_paths import ROOT
+from tenantry.placement.paths.directory import Directory
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"
@@ -31,7 +31,7 @@ class Router:
             return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
         if path.startswith(_RANGES):
             name = path[len(_RANGES) :].partition("/")[0]
-            found = self._directory.map.named(name)
+            found = self._directory.range_map.named(name)
             return found or self._directory.range_of(ROOT)
         return self._holding(self._token_cluster(request) or ROOT)
 

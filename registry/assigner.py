@@ -17,7 +17,7 @@ GAIN = 0.99
 """A new shard gets only ranges whose weight is below this part of the load difference to the giving shard."""
 
 
-class WeightedRange(NamedTuple):
+class RangeWeight(NamedTuple):
     """A range and its load.
 
     `owner`: uid of a shard, living or not; empty if there is none. `weight`: a positive number. `target`: uid of the shard to
@@ -31,7 +31,7 @@ class WeightedRange(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A decision: the range `name` moves from `owner` (as in WeightedRange) to the shard with the uid `target`."""
+    """A decision: the range `name` moves from `owner` (as in RangeWeight) to the shard with the uid `target`."""
 
     name: str
     owner: str
@@ -59,19 +59,19 @@ class _Shard:
     uid: str
     name: str
     load: float = 0.0
-    ranges: list[WeightedRange] = field(default_factory=list)
+    ranges: list[RangeWeight] = field(default_factory=list)
 
-    def take(self, range_: WeightedRange) -> None:
+    def take(self, range_: RangeWeight) -> None:
         self.ranges.append(range_)
         self.load += range_.weight
 
-    def give(self, range_: WeightedRange) -> None:
+    def give(self, range_: RangeWeight) -> None:
         self.ranges.remove(range_)
         self.load = sum(r.weight for r in self.ranges)
 
 
 def decide(
-    ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
+    ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
 ) -> list[Move]:
     """Returns the moves to make now, at most one for each range. The order of the input does not matter.
 
@@ -83,7 +83,7 @@ def decide(
     if not serving:
         return []
     alive = {shard.uid for shard in living}
-    unowned: list[WeightedRange] = []
+    unowned: list[RangeWeight] = []
     moves: list[Move] = []
     for range_ in sorted(ranges):
         if (target := serving.get(range_.target)) is not None:
@@ -105,7 +105,7 @@ def decide(
     return moves
 
 
-def least_loaded(ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo]) -> str | None:
+def least_loaded(ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo]) -> str | None:
     """The uid of the shard that gets a new range; None if every living shard is draining."""
     serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
@@ -149,7 +149,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
 
 def _best(
     shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
-) -> tuple[_Shard, _Shard, WeightedRange] | None:
+) -> tuple[_Shard, _Shard, RangeWeight] | None:
     """The next move as (giver, taker, range): to the lightest shard possible, from the heaviest shard possible. None: no move."""
     for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:

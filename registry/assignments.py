@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from registry.assigner import Move, Policy, WeightedRange, decide
+from registry.assigner import Move, Policy, RangeWeight, decide
 from registry.loads import Loads
 from registry.openings import Openings
 from registry.reachable_shards import reachable_shards
@@ -103,7 +103,7 @@ class Assignments:
         """The moves that the present map needs."""
         return decide(
             (
-                WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target)
+                RangeWeight(name, record.row.owner, self._loads.weight(name), record.row.target)
                 for name, record in self._map.records().items()
             ),
             reachable_shards(self._map, self._reach),

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from registry.journals import delete_journals
+from registry.stale_keys import delete_journals
 from tenantry.base.tasks import restarting
 from tenantry.storage.keys import COMPACTION
 from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError

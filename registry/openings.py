@@ -12,13 +12,13 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from registry.assigner import WeightedRange, least_loaded
+from registry.assigner import RangeWeight, least_loaded
 from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
 from registry.reachable_shards import reachable_shards
-from tenantry.kube.status import unavailable
 from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reach import Reach
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED
@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 ROOT_RANGE = "root"
 ATTEMPTS_MAX = 100
 MAP_LAG_SECONDS = 0.2
+
+
+class CannotOpen(Exception):
+    """No range can be opened at the moment; a later attempt may succeed."""
 
 
 class Openings:
@@ -42,10 +46,10 @@ class Openings:
         self._reach = reach
         self._turn = asyncio.Lock()
 
-    async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def __call__(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """Returns a range with exactly these labels that was opened after a version of the map, or opens one.
 
-        A new range goes to the least loaded shard. Raises StatusError 503 if no shard is available, if the transaction conflicts
+        A new range goes to the least loaded shard. Raises CannotOpen if no shard is available, if the transaction conflicts
         with other openings ATTEMPTS_MAX times, or if the row of a range is unreadable. Raises Unavailable, Exhausted, and
         Indeterminate: then call again with the same version, which finds the range if it was opened.
         """
@@ -64,7 +68,7 @@ class Openings:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(MAP_LAG_SECONDS):
                             await self._map.moved()
-        raise unavailable("no range could be opened: each attempt conflicted with another registry; try again", 1)
+        raise CannotOpen("no range could be opened: each attempt conflicted with another registry; try again")
 
     async def ensure_root(self) -> None:
         """Creates the range `root`, without an owner, if there is no range. Raises Unavailable, Indeterminate."""
@@ -84,24 +88,24 @@ class Openings:
             revision = page.kvs[0].mod_revision if page.kvs else 0
         await self._map.reached(revision)
 
-    def _opened_since(self, labels: Mapping[str, str], version: int) -> Opened | None:
+    def _opened_since(self, labels: Mapping[str, str], version: int) -> OpenedRange | None:
         for name, record in self._map.records().items():
             if record.create_revision > version and record.row.labels == labels:
-                return Opened(name, record.mod_revision)
+                return OpenedRange(name, record.mod_revision)
         return None
 
-    async def _open(self, labels: dict[str, str]) -> Opened:
-        """Makes one attempt to open a range. Raises Fenced if the map is behind, StatusError 503."""
+    async def _open(self, labels: dict[str, str]) -> OpenedRange:
+        """Makes one attempt to open a range. Raises Fenced if the map is behind, CannotOpen."""
         if self._map.unreadable:
             names = ", ".join(sorted(self._map.unreadable))
-            raise unavailable(f"cannot open a range: the intervals of these ranges are unreadable: {names}", 1)
+            raise CannotOpen(f"cannot open a range: the intervals of these ranges are unreadable: {names}")
         records, sessions = self._map.records(), self._map.sessions()
         weighted = [
-            WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
+            RangeWeight(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
         target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
-            raise unavailable("no shard serves that could take a new range; try again", 1)
+            raise CannotOpen("no shard serves that could take a new range; try again")
         last, last_revision = self._map.opened
         number = max(last.number, *(_number(known) for known in records)) + 1
         name = f"range-{number}"
@@ -123,7 +127,7 @@ class Openings:
         )
         logger.info("opened a range", extra={"range": name, "start": start, "shard": sessions[target].row.name})
         await self._map.reached(revision)
-        return Opened(name, revision)
+        return OpenedRange(name, revision)
 
 
 def _number(name: str) -> int:

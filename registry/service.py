@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import grpc
 
 from registry.intervals import DIGITS, Exhausted
+from registry.openings import CannotOpen
 from registry.wiring import AmbiguousShard, Registry, UnknownShard
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.kube.names import label_value_errors, qualified_name_errors
-from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
 from tenantry.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
@@ -126,11 +126,9 @@ class RegistryService(stubs.RegistryServicer):
         except TimeoutError:
             text = "deadline exceeded; the change may still happen, and the call may be repeated"
             await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
-        except StatusError as error:
-            if error.code != 503:
-                raise
+        except CannotOpen as error:
             details = reason("NO_SHARD"), retry_after(RETRY_SECONDS)
-            await refuse(context, grpc.StatusCode.UNAVAILABLE, error.message, *details)
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, str(error), *details)
         except Exhausted as error:
             await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), over_quota("ranges", str(error)))
         except StoreError as error:

@@ -13,10 +13,10 @@ from registry.loads import Loads
 from registry.openings import Openings
 from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import drain_key
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reach import Reach
 from tenantry.storage.election import Election
-from tenantry.storage.keys import ELECTION, LOADS, REACH, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Fenced, LeaseGone, Put, Store
 
 SERVICE = "registry"
@@ -89,7 +89,7 @@ class Registry:
         if self._own_map:
             await self.map.stop()
 
-    async def open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """See `Openings.__call__`."""
         return await self.openings(labels, after_version)
 
@@ -131,12 +131,3 @@ class Registry:
             uids = ", ".join(info.uid for info in found)
             raise AmbiguousShard(f"several shards have the name {shard!r}; name one by its uid: {uids}")
         return found[0]
-
-
-async def forget_processes(store: Store) -> None:
-    """Deletes the keys that dead processes left in the store: sessions, loads, reports and elections.
-
-    It deletes the keys of living processes, too, so the caller must be the only process that uses the store.
-    """
-    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
-    await store.commit([], [], deletes)

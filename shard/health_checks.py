@@ -7,40 +7,49 @@ from collections.abc import Callable
 
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.base.metrics import Metrics
+from tenantry.controllers.runner import ControllerRunner
+from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.store import Indeterminate, StoreError, Unavailable
-from tenantry.tenancy.wiring import Tenancy
 
 REMEMBERED_SECONDS = 10.0
 """How long a failed write keeps the store check failing."""
 
 
-def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
-    """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
-    store = StoreCheck(tenancy.cell)
-    tenancy.cell.writes.subscribe(store.written)
-    tenancy.cell.writes.subscribe(
-        lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None
-    )
+def add_checks(
+    name: str,
+    cell: Cell,
+    catalog: Catalog,
+    runner: ControllerRunner,
+    *,
+    ready: Callable[[], bool],
+    health: Health,
+    metrics: Metrics,
+) -> None:
+    """Adds the checks `<name>-store`, `<name>-catalog` and `<name>-controllers`, and counts the store's transactions. `name`: of
+    the shard. `ready`: whether it has started."""
+    store = StoreCheck(cell)
+    cell.writes.subscribe(store.written)
+    cell.writes.subscribe(lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None)
 
-    def catalog() -> str | None:
-        if not tenancy.ready.is_set():
+    def follows() -> str | None:
+        if not ready():
             return "starting"
-        return None if tenancy.catalog.following else "the catalog does not get the changes of other shards"
+        return None if catalog.following else "the catalog does not get the changes of other shards"
 
     def controllers() -> str | None:
-        broken = tenancy.runner.broken
+        broken = runner.broken
         return f"not running: {broken}" if broken else None
 
-    metrics.shares += tenancy.cell.waiting
+    metrics.shares += cell.waiting
     metrics.gauge(
         "tenantry_storage_refused_writes",
         "Number of writes that were refused because their logical cluster reached its limit of objects or bytes.",
-        lambda: tenancy.cell.refused_growth,
+        lambda: cell.refused_growth,
     )
-    health.add(f"{tenancy.name}-store", store.check)
-    health.add(f"{tenancy.name}-catalog", catalog)
-    health.add(f"{tenancy.name}-controllers", controllers)
+    health.add(f"{name}-store", store.check)
+    health.add(f"{name}-catalog", follows)
+    health.add(f"{name}-controllers", controllers)
 
 
 class StoreCheck:

@@ -6,44 +6,44 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
+from shard.identity import Identity, identity_of
 from shard.load_reports import reporting_loads
+from shard.registry_opener import RegistryOpener
 from shard.settings import ShardSettings
-from shard.wiring import Identity, Shard
+from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
-from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.forwarded import FORWARDED_HEADERS
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
-from tenantry.client.registry import RegistryClient, RegistryError
+from tenantry.client.registry import RegistryClient
 from tenantry.http.addresses import WILDCARDS, bracketed
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
 from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
-from tenantry.kube.status import unavailable
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.owners import Owners
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.paths.tenant_paths import tenant_of
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
-from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
-from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -57,16 +57,21 @@ def run(settings: ShardSettings) -> int:
 
 
 class ShardProcess(Process[ShardSettings]):
+    """`tenantry shard`.
+
+    `url` is empty and `shard` None until the server listens: the system may choose the port, and the shard is made with its URL.
+    Until then the server answers 503, and gateways and other shards try again.
+    """
+
     def __init__(self, settings: ShardSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self.name = settings.shard_name or socket.gethostname()
         self.uid = uuid.uuid4().hex
         self.url = ""
-        self.map = RangeMap(store, opener=self._open_range)
+        self.map = RangeMap(store)
         self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
-        self._clients = ClientAuthority(authority.certificate)
-        self._registries: RegistryClient | None = None
+        self._clients = ClientAuthority.of(settings, self.certificates)
 
     def __repr__(self) -> str:
         return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
@@ -78,14 +83,13 @@ class ShardProcess(Process[ShardSettings]):
     async def start(self) -> None:
         """Returns when the shard may serve: root is installed, and its ranges are loaded or being loaded."""
         settings, stack, authority = self._settings, self._stack, self._authority
-        self._clients = ClientAuthority.of(settings, self.certificates)
         await self._serve_probes(settings.bind_address, settings.health_port)
         self.health.add("session", self._session_check)
         await self.map.start()
         stack.push_async_callback(self.map.stop)
         client = self.certificates.client("client", common_names.SHARD)
         ca = authority.certificate
-        registries = self._registries = RegistryClient(
+        registries = RegistryClient(
             settings.registries(),
             ca=ca,
             certificate=client.pair.certificate,
@@ -93,7 +97,7 @@ class ShardProcess(Process[ShardSettings]):
             server_name=common_names.REGISTRY,
         )
         client.follow(lambda pair: registries.renew(pair.certificate, pair.key))
-        stack.push_async_callback(self._registries.close)
+        stack.push_async_callback(registries.close)
         owners = Owners(self.map, tls=pair_client_context(ca, client.pair))
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
@@ -118,9 +122,10 @@ class ShardProcess(Process[ShardSettings]):
             body_bytes=settings.max_request_body_bytes,
         )
         shard = self.shard = Shard(
-            name=self.name,
+            info=ShardInfo(self.name, self.uid, self.url),
             store=self._store,
             range_map=self.map,
+            opening=RangeOpening(self.map, RegistryOpener(registries)),
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
@@ -128,14 +133,7 @@ class ShardProcess(Process[ShardSettings]):
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
-            cluster_limits=settings.cluster_limits(),
-            commit_limits=settings.commit_limits(settings.largest_tenant_share),
-            history_limits=HistoryLimits(events=settings.history_events),
-            home_creator_groups=settings.home_creator_groups(),
-            publish_on_exports=settings.api_export_urls,
-            ttl_seconds=settings.session_ttl_seconds,
-            uid=self.uid,
-            url=self.url,
+            options=settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
         )
         stack.push_async_callback(shard.stop)
@@ -144,7 +142,9 @@ class ShardProcess(Process[ShardSettings]):
         probe = ReachProbe(self._store, self.map, owners, uid=self.uid, name=f"shard {self.name}", neighbours=NEIGHBOURS)
         probe.start()
         stack.push_async_callback(probe.stop)
-        await stack.enter_async_context(reporting_loads(shard, settings.load_report_seconds))
+        await stack.enter_async_context(
+            reporting_loads(shard.cell.ranges, shard.tenants, shard.session, settings.load_report_seconds)
+        )
         await shard.start()
 
     async def drain(self) -> None:
@@ -182,9 +182,7 @@ class ShardProcess(Process[ShardSettings]):
         return await self.shard.handle(request)
 
     def _own(self, range_name: str) -> Handler | None:
-        shard = self.shard
-        range_ = shard.cell.ranges.get(range_name) if shard is not None else None
-        return shard.handle if shard is not None and range_ is not None and range_.owned else None
+        return self.shard.handler_of(range_name) if self.shard is not None else None
 
     def _session_check(self) -> str | None:
         if self.shard is None:
@@ -199,34 +197,22 @@ class ShardProcess(Process[ShardSettings]):
         off = f"; its clock is off: {ahead(difference)}" if abs(difference) >= CLOCK_WARNING_SECONDS else ""
         return f"this shard gets no ranges: {why}{off}"
 
-    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        if self._registries is None:
-            raise unavailable(f"shard {self.name} is starting")
-        try:
-            opened = await self._registries.open_range(labels, after_version)
-        except RegistryError as error:
-            raise unavailable(f"no range could be opened: {error}") from error
-        return Opened(opened.name, opened.version)
-
     async def _heartbeat_store(self) -> Store:
         return await EtcdStore.open(heartbeat_config(self._settings.etcd(), self._settings.session_ttl_seconds))
 
     async def _identity(self) -> Identity:
         settings = self._settings
         issuer = _issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        users = (await shared_admin_tokens(self._store)).users()
-        if settings.token_auth_file:
-            users = read_token_file(Path(settings.token_auth_file)) | users
-        return Identity(
+        return identity_of(
+            settings,
             requests=[
                 RequestHeaders(
                     self._authority.certificate, allowed_names=common_names.FRONT_PROXIES, peers=(common_names.SHARD,)
                 ),
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
-            tokens=[StaticTokens(users, issuer.audiences)],
+            users=(await shared_admin_tokens(self._store)).users(),
             issuer=issuer,
-            anonymous=settings.anonymous_auth,
         )
 
     def _http_server(self) -> HttpServer[Request]:
@@ -249,7 +235,7 @@ class ShardProcess(Process[ShardSettings]):
         )
 
     def _tenant_of(self, path: str) -> str:
-        return tenant_of(self.shard.tenancy.directory, path) if self.shard is not None else ""
+        return tenant_of(self.shard.directory, path) if self.shard is not None else ""
 
     def _address(self) -> str:
         settings = self._settings

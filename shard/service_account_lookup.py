@@ -8,8 +8,8 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
 from tenantry.http.messages import Response
 from tenantry.kube.status import unavailable
-from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 
@@ -17,7 +17,7 @@ from tenantry.storage.keys import Key
 class ServiceAccountLookup:
     """Reads from memory for clusters of this shard, otherwise asks the shard that owns the range."""
 
-    def __init__(self, cell: Cell, range_map: Map, peers: Peers) -> None:
+    def __init__(self, cell: Cell, range_map: RangeMap, peers: Peers) -> None:
         self._cell = cell
         self._range_map = range_map
         self._peers = peers

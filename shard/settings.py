@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shard.options import ShardOptions
 from tenantry.apiserver.settings import EtcdProcessSettings, HttpsSettings, PlatformSettings
 from tenantry.base.flags import SettingError, Settings, listed, other_default, setting
-from tenantry.storage.cell import ClusterLimits
+from tenantry.placement.paths.cluster_paths import ROOT
+from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
+from tenantry.storage.history import HistoryLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +74,10 @@ class TenantSettings(Settings):
         "off like kcp's feature gate; endpoint slices list only ranges with consumers, this field lists all ranges",
     )
 
-    def cluster_limits(self) -> ClusterLimits:
-        return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
+    def limits_of(self) -> LimitsOf:
+        """The limits of each logical cluster: those of the platform itself (`root`, `system:*`) have none."""
+        limits = ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
+        return lambda cluster: NO_LIMITS if cluster == ROOT or cluster.startswith("system:") else limits
 
     def commit_limits(self, largest_share: float) -> CommitLimits:
         """`largest_share`: the share of one workspace, between 0 and 1."""
@@ -80,6 +85,17 @@ class TenantSettings(Settings):
             waiting_operations=self.max_waiting_writes,
             waiting_bytes=self.max_waiting_write_bytes,
             largest_share=largest_share,
+        )
+
+    def shard_options(self, *, largest_share: float, ttl_seconds: float) -> ShardOptions:
+        """`largest_share`: see `commit_limits`. `ttl_seconds`: of the lease of a shard's session."""
+        return ShardOptions(
+            limits_of=self.limits_of(),
+            commit_limits=self.commit_limits(largest_share),
+            history_limits=HistoryLimits(events=self.history_events),
+            home_creator_groups=self.home_creator_groups(),
+            publish_on_exports=self.api_export_urls,
+            ttl_seconds=ttl_seconds,
         )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from shard.health_checks import add_checks
+from shard.identity import Identity
+from shard.options import ShardOptions
 from shard.service_account_lookup import ServiceAccountLookup
-from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, UnionAuthenticator
-from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
+from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
-from tenantry.apiserver.user import AUTHENTICATED_GROUP
+from tenantry.apiserver.request import Handler
 from tenantry.base.metrics import Metrics
 from tenantry.placement.heartbeat import OpenStore
 from tenantry.placement.map import ShardInfo
 from tenantry.placement.ownership import Ownership
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
-from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
-from tenantry.storage.commit import CommitLimits
-from tenantry.storage.history import HistoryLimits
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
@@ -46,30 +46,20 @@ from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import ViewContext
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """How callers are authenticated. All shards of a process share it."""
-
-    requests: Sequence[RequestAuthenticator]
-    tokens: Sequence[TokenAuthenticator]
-    issuer: TokenIssuer
-    anonymous: bool
-
-
 class Shard:
     """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
-    `handle` answers requests after `start`. `ttl_seconds`: of the session's lease. `uid`: new for every start of the process.
-    `url`: where peers and gateways reach it. `open_store`: opens a separate connection for the heartbeat. The last two are for
-    shards in processes of their own.
+    `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
+    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own.
     """
 
     def __init__(
         self,
         *,
-        name: str,
+        info: ShardInfo,
         store: Store,
         range_map: RangeMap,
+        opening: RangeOpening,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -77,27 +67,21 @@ class Shard:
         health: Health,
         metrics: Metrics,
         version: str,
-        history_limits: HistoryLimits | None = None,
-        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
-        publish_on_exports: bool = False,
-        ttl_seconds: float = 2.0,
-        uid: str = "",
-        url: str = "",
+        options: ShardOptions,
         open_store: OpenStore | None = None,
-        cluster_limits: ClusterLimits = NO_LIMITS,
-        commit_limits: CommitLimits | None = None,
     ) -> None:
-        self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
+        self.info = info
         guard = ReadGuard()
         self.cell = Cell(
             store,
-            self._info.uid,
+            info.uid,
             parse_head,
             guard=guard,
-            limits=commit_limits,
-            history_limits=history_limits,
-            cluster_limits=cluster_limits,
+            limits=options.commit_limits,
+            history_limits=options.history_limits,
+            limits_of=options.limits_of,
         )
+        hubs = Hubs()
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = UnionAuthenticator(
             requests=identity.requests,
@@ -106,21 +90,31 @@ class Shard:
             anonymous=identity.anonymous,
         )
         self.tenancy = tenancy = Tenancy(
-            name=name,
+            name=info.name,
             cell=self.cell,
+            hubs=hubs,
             range_map=range_map,
+            opening=opening,
             urls=urls,
             peers=peers,
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
-            home_creator_groups=home_creator_groups,
+            home_creator_groups=options.home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, range_map, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
+        self.catalog = tenancy.catalog
+        self.directory = tenancy.directory
+        self.ownership = Ownership(
+            self.cell,
+            range_map,
+            changed=tenancy.ranges_changed,
+            prepared=tenancy.catalog.reached,
+            end_watches=hubs.end,
+        )
         self.session = Session(
             store,
-            self._info,
+            info,
             guard,
-            ttl_seconds=ttl_seconds,
+            ttl_seconds=options.ttl_seconds,
             seen=range_map.reached,
             lost=self.ownership.give_up,
             doubted=self.ownership.end_watches,
@@ -129,11 +123,19 @@ class Shard:
         tenancy.local_ranges.follow(partial(_forget_tokens, authenticator))
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
-            *tenancy.export_controllers(publish_on_exports=publish_on_exports),
+            *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
-        add_checks(tenancy, health, metrics)
+        add_checks(
+            info.name,
+            self.cell,
+            tenancy.catalog,
+            tenancy.runner,
+            ready=tenancy.ready.is_set,
+            health=health,
+            metrics=metrics,
+        )
         context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
@@ -141,12 +143,20 @@ class Shard:
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
         views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
-        services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
-        ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
+        services = ServicesMount(
+            tenancy.directory, tenancy.scopes, load_views(views, context), shard_name=info.name, ranges=self.cell.ranges
+        )
+        ranges = RangesMount(
+            range_map,
+            {"clusters": tenancy.clusters, "services": services},
+            ranges=self.cell.ranges,
+            is_privileged=tenancy.authorizer.is_privileged,
+        )
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
             root=lambda: tenancy.scopes.cluster(ROOT),
+            root_cluster=ROOT,
             forward=peers.call,
             health=health,
             metrics=metrics,
@@ -156,16 +166,17 @@ class Shard:
         )
 
     def __repr__(self) -> str:
-        return f"<Shard {self._info.name} {list(self.cell.ranges.values())}>"
-
-    @property
-    def info(self) -> ShardInfo:
-        return self._info
+        return f"<Shard {self.info.name} {list(self.cell.ranges.values())}>"
 
     async def join(self) -> None:
         """Starts the session, and acquires ranges from then on."""
         await self.session.start()
         self.ownership.start()
+
+    def handler_of(self, range_name: str) -> Handler | None:
+        """`handle` if this shard owns a range, else None."""
+        range_ = self.cell.ranges.get(range_name)
+        return self.handle if range_ is not None and range_.owned else None
 
     def tenants(self, range_name: str) -> int:
         """The number of tenants of a range, for its capacity. `root` itself does not count."""

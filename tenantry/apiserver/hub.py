@@ -76,10 +76,11 @@ class WatchFeed:
 
 
 class Hub:
-    """All watchers of one range."""
+    """All watchers of one range. `emptied`: called when the last one has left."""
 
-    def __init__(self, range_: Range) -> None:
+    def __init__(self, range_: Range, emptied: Callable[[], None]) -> None:
         self._range = range_
+        self._emptied = emptied
         self._feeds: dict[tuple[str, str | None], WatchFeed] = {}
         self._slots: list[dict[Watcher, WatcherGroup]] = [{} for _ in range(BOOKMARK_SECONDS)]
         self._slot = 0
@@ -128,8 +129,8 @@ class Hub:
                     self._timer = None
             if not joined.watchers and feed.find(key) is joined and feed.remove(key):
                 del self._feeds[resource, cluster]
-                if not self._feeds and self._range.watches is self:
-                    self._range.watches = None
+                if not self._feeds:
+                    self._emptied()
 
         return joined, leave
 
@@ -159,15 +160,24 @@ class Hub:
                 watcher.sink.send(framed)
 
 
-def hub_of(range_: Range) -> Hub:
-    """The hub of a range. It is created for the first watcher and dropped after the last one."""
-    hub = range_.watches
-    if not isinstance(hub, Hub):
-        hub = range_.watches = Hub(range_)
-    return hub
+class Hubs:
+    """The hubs of the ranges of one shard. A range has one while it has watchers."""
 
+    def __init__(self) -> None:
+        self._hubs: dict[Range, Hub] = {}
 
-def end_watches(range_: Range) -> None:
-    """Ends every stream of a range cleanly, when the range is released."""
-    if isinstance(range_.watches, Hub):
-        range_.watches.end()
+    def of(self, range_: Range) -> Hub:
+        """The hub of a range, to be joined at once: it is made for the first watcher, and dropped after the last one."""
+        hub = self._hubs.get(range_)
+        if hub is None:
+            hub = self._hubs[range_] = Hub(range_, lambda: self._drop(range_))
+        return hub
+
+    def end(self, range_: Range) -> None:
+        """Ends every stream of a range cleanly, when the range is released."""
+        hub = self._hubs.get(range_)
+        if hub is not None:
+            hub.end()
+
+    def _drop(self, range_: Range) -> None:
+        self._hubs.pop(range_, None)

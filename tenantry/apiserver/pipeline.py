@@ -34,7 +34,6 @@ from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
-_ROOT = "root"
 _OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
@@ -44,7 +43,8 @@ class Pipeline:
     """Handles every request of a process, from the HTTP server and from other shards.
 
     `mounts`: `clusters`, `ranges` and `services` or `services/<view>` → Mount. `root` gives the scope of the root cluster, by
-    whose RBAC the paths of the process are authorized; it raises StatusError where this shard does not serve that cluster.
+    whose RBAC the paths of the process are authorized; it raises StatusError where this shard does not serve that cluster,
+    whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
     `/clusters/<id>`.
@@ -58,6 +58,7 @@ class Pipeline:
         authenticator: Authenticator,
         *,
         root: Callable[[], Scope],
+        root_cluster: str,
         forward: Callable[[str, Request], Awaitable[Reply]],
         health: Health | None = None,
         metrics: Metrics | None = None,
@@ -68,6 +69,7 @@ class Pipeline:
         self._mounts = mounts
         self._authenticator = authenticator
         self._root = root
+        self._root_cluster = root_cluster
         self._forward = forward
         self._health = health or Health()
         self._metrics = metrics or Metrics()
@@ -166,7 +168,7 @@ class Pipeline:
             user = await self._impersonated(request, user, self._root())
         if path in _OPEN_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
-        attributes = Attributes(user, request.verb, _ROOT, path=path)
+        attributes = Attributes(user, request.verb, self._root_cluster, path=path)
         if services:
             # No view of that name: kcp answers the same as for a view that the caller may not use.
             if user.is_master:

@@ -14,8 +14,10 @@ from typing import Protocol
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -24,29 +26,6 @@ from tenantry.kube.status import method_not_allowed
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Record
-
-
-class Visibility(Protocol):
-    """Which records of a resource exist in a scope, in addition to the limits by cluster and selectors.
-
-    `adds` False: in watches, an object that becomes visible by a change is MODIFIED and not ADDED. This is for streams that leave
-    out the events from before.
-    """
-
-    adds: bool
-
-    def sees(self, record: Record) -> bool: ...
-
-    def at(self, version: int) -> Visibility:
-        """The visibility at a version, as far as it is known: what the client of a resumed watch was shown. Itself where nothing
-        has changed since. Raises TooOld."""
-        ...
-
-    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when `sees` may give another answer for records that did not change. Returns a function that ends this. A
-        watch then compares what it has shown with what is visible now, and sends ADDED and DELETED."""
-        ...
 
 
 class Scope(Protocol):
@@ -60,6 +39,11 @@ class Scope(Protocol):
 
     @property
     def range(self) -> Range: ...
+
+    @property
+    def hubs(self) -> Hubs:
+        """The watchers of the shard's ranges."""
+        ...
 
     @property
     def authorizer(self) -> Authorizer: ...

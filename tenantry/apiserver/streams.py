@@ -7,13 +7,12 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.hub import hub_of
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import wait_for_version
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
 from tenantry.apiserver.watcher_groups import Change, VisibilityGroup, Watcher, WatcherGroup
-from tenantry.apiserver.work import turns
+from tenantry.base.slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
@@ -67,7 +66,7 @@ class WatchStream:
                     await wait_for_version(self._range, watch_request.version)
                 stop = call.scope.watch_apis(lambda: self._apis_changed(watcher))
                 after = watch_request.version if watch_request.version > self._range.version else 0
-                group, leave = hub_of(self._range).join(
+                group, leave = call.scope.hubs.of(self._range).join(
                     watcher, self._encoder, self._selection, call.namespace, call.scope.cluster, after
                 )
                 # No await from here until the state is read: the group's later events continue exactly this state.

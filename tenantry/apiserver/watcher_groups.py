@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.selection import Selection
+from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
-from tenantry.apiserver.work import turns
+from tenantry.base.slices import turns
 from tenantry.base.tasks import restarting
 from tenantry.http.messages import Sink, frame
 from tenantry.storage.keys import Key

@@ -17,8 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from tenantry.base.slices import Turns as Turns
-from tenantry.base.slices import turns as turns
 from tenantry.kube.status import too_many_requests
 
 THREADS = 2

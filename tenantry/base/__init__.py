@@ -1,1 +1,1 @@
-"""What all processes use: supervised tasks, bounded caches and shares, flags, logs, metrics. This package knows no Kubernetes."""
+"""What all processes use: supervised tasks, bounded caches and shares, flags, logs, metrics. No network, no Kubernetes."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from typing import Protocol
 
-from registry.wiring import Registry, forget_processes
+from registry.openings import CannotOpen
+from registry.stale_keys import forget_processes
+from registry.wiring import Registry
 from shard.load_reports import reporting_loads
 from shard.local_peers import LocalPeers
 from shard.wiring import Shard
+from tenantry.kube.status import unavailable
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange, RangeOpening
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 
@@ -21,19 +27,20 @@ LOAD_REPORT_SECONDS = 2.0
 """Interval of the load reports, which only `tenantry top` uses: there is no balancing in one process."""
 
 
+class MakeShard(Protocol):
+    def __call__(self, *, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard: ...
+
+
 class LocalFleet:
-    """The registry and the shards. Make the shards with `map` and `peers`, put them into `shards` by name, then call `start`.
+    """The registry, the map, and a shard for each of `names`, which `make_shard` makes. `capacity`: tenants of a range."""
 
-    `capacity`: tenants of a range.
-    """
-
-    def __init__(self, store: Store, *, capacity: int) -> None:
+    def __init__(self, store: Store, *, capacity: int, names: Iterable[str], make_shard: MakeShard) -> None:
         self._store = store
-        self.map = RangeMap(store, opener=self._open_range)
+        self.map = RangeMap(store)
         # Ranges are distributed over the shards at the start. Moving them within one process has no use.
         self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
-        self.shards: dict[str, Shard] = {}
-        self.peers = LocalPeers(self.map, self.shards)
+        opening, peers = RangeOpening(self.map, self._open_range), LocalPeers(self._owner_of)
+        self.shards = {name: make_shard(name=name, range_map=self.map, opening=opening, peers=peers) for name in names}
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -58,7 +65,9 @@ class LocalFleet:
             if shard is not home:
                 await shard.start()
         for shard in self.shards.values():
-            await self._stack.enter_async_context(reporting_loads(shard, LOAD_REPORT_SECONDS))
+            await self._stack.enter_async_context(
+                reporting_loads(shard.cell.ranges, shard.tenants, shard.session, LOAD_REPORT_SECONDS)
+            )
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -74,9 +83,16 @@ class LocalFleet:
         shard = self.shards.get(info.shard)
         return shard.tenants(info.name) if shard is not None else 0
 
-    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    def _owner_of(self, range_name: str) -> Shard | None:
+        info = self.map.named(range_name)
+        return self.shards.get(info.shard) if info is not None else None
+
+    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """Opens a range. Returns when its shard serves it."""
-        opened = await self.registry.open_range(labels, after_version)
+        try:
+            opened = await self.registry.open_range(labels, after_version)
+        except CannotOpen as error:
+            raise unavailable(str(error), 1) from error
         await self.map.reached(opened.version)
         info = self.map.named(opened.name)
         if info is not None and info.shard:

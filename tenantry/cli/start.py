@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import uuid
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +17,12 @@ from gateway.lookups import Lookups
 from gateway.map_feed import MapFeed
 from registry.service import SERVICE as REGISTRY
 from registry.service import RegistryService
-from shard.wiring import Identity, Shard
+from shard.identity import Identity, identity_of
+from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
-from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process
 from tenantry.apiserver.request import Request
@@ -34,14 +35,16 @@ from tenantry.http.addresses import from_here
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Directory
-from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.map import ShardInfo
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.paths.tenant_paths import tenant_of
+from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import serve_renewed
-from tenantry.storage.history import HistoryLimits
-from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
-from tenantry.storage.store import Delete, Store
+from tenantry.storage.store import Store
 from tenantry.tenancy.exports.export_urls import published_urls
 
 
@@ -52,27 +55,26 @@ def run(settings: StartSettings) -> int:
         # The store is opened first: it locks the directory. If it is damaged, nothing else is written.
         store = await SqliteStore.open(settings.root_directory / "data")
         stack.push_async_callback(store.close)
-        # Only this process uses the directory, so all journals in it are of processes that were killed.
-        journals = JOURNAL.encode()
-        await store.commit([], [], [Delete(journals, prefix_end(journals))])
         return WholePlatform(settings, store, CertificateAuthority.load_or_create(settings.root_directory / "pki"))
 
     return run_process(settings, opening)
 
 
 class WholePlatform(Process[StartSettings]):
-    """The process `tenantry start`: registry, shards and gateway."""
+    """The process `tenantry start`: registry, shards and gateway.
+
+    The server listens first, because the URL of all that follows has its port. Until the shards serve, it answers 503.
+    """
 
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self._root = settings.root_directory
         self._front: FrontDoor | None = None
         self._directory: Directory | None = None
-        self._clients = ClientAuthority(authority.certificate)
+        self._clients = ClientAuthority.of(settings, self.certificates)
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
-        self._clients = ClientAuthority.of(settings, self.certificates)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         server = https_server(
             self._handle,
@@ -89,38 +91,36 @@ class WholePlatform(Process[StartSettings]):
         # The token is only in the kubeconfig, so it is written before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
-        identity = self._identity(tokens)
+        identity, urls = self._identity(tokens), Urls(self._url)
+        options = settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=TTL_SECONDS)
 
-        fleet = LocalFleet(self._store, capacity=settings.range_capacity)
-        for number in range(settings.shards):
-            name = f"shard-{number + 1}"
-            fleet.shards[name] = Shard(
-                name=name,
+        def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
+            return Shard(
+                info=ShardInfo(name, uuid.uuid4().hex, urls.external),
                 store=self._store,
-                range_map=fleet.map,
-                peers=fleet.peers,
-                urls=Urls(self._url),
+                range_map=range_map,
+                opening=opening,
+                peers=peers,
+                urls=urls,
                 identity=identity,
                 ca_certificate=authority.certificate,
                 health=self.health,
                 metrics=self.metrics,
                 version=version("tenantry"),
-                cluster_limits=settings.cluster_limits(),
-                commit_limits=settings.commit_limits(settings.largest_tenant_share),
-                history_limits=HistoryLimits(events=settings.history_events),
-                home_creator_groups=settings.home_creator_groups(),
-                ttl_seconds=TTL_SECONDS,
-                publish_on_exports=settings.api_export_urls,
+                options=options,
             )
+
+        names = [f"shard-{number + 1}" for number in range(settings.shards)]
+        fleet = LocalFleet(self._store, capacity=settings.range_capacity, names=names, make_shard=make_shard)
         stack.push_async_callback(fleet.stop)
         await fleet.start()
-        self._directory = fleet.home.tenancy.directory
+        self._directory = fleet.home.directory
         self._front = FrontDoor(
             self._directory,
             {name: shard.handle for name, shard in fleet.shards.items()},
             token_cluster=token_cluster,
         )
-        lookup_port = await self._serve_lookups(fleet)
+        lookup_port = await self._serve_lookups(fleet, urls)
         stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         run_file = self._root / "run.json"
         lookups = f"{from_here(settings.bind_address)}:{lookup_port}"
@@ -149,18 +149,18 @@ class WholePlatform(Process[StartSettings]):
     def _tenant_of(self, path: str) -> str:
         return tenant_of(self._directory, path) if self._directory is not None else ""
 
-    async def _serve_lookups(self, fleet: LocalFleet) -> int:
-        tenancy, authority, pki = fleet.home.tenancy, self._authority, self._root / "pki"
+    async def _serve_lookups(self, fleet: LocalFleet, urls: Urls) -> int:
+        home, authority, pki = fleet.home, self._authority, self._root / "pki"
         cell = self._store.cell
         self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
         serving = self.certificates.serving("grpc-serving", [*self._names(), common_names.REGISTRY])
-        feed = MapFeed(fleet.map, tenancy.urls, cell=cell)
+        feed = MapFeed(fleet.map, urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
         lookups = Lookups(
-            tenancy.directory,
-            urls=tenancy.urls,
-            urls_of=lambda cluster, export: published_urls(tenancy.catalog, tenancy.urls, cluster, export),
+            home.directory,
+            urls=urls,
+            urls_of=lambda cluster, export: published_urls(home.catalog, urls, cluster, export),
             tenants=fleet.tenants,
             feed=feed,
         )
@@ -177,17 +177,8 @@ class WholePlatform(Process[StartSettings]):
         return server.port
 
     def _identity(self, tokens: AdminTokens) -> Identity:
-        settings = self._settings
         issuer = TokenIssuer.load(self._root / "pki" / "service-account.key")
-        users = tokens.users()
-        if settings.token_auth_file:
-            users = read_token_file(Path(settings.token_auth_file)) | users
-        return Identity(
-            requests=[self._clients.identities()],
-            tokens=[StaticTokens(users, issuer.audiences)],
-            issuer=issuer,
-            anonymous=settings.anonymous_auth,
-        )
+        return identity_of(self._settings, requests=[self._clients.identities()], users=tokens.users(), issuer=issuer)
 
     @property
     def _url(self) -> str:

@@ -8,9 +8,7 @@ from typing import Any
 
 import orjson
 
-from tenantry.kube.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.kube.crd_naming import accepted_names
-from tenantry.kube.crd_validation import validate_crd
 from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
 from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import field_names
@@ -21,14 +19,6 @@ from tenantry.kube.printer_columns import columns_of
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.version_order import by_priority
-
-__all__ = [
-    "CustomStrategy",
-    "definition_from_api_resource_schema",
-    "definition_from_crd",
-    "validate_api_resource_schema",
-    "validate_crd",
-]
 
 # The order in which kube-apiserver's discovery lists verbs of custom types.
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")

@@ -1,1 +1,1 @@
-"""Ranges and shards: which shard owns which range, how to reach it, and in which range a tenant lives."""
+"""Ranges and shards: which shard owns which range, and how to reach it. `paths`: which range a logical cluster is in."""

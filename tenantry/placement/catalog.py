@@ -15,7 +15,7 @@ import orjson
 from tenantry.base.broadcast import Broadcast, KeyedBroadcast
 from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
-from tenantry.base.tasks import call
+from tenantry.base.tasks import call, call_each
 from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import Object
 from tenantry.storage.follower import Follower
@@ -71,6 +71,7 @@ class Catalog:
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
         """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
+        self._indexes: dict[str, list[Subscriber]] = {}
         self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
         self._follower = Follower(
@@ -117,6 +118,10 @@ class Catalog:
         if resource is None:
             return self._all_changes.subscribe(callback)
         return self._changes.subscribe(resource, callback)
+
+    def index(self, resource: str, callback: Subscriber) -> None:
+        """Calls back for every later change of a resource before any subscriber does, for indexes that subscribers look up."""
+        self._indexes.setdefault(resource, []).append(callback)
 
     @property
     def following(self) -> bool:
@@ -187,10 +192,11 @@ class Catalog:
         else:
             by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
-        if resource in self._changes or self._all_changes:
+        if resource in self._changes or self._all_changes or resource in self._indexes:
             call(self._notify, f"decoding a copy of {resource}", resource, cluster, name, now)
 
     def _notify(self, resource: str, cluster: str, name: str, now: Entry | None) -> None:
         obj = now.object if now is not None else None
+        call_each(self._indexes.get(resource, ()), "an index of the catalog", resource, cluster, name, obj)
         self._changes.send(resource, resource, cluster, name, obj)
         self._all_changes.send(resource, cluster, name, obj)

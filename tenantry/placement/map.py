@@ -1,10 +1,10 @@
-"""The interface of the map of ranges and its values. `range_map.py` implements it on the store."""
+"""What the map of ranges shows: its values. `range_map.py` follows them in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +13,8 @@ class RangeInfo:
 
     `shard`: the owner's name, empty while no living shard owns the range. `owner`: the uid in the range's fence. `target`: the
     uid of the shard to which the range moves, empty if it does not move. `generation`: the number of owners so far.
-    `capacity`: the number of tenants from which on the scheduler places no new ones here. `labels`: the initial labels of the
-    range's Shard object.
+    `capacity`: the number of tenants from which on the scheduler places no new ones here. `labels`: given when it was
+    opened.
     """
 
     name: str
@@ -43,31 +43,3 @@ class ShardInfo(NamedTuple):
     uid: str
     url: str
     draining: bool = False
-
-
-class Map(Protocol):
-    """The map of ranges. Look-ups read memory and do not block."""
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        """All ranges, sorted by `start`. Returns the same object until the map changes."""
-        ...
-
-    def range_of(self, cluster: str) -> RangeInfo | None:
-        """The range whose interval contains an id; None if there is none."""
-        ...
-
-    def named(self, name: str) -> RangeInfo | None:
-        """The range with a name; None if there is none."""
-        ...
-
-    def shards(self) -> Sequence[ShardInfo]:
-        """The living shards, sorted by name."""
-        ...
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """Opens a range over unused ids, on the least loaded shard. `labels`: of the range."""
-        ...
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls `callback` after each change of the map. Returns how to unsubscribe."""
-        ...

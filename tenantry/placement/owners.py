@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from tenantry.base.broadcast import Signal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection
-from tenantry.placement.map import Map, RangeInfo
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.range_map import RangeMap
 
 
 @dataclass(slots=True, eq=False)
@@ -34,13 +35,13 @@ class Owners:
 
     def __init__(
         self,
-        map_: Map,
+        range_map: RangeMap,
         *,
         tls: ssl.SSLContext | None,
         limits: UpstreamLimits | None = None,
         grace_seconds: float = 1.0,
     ) -> None:
-        self._map = map_
+        self._map = range_map
         self._tls = tls
         self._limits = limits or UpstreamLimits()
         self._grace_seconds = grace_seconds

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from tenantry.apiserver.hub import end_watches
 from tenantry.base.backoff import Backoff
 from tenantry.base.broadcast import Signal
 from tenantry.base.tasks import essential
@@ -38,6 +37,7 @@ class Ownership:
 
     `prepared(revision)` returns when the catalog of this process is complete up to a revision of the store, and raises
     StoreError. A new owner waits for it, because it has to know what the former owner knew. The first owner does not wait.
+    `end_watches(range)` ends all watches of a range cleanly.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Ownership:
         *,
         changed: Callable[[], None] = lambda: None,
         prepared: Callable[[int], Awaitable[None]] = _nothing_to_prepare,
+        end_watches: Callable[[Range], None] = lambda range_: None,
     ) -> None:
         self._cell = cell
         self._map = range_map
         self._changed = changed
         self._prepared = prepared
+        self._end_watches = end_watches
         self._sessions = 0
         """How many sessions of this shard have expired."""
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
@@ -80,12 +82,12 @@ class Ownership:
         self._sessions += 1
         for name in list(self._cell.ranges):
             self._begin_release(name)
-            end_watches(self._cell.ranges[name])
+            self._end_watches(self._cell.ranges[name])
 
     def end_watches(self) -> None:
         """Ends all watches cleanly, because other shards may own the ranges. Clients resume them at the owner."""
         for range_ in self._cell.ranges.values():
-            end_watches(range_)
+            self._end_watches(range_)
 
     async def serving(self, name: str) -> None:
         """Returns when the cell has loaded a range. The caller limits the wait."""
@@ -181,7 +183,7 @@ class Ownership:
 
     def _demoted(self, range_: Range, _: FenceValue | None) -> None:
         """Called when a commit was refused because another shard owns the range."""
-        end_watches(range_)
+        self._end_watches(range_)
         self._notify()
         self._reconcile()
 
@@ -193,7 +195,7 @@ class Ownership:
             logger.debug("range %s was already released by a refused commit", name)
         finally:
             self._releasing.pop(name, None)
-        end_watches(range_)
+        self._end_watches(range_)
         logger.info("released range %s", name)
         self._notify()
         self._reconcile()

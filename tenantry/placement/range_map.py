@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from tenantry.base.broadcast import Broadcast, Signal
 from tenantry.placement.map import RangeInfo, ShardInfo
@@ -23,19 +23,6 @@ LOG_ENTRIES = 8192
 """How many changes are kept for followers that resume. A follower that is further behind gets the whole map."""
 AHEAD_SECONDS = 5.0
 """How long `changes` waits for a version that another process has shown but this one has not seen. Then: the whole map."""
-
-
-class Opened(NamedTuple):
-    """An opened range. `version`: the version of the map that shows it."""
-
-    name: str
-    version: int
-
-
-class RangeOpener(Protocol):
-    async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        """Returns a range with these labels that was opened after `after_version`, or opens one. Raises StatusError, OSError."""
-        ...
 
 
 class MapDelta(NamedTuple):
@@ -57,15 +44,13 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Implements `tenantry.placement.map.Map`. Look-ups read memory, also while the store is unavailable.
+    """The map of ranges and shards. Look-ups read memory, also while the store is unavailable.
 
-    `opener`: opens ranges; set only in processes that open ranges.
     `version`: the revision of the store up to which the map is complete. It is the same in every process, so a follower can
     resume at any of them.
     """
 
-    def __init__(self, store: Store, *, opener: RangeOpener | None = None) -> None:
-        self.opener = opener
+    def __init__(self, store: Store) -> None:
         self.version = 0
         self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
         """The row of the last opening and the revision of its key (0: no range was opened)."""
@@ -102,6 +87,7 @@ class RangeMap:
         await self._follower.stop()
 
     def ranges(self) -> Sequence[RangeInfo]:
+        """All ranges, sorted by `start`. Returns the same object until a range changes."""
         return self._ordered
 
     def range_of(self, cluster: str) -> RangeInfo | None:
@@ -130,18 +116,8 @@ class RangeMap:
         """The rows of the sessions by uid. Do not change the mapping."""
         return self._sessions
 
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """Opens a range for a caller that found none with free capacity in the present map. Raises what the opener raises."""
-        if self.opener is None:
-            raise RuntimeError("this process does not open ranges: it has no opener")
-        opened = await self.opener(labels, self.version)
-        await self.reached(opened.version)
-        info = self._infos.get(opened.name)
-        if info is None:
-            raise RuntimeError(f"range {opened.name} was opened but is not in the map at version {self.version}")
-        return info
-
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls `callback` after each change of the map. Returns how to unsubscribe."""
         return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:

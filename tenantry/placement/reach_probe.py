@@ -12,9 +12,9 @@ from contextlib import suppress
 from tenantry.base.tasks import restarting
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
-from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, encode, reach_key
 from tenantry.placement.owners import Owners
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class ReachProbe:
     def __init__(
         self,
         store: Store,
-        map_: Map,
+        range_map: RangeMap,
         owners: Owners,
         *,
         uid: str,
@@ -52,7 +52,7 @@ class ReachProbe:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._map = map_
+        self._map = range_map
         self._owners = owners
         self._uid = uid
         self._name = name

@@ -15,5 +15,5 @@ class Urls:
         return f"{self.external}/clusters/{path_or_id}"
 
     def range(self, name: str) -> str:
-        """The base URL of a range: `baseURL` and `virtualWorkspaceURL` of its Shard object."""
+        """The base URL of a range."""
         return f"{self.external}/ranges/{name}"

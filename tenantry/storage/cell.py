@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from sys import intern
@@ -50,17 +50,19 @@ class NotOwned(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLimits:
-    """The limits of a logical cluster that has none of its own. 0: no limit. The platform's clusters (`root`, `system:*`) have
-    none."""
+    """The limits of one logical cluster. 0: no limit."""
 
     objects: int = 0
     size_bytes: int = 0
 
-    def of(self, cluster: str) -> ClusterLimits:
-        return NO_LIMITS if cluster == "root" or cluster.startswith("system:") else self
-
 
 NO_LIMITS = ClusterLimits()
+LimitsOf = Callable[[str], ClusterLimits]
+"""Cluster id → its limits."""
+
+
+def unlimited(cluster: str) -> ClusterLimits:
+    return NO_LIMITS
 
 
 class Cell:
@@ -86,10 +88,10 @@ class Cell:
         limits: CommitLimits | None = None,
         history_limits: HistoryLimits | None = None,
         history_revisions: int = 2000,
-        cluster_limits: ClusterLimits = NO_LIMITS,
+        limits_of: LimitsOf = unlimited,
     ) -> None:
         self.store = store
-        self.cluster_limits = cluster_limits
+        self.limits_of = limits_of
         self.refused_growth = 0
         """How many writes were refused because their cluster had reached its limits."""
         self.shard_uid = shard_uid

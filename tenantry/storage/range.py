@@ -50,8 +50,6 @@ class Range:
         self.owned = True
         self.requests = 0
         """How many requests this range has answered."""
-        self.watches: object | None = None
-        """What serves its watches (`tenantry.apiserver.hub`) while there are any; it goes with the range."""
         self._floor = version
         self._history_start = version
         self._applied = applied if applied is not None else AppliedVersion()

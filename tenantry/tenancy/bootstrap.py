@@ -21,7 +21,7 @@ from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.kube.types.namespace import living
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.keys import Key
@@ -65,7 +65,7 @@ class Bootstrap:
         *,
         cell: Cell,
         catalog: Catalog,
-        range_map: Map,
+        range_map: RangeMap,
         urls: Urls,
         local_ranges: LocalRanges,
         definitions: SystemDefinitions,

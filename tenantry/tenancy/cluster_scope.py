@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
-from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.hub import Hubs
+from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.storage_errors import not_owner, range_of
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
@@ -34,6 +36,7 @@ class ClusterScopes:
 
     shard_name: str
     cell: Cell
+    hubs: Hubs
     apis: ClusterApis
     authorizer: ClusterAuthorizer
     admission: Admission
@@ -69,6 +72,10 @@ class ClusterScope:
     @property
     def cell(self) -> Cell:
         return self.scopes.cell
+
+    @property
+    def hubs(self) -> Hubs:
+        return self.scopes.hubs
 
     @property
     def authorizer(self) -> Authorizer:

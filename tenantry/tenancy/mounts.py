@@ -9,18 +9,19 @@ from typing import Protocol
 import orjson
 
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.hidden import HiddenScope, Knows
 from tenantry.apiserver.mount import LocalPlace, RemotePlace
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
-from tenantry.placement.locator import Locator, There
-from tenantry.placement.map import Map
+from tenantry.placement.paths.locator import Locator
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClusterScope, ClusterScopes, ErrorScope
 from tenantry.tenancy.resource_identity import split_identity
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
@@ -69,30 +70,43 @@ def split_first(path: str) -> tuple[str, str]:
 class ClustersMount:
     """`/clusters/<id | path | *>/…`.
 
-    `ready`: whether the catalog is read; before that every request is answered with 503. `homes`: None if home workspaces are
-    disabled.
+    `ranges`: those of this shard. `homes`: None if home workspaces are disabled. `is_privileged`: whether a user may know which
+    logical clusters exist. `ready`: whether the catalog is read; before that every request is answered with 503.
     """
 
     def __init__(
-        self, locator: Locator, scopes: ClusterScopes, homes: HomeWorkspaces | None, *, ready: Callable[[], bool]
+        self,
+        locator: Locator,
+        scopes: ClusterScopes,
+        *,
+        shard_name: str,
+        ranges: Mapping[str, Range],
+        apis: ClusterApis,
+        homes: HomeWorkspaces | None,
+        is_privileged: Knows,
+        ready: Callable[[], bool],
     ) -> None:
         self.scopes = scopes
+        self.apis = apis
         self.homes = homes
         self._locator = locator
+        self._shard_name = shard_name
+        self._ranges = ranges
+        self._is_privileged = is_privileged
         self._ready = ready
 
     def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace:
         cluster, rest = split_first(path)
         if not self._ready():
             # Before the catalog is read, paths and APIs seem not to exist, and a client would believe the 404.
-            raise not_owner(f"shard {self.scopes.shard_name} is starting")
+            raise not_owner(f"shard {self._shard_name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
         try:
             found = self._locator.locate(cluster, range_name=range_name)
         except StatusError as error:
             return self.hidden(path, error)
-        if isinstance(found, There):
+        if found.range is None:
             return RemotePlace(found.range_name, f"/clusters/{found.cluster}{rest}")
         check_readable(found.range)
         return ClusterPlace(self, found.cluster, found.range, rest)
@@ -102,18 +116,18 @@ class ClustersMount:
         _, _, rest = split_identity(rest)
         if cluster == WILDCARD:
             return HiddenPlace(HiddenScope(error, reason=ONLY_MASTERS, cluster=None), rest)
-        return HiddenPlace(HiddenScope(error, self.scopes.authorizer.is_privileged, NOT_PERMITTED, cluster), rest)
+        return HiddenPlace(HiddenScope(error, self._is_privileged, NOT_PERMITTED, cluster), rest)
 
     def _wildcard(self, rest: str, range_name: str | None) -> LocalPlace:
         if range_name is None:
-            owned = list(self.scopes.cell.ranges)
+            owned = list(self._ranges)
             if len(owned) != 1:
                 text = "a wildcard spans one range: use /ranges/<name>/clusters/*; the Shard objects in root list the ranges"
                 return self.hidden(f"{WILDCARD}{rest}", StatusError(400, "BadRequest", text))
             range_name = owned[0]
-        range_ = self.scopes.cell.ranges.get(range_name)
+        range_ = self._ranges.get(range_name)
         if range_ is None:
-            raise not_owner(f"range {range_name} is not owned by shard {self.scopes.shard_name}")
+            raise not_owner(f"range {range_name} is not owned by shard {self._shard_name}")
         check_readable(range_)
         return WildcardPlace(self.scopes, range_.name, rest)
 
@@ -160,7 +174,7 @@ class ClusterPlace:
         if self._is_inactive() and not path.startswith(_SERVED_WHILE_INACTIVE):
             return forbidden(GroupResource("core.kcp.io", "logicalclusters"), self.cluster, "logical cluster is marked inactive")
         if identity:
-            definition = self.mount.scopes.apis.definition(self.cluster, path.split("/")[2], resource)
+            definition = self.mount.apis.definition(self.cluster, path.split("/")[2], resource)
             if definition is None or definition.identity != identity:
                 return generic_not_found()
         return None
@@ -176,13 +190,17 @@ class ClusterPlace:
 class RangesMount:
     """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range.
 
-    `mounts`: the next path segment (`clusters`, `services`) → its mount.
+    `mounts`: the next path segment (`clusters`, `services`) → its mount. `ranges`: those of this shard. `is_privileged`: whether
+    a user may know which ranges exist.
     """
 
-    def __init__(self, range_map: Map, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
+    def __init__(
+        self, range_map: RangeMap, mounts: Mapping[str, RangedMount], *, ranges: Mapping[str, Range], is_privileged: Knows
+    ) -> None:
         self._range_map = range_map
-        self._scopes = scopes
         self._mounts = mounts
+        self._ranges = ranges
+        self._is_privileged = is_privileged
 
     def locate(self, path: str) -> LocalPlace | RemotePlace:
         name, rest = split_first(path)
@@ -192,7 +210,7 @@ class RangesMount:
         if known is None:
             error = not_found(GroupResource("core.kcp.io", "shards"), name)
             return mount.hidden(inner, error) if mount is not None else self._hidden(rest, error)
-        if known.name not in self._scopes.cell.ranges:
+        if known.name not in self._ranges:
             return RemotePlace(name, f"/ranges/{name}{rest}")
         if mount is not None:
             return mount.locate(inner, range_name=name)
@@ -202,4 +220,4 @@ class RangesMount:
         return self._hidden(rest, generic_not_found())
 
     def _hidden(self, rest: str, error: StatusError) -> LocalPlace:
-        return HiddenPlace(HiddenScope(error, self._scopes.authorizer.is_privileged), rest or "/")
+        return HiddenPlace(HiddenScope(error, self._is_privileged), rest or "/")

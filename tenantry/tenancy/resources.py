@@ -6,7 +6,7 @@ The storage keys of root's exported resources (workspaces, workspace types, shar
 
 from __future__ import annotations
 
-from tenantry.placement import paths
+from tenantry.placement.paths import cluster_paths
 
 CONFIG_MAPS = "core/configmaps"
 EVENTS = "core/events"
@@ -25,7 +25,7 @@ ROLE_BINDINGS = "rbac.authorization.k8s.io/rolebindings"
 LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 SHARDS = "core.kcp.io/shards"
 
-WORKSPACES = paths.WORKSPACES
+WORKSPACES = cluster_paths.WORKSPACES
 """The catalog copies of Workspaces are the path index: see `tenantry.tenancy.copies.project_workspace`."""
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 WORKSPACE_AUTHENTICATION_CONFIGURATIONS = "tenancy.kcp.io/workspaceauthenticationconfigurations"

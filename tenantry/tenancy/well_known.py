@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.placement import paths
+from tenantry.placement.paths import cluster_paths
 
-ROOT = paths.ROOT
+ROOT = cluster_paths.ROOT
 """The id of the root logical cluster, with which every path begins."""
 SYSTEM_ADMIN = "system:admin"
 """The cluster whose RBAC applies in every cluster."""

@@ -1,6 +1,6 @@
 """Makes the parts of tenancy in one shard, in the order in which they need each other.
 
-Only the wiring of a process uses this class. Each part gets what it needs by its constructor.
+Each part gets what it needs by its constructor. Only the wiring of a shard, and tests, read the attributes.
 """
 
 from __future__ import annotations
@@ -9,27 +9,28 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.controllers.controller import Controller
 from tenantry.controllers.runner import ControllerRunner
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
-from tenantry.placement.locator import Locator
-from tenantry.placement.map import Map
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.paths.locator import Locator
 from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.admission import admission_chain as admission
+from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers import build as plain_controllers
+from tenantry.tenancy.controllers import build_controllers as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.exports import build_controllers as export_controllers
@@ -54,7 +55,7 @@ class Tenancy:
 
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
-    disables them.
+    disables them. `authorizer` and `build_admission`: others than those of tenancy, for tests.
     """
 
     def __init__(
@@ -62,53 +63,70 @@ class Tenancy:
         *,
         name: str,
         cell: Cell,
-        range_map: Map,
+        hubs: Hubs,
+        range_map: RangeMap,
+        opening: RangeOpening,
         urls: Urls,
         peers: Peers,
         connectors: Connectors | None = None,
         ca_certificate: str = "",
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        authorizer: ClusterAuthorizer | None = None,
+        build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
         self.name = name
         self.cell = cell
         self.range_map = range_map
         self.urls = urls
         self.peers = peers
-        self.ca_certificate = ca_certificate
+        self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
         self.catalog = Catalog(cell.store)
-        # The first subscriber to exports: later subscribers use it when they are called.
-        self.identities = IdentityIndex(self.catalog)
+        identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
-        self.locator = Locator(cell, self.directory)
         self.definitions = SystemDefinitions()
         self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
-        self.scheduler = Scheduler(cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map)
-        self.exports = ExportLookup(self.catalog, self.directory, self.identities)
+        self.scheduler = Scheduler(
+            cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
+        )
+        self.exports = ExportLookup(self.catalog, self.directory, identities)
         self.apis = ClusterApis(
             cell=cell,
             catalog=self.catalog,
             local_ranges=self.local_ranges,
             definitions=self.definitions,
-            identities=self.identities,
+            identities=identities,
         )
         self.copies = Copies(cell, self.catalog, self.definitions)
         self.changes = Changes(self.copies)
-        self.contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
-        self.authorizer = self.make_authorizer()
-        self.claims = Claims(catalog=self.catalog, exports=self.exports)
-        self.admission = self.make_admission()
+        self._contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
+        self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
+            cell=cell, catalog=self.catalog, directory=self.directory, local_ranges=self.local_ranges, exports=self.exports
+        )
+        self._claims = Claims(catalog=self.catalog, exports=self.exports)
+        admission = build_admission(
+            cell=cell,
+            catalog=self.catalog,
+            directory=self.directory,
+            definitions=self.definitions,
+            workspace_types=self.workspace_types,
+            scheduler=self.scheduler,
+            exports=self.exports,
+            claims=self._claims,
+            authorizer=self.authorizer,
+        )
         self.scopes = ClusterScopes(
             shard_name=name,
             cell=cell,
+            hubs=hubs,
             apis=self.apis,
             authorizer=self.authorizer,
-            admission=self.admission,
+            admission=admission,
             copies=self.copies,
             connectors=connectors if connectors is not None else {},
         )
-        self.remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
-        self.homes = (
+        self._remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
+        homes = (
             HomeWorkspaces(
                 cell=cell,
                 directory=self.directory,
@@ -118,15 +136,24 @@ class Tenancy:
                 scheduler=self.scheduler,
                 urls=urls,
                 changes=self.changes,
-                contents=self.contents,
-                remote=self.remote,
+                contents=self._contents,
+                remote=self._remote,
             )
             if home_creator_groups is not None
             else None
         )
         self.ready = asyncio.Event()
         """Set when the shard may serve: the catalog is read, and root is installed."""
-        self.clusters = ClustersMount(self.locator, self.scopes, self.homes, ready=self.ready.is_set)
+        self.clusters = ClustersMount(
+            Locator(cell, self.directory),
+            self.scopes,
+            shard_name=name,
+            ranges=cell.ranges,
+            apis=self.apis,
+            homes=homes,
+            is_privileged=self.authorizer.is_privileged,
+            ready=self.ready.is_set,
+        )
         self.runner = ControllerRunner(cell, self.local_ranges.follow, expected_errors=(StatusError,))
         self._bootstrap = Bootstrap(
             cell=cell,
@@ -143,31 +170,6 @@ class Tenancy:
         self._stop_commits: Callable[[], None] = lambda: None
         self._stop_map: Callable[[], None] = lambda: None
 
-    def make_authorizer(self) -> ClusterAuthorizer:
-        """Makes the authorizer; scopes and controllers are not made yet."""
-        return AuthorizerChain(
-            cell=self.cell,
-            catalog=self.catalog,
-            directory=self.directory,
-            local_ranges=self.local_ranges,
-            exports=self.exports,
-        )
-
-    def make_admission(self) -> Admission:
-        """Makes the admission chain; scopes and controllers are not made yet."""
-        assert isinstance(self.authorizer, AuthorizerChain), "whoever makes another authorizer makes another admission"
-        return admission.build(
-            cell=self.cell,
-            catalog=self.catalog,
-            directory=self.directory,
-            definitions=self.definitions,
-            workspace_types=self.workspace_types,
-            scheduler=self.scheduler,
-            exports=self.exports,
-            claims=self.claims,
-            authorizer=self.authorizer,
-        )
-
     def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
         """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""
         return plain_controllers.build(
@@ -176,7 +178,7 @@ class Tenancy:
             apis=self.apis,
             scopes=self.scopes,
             copies=self.copies,
-            ca_certificate=self.ca_certificate,
+            ca_certificate=self._ca_certificate,
             issue_token=issue_token,
         )
 
@@ -193,7 +195,7 @@ class Tenancy:
             apis=self.apis,
             changes=self.changes,
             exports=self.exports,
-            claims=self.claims,
+            claims=self._claims,
             publish_on_exports=publish_on_exports,
         )
 
@@ -210,8 +212,8 @@ class Tenancy:
             scheduler=self.scheduler,
             copies=self.copies,
             changes=self.changes,
-            contents=self.contents,
-            remote=self.remote,
+            contents=self._contents,
+            remote=self._remote,
         )
 
     def ranges_changed(self) -> None:

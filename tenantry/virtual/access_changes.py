@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.kube.objects import Object
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.local_ranges import LocalRanges

@@ -14,7 +14,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.status import PlainError, StatusError
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.mounts import WILDCARD, HiddenPlace, split_first
@@ -68,12 +68,25 @@ def _class_of(view: View) -> str:
 
 
 class ServicesMount:
-    """The mount of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`."""
+    """The mount of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`.
 
-    def __init__(self, directory: Directory, scopes: ClusterScopes, views: Mapping[str, View]) -> None:
+    `views`: by name. `ranges`: those of this shard.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        scopes: ClusterScopes,
+        views: Mapping[str, View],
+        *,
+        shard_name: str,
+        ranges: Mapping[str, Range],
+    ) -> None:
         self._directory = directory
         self._scopes = scopes
         self._views = dict(views)
+        self._shard_name = shard_name
+        self._ranges = ranges
 
     def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace:
         found = self._parse(path)
@@ -83,7 +96,7 @@ class ServicesMount:
         name = self._range_of(cluster, range_name)
         if name is None:
             return self._not_found(view, arguments, inner, _page_not_found())
-        range_ = self._scopes.cell.ranges.get(name)
+        range_ = self._ranges.get(name)
         if range_ is None:
             return RemotePlace(name, f"/ranges/{name}/services/{path.lstrip('/')}")
         check_readable(range_)
@@ -138,10 +151,9 @@ class ServicesMount:
         return found.name
 
     def _not_found(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> LocalPlace:
-        ranges = self._scopes.cell.ranges
-        range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
+        range_ = self._ranges.get(ROOT) or next(iter(self._ranges.values()), None)
         if range_ is None:
-            raise not_owner(f"shard {self._scopes.shard_name} holds no range at the moment")
+            raise not_owner(f"shard {self._shard_name} holds no range at the moment")
         return NotFoundPlace(
             self._scopes, view, Place(arguments, f"{range_.start}{_UNUSED_ID_SUFFIX}", range_.name), range_, path, error
         )

@@ -19,7 +19,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_scope import ClusterScope

@@ -8,8 +8,10 @@ from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.hub import Hubs
+from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -47,6 +49,10 @@ class ViewScope:
     @property
     def range(self) -> Range:
         return self.base.range
+
+    @property
+    def hubs(self) -> Hubs:
+        return self.base.hubs
 
     @property
     def authorizer(self) -> Authorizer:

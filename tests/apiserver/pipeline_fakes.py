@@ -10,9 +10,11 @@ from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import BodyReader
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -75,6 +77,7 @@ class FakeScope:
         self.authorizer = authorizer or Rules()
         self.cell: Any = None
         self.range = Range("root", "r", "t")
+        self.hubs = Hubs()
         self.admission: Admission = AdmissionChain(())
         self._apis = ApiSet(definitions)
 

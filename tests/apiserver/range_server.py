@@ -13,10 +13,12 @@ import orjson
 from tenantry.apiserver import request_info
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import Reply, Response, Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
@@ -90,6 +92,7 @@ class RangeScope:
         self.cluster = cluster
         self.cell = cell
         self.range = range_
+        self.hubs = Hubs()
         self.authorizer = AllowAll()
         self.admission: Any = AdmissionChain(())
         self.set = ApiSet(definitions)

@@ -42,6 +42,7 @@ class ServedScopes:
             self.mounts,
             UnionAuthenticator(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
             root=lambda: self.root,
+            root_cluster="root",
             forward=self.forward,
             health=self.health,
             **options,

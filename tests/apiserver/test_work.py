@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, is_light, run_weighed, weigh, workers
+from tenantry.apiserver.work import AT_ONCE, WorkerThreads, is_light, run_weighed, weigh, workers
+from tenantry.base.slices import Turns
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
 from tests.support.clock import Clock

@@ -18,10 +18,10 @@ from tenantry.http.certificates import CertificateAuthority, pair_client_context
 from tenantry.http.limits import Limits
 from tenantry.http.server import HttpServer
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.owners import Owners
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tests.support.maps import MapInMemory

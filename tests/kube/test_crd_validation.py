@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.kube.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.kube.crd_naming import naming_conditions
 from tenantry.kube.crd_validation import crd_warnings
 from tenantry.kube.schema.prune import prune
@@ -363,41 +362,3 @@ def test_a_status_that_is_complete_does_not_change() -> None:
     body = created(crd(version(obj_schema())))
     body["status"] = naming_conditions(body, [])
     assert naming_conditions(body, []) == body["status"]
-
-
-def schema_object(**spec: Any) -> dict[str, Any]:
-    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
-    one = {"name": "v1", "served": True, "storage": True, "schema": obj_schema(a=S)}
-    return {
-        "metadata": {"name": "rev1.things.g.example"},
-        "spec": {"group": "g.example", "names": names, "scope": "Namespaced", "versions": [one], **spec},
-    }
-
-
-def test_api_resource_schemas() -> None:
-    assert validate_api_resource_schema(schema_object()) == []
-    assert "spec.group" in [e.field for e in validate_api_resource_schema(schema_object(group="core"))]
-    bad = schema_object()
-    bad["metadata"]["name"] = "1.things.g.example"
-    assert [e.field for e in validate_api_resource_schema(bad)] == ["metadata.name"]
-    bad = schema_object()
-    bad["spec"]["versions"][0]["schema"] = obj_schema(a={})
-    assert [e.field for e in validate_api_resource_schema(bad)] == ["spec.versions[0].schema.properties[a].type"]
-    two = schema_object()
-    two["spec"]["versions"].append(two["spec"]["versions"][0] | {"name": "v2", "storage": False})
-    assert [e.field for e in validate_api_resource_schema(two)] == ["spec.conversion"]
-
-
-@pytest.mark.parametrize(
-    ("schema", "field"),
-    [
-        ({"type": "object", "properties": {"a": 5}}, "spec.versions[0].schema.properties.a"),
-        ({"type": "object", "pattern": True}, "spec.versions[0].schema.pattern"),
-        ({"type": "object", "allOf": {"a": 1}}, "spec.versions[0].schema.allOf"),
-        ({"type": {}}, "spec.versions[0].schema.type"),
-    ],
-)
-def test_schemas_that_are_none(schema: dict[str, Any], field: str) -> None:
-    bad = schema_object()
-    bad["spec"]["versions"][0]["schema"] = schema
-    assert [e.field for e in validate_api_resource_schema(bad)] == [field]

@@ -102,6 +102,17 @@ async def test_a_subscriber_that_raises_and_a_key_that_cannot_be_read_do_not_sto
     await catalog.stop()
 
 
+def test_indexes_are_up_to_date_when_subscribers_are_called() -> None:
+    catalog = Catalog(MemoryStore())
+    indexed: set[str] = set()
+    seen: list[bool] = []
+    catalog.subscribe(None, lambda resource, cluster, name, obj: seen.append(name in indexed))
+    catalog.subscribe(API_EXPORTS, lambda resource, cluster, name, obj: seen.append(name in indexed))
+    catalog.index(API_EXPORTS, lambda resource, cluster, name, obj: indexed.add(name))
+    catalog.committed(1, [change({catalog_key(API_EXPORTS, "root", "a"): b"{}"})])
+    assert seen == [True, True]
+
+
 def test_decoded_copies_are_bounded() -> None:
     entries = [Entry(orjson.dumps({"data": [{} for _ in range(20_000)], "number": number}), 1) for number in range(60)]
     for entry in entries:

@@ -13,9 +13,9 @@ from tenantry.apiserver.serving import http_server
 from tenantry.http.messages import Reply, Response
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
-from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, decode, encode, reach_key
 from tenantry.placement.owners import Owners
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
 from tenantry.placement.reach_probe import ReachProbe, chosen
 from tenantry.storage.memory import MemoryStore
@@ -128,7 +128,7 @@ class Shards:
 
 
 def probe_of(store: Store, shards: Shards, *, name: str = "gateway", **settings: Any) -> ReachProbe:
-    return ReachProbe(store, cast(Map, shards), cast(Owners, shards), uid="prober", name=name, **settings)
+    return ReachProbe(store, cast(RangeMap, shards), cast(Owners, shards), uid="prober", name=name, **settings)
 
 
 async def answering(request: Request) -> Reply:

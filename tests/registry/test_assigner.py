@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.assigner import Move, Policy, WeightedRange, decide, least_loaded
+from registry.assigner import Move, Policy, RangeWeight, decide, least_loaded
 from tenantry.placement.map import ShardInfo
 
 ROUNDS_MAX = 200
@@ -21,7 +21,7 @@ class Placement:
     """Ranges and shards on which decisions are carried out."""
 
     def __init__(self, weights: list[float], shards: int) -> None:
-        self.ranges = {f"range-{n}": WeightedRange(f"range-{n}", "", weight) for n, weight in enumerate(weights)}
+        self.ranges = {f"range-{n}": RangeWeight(f"range-{n}", "", weight) for n, weight in enumerate(weights)}
         self.shards = {f"shard-{n}": shard(f"shard-{n}") for n in range(shards)}
 
     @property
@@ -159,8 +159,8 @@ def test_join_of_anything_moves_more_than_its_share_only_in_one_piece(fleet: tup
 def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
     """Two shards that hold the same, but for a range that one of them has more: it would go to and fro."""
     tenth = 0.1
-    ranges = [WeightedRange("a", "one", 3 * tenth), WeightedRange("b", "one", 0.3), WeightedRange("c", "two", 0.3)]
-    ranges += [WeightedRange("heavy", "three", 10.0)]
+    ranges = [RangeWeight("a", "one", 3 * tenth), RangeWeight("b", "one", 0.3), RangeWeight("c", "two", 0.3)]
+    ranges += [RangeWeight("heavy", "three", 10.0)]
     moves = decide(ranges, [shard("one"), shard("two"), shard("three")])
     assert moves == []
 
@@ -247,7 +247,7 @@ def test_two_ranges_on_two_shards_are_one_each() -> None:
 
 
 def test_a_new_range_goes_to_the_least_loaded() -> None:
-    ranges = [WeightedRange("a", "one", 5.0), WeightedRange("b", "two", 4.0), WeightedRange("c", "gone", 9.0)]
+    ranges = [RangeWeight("a", "one", 5.0), RangeWeight("b", "two", 4.0), RangeWeight("c", "gone", 9.0)]
     assert least_loaded(ranges, [shard("one"), shard("two")]) == "two"
     assert least_loaded(ranges, [shard("one"), shard("two", draining=True)]) == "one"
     assert least_loaded(ranges, [shard("one", draining=True)]) is None

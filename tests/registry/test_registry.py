@@ -10,8 +10,9 @@ import pytest
 
 from registry.assigner import Move
 from registry.intervals import ROOT_INTERVAL
-from registry.wiring import AmbiguousShard, UnknownShard, forget_processes
-from tenantry.kube.status import StatusError
+from registry.openings import CannotOpen
+from registry.stale_keys import forget_processes
+from registry.wiring import AmbiguousShard, UnknownShard
 from tenantry.placement.map_rows import decode, encode, load_key, range_key, session_key
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.fence import FenceValue, fence_key
@@ -125,7 +126,7 @@ async def test_drain_of_the_last_shard_waits_for_another_one(fleet: FleetInMemor
     one = await fleet.join("one")
     await eventually(fleet.placed)
     await registry.drain("one")
-    with pytest.raises(StatusError, match="no shard serves"):
+    with pytest.raises(CannotOpen, match="no shard serves"):
         await registry.open_range({}, registry.map.version)
     await one.write("root", "still served")
     await fleet.join("two")
@@ -313,7 +314,7 @@ async def test_damaged_rows_are_left_out(fleet: FleetInMemory, store: Store) -> 
     await eventually(fleet.placed)
     assert fleet.owners() == {"root": "one"}
     # Nobody knows which ids that range has, so a new one could have the same.
-    with pytest.raises(StatusError, match="are unreadable: broken"):
+    with pytest.raises(CannotOpen, match="are unreadable: broken"):
         await registry.open_range({}, fleet.map.version)
     await store.commit([], [Put(range_key("root"), encode(fleet.map.records()["root"].row))], [Delete(range_key("broken"))])
     await eventually(fleet.placed)

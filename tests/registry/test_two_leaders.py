@@ -20,8 +20,7 @@ from msgspec.structs import replace
 from registry.assigner import Move
 from registry.assignments import Assignments
 from registry.loads import Loads
-from registry.openings import Openings
-from tenantry.kube.status import StatusError
+from registry.openings import CannotOpen, Openings
 from tenantry.placement.map_rows import RangeLoad, RangeRow, SessionRow, decode, drain_key, encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.fence import FenceValue, decode_fence, fence_key, read_fence
@@ -163,7 +162,7 @@ class Registries(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, LEADERS - 1))
     def range_opens(self, who: int) -> None:
-        with suppress(Fenced, StatusError):
+        with suppress(Fenced, CannotOpen):
             self.run(self.leaders[who].openings._open({}))
 
     @rule(who=st.integers(0, LEADERS - 1), weights=st.lists(st.integers(0, 1000), max_size=6))

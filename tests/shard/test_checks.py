@@ -45,15 +45,10 @@ async def test_the_store_is_well_while_it_writes_and_ranges_can_be_read() -> Non
 async def test_named_checks_and_the_counts_of_commits() -> None:
     started = False
     cell = await cell_with(MemoryStore())
-    tenancy: Any = SimpleNamespace(
-        name="shard-1",
-        cell=cell,
-        ready=SimpleNamespace(is_set=lambda: started),
-        catalog=SimpleNamespace(following=True),
-        runner=SimpleNamespace(broken=""),
-    )
+    catalog: Any = SimpleNamespace(following=True)
+    runner: Any = SimpleNamespace(broken="")
     health, metrics = Health(), Metrics()
-    add_checks(tenancy, health, metrics)
+    add_checks("shard-1", cell, catalog, runner, ready=lambda: started, health=health, metrics=metrics)
 
     def answer(path: str) -> tuple[int, str]:
         response = health.serve(Request("GET", path), path)
@@ -63,9 +58,9 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
     assert answer("/readyz/shard-1-catalog") == (500, "internal server error: starting\n")
     started = True
     assert answer("/readyz")[0] == 200
-    tenancy.runner.broken = "garbage-collector-0"
+    runner.broken = "garbage-collector-0"
     assert answer("/readyz/shard-1-controllers") == (500, "internal server error: not running: garbage-collector-0\n")
-    tenancy.runner.broken, tenancy.catalog.following = "", False
+    runner.broken, catalog.following = "", False
     assert answer("/readyz/shard-1-catalog")[0] == 500
     assert answer("/livez")[0] == 200
 

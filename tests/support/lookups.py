@@ -13,8 +13,8 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.client import Client, Credentials
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_map import RangeMap
+from tenantry.storage.memory import MemoryStore
 
 
-class MapInMemory:
-    """`tenantry.placement.map.Map`, as the test says."""
+class MapInMemory(RangeMap):
+    """As the test says."""
 
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
+        super().__init__(MemoryStore())
         self._ranges = tuple(sorted(ranges, key=lambda info: info.start))
-        self._shards = tuple(shards)
-        self._subscribers: list[Callable[[], None]] = []
+        self._living = tuple(shards)
 
     def ranges(self) -> Sequence[RangeInfo]:
         return self._ranges
@@ -26,14 +28,7 @@ class MapInMemory:
         return next((info for info in self._ranges if info.name == name), None)
 
     def shards(self) -> Sequence[ShardInfo]:
-        return self._shards
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        raise AssertionError("no test opens a range here")
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+        return self._living
 
     def put(self, info: RangeInfo) -> None:
         """Adds a range, or changes the one of its name."""
@@ -46,22 +41,21 @@ class MapInMemory:
         self._ranges = tuple(replace(info, labels=labels) if info.name == name else info for info in self._ranges)
 
     def add_shard(self, shard: ShardInfo) -> None:
-        self._shards = (*self._shards, shard)
+        self._living = (*self._living, shard)
         self._notify()
 
     def remove_shard(self, uid: str) -> None:
-        gone = next(s for s in self._shards if s.uid == uid)
-        self._shards = tuple(s for s in self._shards if s.uid != uid)
+        gone = next(s for s in self._living if s.uid == uid)
+        self._living = tuple(s for s in self._living if s.uid != uid)
         self._ranges = tuple(replace(r, shard="") if r.owner == gone.uid else r for r in self._ranges)
         self._notify()
 
     def give(self, range_name: str, uid: str) -> None:
-        name = next((s.name for s in self._shards if s.uid == uid), "")
+        name = next((s.name for s in self._living if s.uid == uid), "")
         self._ranges = tuple(
             replace(r, shard=name, owner=uid, generation=r.generation + 1) if r.name == range_name else r for r in self._ranges
         )
         self._notify()
 
     def _notify(self) -> None:
-        for callback in list(self._subscribers):
-            callback()
+        self._changes.send()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 import orjson
 
 from gateway.front_door import FrontDoor
-from shard.wiring import Identity, Shard
+from shard.identity import Identity
+from shard.options import ShardOptions
+from shard.wiring import Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
@@ -21,6 +24,10 @@ from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
+from tenantry.placement.map import ShardInfo
+from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
@@ -54,26 +61,28 @@ class Stack:
         home_creator_groups: Sequence[str] | None,
         tokens: Sequence[TokenAuthenticator] = (),
     ) -> None:
-        self.fleet = LocalFleet(store, capacity=capacity)
-        self.map = self.fleet.map
-        self.shards = self.fleet.shards
         issuer = TokenIssuer.load(keys / "service-account.key")
-        for number in range(shards):
-            name = f"shard-{number + 1}"
-            self.shards[name] = Shard(
-                name=name,
+
+        def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
+            return Shard(
+                info=ShardInfo(name, uuid.uuid4().hex, URL),
                 store=store,
-                range_map=self.map,
-                peers=self.fleet.peers,
+                range_map=range_map,
+                opening=opening,
+                peers=peers,
                 urls=Urls(URL),
                 identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),
                 ca_certificate=b"-----BEGIN CERTIFICATE-----\n",
                 health=Health(),
                 metrics=Metrics(),
                 version="test",
-                home_creator_groups=home_creator_groups,
-                ttl_seconds=TTL_SECONDS,
+                options=ShardOptions(home_creator_groups=home_creator_groups, ttl_seconds=TTL_SECONDS),
             )
+
+        names = [f"shard-{number + 1}" for number in range(shards)]
+        self.fleet = LocalFleet(store, capacity=capacity, names=names, make_shard=make_shard)
+        self.map = self.fleet.map
+        self.shards = self.fleet.shards
         self._front: FrontDoor | None = None
 
     async def start(self) -> None:

@@ -6,7 +6,7 @@ and writes as the system does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -23,17 +24,20 @@ from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_opening import OpenedRange, RangeOpener, RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
+from tenantry.tenancy.admission.admission_chain import build
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
@@ -79,23 +83,25 @@ def changes_of(tenancy: Tenancy) -> Subscribe:
     return subscribe
 
 
+async def open_no_range(labels: Mapping[str, str], after_version: int) -> OpenedRange:
+    raise AssertionError("no test opens a range here")
+
+
 class NoPeers:
     async def call(self, range_name: str, request: Request) -> Reply:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
-class _ExportsTenancy(Tenancy):
-    """With the admission of exports alone."""
-
-    def make_admission(self) -> Admission:
-        own = plugins(directory=self.directory, exports=self.exports, claims=self.claims, authorizer=self.authorizer)
-        return AdmissionChain([SystemFinalizers(definitions=self.definitions), *own])
+def admission_of_exports(*, definitions: SystemDefinitions, **parts: Any) -> Admission:
+    """The admission of exports alone."""
+    own = plugins(**{name: parts[name] for name in ("directory", "exports", "claims", "authorizer")})
+    return AdmissionChain([SystemFinalizers(definitions=definitions), *own])
 
 
 class TenantShard:
     """A shard that owns the ranges that the map gives to its name.
 
-    `kind`: the class of its tenancy; `parts`: what that is made of beside the usual.
+    `parts`: what its tenancy is made of beside the usual.
     """
 
     def __init__(
@@ -103,17 +109,20 @@ class TenantShard:
         store: MemoryStore,
         range_map: MapInMemory,
         *,
+        opener: RangeOpener,
         name: str,
         uid: str = "",
         url: str = URL,
-        kind: Callable[..., Tenancy] = Tenancy,
         **parts: Any,
     ) -> None:
         self.store = store
         self.map = range_map
         self.name = name
         self.cell = Cell(store, uid or f"uid-{name}", parse_head)
-        self.tenancy = kind(name=name, cell=self.cell, range_map=range_map, urls=Urls(url), **parts)
+        opening = RangeOpening(range_map, opener)
+        self.tenancy = Tenancy(
+            name=name, cell=self.cell, hubs=Hubs(), range_map=range_map, opening=opening, urls=Urls(url), **parts
+        )
 
     async def start(self) -> None:
         for info in self.map.ranges():
@@ -154,8 +163,9 @@ class ServedShard(TenantShard):
             store or MemoryStore(),
             MapInMemory(infos, [ShardInfo(shard, f"uid-{shard}", URL) for shard in ("here", "there")]),
             name=name,
-            kind=Tenancy if whole_admission else _ExportsTenancy,
+            build_admission=build if whole_admission else admission_of_exports,
             peers=NoPeers(),
+            opener=open_no_range,
             connectors=self.connectors,
             ca_certificate=ca_certificate,
         )
@@ -173,14 +183,20 @@ class ServedShard(TenantShard):
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else None
         self.views = load_views(wanted, self.context, own)
-        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views)
+        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views, shard_name=name, ranges=self.cell.ranges)
         clusters = tenancy.clusters
-        self.ranges = RangesMount(tenancy.range_map, tenancy.scopes, {"clusters": clusters, "services": services})
+        self.ranges = RangesMount(
+            tenancy.range_map,
+            {"clusters": clusters, "services": services},
+            ranges=self.cell.ranges,
+            is_privileged=tenancy.authorizer.is_privileged,
+        )
         mounts: dict[str, Mount] = {"services": services, "clusters": clusters, "ranges": self.ranges}
         self.pipeline = Pipeline(
             mounts,
             authenticator or UnionAuthenticator(anonymous=True),
             root=lambda: tenancy.scopes.cluster("root"),
+            root_cluster="root",
             forward=tenancy.peers.call,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -19,8 +18,10 @@ from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
@@ -51,6 +52,12 @@ class Anybody:
     def is_privileged(self, user: User) -> bool:
         return True
 
+    def rules(self, user: User, cluster: str, namespace: str) -> Sequence[Rule]:
+        return ({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},)
+
+    def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
+        return None
+
 
 class Map(MapInMemory):
     """Opens ranges on the platform's shards in turn."""
@@ -58,15 +65,15 @@ class Map(MapInMemory):
     def __init__(self, platform: OpenPlatform) -> None:
         super().__init__(())
         self._platform = platform
-        self.opened = 0
+        self._openings = 0
 
     def shards(self) -> Sequence[ShardInfo]:
         return [ShardInfo(shard.name, shard.name, shard.tenancy.urls.external) for shard in self._platform.shards]
 
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        self.opened += 1
+    async def open_range(self, labels: Mapping[str, str], after_version: int = 0) -> OpenedRange:
+        self._openings += 1
         number = len(self.ranges()) + 1
-        shard = self._platform.shards[self.opened % len(self._platform.shards)]
+        shard = self._platform.shards[self._openings % len(self._platform.shards)]
         info = RangeInfo(
             name=f"range-{number}",
             start=f"{number:03d}",
@@ -76,7 +83,7 @@ class Map(MapInMemory):
             labels=labels,
         )
         await self.add(info)
-        return info
+        return OpenedRange(info.name, self.version)
 
     async def add(self, info: RangeInfo) -> None:
         (shard,) = (shard for shard in self._platform.shards if shard.name == info.shard)
@@ -104,7 +111,9 @@ class OpenPlatform:
             name=name,
             uid=f"{name}-uid-{id(self)}",
             url="https://tenantry.test:6443",
-            kind=partial(OpenTenancy, self.authorizer),
+            opener=self.map.open_range,
+            authorizer=self.authorizer,
+            build_admission=admission_of_workspaces,
             peers=self,
             ca_certificate="-----BEGIN CERTIFICATE-----\n",
         )
@@ -185,27 +194,10 @@ def workspace(name: str, **spec: Any) -> Object:
     return obj | ({"spec": spec} if spec else {})
 
 
-class OpenTenancy(Tenancy):
-    """With another authorizer, and the admission of workspaces alone."""
-
-    def __init__(self, authorizer: Anybody, **parts: Any) -> None:
-        self._anybody = authorizer
-        super().__init__(**parts)
-
-    def make_authorizer(self) -> Anybody:
-        return self._anybody
-
-    def make_admission(self) -> Admission:
-        return AdmissionChain(
-            plugins(
-                cell=self.cell,
-                directory=self.directory,
-                definitions=self.definitions,
-                workspace_types=self.workspace_types,
-                scheduler=self.scheduler,
-                authorizer=self.authorizer,
-            )
-        )
+def admission_of_workspaces(**parts: Any) -> Admission:
+    """The admission of workspaces alone."""
+    names = ("cell", "directory", "definitions", "workspace_types", "scheduler", "authorizer")
+    return AdmissionChain(plugins(**{name: parts[name] for name in names}))
 
 
 @asynccontextmanager

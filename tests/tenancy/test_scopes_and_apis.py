@@ -90,7 +90,13 @@ async def test_an_inactive_cluster_shows_only_itself() -> None:
 async def test_a_range_serves_its_own_clusters() -> None:
     async with running() as platform:
         await platform.map.open_range({})
-        mount = RangesMount(platform.tenancy.range_map, platform.tenancy.scopes, {"clusters": platform.tenancy.clusters})
+        tenancy = platform.tenancy
+        mount = RangesMount(
+            tenancy.range_map,
+            {"clusters": tenancy.clusters},
+            ranges=tenancy.cell.ranges,
+            is_privileged=tenancy.authorizer.is_privileged,
+        )
         assert await refusal(mount, "/root/readyz") == 0
         assert await refusal(mount, "/root/clusters/root/api") == 0
         for path in ("/range-2/clusters/root/api", "/nowhere/readyz", "/nowhere/clusters/root/api", "/root/other"):

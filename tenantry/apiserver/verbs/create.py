@@ -10,8 +10,8 @@ from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome
 from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_options
+from tenantry.apiserver.verbs.request_selection import visible_to
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.write import Outcome, Steps, Target, run
 from tenantry.http.messages import Reply
 from tenantry.kube.codec import json_slices

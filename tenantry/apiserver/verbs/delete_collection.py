@@ -8,9 +8,9 @@ from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.list import select
 from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options
+from tenantry.apiserver.verbs.request_selection import selection
 from tenantry.apiserver.verbs.respond import list_response, representation_of
-from tenantry.apiserver.verbs.selection import selection
-from tenantry.apiserver.work import turns
+from tenantry.base.slices import turns
 from tenantry.http.messages import Reply
 from tenantry.kube.status import StatusError
 

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tenantry.apiserver import records
-from tenantry.apiserver.scope import Call, Visibility
-from tenantry.apiserver.work import run_weighed, turns
+from tenantry.apiserver.visibility import Visibility
+from tenantry.base.slices import turns
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.selectors import fields, labels
 from tenantry.kube.selectors.fields import FieldSelector
 from tenantry.kube.selectors.labels import LabelSelector
-from tenantry.kube.status import bad_request
 from tenantry.storage.record import Record
 
-_ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
+ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
 
 Match = Callable[[Record], bool]
 
@@ -88,43 +86,6 @@ class Selection:
 
     def _field_match(self) -> Match:
         definition, version, matches = self.definition, self.version, self.fields.matches
-        if all(requirement.field in _ALWAYS_SELECTABLE for requirement in self.fields.requirements):
+        if all(requirement.field in ALWAYS_SELECTABLE for requirement in self.fields.requirements):
             return lambda record: matches({"metadata.name": record.key.name, "metadata.namespace": record.key.namespace})
         return lambda record: matches(records.field_values(record, definition, version))
-
-
-async def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
-    """The selection of a request. Raises StatusError 400 for selectors that cannot be parsed or that the type does not have."""
-    definition, tenant = call.definition, call.scope.cluster or ""
-    try:
-        # Parsing takes a few microseconds for every two characters, and a URL may be long.
-        by_label = await run_weighed(tenant, len(label_selector), lambda: labels.parse(label_selector))
-        by_field = await run_weighed(tenant, len(field_selector), lambda: fields.parse(field_selector))
-    except ValueError as error:
-        raise bad_request(str(error)) from None
-    visibility = call.scope.visibility(definition, call.user, call.verb)
-    if not by_field.is_everything:
-        selectable = call.shape.selectable
-        for requirement in by_field.requirements:
-            if requirement.field not in _ALWAYS_SELECTABLE and requirement.field not in selectable:
-                raise bad_request(_unknown_field(definition, requirement.field, bool(selectable)))
-    return Selection(
-        definition,
-        call.version,
-        by_label,
-        by_field,
-        visibility,
-        by_field.required_value("metadata.name") if field_selector else None,
-    )
-
-
-def visible_to(call: Call) -> Match | None:
-    """A function that says whether a record of the type is visible to the caller. None where all are."""
-    visibility = call.scope.visibility(call.definition, call.user, call.verb)
-    return None if visibility is None else visibility.sees
-
-
-def _unknown_field(definition: ResourceDefinition, field: str, has_own: bool) -> str:
-    if definition.custom or has_own:
-        return f"field label not supported: {field}"
-    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -160,7 +160,7 @@ def _check_cluster_bytes(target: Target, changes: Sequence[Change]) -> None:
     """Raises StatusError 403 where the write would exceed the limit for the bytes of a cluster. Writes by the platform, and
     writes that do not add bytes, are allowed: a full workspace can be emptied."""
     cell = target.scope.cell
-    limit = cell.cluster_limits.of(target.cluster).size_bytes
+    limit = cell.limits_of(target.cluster).size_bytes
     if not limit or target.user.is_master:
         return
     growth = sum(len(c.value or b"") - (len(c.expected.value) if c.expected is not None else 0) for c in changes)

@@ -7,9 +7,12 @@ no later plugin may refuse a write that was charged.
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.claim_escalation import ClaimEscalation
 from tenantry.tenancy.admission.escalation import Escalation
@@ -20,7 +23,7 @@ from tenantry.tenancy.admission.reserved import Reserved
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadata
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.admission.system_roles import SystemRoles
-from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
@@ -28,6 +31,24 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins as workspace_plugins
 from tenantry.tenancy.workspaces.scheduler import Scheduler
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
+
+
+class BuildAdmission(Protocol):
+    """Makes the admission chain of a shard of the parts that plugins need: `build`, or another one in tests."""
+
+    def __call__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        directory: Directory,
+        definitions: SystemDefinitions,
+        workspace_types: WorkspaceTypes,
+        scheduler: Scheduler,
+        exports: ExportLookup,
+        claims: Claims,
+        authorizer: ClusterAuthorizer,
+    ) -> Admission: ...
 
 
 def build(
@@ -40,7 +61,7 @@ def build(
     scheduler: Scheduler,
     exports: ExportLookup,
     claims: Claims,
-    authorizer: AuthorizerChain,
+    authorizer: ClusterAuthorizer,
 ) -> AdmissionChain:
     """The admission chain of a shard."""
     return AdmissionChain(

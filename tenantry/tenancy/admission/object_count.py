@@ -32,7 +32,7 @@ class ObjectCount(Plugin):
         record = range_.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None:
             return
-        limit: int | None = review.scope.cell.cluster_limits.of(review.cluster).objects or None
+        limit: int | None = review.scope.cell.limits_of(review.cluster).objects or None
         if _MARK not in record.value:
             if limit is None or review.scope.cell.usage(review.cluster)[0] < limit:
                 return

@@ -24,8 +24,8 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
-from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.cluster_paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.user import User
+from tenantry.kube.rbac.cover import Rule
 
 
 class ClusterAuthorizer(Authorizer, Protocol):
@@ -23,4 +25,12 @@ class ClusterAuthorizer(Authorizer, Protocol):
 
     def is_privileged(self, user: User) -> bool:
         """Whether a user may access all logical clusters, and so may know which exist."""
+        ...
+
+    def rules(self, user: User, cluster: str, namespace: str) -> Sequence[Rule]:
+        """The rules of a user in a namespace, or in the whole cluster if `namespace` is empty."""
+        ...
+
+    def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
+        """The rules of a Role or, if `namespace` is empty, of a ClusterRole; None if it does not exist."""
         ...

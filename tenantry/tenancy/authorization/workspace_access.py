@@ -9,7 +9,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
 from tenantry.tenancy.authorization.cluster_access import Access

@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.changes import Changes
@@ -29,7 +29,7 @@ def build(
     *,
     cell: Cell,
     catalog: Catalog,
-    range_map: Map,
+    range_map: RangeMap,
     urls: Urls,
     local_ranges: LocalRanges,
     definitions: SystemDefinitions,

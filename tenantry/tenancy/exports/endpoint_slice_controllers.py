@@ -9,7 +9,7 @@ from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -25,7 +25,7 @@ from tenantry.tenancy.exports.read_bindings import decoded, reference_of
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
 from tenantry.tenancy.types import SystemDefinitions
-from tenantry.tenancy.well_known import PATH_ANNOTATION
+from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
 _EVERY_RANGE = label_selectors.parse("")
@@ -84,7 +84,7 @@ class EndpointSliceController(ObjectController):
         cell: Cell,
         catalog: Catalog,
         definitions: SystemDefinitions,
-        range_map: Map,
+        range_map: RangeMap,
         urls: Urls,
         changes: Changes,
         exports: ExportLookup,
@@ -212,7 +212,7 @@ class EndpointSliceController(ObjectController):
 
     def _range_labels(self, range_name: str) -> dict[str, str]:
         """The labels of a range: those of its Shard object in root, or those of the map until that exists."""
-        shard = self._catalog.get(SHARDS, "root", range_name)
+        shard = self._catalog.get(SHARDS, ROOT, range_name)
         if shard is not None:
             return shard["metadata"].get("labels") or {}
         known = self._range_map.named(range_name)

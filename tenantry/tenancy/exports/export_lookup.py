@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.read_bindings import reference_of
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS

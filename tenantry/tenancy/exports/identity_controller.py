@@ -15,7 +15,7 @@ from tenantry.apiserver import records
 from tenantry.controllers.object_controller import ObjectController, enqueue_where
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -74,7 +74,7 @@ class IdentityController(ObjectController):
         *,
         cell: Cell,
         definitions: SystemDefinitions,
-        range_map: Map,
+        range_map: RangeMap,
         urls: Urls,
         changes: Changes,
         publish_on_exports: bool = False,

@@ -13,12 +13,12 @@ Place = tuple[str, str]
 
 
 class IdentityIndex:
-    """It must be the first subscriber to exports: later subscribers use it when they are called."""
+    """An index of the catalog: it is up to date when subscribers to exports are called."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._exports: dict[str, set[Place]] = {}
         self._identity_of: dict[Place, str] = {}
-        catalog.subscribe(API_EXPORTS, self._changed)
+        catalog.index(API_EXPORTS, self._changed)
 
     def exports(self, identity: str) -> Iterable[Place]:
         """The exports with this identity hash, sorted."""

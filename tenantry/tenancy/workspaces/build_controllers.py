@@ -6,8 +6,8 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
-from tenantry.placement.map import Map
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.changes import Changes
@@ -33,7 +33,7 @@ def build(
     cell: Cell,
     catalog: Catalog,
     directory: Directory,
-    range_map: Map,
+    range_map: RangeMap,
     urls: Urls,
     definitions: SystemDefinitions,
     workspace_types: WorkspaceTypes,

@@ -22,9 +22,9 @@ from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import HOME_PREFIX, HOMES, home_key
+from tenantry.placement.paths.cluster_paths import HOME_PREFIX, HOMES, home_key
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key

@@ -12,7 +12,7 @@ from tenantry.controllers.controller import Retry
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, is_deleting, timestamp
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts

@@ -12,7 +12,7 @@ from tenantry.http.messages import Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, internal
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.peers import Peers
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME

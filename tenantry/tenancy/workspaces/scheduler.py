@@ -10,9 +10,11 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
-from tenantry.placement.map import Map, RangeInfo
-from tenantry.placement.paths import HOMES
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths.cluster_paths import HOMES
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS, WORKSPACES
@@ -52,13 +54,15 @@ class Scheduler:
         cell: Cell,
         catalog: Catalog,
         directory: Directory,
-        range_map: Map,
+        range_map: RangeMap,
+        opening: RangeOpening,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cell = cell
         self._catalog = catalog
         self._directory = directory
         self._range_map = range_map
+        self._opening = opening
         self._clock = clock
         self._placing: dict[str, str] = {}
         self._incoming: dict[str, float] = {}
@@ -78,7 +82,7 @@ class Scheduler:
             if info is not None:
                 break
             # Other workspaces wait for the same new range, and may fill it first.
-            await self._range_map.open_range(self._labels_for(location))
+            await self._opening.open(self._labels_for(location))
         else:
             raise Unschedulable("every range that was opened for the workspace was full at once")
         cluster = new_cluster_id(info.start)

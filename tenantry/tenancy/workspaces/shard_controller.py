@@ -8,7 +8,8 @@ import orjson
 
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object
-from tenantry.placement.map import Map, RangeInfo
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -37,7 +38,7 @@ class ShardController(ObjectController):
     name = "shards"
     workers = 1
 
-    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, range_map: Map, urls: Urls, changes: Changes) -> None:
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, range_map: RangeMap, urls: Urls, changes: Changes) -> None:
         self._urls = urls
         self._cell = cell
         self._definitions = definitions

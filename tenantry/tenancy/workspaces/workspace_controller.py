@@ -22,8 +22,8 @@ from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key

@@ -10,7 +10,7 @@ import orjson
 
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import timestamp
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -30,7 +30,7 @@ class WorkspaceTypeController(ObjectController):
     name = "workspacetype-urls"
     workers = 2
 
-    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, urls: Urls, range_map: Map, changes: Changes) -> None:
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, urls: Urls, range_map: RangeMap, changes: Changes) -> None:
         self._cell = cell
         self._definitions = definitions
         self._urls = urls

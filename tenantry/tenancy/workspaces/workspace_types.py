@@ -10,7 +10,7 @@ from tenantry.base.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.reserved_keys import LABELS, is_reserved
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
@@ -147,7 +147,7 @@ class WorkspaceTypes:
                 return self.canonical(current, name)
             parent = self._directory.parent_of(current)
             current = parent[0] if parent is not None else None
-        return self.canonical("root", name) if self.exists("root", name) else None
+        return self.canonical(ROOT, name) if self.exists(ROOT, name) else None
 
     def _changed(self, *_: object) -> None:
         self._resolved.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.scope import Visibility
+from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent

@@ -8,8 +8,9 @@ from dataclasses import replace
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
+from tenantry.apiserver.scope import Call, Connector, Scope
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition

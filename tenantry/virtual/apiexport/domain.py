@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.apiserver.scope import Visibility
+from tenantry.apiserver.visibility import Visibility
 from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache, size_of
 from tenantry.kube.api_set import bytes_of

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import parse
-from tenantry.apiserver.scope import Scope, Visibility
+from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.base.cache import Cache
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition

@@ -6,8 +6,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tenantry.apiserver.scope import Call, Visibility
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import Response
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition

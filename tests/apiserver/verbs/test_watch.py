@@ -5,9 +5,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tenantry.apiserver import hub
-from tenantry.apiserver.hub import hub_of
-from tenantry.apiserver.scope import Visibility
-from tenantry.apiserver.work import turns
+from tenantry.apiserver.visibility import Visibility
+from tenantry.base.slices import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
@@ -36,7 +35,7 @@ async def test_from_the_state_of_now(filled: RangeServer) -> None:
     for query in ("watch=true", "watch=1&resourceVersion=0", "watch=true&resourceVersion="):
         async with filled.watching(f"{CMS}?{query}") as sink:
             assert sink.short == [("ADDED", "a"), ("ADDED", "b")]
-    assert hub_of(filled.scope.range).watchers == 0
+    assert filled.scope.hubs.of(filled.scope.range).watchers == 0
 
 
 async def test_the_life_of_an_object(server: RangeServer) -> None:
@@ -199,14 +198,14 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: RangeServer) -> None:
     sink = MemorySink()
     task = asyncio.ensure_future(stream.run(sink))
     await sink.wait(2)
-    hub_of(filled.scope.range).end()
+    filled.scope.hubs.end(filled.scope.range)
     await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert sink.short == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
 
 
 async def test_bookmarks_come_every_minute(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
-    watches = hub_of(filled.scope.range)
+    watches = filled.scope.hubs.of(filled.scope.range)
     async with filled.watching(path) as sink, filled.watching(path.replace("allowWatch", "no")) as without:
         for _ in range(hub.BOOKMARK_SECONDS - 1):
             watches._tick()
@@ -391,9 +390,9 @@ async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: RangeServ
     stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     range_ = filled.scope.range
     range_.freeze()
-    hub_of(range_).end()
+    filled.scope.hubs.end(range_)
     sink = MemorySink()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await stream.run(sink)
     assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
-    assert hub_of(range_).watchers == 0
+    assert filled.scope.hubs.of(range_).watchers == 0

@@ -251,7 +251,8 @@ async def test_many_writes_at_once_do_not_pass_a_limit_that_each_alone_keeps(kin
     async with ServedCluster() as shard:
         objects, size = shard.cell.usage(CLUSTER)
         more = {"objects": objects, "size_bytes": size}
-        shard.cell.cluster_limits = ClusterLimits(**{name: limit + more[name] for name, limit in limits.items()})
+        allowed = ClusterLimits(**{name: limit + more[name] for name, limit in limits.items()})
+        shard.cell.limits_of = lambda _: allowed
         wanted = [{**config_map(f"c{number}"), "data": {"k": "v" * 1000}} for number in range(12)]
         answers = await asyncio.gather(*(shard.refused("configmaps", obj, who=person("ada")) for obj in wanted))
         refusals = [message for status, message in answers if status == 403]

@@ -245,9 +245,9 @@ async def test_namespaces_and_paths() -> None:
         await shard.bind_role(HOME, "paths", "paths", "bob")
         assert allowed(shard, BOB, path="/frob/x")
         assert not allowed(shard, BOB, "post", path="/frob/x")
-        verbs = [verb for each in shard.tenancy.authorizer.rules(BOB, HOME, "default") for verb in each["verbs"]]  # type: ignore[attr-defined]
+        verbs = [verb for each in shard.tenancy.authorizer.rules(BOB, HOME, "default") for verb in each["verbs"]]
         assert "get" in verbs
-        cluster_wide = shard.tenancy.authorizer.rules(BOB, HOME, "")  # type: ignore[attr-defined]
+        cluster_wide = shard.tenancy.authorizer.rules(BOB, HOME, "")
         assert rule("get", "configmaps") not in cluster_wide
 
 

@@ -26,7 +26,7 @@ def export(identity: str) -> Object:
 )
 def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, str, str | None]]) -> None:
     callbacks: list[Any] = []
-    catalog: Any = SimpleNamespace(subscribe=lambda resource, callback: callbacks.append(callback))
+    catalog: Any = SimpleNamespace(index=lambda resource, callback: callbacks.append(callback))
     identities = IdentityIndex(catalog)
     stored: dict[tuple[str, str], str] = {}
     for cluster, name, identity in changes:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.kube.custom import validate_api_resource_schema
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.validate import validate
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_TYPES
 from tenantry.tenancy.types.api_export import API_EXPORT
+from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.tenancy.types.conversion import binding_down, binding_up, export_down, export_up
 from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER

@@ -10,7 +10,7 @@ import pytest
 
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import HOME_PREFIX
+from tenantry.placement.paths.cluster_paths import HOME_PREFIX
 from tests.support.one_process import WORKSPACES, Stack, running
 from tests.support.people import person
 

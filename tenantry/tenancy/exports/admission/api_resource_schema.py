@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tenantry.apiserver.admission.attributes import UPDATE, Review
-from tenantry.kube.custom import validate_api_resource_schema
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
 
 
 class ApiResourceSchema:

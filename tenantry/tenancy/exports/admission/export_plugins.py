@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.by_type import ByType
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_binding import ApiBinding
 from tenantry.tenancy.exports.admission.api_export import ApiExport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission.attributes import Review
 from tenantry.kube.objects import annotations_of, metadata_of
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 

@@ -13,7 +13,7 @@ from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Admission, R
 from tenantry.apiserver.storage_errors import range_of
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import forbidden
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer

@@ -8,7 +8,7 @@ from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.reserved_keys import LABELS, is_privileged, is_reserved
 from tenantry.tenancy.well_known import ROOT

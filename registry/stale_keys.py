@@ -1,15 +1,16 @@
-"""Deletes the journals (`tenantry.storage.commit`) of shards that were killed. A shard that stops normally deletes its own."""
+"""Deletes the keys that processes left in the store when they were killed. One that stops normally deletes its own."""
 
 from __future__ import annotations
 
-from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
+from tenantry.storage.keys import ELECTION, JOURNAL, LOADS, REACH, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Fenced, Store
 
 PAGE = 100
 
 
 async def delete_journals(store: Store, before: int) -> int:
-    """Deletes journals that were last written before the revision `before` and whose shards have no session.
+    """Deletes journals (`tenantry.storage.commit`) that were last written before the revision `before` and whose shards have no
+    session.
 
     Returns their number. A shard that is still alive loses its ranges with its journal, so `before` should be an old revision.
     Raises StoreError.
@@ -32,3 +33,12 @@ async def delete_journals(store: Store, before: int) -> int:
                 continue
             deleted += 1
     return deleted
+
+
+async def forget_processes(store: Store) -> None:
+    """Deletes the keys that dead processes left in the store: sessions, loads, reports, elections and journals.
+
+    It deletes the keys of living processes, too, so the caller must be the only process that uses the store. Raises StoreError.
+    """
+    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION, JOURNAL)]
+    await store.commit([], [], deletes)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found, unavailable
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.map import Map, RangeInfo
-from tenantry.placement.paths import (
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths.cluster_paths import (
     DEPTH_MAX,
     HOME_PREFIX,
     HOMES,
@@ -21,6 +20,7 @@ from tenantry.placement.paths import (
     home_key,
     invalid_path,
 )
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 
 
@@ -40,8 +40,10 @@ class Directory:
     `external_url`: the URL that clients use, without a trailing slash.
     """
 
-    def __init__(self, catalog: Catalog, map_: Map, external_url: str) -> None:
-        self.map = map_
+    def __init__(self, catalog: Catalog, range_map: RangeMap, external_url: str) -> None:
+        self.range_map = range_map
+        self.range_of: Callable[[str], RangeInfo | None] = range_map.range_of
+        """The range whose interval contains an id; None if there is none. An attribute, because it is called for each request."""
         self._catalog = catalog
         self._urls = Urls(external_url)
         self._parents: dict[str, tuple[str, str]] = {}
@@ -49,7 +51,6 @@ class Directory:
         self._home_clusters: dict[str, str] = {}
         self._clusters: dict[tuple[str, str], str] = {}
         self._tenants: dict[str, int] = {}
-        self._starts: list[str] = []
         self._ranges: Sequence[RangeInfo] = ()
         self._stops: list[Callable[[], None]] = []
 
@@ -58,7 +59,7 @@ class Directory:
         self._stops = [
             self._catalog.subscribe(WORKSPACES, self._workspace_changed),
             self._catalog.subscribe(HOMES, self._home_changed),
-            self.map.subscribe(self._map_changed),
+            self.range_map.subscribe(self._map_changed),
         ]
         self._map_changed()
         for parent, name, copy in self._catalog.each(WORKSPACES):
@@ -93,14 +94,6 @@ class Directory:
         if not found.shard:
             raise unavailable(f"range {found.name} has no owner at the moment")
         return Location(cluster, found.name, found.shard, self._urls.range(found.name), found.generation)
-
-    def range_of(self, cluster: str) -> RangeInfo | None:
-        """The range whose interval contains an id; None if there is none."""
-        index = bisect_right(self._starts, cluster) - 1
-        if index < 0:
-            return None
-        found = self._ranges[index]
-        return found if cluster < found.end else None
 
     def cluster_of(self, path: str) -> str | None:
         """The id of a path or id; None if a step of the path does not exist.
@@ -200,11 +193,10 @@ class Directory:
             self._tenants[found.name] = self._tenants.get(found.name, 0) + by
 
     def _map_changed(self) -> None:
-        former, self._ranges = self._ranges, self.map.ranges()
+        former, self._ranges = self._ranges, self.range_map.ranges()
         if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
             # Only owners changed. Tenants stay in their ranges, and counting a million tenants takes a second.
             return
-        self._starts = [r.start for r in self._ranges]
         self._tenants = {}
         for cluster in (*self._parents, *self._homes):
             self._count(cluster, 1)

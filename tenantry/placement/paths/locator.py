@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tenantry.kube.status import not_found
-from tenantry.placement.directory import Directory
-from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.cluster_paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 
 
-class Here(NamedTuple):
-    """A cluster id in a range that this shard owns. Whether the cluster exists is not checked."""
+class LocatedCluster(NamedTuple):
+    """A cluster id and the range that it is in. Whether the cluster exists is not checked.
 
-    cluster: str
-    range: Range
-
-
-class There(NamedTuple):
-    """A cluster id in a range that another shard owns."""
+    `range`: the range in memory if this shard owns it, else None.
+    """
 
     cluster: str
     range_name: str
+    range: Range | None
 
 
 class Locator:
@@ -32,7 +29,7 @@ class Locator:
         self._cell = cell
         self._directory = directory
 
-    def locate(self, path_or_id: str, *, range_name: str | None = None) -> Here | There:
+    def locate(self, path_or_id: str, *, range_name: str | None = None) -> LocatedCluster:
         """Locates a path (`root:org:team`) or an id. `range_name`: only look in this range.
 
         Raises StatusError: 400 if the text is not a path, 404 if it is not known, 503 if a workspace in the path is Unavailable.
@@ -41,8 +38,8 @@ class Locator:
         # Owned ranges first: ownership is decided by the fence, and the map may be behind it.
         range_ = self._cell.owned(cluster) if cluster is not None else None
         if cluster is not None and range_ is not None and range_name in (None, range_.name):
-            return Here(cluster, range_)
+            return LocatedCluster(cluster, range_.name, range_)
         known = self._directory.range_of(cluster) if cluster is not None else None
         if cluster is None or known is None or range_name not in (None, known.name):
             raise not_found(WORKSPACE_RESOURCE, path_or_id)
-        return Here(cluster, range_) if range_ is not None else There(cluster, known.name)
+        return LocatedCluster(cluster, known.name, range_)

@@ -10,28 +10,23 @@ from hypothesis import strategies as st
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import WORKSPACES
+from tenantry.placement.paths.cluster_paths import WORKSPACES
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
 from tests.placement.test_catalog import change
+from tests.support.maps import MapInMemory
 
-
-class OneRange:
-    def ranges(self) -> list[RangeInfo]:
-        return [
-            RangeInfo(name="range-2", start="000", end="001", shard="s1"),
-            RangeInfo(name="root", start="r", end="t", shard="s1"),
-        ]
-
-    def subscribe(self, callback: object) -> object:
-        return lambda: None
+RANGES = (
+    RangeInfo(name="range-2", start="000", end="001", shard="s1"),
+    RangeInfo(name="root", start="r", end="t", shard="s1"),
+)
 
 
 def directory_of(workspaces: dict[tuple[str, str], Object]) -> tuple[Catalog, Directory]:
     catalog = Catalog(MemoryStore())
-    directory = Directory(catalog, OneRange(), "https://x")  # type: ignore[arg-type]
+    directory = Directory(catalog, MapInMemory(RANGES), "https://x")
     directory.start()
     for number, ((parent, name), projection) in enumerate(workspaces.items()):
         catalog.committed(number + 1, [change({catalog_key(WORKSPACES, parent, name): orjson.dumps(projection)})])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry import journals
+from registry import stale_keys
 from registry.compaction import SAMPLES, Compaction
-from registry.journals import delete_journals
+from registry.stale_keys import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Put, Store
 from tests.support.clock import Clock
@@ -24,7 +24,7 @@ async def left(store: Store) -> list[str]:
 
 
 async def test_those_of_the_living_and_the_young_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "PAGE", 2)
+    monkeypatch.setattr(stale_keys, "PAGE", 2)
     for uid in ("alive", "dead-1", "dead-2", "dead-3", "idle"):
         await journal(store, uid)
     for uid in ("alive", "idle"):

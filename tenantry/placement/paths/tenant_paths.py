@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"

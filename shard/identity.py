@@ -1,0 +1,39 @@
+"""How a process that serves workspaces authenticates callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shard.settings import TenantSettings
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator
+from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
+from tenantry.apiserver.user import User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How callers are authenticated. All shards of a process share it."""
+
+    requests: Sequence[RequestAuthenticator]
+    tokens: Sequence[TokenAuthenticator]
+    issuer: TokenIssuer
+    anonymous: bool
+
+
+def identity_of(
+    settings: TenantSettings, *, requests: Sequence[RequestAuthenticator], users: Mapping[str, User], issuer: TokenIssuer
+) -> Identity:
+    """As the settings say. `users`: token → user, besides those of the token file, over which they have precedence.
+
+    Raises TokenFileError.
+    """
+    known = {**read_token_file(Path(settings.token_auth_file)), **users} if settings.token_auth_file else users
+    return Identity(
+        requests=requests,
+        tokens=[StaticTokens(known, issuer.audiences)],
+        issuer=issuer,
+        anonymous=settings.anonymous_auth,
+    )

@@ -1,0 +1,25 @@
+"""What an operator chooses for the shards of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
+from tenantry.storage.cell import LimitsOf, unlimited
+from tenantry.storage.commit import CommitLimits
+from tenantry.storage.history import HistoryLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOptions:
+    """`limits_of`: what each logical cluster may have. `home_creator_groups`: groups whose users may create a home workspace;
+    None disables them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`. `ttl_seconds`: of the
+    lease of a shard's session."""
+
+    limits_of: LimitsOf = unlimited
+    commit_limits: CommitLimits | None = None
+    history_limits: HistoryLimits | None = None
+    home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,)
+    publish_on_exports: bool = False
+    ttl_seconds: float = 2.0

@@ -1,0 +1,30 @@
+"""What a scope lets a user see of a resource, record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tenantry.storage.record import Record
+
+
+class Visibility(Protocol):
+    """Which records of a resource exist in a scope, in addition to the limits by cluster and selectors.
+
+    `adds` False: in watches, an object that becomes visible by a change is MODIFIED and not ADDED. This is for streams that leave
+    out the events from before.
+    """
+
+    adds: bool
+
+    def sees(self, record: Record) -> bool: ...
+
+    def at(self, version: int) -> Visibility:
+        """The visibility at a version, as far as it is known: what the client of a resumed watch was shown. Itself where nothing
+        has changed since. Raises TooOld."""
+        ...
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when `sees` may give another answer for records that did not change. Returns a function that ends this. A
+        watch then compares what it has shown with what is visible now, and sends ADDED and DELETED."""
+        ...
