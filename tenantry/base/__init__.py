@@ -1,1 +1,1 @@
-"""What every process is made of: supervised tasks, bounded caches and shares, flags, logs, metrics. No network, no Kubernetes."""
+"""What all processes use: supervised tasks, bounded caches and shares, flags, logs, metrics. No network, no Kubernetes."""

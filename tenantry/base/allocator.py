@@ -1,8 +1,8 @@
-"""How the C library gives memory back: what a burst of large requests took must not stay with the process.
+"""Returns memory to the operating system after a burst of large requests.
 
-glibc (mallopt(3)) raises the size from which a block has pages of its own whenever such a block is freed, up to 32 MiB. Bodies
-then come from heaps, which shrink only from their ends, and each thread has heaps of its own. What is free inside of a heap goes
-back when it is asked to (malloc_trim(3)).
+glibc allocates large blocks with mmap. Whenever such a block is freed, glibc raises the threshold for mmap, up to 32 MiB
+(mallopt(3)). After that, bodies come from heaps. A heap shrinks only at its end, and each thread has heaps of its own. Only
+malloc_trim(3) returns free pages inside a heap.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from pathlib import Path
 
 from tenantry.base import garbage
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MMAP_THRESHOLD_BYTES = 4 << 20
-"""Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
-reads into, 256 KiB and a header for each read, above the pieces of lists and above bodies: fresh pages cost more than what they
-are for, and what those leave in the heaps goes back after the burst."""
+"""The mmap threshold (M_MMAP_THRESHOLD). Setting it stops its growth. It is above the buffer of a TLS read (256 KiB and a
+header), the pieces of lists, and bodies: to map new pages for them costs more than to use them. `FreePages` returns what they
+leave in the heaps."""
 TRIM_THRESHOLD_BYTES = 32 << 20
-"""What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
+"""How many free bytes each heap keeps at its end (M_TRIM_THRESHOLD), so that ordinary lists need no new pages either."""
 ARENAS = 2
 LARGE_BYTES = 64 << 10
-"""Smaller requests and answers leave nothing behind that is not used again at once."""
+"""From which size a request or an answer counts as large. The memory of smaller ones is reused at once."""
 WORTH_BYTES = 1 << 20
-"""So many bytes of large requests and answers may leave more behind than a look at all heaps is worth: the values made of a body
-take ten to twenty times as much. What was less is looked for after the next burst."""
+"""How many bytes of large requests and answers make a trim worthwhile. The values that are made from a body take 10 to 20 times
+its memory. After fewer bytes there is no trim; they count for the next burst."""
 QUIET_SECONDS = 20.0
 """A burst ends when no large request or answer came for this time. Clients that list every few seconds are one burst: pages that
-are given back between two of their lists have to be taken again, which costs about 1 ms for 1 MiB."""
+are returned between two of their lists have to be mapped again, which costs about 1 ms for 1 MiB."""
 LONGEST_SECONDS = 300.0
-"""Pages are given back this long after the beginning of a burst that does not end: its peak may be over."""
+"""Pages are returned this long after the beginning of a burst that does not end: its peak may be over."""
 GROWTH_BYTES = 8 << 20
-"""A process that became so much bigger may have free pages, whatever made it so: thousands of small requests, or controllers."""
+"""How much a process must grow for a trim without a burst. Thousands of small requests or controllers leave free pages too."""
 GROWTH_SECONDS = 30.0
-"""Between two looks at that: a file of the kernel is read."""
+"""How often the growth is checked. Each check reads a file of /proc."""
 _STATM = Path("/proc/self/statm")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def give_memory_back() -> None:
-    """To be called once, before there are threads. Nothing where the C library is not glibc."""
+    """Configures glibc's allocator. Call it once, before there are threads. It does nothing with another C library."""
     mallopt = _of_glibc("mallopt")
     if mallopt is None:
         return
     wanted = ((_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES), (_M_ARENA_MAX, ARENAS))
     if not all(mallopt(parameter, value) for parameter, value in wanted):
-        log.warning("the C library refused a setting of its allocator; large requests may leave memory behind")
+        logger.warning("glibc refused a setting of its allocator; memory of large requests may not be returned")
 
 
 class FreePages:
-    """Gives back the pages that a burst of large requests and answers left free inside of the heaps, after it; and those of a
-    process that grew.
+    """Returns free pages inside the heaps to the operating system: after a burst of large requests and answers, and when the
+    process has grown.
 
-    `trim` is called in a thread: it looks at every free block, some milliseconds for 100 MB. Without it nothing happens.
-    `resident`: how many bytes of memory the process has.
+    `trim`: called in a thread, because it looks at every free block (some milliseconds for 100 MB). None: nothing is done.
+    `resident`: the resident memory of the process in bytes.
     """
 
     def __init__(self, trim: Callable[[], object] | None, resident: Callable[[], int] = lambda: 0) -> None:
@@ -66,10 +66,10 @@ class FreePages:
         self._resident = resident
         self._bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        """Whose timer runs."""
+        """The loop whose timer runs, None if there is no timer."""
 
     def passed(self, size: int) -> None:
-        """A request or an answer of so many bytes is over. To be called on the loop."""
+        """Counts a finished request or answer of `size` bytes. Call it on the event loop."""
         if size < LARGE_BYTES:
             return
         self._bytes += size
@@ -80,7 +80,7 @@ class FreePages:
                 loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, loop.time() + LONGEST_SECONDS)
 
     async def follow_growth(self) -> None:
-        """Gives pages back whenever the process grew, for as long as it runs."""
+        """Returns pages whenever the process has grown. It runs until it is cancelled."""
         if self._trim is None:
             return
         least = self._resident()
@@ -108,7 +108,7 @@ def _malloc_trim() -> Callable[[], object] | None:
 
 
 def _of_glibc(name: str) -> Callable[..., int] | None:
-    """A function of the C library, None where it is another one."""
+    """A function of glibc, None if the C library is another one."""
     try:
         found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
@@ -121,4 +121,4 @@ def _resident_bytes() -> int:
 
 
 free_pages = FreePages(_malloc_trim(), _resident_bytes)
-"""Those of the process."""
+"""The one object of the process."""

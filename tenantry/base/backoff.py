@@ -1,4 +1,4 @@
-"""Exponential back-off with jitter: the pauses between attempts at something that failed."""
+"""Exponential back-off with jitter: the pauses between retries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOUBLINGS_MAX = 64
 class Backoff:
     """Pauses that double from `first_seconds` up to `last_seconds`.
 
-    `jitter`: the part of each pause that is left to chance, so that many who failed together do not come back together; 0 for
+    `jitter`: the random part of each pause, from 0 to 1. It keeps many clients that failed together from retrying together. 0:
     exact pauses.
     """
 
@@ -27,7 +27,7 @@ class Backoff:
         self._last_seconds = last_seconds
         self._jitter = jitter
         self.seconds = first_seconds
-        """The longest that the next pause may be."""
+        """The upper limit of the next pause."""
 
     @classmethod
     def steady(cls, mean_seconds: float) -> Backoff:
@@ -36,7 +36,7 @@ class Backoff:
         return cls(mean_seconds * 4 / 3, mean_seconds * 4 / 3)
 
     def next_seconds(self) -> float:
-        """The length of the next pause; the one after it may be twice as long."""
+        """Returns the length of the next pause, and doubles the limit of the one after it."""
         seconds = self.seconds * random.uniform(1.0 - self._jitter, 1.0)
         self.seconds = min(2 * self.seconds, self._last_seconds)
         return seconds
@@ -50,7 +50,7 @@ class Backoff:
         return True
 
     def reset(self) -> None:
-        """Something went well: the next pause is the first one again."""
+        """Called after a success. The next pause is the first one again."""
         self.seconds = self._first_seconds
 
 
@@ -73,14 +73,14 @@ class KeyedBackoff(Generic[K]):
         return self._failures.get(key, 0)
 
     def next_seconds(self, key: K) -> float:
-        """A key failed: the length of the pause before its next attempt."""
+        """Counts a failure of a key. Returns the length of the pause before its next attempt."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded, because 2.0 to the power of 1024 is an OverflowError.
         return min(self._first_seconds * 2.0 ** min(failures, _DOUBLINGS_MAX), self._last_seconds)
 
     def reset(self, key: K) -> None:
-        """A key succeeded, or is gone: its next pause is the first one again."""
+        """Called when a key succeeded or was removed. Its next pause is the first one again."""
         self._failures.pop(key, None)
 
     def reset_where(self, concerned: Callable[[K], bool]) -> None:

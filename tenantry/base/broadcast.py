@@ -1,7 +1,7 @@
-"""Telling any number of subscribers of a change, by calling them back on the loop.
+"""Broadcasts changes: calls any number of subscribers on the event loop.
 
-Nothing is queued: a subscriber that needs time sets an event, or asks a queue of its own. One that raises is logged and counted
-(`tasks.call`), and the others are called all the same.
+Nothing is queued. A subscriber that needs time sets an event or fills a queue of its own. If a subscriber raises, the error is
+logged and counted (`tasks.call`), and the other subscribers are still called.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Broadcast(Generic[P]):
-    """The subscribers of one thing. `name` stands in the log when one of them raises."""
+    """The subscribers to one kind of change. `name`: for the log, when a subscriber raises."""
 
     __slots__ = ("_name", "_subscribers", "_tokens")
 
@@ -30,7 +30,7 @@ class Broadcast(Generic[P]):
         return len(self._subscribers)
 
     def subscribe(self, callback: Callable[P, object]) -> Callable[[], None]:
-        """Calls back with every `send` from now on. Returns how to unsubscribe, which may be called more than once."""
+        """Calls `callback` with every later `send`. Returns a function that unsubscribes, which may be called more than once."""
         token = next(self._tokens)
         self._subscribers[token] = callback
 
@@ -40,15 +40,15 @@ class Broadcast(Generic[P]):
         return unsubscribe
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Calls every subscriber, in the order in which they came. Those who unsubscribe meanwhile are not called any more; those
-        who subscribe meanwhile hear of the next one."""
+        """Calls every subscriber, in the order of subscription. A subscriber that unsubscribes during the call is not called any
+        more. A subscriber that is added during the call gets the next `send`."""
         for token, callback in list(self._subscribers.items()):
             if token in self._subscribers:
                 call(callback, self._name, *args, **kwargs)
 
 
 class KeyedBroadcast(Generic[K, P]):
-    """A broadcast for each key; nothing is kept of keys without subscribers."""
+    """A broadcast for each key. Keys without subscribers use no memory."""
 
     __slots__ = ("_broadcasts", "_name")
 

@@ -1,13 +1,13 @@
-"""The one cache for what a process computes of something that a tenant sent.
+"""The cache for values that a process computes from tenants' input. There is no other one.
 
 A cache is bounded in bytes, keys included, and keeps no key above `KEY_BYTES_MAX`: a value for a longer key is computed each
 time. So a tenant can make a cache useless to itself, and cannot fill memory with it. All caches of a process are known by name
 (`caches`), and their sizes are metrics.
 
-Entries that were not used for long leave, by generations. A new entry is young. When the young ones take a third of the cache,
-they become old together, and those that were old leave. An old entry that is used becomes young again. So a hit on a young entry
-is one look-up in a dict, which takes no lock and writes nothing. Entries that leave are freed a few at a time, as others come.
-Caches may be used from any thread.
+Entries that were not used for long are evicted, by generations. A new entry is young. When the young entries take a third of the
+cache, they become old together, and the old ones are evicted. An old entry that is used becomes young again. So a hit on a young
+entry is one look-up in a dict, which takes no lock and writes nothing. Evicted entries are freed a few at a time, when others are
+added. Caches may be used from any thread.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 KEY_BYTES_MAX = 1024
-"""A longer key is never kept, strings' own overhead included. What is asked for again and again is short: names, selectors, types
-of media; what is long is made to be long."""
+"""Values of longer keys are not kept. The size includes Python's overhead. Keys that are used often are short: names, selectors,
+media types. Long keys are usually an attack."""
 ENTRY_BYTES = 200
-"""What an entry takes beside its key and value, measured: its place in a table, and its size."""
+"""The measured memory of an entry without its key and value: its slot in a dict, and its size."""
 GENERATIONS = 3
-"""Young entries, old ones, and those that leave: none of them takes more than its part of the cache."""
+"""Young entries, old ones, and evicted ones that are not freed yet. Each generation takes at most its part of the cache."""
 LARGEST_PART = 8
-"""An entry that takes more than this part of a cache (one in so many) is not kept, unless the cache says otherwise: it would
-drive out too much else."""
+"""An entry that takes more than 1/LARGEST_PART of a cache is not kept, unless the cache says otherwise. It would evict too many
+others."""
 
 _KEYWORDS = object()
 
 
 class Size(NamedTuple):
-    """How much a cache holds."""
+    """The size of a cache."""
 
     entries: int
     bytes: int
@@ -51,10 +51,10 @@ class Size(NamedTuple):
 
 
 class Cache(Generic[K, V]):
-    """Values by key; see the module. `name` is the metrics' label: a constant, the same for caches of the same purpose.
+    """Values by key; see the module. `name`: the label in metrics, a constant, the same for caches of the same purpose.
 
-    `size` gives the bytes of memory that a value takes because the cache keeps it. The default counts what the value refers to,
-    which is right for Python values that share nothing big with others.
+    `size`: returns the bytes of memory that a value takes because the cache keeps it. The default counts everything that the
+    value refers to, which is right for Python values that share nothing large with others.
 
     `keeps_large`: an entry above `entry_bytes_max` is kept, and counts as one of that size. This is for values that take too long
     to compute each time and whose size something else bounds.
@@ -101,7 +101,7 @@ class Cache(Generic[K, V]):
         _caches.add(self)
 
     def __len__(self) -> int:
-        """How many entries take memory; those that leave can no longer be found."""
+        """How many entries take memory. Evicted ones that are not freed yet are included."""
         return len(self._young) + len(self._old) + len(self._leaving)
 
     def __iter__(self) -> Iterator[K]:
@@ -114,11 +114,11 @@ class Cache(Generic[K, V]):
 
     @property
     def bytes(self) -> int:
-        """How many bytes it holds."""
+        """How many bytes its entries take."""
         return self._bytes
 
     def get(self, key: K) -> V | None:
-        """The value, None where none is kept."""
+        """The value of a key, None if there is none."""
         entry = self._young.get(key)
         if entry is None:
             entry = self._old.get(key)
@@ -128,8 +128,8 @@ class Cache(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, size_bytes: int | None = None) -> bool:
-        """Keeps a value for as long as there is room for it. `size_bytes`: of the value, where the caller knows it. False: the
-        key is too long, or the entry too big, and whatever was kept for the key is dropped."""
+        """Keeps a value until it is evicted. `size_bytes`: the size of the value, if the caller knows it. Returns False if the
+        key is too long or the entry too large; then the previous value of the key is dropped."""
         size = _key_bytes(key)
         if size > KEY_BYTES_MAX:
             return False
@@ -144,26 +144,26 @@ class Cache(Generic[K, V]):
         return True
 
     def grow(self, key: K, more_bytes: int) -> None:
-        """The value that is kept for the key became larger by so much (or smaller); it goes if that is too much."""
+        """Called when the value of a key has grown by `more_bytes` (or shrunk). The entry is dropped if it is too large now."""
         with self._lock:
             entry = self._drop(key)
             if entry is not None and (self.keeps_large or entry[1] + more_bytes <= self.entry_bytes_max):
                 self._add(key, entry[0], min(entry[1] + more_bytes, self.entry_bytes_max))
 
     def pop(self, key: K) -> V | None:
-        """Forgets the value and returns it; None where none is kept."""
+        """Removes the value of a key and returns it, None if there is none."""
         with self._lock:
             entry = self._drop(key)
         return entry[0] if entry is not None else None
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Removes all entries."""
         with self._lock:
             self._young, self._old, self._leaving = OrderedDict(), OrderedDict(), OrderedDict()
             self._young_bytes = self._bytes = 0
 
     def compute(self, key: K, function: Callable[[], V]) -> V:
-        """The value for the key, computed where it is not kept. What `function` raises is not kept."""
+        """The value of a key. If there is none, `function` computes it. An error of `function` is not kept."""
         entry = self._young.get(key)
         if entry is None:
             entry = self._old.get(key)
@@ -199,7 +199,7 @@ class Cache(Generic[K, V]):
         self._young[key] = (value, size)
         self._young_bytes += size
         self._bytes += size
-        # Twice as fast as they come, so that all are gone when the next ones leave.
+        # Evicted entries are freed twice as fast as entries are added, so that all are freed before the next ones are evicted.
         freed, count = 0, 0
         while self._leaving and (freed < 2 * size or count < 2):
             freed, count = freed + self._leaving.popitem(last=False)[1][1], count + 1
@@ -215,7 +215,7 @@ def caches() -> list[Cache[Any, Any]]:
 
 
 def sizes() -> Iterator[tuple[str, Size]]:
-    """What the caches of each name hold together, by name."""
+    """The sizes of the caches by name. Caches of one name are summed up."""
     found: dict[str, Size] = {}
     for cache in caches():
         before = found.get(cache.name, Size(0, 0, 0))
@@ -226,11 +226,12 @@ def sizes() -> Iterator[tuple[str, Size]]:
 def cached(
     name: str, *, bytes_max: int, entries_max: int | None = None, size: Callable[[Any], int] | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Remembers what a function of module level returns for hashable arguments, in a Cache of these limits.
+    """Caches the results of a module-level function with hashable arguments, in a `Cache` with these limits.
 
-    The counterpart of `functools.lru_cache` for arguments that a tenant chooses. A call that raises is not remembered. A hit
-    costs about as much as there for a function of one parameter, twice as much with more, and more again with keywords. The
-    cache itself is the function's attribute `cache`.
+    It replaces `functools.lru_cache` for arguments that a tenant chooses. An error is not cached. A hit costs about the same as
+    with
+    `lru_cache` for a function of one parameter, twice as much with more, and more again with keywords. The function's attribute
+    `cache` is the cache.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -269,7 +270,7 @@ def _of_many(cache: Cache[Any, R], function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _key_bytes(key: object) -> int:
-    """`size_of` a key, without looking at what most keys are made of."""
+    """`size_of` a key, with a fast path for strings and tuples of strings."""
     if type(key) is str or type(key) is bytes:
         return sys.getsizeof(key)
     if isinstance(key, tuple) and all(type(part) is str for part in key):
@@ -281,10 +282,11 @@ _SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, type(None), bool)
 
 
 def size_of(value: object, limit_bytes: int = sys.maxsize, *, shared: Iterable[object] = ()) -> int:
-    """The bytes of memory of a value and of all that it refers to, shared things of the program (types, modules, code) left out.
+    """The bytes of memory of a value and of everything that it refers to, without shared parts of the program (types, modules,
+    code).
 
-    Counting ends above `limit_bytes`, so it takes no longer than the limit allows. `shared`: what is not counted either, because
-    it stays in memory anyway.
+    Counting stops above `limit_bytes`, which bounds the time that it takes. `shared`: objects that are not counted either,
+    because they stay in memory anyway.
     """
     if type(value) is str:
         return sys.getsizeof(value)
@@ -298,7 +300,7 @@ def size_of(value: object, limit_bytes: int = sys.maxsize, *, shared: Iterable[o
         seen.add(id(each))
         total += sys.getsizeof(each)
         if isinstance(each, FunctionType):
-            # What a function carries along is in its cells; its globals are the module's.
+            # The values that a function captures are in its cells. Its globals belong to the module.
             waiting.extend(cell.cell_contents for cell in each.__closure__ or () if _is_filled(cell))
             waiting.extend(each.__defaults__ or ())
         elif isinstance(each, MethodType):

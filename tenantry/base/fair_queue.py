@@ -1,4 +1,4 @@
-"""A queue in which those who were served least are next."""
+"""A fair queue: the owner that was served least is next."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Item = TypeVar("Item")
 _KEPT = 256
 
 Owners = tuple[Hashable, ...]
-"""Who answers for an item, such as its tenant and its user."""
+"""The owners of an item, such as its tenant and its user."""
 
 
 class FairQueue(Generic[Item]):
-    """Items wait by their owners; those with the same owners are served in their order.
+    """Items wait by their owners. Items of the same owners are served in their order.
 
-    Each owner has a virtual time; every service moves it on by its cost. An item's rank is the latest time of its owners, and the
-    item with the lowest rank is next. So a tenant gains nothing by having many users, nor a user by asking many tenants. An owner
-    that is new, or comes back, starts at the time of those that are served now, without credit or debt from before (start-time
-    fair queuing, Goyal 1996). Once nothing waits, nothing is kept.
+    Each owner has a virtual time, which grows by the cost of everything it is served. The rank of an item is the latest time of
+    its owners, and the item with the lowest rank is next. So a tenant gains nothing by having many users, nor a user by using
+    many tenants. An owner that is new or returns starts at the time of the owners that are served now, without credit or debt
+    from before (start-time fair queuing, Goyal 1996). When the queue is empty, it keeps no state.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class FairQueue(Generic[Item]):
         return self._size
 
     def __iter__(self) -> Iterator[Item]:
-        """In no order."""
+        """The waiting items, unordered."""
         for flow in self._flows.values():
             yield from flow
 
@@ -54,13 +54,13 @@ class FairQueue(Generic[Item]):
         self._size += 1
 
     def push_first(self, owners: Owners, item: Item) -> None:
-        """Puts an item back that was taken and not served, before the others of its owners."""
+        """Puts an item back that was taken and not served, in front of the others of its owners."""
         self.push(owners, item)
         self._flows[owners].rotate(1)
 
     def pop(self, fits: Callable[[Owners, Item], bool] | None = None, *, cost: float = 1.0) -> tuple[Owners, Item] | None:
-        """The next item, None where there is none. `fits`: those whose first item it refuses are passed over this time. `cost` is
-        charged to the owners; `charge` corrects it once the true one is known."""
+        """Takes the next item. None: there is none. `fits`: owners are skipped this time if it refuses their first item. `cost`:
+        it is charged to the owners; use `charge` to correct it when the true cost is known."""
         if not self._flows:
             return None
         if len(self._flows) == 1:
@@ -75,7 +75,7 @@ class FairQueue(Generic[Item]):
                 continue
             now = self._rank(owners)
             if now > rank:
-                # Its owners were served meanwhile, for this flow or for another one.
+                # Its owners were served since then, for this flow or for another one.
                 heappush(heap, (now, entry[1], owners))
                 continue
             if fits is not None and not fits(owners, flow[0]):
@@ -97,7 +97,7 @@ class FairQueue(Generic[Item]):
         return found
 
     def _pop_only(self, fits: Callable[[Owners, Item], bool] | None, cost: float) -> tuple[Owners, Item] | None:
-        """Nobody else waits, so there is nothing to compare."""
+        """`pop` for a single flow, where there is nothing to compare."""
         ((owners, flow),) = self._flows.items()
         if fits is not None and not fits(owners, flow[0]):
             return None
@@ -113,7 +113,7 @@ class FairQueue(Generic[Item]):
         return owners, item
 
     def remove(self, owners: Owners, item: Item) -> bool:
-        """Takes an item out that waits no longer; whether it was there."""
+        """Removes an item. Returns whether it was in the queue."""
         flow = self._flows.get(owners)
         if flow is None or item not in flow:
             return False
@@ -125,7 +125,7 @@ class FairQueue(Generic[Item]):
         return True
 
     def take(self, wanted: Callable[[Item], bool]) -> list[Item]:
-        """Takes out all items that `wanted` chooses, those of the same owners in their order."""
+        """Removes and returns all items for which `wanted` is true. Items of the same owners stay in their order."""
         taken: list[Item] = []
         for owners, flow in tuple(self._flows.items()):
             chosen = [item for item in flow if wanted(item)]
@@ -139,8 +139,8 @@ class FairQueue(Generic[Item]):
         return taken
 
     def charge(self, owners: Owners, cost: float) -> None:
-        """Moves the owners' time on by what a service cost, or back where `cost` is negative. It has no effect while nothing
-        waits, since nobody is delayed by it then."""
+        """Adds a cost to the owners' times; it may be negative. It has no effect while the queue is empty, because then it delays
+        no other owner."""
         if not self._flows:
             return
         times, now = self._times, self._now
@@ -148,12 +148,12 @@ class FairQueue(Generic[Item]):
             at = times.get(owner)
             times[owner] = (at if at is not None and at > now else now) + cost
         if len(times) > 4 * len(self._flows) + _KEPT:
-            # An owner that is not ahead of the others is like a new one, and one that does not wait may be forgotten.
+            # An owner that is not ahead of the others is treated as a new one, and one that does not wait may be dropped.
             waiting = {owner for flow in self._flows for owner in flow}
             self._times = {owner: at for owner, at in times.items() if at > now and owner in waiting}
 
     def clear(self) -> list[Item]:
-        """Empties it; what waited."""
+        """Removes and returns all items, unordered."""
         if not self._flows:
             return []
         items = list(self)
@@ -172,7 +172,7 @@ class FairQueue(Generic[Item]):
         return rank
 
     def _tidy(self) -> None:
-        """Forgets everything once nothing waits, and rebuilds a heap that is mostly outdated entries."""
+        """Resets the state if the queue is empty. Rebuilds the heap if most of its entries are outdated."""
         if not self._flows:
             self._heap.clear()
             self._times.clear()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Writes a file that only its owner may read, whole or not at all: a crash leaves the old one. Makes missing directories."""
+    """Writes a file that only its owner may read. It is replaced atomically: a crash leaves the old one. Creates missing
+    directories.
+    Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

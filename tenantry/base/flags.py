@@ -1,7 +1,7 @@
 """Settings as documented dataclasses: each field has a flag, an environment variable, a default, the reason for it, and bounds.
 
-A flag wins over the environment, the environment over the default. `--bind-address` is read from `TENANTRY_BIND_ADDRESS`.
-What several commands have in common is declared once, in a base class of their settings.
+A flag takes precedence over the environment, and the environment over the default. The variable of `--bind-address` is
+`TENANTRY_BIND_ADDRESS`. Settings that several commands have in common are declared once, in a base class.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 
 class SettingError(Exception):
-    """A setting has a value that cannot be used; the text names the setting and what it takes."""
+    """A setting has an invalid value. The text names the setting and the values that it allows."""
 
 
 class Declaration(NamedTuple):
-    """What is known of one setting of a command."""
+    """The declaration of one setting of a command."""
 
     name: str
     default: Any
@@ -34,22 +34,24 @@ class Declaration(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The default as one would write it."""
+        """The default as it is written in a flag."""
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
 def setting(default: Any, text: str, why: str, *, bounds: tuple[float, float] | None = None, choices: Sequence[str] = ()) -> Any:
-    """A field of a settings dataclass: what it is, why that is the default, and the lowest and highest value or all values."""
+    """A field of a settings dataclass. `text`: what it is. `why`: the reason for the default. `bounds`: the lowest and highest
+    value.
+    `choices`: all values."""
     return dataclasses.field(default=default, metadata={"text": text, "why": why, "bounds": bounds, "choices": tuple(choices)})
 
 
 def other_default(default: Any, why: str) -> Any:
-    """A field that a base class declares: what it is and its bounds stay, the default and its reason differ here."""
+    """A field that a base class declares, with another default. `why`: the reason for it. Text and bounds stay."""
     return dataclasses.field(default=default, metadata={"why": why})
 
 
 class Settings:
-    """Base of all settings. Made from values that are out of bounds it raises SettingError."""
+    """The base class of all settings. The constructor raises SettingError if a value is out of bounds."""
 
     def __post_init__(self) -> None:
         for declared in declarations(type(self)):
@@ -63,7 +65,7 @@ class Settings:
 
 
 def declarations(kind: type[Any]) -> Iterator[Declaration]:
-    """The settings of a class: its own first, then those of each base class in the order in which the bases are named."""
+    """The settings of a class: first its own, then those of each base class, in the order of the bases."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for base in kind.__mro__:
         for name, field in vars(base).get("__dataclass_fields__", {}).items():
@@ -85,29 +87,29 @@ def variable(name: str) -> str:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The parts of a value that is several, separated by commas."""
+    """The parts of a comma-separated value."""
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def check_together(settings: Any, *names: str) -> None:
-    """Raises SettingError where some of these are given and others are not."""
+    """Raises SettingError if some of these settings are given and others are not."""
     if len({bool(getattr(settings, name)) for name in names}) > 1:
-        raise SettingError(f"{' and '.join(map(flag, names))} need each other")
+        raise SettingError(f"{' and '.join(map(flag, names))} must be given together")
 
 
 def seconds(text: str) -> float:
-    """A time given to a command: the type of its argument."""
+    """The argparse type of a time in seconds. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
 def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
-    """One flag for each setting, with its default and reason in the help."""
+    """Adds a flag for each setting. Its help shows the default and the reason."""
     for declared in declarations(kind):
         switch = isinstance(declared.default, bool)
         parser.add_argument(
@@ -124,7 +126,7 @@ Chosen = TypeVar("Chosen")
 
 
 def settings_from(kind: type[Chosen], options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Chosen:
-    """The settings of parsed flags and the environment. Raises SettingError."""
+    """The settings from parsed flags and the environment. Raises SettingError."""
     values: dict[str, Any] = {}
     for declared in declarations(kind):
         text = getattr(options, declared.name, None)

@@ -1,9 +1,9 @@
-"""When garbage is collected: between turns of the loop, never inside of a call.
+"""Garbage collection between turns of the event loop, never inside a call.
 
-Reference counts free nearly everything; the collector is for cycles. Left to itself it runs inside of whatever allocates: a body
-of a million small lists makes it look at all of them dozens of times within one call of the JSON decoder, seconds in which
-nothing else can have the interpreter. So the automatic one is off in a serving process, and the same generations are collected
-here.
+Reference counts free nearly everything; the collector is for cycles. The automatic collector runs inside any call that allocates.
+A body of a million small lists makes it scan all of them dozens of times within one call of the JSON decoder, and for seconds
+nothing else can use the interpreter. So the automatic collector is off in a serving process, and this module collects the same
+generations.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from __future__ import annotations
 import gc
 
 YOUNG = 5_000
-"""Containers made since the last collection that make one worth while: a fraction of a millisecond."""
+"""How many containers must be created since the last collection for the next one. It takes a fraction of a millisecond."""
 YOUNG_IN_MIDDLE = 10
-"""Collections of the youngest generation for each of the middle one: CPython's own value."""
+"""How many collections of the youngest generation there are for each of the middle one. CPython's own value."""
 LARGE_BYTES = 8 << 20
-"""So many bytes of bodies make a collection worth while, too: an error and the frames that it passed through are a cycle, of few
-containers, which may hold a body and all that was made of it."""
+"""How many bytes of bodies cause a collection. An error and its frames are a cycle of few containers, but it can refer to a body
+and to everything that was made from it."""
 OLD_PENDING = 50_000
-"""The least growth of the oldest generation that makes it worth looking at: it is the pass that grows with what a shard holds."""
+"""By how many containers the oldest generation must grow before it is collected. The cost of that collection grows with the
+objects of a shard."""
 
 
 class Bodies:
-    """How many bytes of bodies were answered since the last collection."""
+    """Counts the bytes of the bodies of requests that were answered since the last collection."""
 
     def __init__(self) -> None:
         self.pending_bytes = 0
         self.moved = 0
-        """Containers that `collect` made old."""
+        """How many containers `collect` moved to the oldest generation."""
 
     def collect(self) -> None:
-        """Frees what cycles still hold of bodies that were answered. To be called on the loop, when it has little to do."""
+        """Frees the bodies that cycles still refer to. Call it on the event loop, when it has little to do."""
         if self.pending_bytes:
             self.pending_bytes = 0
             young = gc.get_count()[0]
@@ -38,11 +39,11 @@ class Bodies:
 
 
 bodies = Bodies()
-"""Those of the process."""
+"""The one object of the process."""
 
 
 class GarbageCollection:
-    """Collects when `run` is called, as CPython's thresholds would have it."""
+    """Collects garbage when `run` is called, by the rules of CPython's thresholds."""
 
     def __init__(self) -> None:
         self._young_runs = 0
@@ -50,14 +51,14 @@ class GarbageCollection:
         self._old = 0
 
     def start(self) -> None:
-        """Takes over from the automatic collector, and keeps it from looking again at what is there now."""
+        """Turns the automatic collector off, and excludes the present objects from later collections (`gc.freeze`)."""
         gc.collect()
         bodies.pending_bytes = 0
         gc.freeze()
         gc.disable()
 
     def stop(self) -> None:
-        """Gives over to the automatic collector again."""
+        """Turns the automatic collector on again."""
         gc.enable()
 
     def due(self) -> bool:
@@ -65,7 +66,7 @@ class GarbageCollection:
         return gc.get_count()[0] >= YOUNG or bodies.pending_bytes >= LARGE_BYTES
 
     def run(self) -> None:
-        """A collection where there is something to collect."""
+        """Collects if there is something to collect."""
         if bodies.pending_bytes >= LARGE_BYTES:
             bodies.collect()
             return
@@ -79,8 +80,8 @@ class GarbageCollection:
             self._pending -= gc.collect(0)
             return
         self._young_runs = 0
-        # CPython's rule with another number: the whole is looked at when it has doubled (CPython: grew by a quarter), so that a
-        # growing heap costs linear time. Cycles are few here, and those of bodies are collected by their bytes.
+        # CPython's rule with another number: a full collection when the heap has doubled (CPython: grown by a quarter), so that a
+        # growing heap costs linear time. There are few cycles, and those of bodies are collected by their bytes.
         if self._pending < max(OLD_PENDING, self._old):
             self._pending -= gc.collect(1)
             return

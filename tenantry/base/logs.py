@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line. The access log never holds credentials, queries or bodies."""
+"""Logs: one JSON object per line. The access log never contains credentials, queries or bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, the traceback where there is one, and what the call gave as `extra`."""
+    """Formats a record as JSON: time, level, logger, message, the traceback if there is one, and the values of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -39,8 +39,8 @@ def configure(level: str = "info", stream: IO[str] | None = None) -> None:
 
 
 class AccessLog:
-    """One line for each request. Lines are gathered and written by a thread, so that a blocked pipe never holds up requests;
-    what does not fit into `buffer_bytes` meanwhile is dropped and counted in `dropped`."""
+    """Writes one line for each request. A thread writes the buffered lines, so that a blocked pipe never delays requests. Lines
+    that do not fit into `buffer_bytes` are dropped and counted in `dropped`."""
 
     def __init__(self, stream: IO[bytes], *, buffer_bytes: int = 4 * 1024 * 1024) -> None:
         self.dropped = 0
@@ -63,7 +63,7 @@ class AccessLog:
         code: int,
         seconds: float,
     ) -> None:
-        """Adds a line for a request that was answered. `seconds`: how long that took, or how long a watch lasted."""
+        """Adds a line for an answered request. `seconds`: how long the answer took, or how long the watch lasted."""
         entry: dict[str, Any] = {
             "time": _timestamp(time.time()),
             "logger": "access",
@@ -81,7 +81,7 @@ class AccessLog:
         try:
             line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:
-            # A header named a user in bytes that are no UTF-8.
+            # A header named a user in bytes that are not UTF-8.
             clean = {
                 key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
                 for key, value in entry.items()
@@ -94,12 +94,12 @@ class AccessLog:
         self._size += len(line)
 
     def flush(self) -> None:
-        """Has a thread write what has gathered. Nothing is done while an earlier write still hangs."""
+        """Writes the buffered lines in a thread. It does nothing while an earlier write is not finished."""
         if self._lines and (self._writing is None or self._writing.done()):
             self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._take())
 
     def close(self) -> None:
-        """Writes the rest, here and now."""
+        """Writes the rest. It blocks until that is done."""
         if self._lines:
             self._write(self._take())
 
@@ -112,7 +112,7 @@ class AccessLog:
             self._stream.write(data)
             self._stream.flush()
         except (OSError, ValueError):
-            # Whoever read the log is gone or the stream was closed: the server goes on without.
+            # The reader of the pipe ended or the stream was closed. The server continues without an access log.
             self.dropped += data.count(b"\n")
 
 

@@ -1,9 +1,8 @@
-"""How long each turn of the event loop takes, measured without a timer.
+"""Measures how long each turn of the event loop takes, without a timer.
 
-Whoever worked on the loop says for how long (`turns_of_loop.worked`): requests, background tasks, what reads from a socket. Once
-that comes to a millisecond, the end of the turn is watched for: it is over when the loop comes round to a callback that was
-scheduled then, and whoever wanted something meanwhile waited that long. Short turns need no callback, and a process that does
-nothing is not woken.
+Code that works on the loop reports how long it took (`turns_of_loop.worked`): requests, background tasks, reads from a socket.
+When the reports of a turn reach a millisecond, a callback is scheduled. The turn is over when the loop calls it; everything else
+on the loop waited for that long. Short turns need no callback, and an idle process is not woken.
 """
 
 from __future__ import annotations
@@ -16,21 +15,22 @@ from types import coroutine
 from typing import Any, TypeVar
 
 What = tuple[str, ...]
-"""What worked, in words for the log."""
+"""What took the time, in words for the log."""
 Ended = Callable[[float, float, What], None]
-"""Called after a turn that was watched: its seconds, how many of them the loop's thread used a processor (0 of a short turn), and
-what worked longest in it."""
+"""Called after a measured turn, with its length in seconds, the processor time of the loop's thread in seconds (0 for a short
+turn), and what took longest in it."""
 SHORTEST_SECONDS = 0.005
-"""Shorter turns are not looked at any further."""
+"""The processor time of shorter turns is not measured, and they are not stalls."""
 LOOK_SECONDS = 0.001
-"""So much work makes a turn watched, and so old may a reading of the thread's processor time be, which costs a system call. The
-values of a turn may be too high by this."""
+"""How much work makes a turn measured, and how old a reading of the thread's processor time may be (each reading is a system
+call).
+The values of a turn may be too high by this much."""
 
 Result = TypeVar("Result")
 
 
 class LoopTurns:
-    """Of one loop at a time; nothing is measured while no loop is attached."""
+    """Measures the turns of one loop at a time. It measures nothing while no loop is attached."""
 
     def __init__(self) -> None:
         self.looked = 0.0
@@ -51,18 +51,18 @@ class LoopTurns:
         self._end_turn()
 
     def detach(self) -> None:
-        """Measures no more."""
+        """Stops measuring."""
         self._loop = self._ended = None
         self._thread = 0
 
     def look(self) -> None:
-        """To be called before work, where `looked` is older than `LOOK_SECONDS`."""
+        """Reads the processor time. Call it before work, if `looked` is older than `LOOK_SECONDS`."""
         if self._thread == get_ident() and not self._watched:
             self.looked = time.perf_counter()
             self._cpu = time.thread_time()
 
     def worked(self, seconds: float, what: What) -> None:
-        """Something kept the loop for so long, up to now; on this loop or on one that is not measured."""
+        """Reports work that has just ended and took `seconds`. Reports from other threads are ignored."""
         if self._thread != get_ident():
             return
         if seconds > self._longest:
@@ -89,7 +89,7 @@ class LoopTurns:
 
 
 turns_of_loop = LoopTurns()
-"""Those of the process's loop."""
+"""The turns of the process's event loop."""
 
 
 @coroutine
@@ -99,8 +99,8 @@ def in_steps(
     stepped: Callable[[float, float], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Any, Any, Result]:
-    """Awaits the work, and reports to `turns_of_loop` how long each of its steps kept the loop. `stepped` is called with it too:
-    the seconds, and the time after the step by `clock`."""
+    """Awaits `work`, and reports to `turns_of_loop` how long each of its steps took. `stepped(seconds, now)` is called after each
+    step too; `now` is by `clock`."""
     turns = turns_of_loop
     step: Callable[[Any], Any] = work.send
     value: Any = None
@@ -115,7 +115,7 @@ def in_steps(
             result: Result = stop.value
             return result
         finally:
-            # An error holds this frame, and the future that was awaited holds the error: none must hold itself.
+            # An error refers to this frame, and the awaited future refers to the error. This avoids a cycle.
             value = None
             now = clock()
             turns.worked(now - began, what)

@@ -1,4 +1,5 @@
-"""What a server counts, in Prometheus' text format. Recording is a few dict operations; the text is made when it is asked for."""
+"""The metrics of a server, in Prometheus' text format. Recording is a few dict operations; the text is made on each request for
+it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _LATENCY_BOUNDS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 
 class Histogram:
-    """Counts in buckets. prometheus_client's own compares every value with all bounds; this is one bisection."""
+    """A histogram. prometheus_client's own compares every value with all bounds; this one uses a bisection."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -33,7 +34,7 @@ class Histogram:
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative, as the text format wants them."""
+        """The buckets as (upper bound, cumulative count), as the text format needs them."""
         out: list[tuple[str, float]] = []
         count = 0
         for bound, bucket in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
@@ -43,7 +44,7 @@ class Histogram:
 
 
 class InFlight:
-    """How many requests of a kind are carried out now."""
+    """How many requests of a kind are in flight."""
 
     __slots__ = ("requests",)
 
@@ -52,8 +53,8 @@ class InFlight:
 
 
 class Metrics(Collector):
-    """The metrics of one server. Those about requests are named as kube-apiserver's. `text` adds the metrics of
-    prometheus_client's own registry: those of other packages, and of the process."""
+    """The metrics of one server. The metrics of requests have kube-apiserver's names. `text` adds the metrics in
+    prometheus_client's own registry: those of other packages and of the process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -65,7 +66,7 @@ class Metrics(Collector):
         self.shares: list[Shares] = []
         """The limits that tenants share."""
         self.collectors: list[Callable[[], Iterable[Metric]]] = []
-        """Called for further metrics each time the text is made."""
+        """Functions that return further metrics. They are called each time the text is made."""
         self._requests: dict[tuple[str, int], int] = {}
         self._latency: dict[str, Histogram] = {}
         self._commits = Histogram()
@@ -73,8 +74,8 @@ class Metrics(Collector):
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
 
     def request(self, verb: str, code: int, seconds: float | None) -> None:
-        """One finished request. `verb` is the API verb, or empty where a request never got that far; no `seconds` for a watch,
-        whose length says nothing."""
+        """Counts a finished request. `verb`: the API verb, empty if the request was refused before it was known. `seconds`: None
+        for a watch, whose length has no meaning."""
         key = (verb, code)
         self._requests[key] = self._requests.get(key, 0) + 1
         if seconds is None:
@@ -85,12 +86,12 @@ class Metrics(Collector):
         histogram.observe(seconds)
 
     def store_commit(self, seconds: float, changes: int) -> None:
-        """One transaction of the store with `changes` writes in it."""
+        """Counts a transaction of the store with `changes` writes."""
         self._commits.observe(seconds)
         self._commit_changes += changes
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A metric of one value, which is asked for each time the text is made. `text` is its help."""
+        """Adds a gauge. `value` is called each time the text is made. `text`: its help."""
         self._gauges[name] = (text, value)
 
     def text(self) -> bytes:
@@ -111,7 +112,7 @@ class Metrics(Collector):
         for verb, histogram in self._latency.items():
             latency.add_metric((verb,), histogram.buckets(), histogram.total)
         yield latency
-        in_flight = GaugeMetricFamily("apiserver_current_inflight_requests", "Requests under way.", labels=("request_kind",))
+        in_flight = GaugeMetricFamily("apiserver_current_inflight_requests", "Requests in flight.", labels=("request_kind",))
         in_flight.add_metric(("readOnly",), self.reading.requests)
         in_flight.add_metric(("mutating",), self.writing.requests)
         yield in_flight
@@ -119,12 +120,14 @@ class Metrics(Collector):
         watches.add_metric(("watch",), self.watches)
         yield watches
         yield CounterMetricFamily(
-            "apiserver_dropped_requests", "Requests refused because too many were under way.", self.rejected
+            "apiserver_dropped_requests", "Requests refused because too many were in flight or waiting.", self.rejected
         )
         yield from share_metrics(self.shares)
         for collect in self.collectors:
             yield from collect()
-        commits = HistogramMetricFamily("tenantry_store_commit_duration_seconds", "Time of one transaction of the store.")
+        commits = HistogramMetricFamily(
+            "tenantry_store_commit_duration_seconds", "Time of a transaction of the store, from sending it to its answer."
+        )
         commits.add_metric((), self._commits.buckets(), self._commits.total)
         yield commits
         yield CounterMetricFamily("tenantry_store_changes", "Writes committed to the store.", self._commit_changes)
@@ -133,15 +136,15 @@ class Metrics(Collector):
 
 
 class Caches(Collector):
-    """How much each of the process's caches holds. Not one server's: caches of functions are the process's."""
+    """The metrics of all caches of the process. They do not belong to one server, because functions have caches too."""
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        entries = GaugeMetricFamily("tenantry_cache_entries", "Entries that a cache holds.", labels=("cache",))
-        used = GaugeMetricFamily("tenantry_cache_bytes", "Memory that a cache holds, keys included.", labels=("cache",))
-        most = GaugeMetricFamily("tenantry_cache_max_bytes", "Memory that a cache may hold.", labels=("cache",))
+        entries = GaugeMetricFamily("tenantry_cache_entries", "Entries of a cache.", labels=("cache",))
+        used = GaugeMetricFamily("tenantry_cache_bytes", "Memory that a cache uses, keys included.", labels=("cache",))
+        most = GaugeMetricFamily("tenantry_cache_max_bytes", "Memory that a cache may use.", labels=("cache",))
         for name, size in cache.sizes():
             entries.add_metric((name,), size.entries)
             used.add_metric((name,), size.bytes)

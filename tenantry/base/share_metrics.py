@@ -1,4 +1,4 @@
-"""Metrics of the limits that tenants share: what is in use, what there is, what one owner has, how often one was refused."""
+"""Metrics of the limits that tenants share: the used amount, the limit, the largest share of one owner, and refusals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from tenantry.base.shares import Shares
 
 
 def share_metrics(limits: Iterable[Shares]) -> Iterator[Metric]:
-    """Several limits of one name, as shards in one process have them, are one line: their sum, and the largest share of any."""
-    used = GaugeMetricFamily("tenantry_limit_used", "What is in use of a limit.", labels=("limit",))
+    """The metrics of all limits. Limits of one name, as of several shards in one process, are one line: their sum and the largest
+    share."""
+    used = GaugeMetricFamily("tenantry_limit_used", "How much of a limit is in use.", labels=("limit",))
     largest = GaugeMetricFamily(
-        "tenantry_limit_largest_share", "What the tenant or user with the most has of it.", labels=("limit",)
+        "tenantry_limit_largest_share", "How much the tenant or user with the largest share uses.", labels=("limit",)
     )
-    total = GaugeMetricFamily("tenantry_limit", "The limit.", labels=("limit",))
-    refused = CounterMetricFamily("tenantry_limit_refused", "How often there was no room.", labels=("limit",))
+    total = GaugeMetricFamily(
+        "tenantry_limit", "The limit itself: requests, connections or bytes, as its name says.", labels=("limit",)
+    )
+    refused = CounterMetricFamily(
+        "tenantry_limit_refused", "Requests, connections or writes refused by the limit.", labels=("limit",)
+    )
     by_name: dict[str, list[Shares]] = {}
     for limit in limits:
         by_name.setdefault(limit.name, []).append(limit)

@@ -7,7 +7,8 @@ from copy import copy
 
 
 class Signal:
-    """What tasks wait for. It remembers no `send`: who begins to wait after it waits for the next one. It remembers `close`."""
+    """Wakes waiting tasks. It does not remember a `send`: a task that begins to wait after it waits for the next one. A
+    `close` is remembered."""
 
     __slots__ = ("_error", "_waiters", "closed")
 
@@ -17,11 +18,12 @@ class Signal:
         self.closed = False
 
     def __len__(self) -> int:
-        """How many wait now."""
+        """How many tasks wait now."""
         return len(self._waiters)
 
     async def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Returns True with the next `send`; False after so many seconds, or with `close`. Raises the error of `close`."""
+        """Waits for the next `send`. Returns False if `timeout_seconds` passed before it, or if there is none any more: after a
+        `close` without an error. Raises the error of `close`."""
         if self.closed:
             return self._ended()
         waiter = asyncio.get_running_loop().create_future()
@@ -37,13 +39,13 @@ class Signal:
             self._waiters.discard(waiter)
 
     def send(self) -> None:
-        """Wakes all who wait now."""
+        """Wakes all waiting tasks."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(True)
 
     def close(self, error: Exception | None = None) -> None:
-        """Nothing is sent any more: wakes all who wait now, and lets nobody wait later. `error`: what they raise."""
+        """Wakes all waiting tasks, and ends every later wait at once. `error`: raised by these waits."""
         self.closed, self._error = True, error
         for waiter in self._waiters:
             if not waiter.done():

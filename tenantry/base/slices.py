@@ -1,7 +1,7 @@
-"""Long work on the event loop, done a slice at a time between its turns.
+"""Time slices for long work on the event loop.
 
-What grows with what tenants hold (lists, the first look at a range, the dependents of an owner) is written as an iteration, and
-whoever goes through it rests between its items. All of it together has one slice of each turn.
+Work that grows with the objects of tenants (lists, the first look at a range, the dependents of an owner) is written as an
+iteration with rests between its items. All such work together gets one slice of each turn of the loop.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
 SLICE_SECONDS = 0.002
-"""How long the loop works on long requests and on long work in the background, all of it together, before it looks at who else
-wants something."""
+"""The length of a slice: how long the loop works on long requests and long background work together before it serves others."""
 PIECE = 64
-"""Items between two looks at the clock, where an item takes some microseconds."""
+"""How many items are processed between two checks of the clock. An item takes some microseconds."""
 
 Item = TypeVar("Item")
 
 
 class Turns:
-    """Shares each turn of one event loop among all long work on it.
+    """Divides the turns of an event loop among all long work on it.
 
-    `await turns.rest()` between two pieces returns at once while the slice of this turn lasts. After that whoever asks waits in
-    line, and each turn of the loop wakes the first of the line for a slice of its own.
+    `await turns.rest()` between two pieces returns at once while the slice of this turn lasts. After that callers wait in a
+    queue, and each turn of the loop wakes the first of them for a slice of its own.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS) -> None:
@@ -46,7 +45,7 @@ class Turns:
         return self._clock() >= self._until
 
     async def rest(self) -> None:
-        """Lets the loop serve others, if the slice is used up."""
+        """Lets the loop serve others if the slice is used up."""
         if self.spent():
             await self._wait()
 
@@ -57,7 +56,7 @@ class Turns:
         await turn
 
     def _begin(self) -> None:
-        """A slice, and then a new one at each turn that anybody waits for."""
+        """Begins a slice. The next turn begins another one if a caller waits."""
         assert self._loop is not None
         self._until = self._clock() + self._slice_seconds
         while self._line:
@@ -77,14 +76,14 @@ class Turns:
 
 
 turns = Turns()
-"""Those of the process, which has one loop."""
+"""The turns of the process, which has one event loop."""
 
 
 async def in_slices(items: Iterable[Item], piece: int | None = None) -> AsyncIterator[Item]:
-    """The items, with a rest after every `piece` (`PIECE`) of them where the slice is used up. 1 where an item may be large.
+    """Yields the items, with a rest after every `piece` of them (default `PIECE`). Use 1 if an item may be large.
 
-    An item is taken from the iteration after the rest, so that a lazy one gives what is there when it is worked on. What was read
-    before the item belongs to another turn.
+    The next item is taken from the iterable after the rest, so a lazy iterable yields the present state. State that was read
+    before the rest may be outdated.
     """
     piece = piece or PIECE
     for number, item in enumerate(items, 1):
@@ -94,7 +93,7 @@ async def in_slices(items: Iterable[Item], piece: int | None = None) -> AsyncIte
 
 
 async def batches(items: Iterable[Item | None], size: int, piece: int | None = None) -> AsyncIterator[list[Item]]:
-    """The items in lists of so many, without those that are None, gone through in slices."""
+    """Yields the items in lists of `size`, without None, in slices. `piece`: as for `in_slices`."""
     batch: list[Item] = []
     async for item in in_slices(items, piece):
         if item is not None:

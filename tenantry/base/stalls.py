@@ -1,4 +1,4 @@
-"""How long the event loop kept everybody waiting: measured all the time, shown in `/metrics`, logged with what ran."""
+"""Stalls of the event loop: they are measured all the time, shown in `/metrics`, and logged with what ran."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from prometheus_client.registry import Collector
 from tenantry.base.loop_turns import SHORTEST_SECONDS, What, turns_of_loop
 from tenantry.base.metrics import Histogram
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WINDOW_SECONDS = 60
 _LINES_APART_SECONDS = 1.0
-"""A process that stalls all the time says so once a second."""
+"""The shortest time between two log lines about stalls."""
 _BOUNDS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Stalls(Collector):
-    """Metrics of the loop's stalls. A stall is a turn of the loop of more than 5 ms: a request that came at its beginning waited
-    for as long.
+    """The metrics of the loop's stalls. A stall is a turn of the loop of more than 5 ms. A request that arrived at its beginning
+    waited for that long.
 
-    `cpu_seconds` is the processor time that the loop's own thread used in it, which code on the loop is to blame for. The rest of
-    the stall it waited for a processor, or for the interpreter that another thread had.
+    `cpu_seconds`: the processor time that the loop's own thread used in the stall, so the time of the code on the loop. During
+    the rest it waited for a processor, or for another thread to release the GIL.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,10 +37,10 @@ class Stalls(Collector):
         self._histogram = Histogram(_BOUNDS_SECONDS)
         self._cpu_histogram = Histogram(_BOUNDS_SECONDS)
         self._recent: deque[tuple[int, float, float]] = deque()
-        """For each second that had a stall: when, and the longest of it."""
+        """Seconds with a stall: (second, longest stall, most processor time)."""
 
     def observe(self, seconds: float, cpu_seconds: float) -> None:
-        """One stall."""
+        """Counts a stall."""
         cpu_seconds = min(cpu_seconds, seconds)
         self._histogram.observe(seconds)
         self._cpu_histogram.observe(cpu_seconds)
@@ -54,7 +54,7 @@ class Stalls(Collector):
         self._forget(second)
 
     def of_the_last_minute(self) -> tuple[float, float]:
-        """The longest stall and the most processor time in one, in seconds."""
+        """The longest stall and the most processor time of one stall in the last minute, in seconds."""
         self._forget(int(self._clock()))
         return (
             max((seconds for _, seconds, _ in self._recent), default=0.0),
@@ -68,7 +68,7 @@ class Stalls(Collector):
         minute, minute_cpu = self.of_the_last_minute()
         longest = GaugeMetricFamily(
             "tenantry_event_loop_longest_stall_seconds",
-            "Longest time that the event loop served nobody, since the start and in the last minute.",
+            "Longest stall of the event loop, since the start and in the last minute.",
             labels=("since",),
         )
         longest.add_metric(("start",), self.longest_seconds)
@@ -76,18 +76,16 @@ class Stalls(Collector):
         yield longest
         cpu = GaugeMetricFamily(
             "tenantry_event_loop_longest_stall_cpu_seconds",
-            "Most processor time that the loop itself used in one stall; the rest it waited for a processor or another thread.",
+            "Most processor time of the loop's thread in one stall; the rest is waiting for a processor or another thread.",
             labels=("since",),
         )
         cpu.add_metric(("start",), self.longest_cpu_seconds)
         cpu.add_metric(("minute",), minute_cpu)
         yield cpu
-        stalls = HistogramMetricFamily("tenantry_event_loop_stall_seconds", "Stalls of the event loop.")
+        stalls = HistogramMetricFamily("tenantry_event_loop_stall_seconds", "Turns of the event loop of more than 5 ms.")
         stalls.add_metric((), self._histogram.buckets(), self._histogram.total)
         yield stalls
-        cpu_of = HistogramMetricFamily(
-            "tenantry_event_loop_stall_cpu_seconds", "Processor time that the loop itself used in stalls."
-        )
+        cpu_of = HistogramMetricFamily("tenantry_event_loop_stall_cpu_seconds", "Processor time of the loop's thread in stalls.")
         cpu_of.add_metric((), self._cpu_histogram.buckets(), self._cpu_histogram.total)
         yield cpu_of
 
@@ -100,16 +98,16 @@ class Housekeeping(Protocol):
     """Work that is done between turns of the loop, when it is due."""
 
     def due(self) -> bool:
-        """Whether there is something to do. Asked after each turn that was watched."""
+        """Whether there is something to do. It is called after each measured turn."""
 
     def run(self) -> None: ...
 
 
 class LoopMonitor:
-    """Watches the turns of the running loop from `start` to `stop`.
+    """Monitors the turns of the running loop from `start` to `stop`.
 
-    `warn_seconds`: a stall as long as this is logged, with what worked longest in it. `housekeeping`, if any, is done between
-    turns, and what it takes counts as a stall.
+    `warn_seconds`: stalls of at least this length are logged, with what took longest in them. `housekeeping`: it runs between
+    turns (None: nothing does), and its time counts as a stall.
     """
 
     def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Housekeeping | None = None) -> None:
@@ -119,11 +117,11 @@ class LoopMonitor:
         self._logged = 0.0
 
     def start(self) -> None:
-        """To be called on the loop."""
+        """Starts monitoring. Call it on the event loop."""
         turns_of_loop.attach(self._ended)
 
     def stop(self) -> None:
-        """Ends the measurement."""
+        """Stops monitoring."""
         turns_of_loop.detach()
 
     def _ended(self, seconds: float, cpu_seconds: float, what: What) -> None:
@@ -141,8 +139,8 @@ class LoopMonitor:
         now = time.monotonic()
         if seconds >= self._warn_seconds and now - self._logged >= _LINES_APART_SECONDS:
             self._logged = now
-            log.warning(
-                "the event loop was stalled",
+            logger.warning(
+                "the event loop stalled",
                 extra={
                     "seconds": round(seconds, 4),
                     "cpu_seconds": round(min(seconds, cpu_seconds), 4),

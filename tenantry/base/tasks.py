@@ -1,8 +1,9 @@
-"""Supervised background tasks. Each has an owner that cancels it; an end that its owner did not ask for is logged at once.
+"""Supervised background tasks. Each task has an owner that cancels it. Any other end is logged at once.
 
-What follows is one of two: a `restarting` task begins again after a pause that grows; an `essential` task, which may have left
-something half done, ends the process, and whoever runs that starts another one. An `awaited` task is one whose owner takes its
-result or its error. `asyncio.create_task` alone would say nothing of an error until the task is garbage: ruff bans it elsewhere.
+There are three kinds. A `restarting` task is restarted after a growing pause. An `essential` task may leave inconsistent state,
+so its failure ends the process, and the supervisor of the process (Kubernetes, systemd) starts a new one. An `awaited` task has an
+owner that takes its result or error. `asyncio.create_task` alone would report an error only when the task is garbage-collected:
+ruff bans it elsewhere.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.05
 LAST_PAUSE_SECONDS = 5.0
 FATAL = "tenantry_fatal"
-"""In the context of the loop's exception handler: the process must end."""
+"""The key in the context of the loop's exception handler that means that the process must end."""
 
-FAILURES = Counter("tenantry_background_failures", "Background tasks that ended by an error, and callbacks that raised one.")
+FAILURES = Counter("tenantry_background_failures", "Errors that ended a background task or were raised by a callback.")
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 P = ParamSpec("P")
@@ -32,13 +33,14 @@ T = TypeVar("T")
 
 
 def restarting(work: Work, *, name: str, ends: bool = False) -> asyncio.Task[None]:
-    """A task that begins `work` again whenever it fails, until it is cancelled: for work that finds out for itself what is left
-    to do. `ends`: the task is done when the work returns; otherwise a return is a failure too."""
+    """Starts a task that restarts `work` whenever it fails, until it is cancelled. `work` must find out itself what is left to
+    do.
+    `ends`: the task is done when `work` returns; otherwise a return is a failure too."""
     return asyncio.create_task(_again(work, name, ends), name=name)
 
 
 def essential(work: Coroutine[Any, Any, None], *, name: str, ends: bool = False) -> asyncio.Task[None]:
-    """A task without which the process must not go on: its failure is `fatal`. `ends` as for `restarting`."""
+    """Starts a task whose failure ends the process (`fatal`). `ends`: as for `restarting`."""
     task = asyncio.create_task(_stepped(work, name), name=name)
 
     def ended(done: asyncio.Task[None]) -> None:
@@ -52,13 +54,13 @@ def essential(work: Coroutine[Any, Any, None], *, name: str, ends: bool = False)
 
 
 def awaited(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-    """A task whose owner takes its outcome in every case, so that nothing has to be logged here."""
+    """A task whose owner always takes its result or error, so nothing is logged here."""
     return asyncio.create_task(work, name=name)
 
 
 def fatal(why: str, error: BaseException | None = None) -> None:
-    """Has the process end: calls the loop's exception handler with `FATAL` in the context, which logs it (`run_process`). To be
-    called on the loop."""
+    """Ends the process: calls the loop's exception handler with `FATAL` in the context. `run_process` logs it and stops. Call it
+    on the event loop."""
     FAILURES.inc()
     context: dict[str, Any] = {"message": why, FATAL: True}
     if error is not None:
@@ -67,26 +69,27 @@ def fatal(why: str, error: BaseException | None = None) -> None:
 
 
 def call_each(callbacks: Iterable[Callable[P, object]], what: str, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Calls all of them. One that raises is counted and logged, and the others are called all the same. `what` names them in the
+    """Calls all callbacks. If one raises, the error is counted and logged, and the others are still called. `what`: for the
     log."""
     for callback in callbacks:
         call(callback, what, *args, **kwargs)
 
 
 def call(callback: Callable[P, object], what: str, *args: P.args, **kwargs: P.kwargs) -> bool:
-    """Calls one of several that must not disturb each other; an error is counted and logged. Returns whether there was none."""
+    """Calls one of several independent callbacks. An error is counted and logged. Returns whether there was none. `what`: for the
+    log."""
     try:
         callback(*args, **kwargs)
-    except Exception:  # the caller goes on with the others
+    except Exception:  # the caller continues with the others
         raised(what)
         return False
     return True
 
 
 def raised(what: str) -> None:
-    """Counts and logs the error that is being handled. For callers that cannot afford `call` for each event and follower."""
+    """Counts and logs the error that is being handled. For callers that cannot afford `call` for each event and subscriber."""
     FAILURES.inc()
-    logger.exception("%s raised", what)
+    logger.exception("callback failed: %s", what)
 
 
 async def _stepped(work: Coroutine[Any, Any, None], name: str) -> None:
@@ -102,9 +105,9 @@ async def _again(work: Work, name: str, ends: bool) -> None:
             await in_steps(work(), (name,))
             if ends:
                 return
-            logger.error("background task %s ended; it begins again", name)
-        except Exception:  # any: an error that is not known here must not end the work without a word
-            logger.exception("background task %s failed; it begins again", name)
+            logger.error("background task %s ended, restarting", name)
+        except Exception:  # no error may end the work silently
+            logger.exception("background task %s failed, restarting", name)
         FAILURES.inc()
         if loop.time() - began > LAST_PAUSE_SECONDS:
             backoff.reset()

@@ -1,4 +1,4 @@
-"""The head of another server's answer: what of it is passed on, and how the body behind it is framed."""
+"""Parses the head of another server's answer: the header lines to pass on, and the framing of the body."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _HOP_BY_HOP = frozenset(
         b"transfer-encoding",
     )
 )
-"""RFC 9110 §7.6.1. The framing is added again where it is the same on both sides."""
+"""Headers that are for one connection only (RFC 9110 §7.6.1). The framing is added again if it is the same on both sides."""
 _BODILESS = frozenset((204, 304))
 
 
 class AnswerHead:
-    """The head that was read last. One object reads all heads of a connection.
+    """The head of the last answer on a connection. One object parses all heads of a connection.
 
-    `status`: the code. `header`: the lines to pass on, each ended by CRLF, with the framing. `fields`: every header by its
-    lower-case name (the last one). `length`: of the body in bytes, None where it comes in chunks. `keeps`: the server keeps the
-    connection for another request.
+    `status`: the code. `header`: the lines to pass on, each ended by CRLF, with the framing. `fields`: the headers by lower-case
+    name;
+    of a repeated one the last. `length`: the length of the body in bytes, None for a chunked body. `keeps`: whether the server
+    keeps the connection open for another request.
     """
 
     __slots__ = ("fields", "header", "keeps", "length", "status")
@@ -39,7 +40,7 @@ class AnswerHead:
         self.keeps = True
 
     def parse_status(self, line: bytes) -> bool:
-        """False where this is no status line of HTTP/1.1."""
+        """Parses the status line. Returns False if it is not one of HTTP/1.x."""
         found = _STATUS_LINE.fullmatch(line)
         if found is None:
             return False
@@ -47,8 +48,9 @@ class AnswerHead:
         return True
 
     def parse_fields(self, lines: list[bytes], *, bodiless: bool) -> bool:
-        """`lines`: the whole head, the status line included. `bodiless`: no body follows, whatever the head says. False where the
-        head is malformed, or does not say how long the body is."""
+        """Parses the headers. `lines`: the whole head, with the status line. `bodiless`: no body follows, whatever the head says.
+
+        Returns False if the head is malformed or does not tell the length of the body."""
         fields: dict[bytes, bytes] = {}
         kept: list[bytes] = []
         named: frozenset[bytes] = frozenset()
@@ -82,7 +84,7 @@ class AnswerHead:
         elif (declared := fields.get(b"content-length")) is not None and declared.isdigit():
             self.length = int(declared)
         else:
-            # Our own servers always say how long an answer is; an end by closing could not be told from a crash.
+            # Our own servers always tell the length of an answer. An end by closing could not be distinguished from a crash.
             return False
         kept.append(b"")
         self.header = b"\r\n".join(kept)

@@ -1,4 +1,4 @@
-"""Writes answers to a connection: whole ones, streams, and what another server answers."""
+"""Writes answers to a connection: complete ones, streams, and relayed answers of other servers."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from tenantry.http.limits import Limits
 from tenantry.http.messages import Relay, Request, Response, Stream
 from tenantry.http.sink import LAST_CHUNK, RelayTransport, TransportSink
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _JOIN_UP_TO_BYTES = 64 * 1024
-"""Up to here copying the body behind its head is cheaper than a second TLS record."""
+"""Bodies up to this size are sent in one write with the head. For them a copy is cheaper than a second TLS record."""
 _SLICE_BYTES = 512 * 1024
-"""Of a long answer, between two looks at the clock."""
+"""How many bytes of a long answer are written between two checks of the clock."""
 
 
 class AnswerWriter:
-    """Of one server. Each method that writes an answer returns whether its connection may be kept."""
+    """Writes the answers of one server. Each method that writes an answer returns whether the connection may be reused."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._date = ""
         self.draining = False
-        """The server ends: connections end with their answers."""
+        """The server shuts down: connections are closed after their answers."""
         self.streams: set[Exchange] = set()
-        """Whose answers have no known end."""
+        """Exchanges with open streams: watches and relayed chunked answers."""
         self.tick()
 
     def tick(self) -> None:
-        """To be called every second or so: answers bear the date."""
+        """Updates the date of answers. Call it about once a second."""
         self._date = formatdate(usegmt=True)
 
     def drain(self) -> None:
-        """Ends every stream with its last chunk, and from now on every connection with its answer."""
+        """Ends every stream with its last chunk. From now on every connection is closed after its answer."""
         self.draining = True
         for exchange in self.streams:
             if exchange.sink is not None:
                 exchange.sink.end()
 
     async def write(self, exchange: Exchange, request: Request, response: Response) -> bool:
-        """Writes a whole answer, gzipped where that pays, and waits while the client has much of it left to read."""
+        """Writes a complete answer, gzipped if it is large enough. Waits for a client that has much of it left to read."""
         body, more = response.body, response.more
         headers = response.headers
         if (
@@ -92,13 +92,13 @@ class AnswerWriter:
         if exchange.connection.writing_paused:
             await self._drained(exchange)
         if exchange.payload.exception() is not None:
-            # What did not come in time is not waited for any longer.
+            # The body of the request did not arrive in time. Do not wait for the rest.
             exchange.connection.force_close()
         return not close
 
     async def _write_long(self, exchange: Exchange, transport: asyncio.Transport, first: bytes, pieces: Sequence[bytes]) -> None:
-        """In slices, each after the client has read most of the one before: to encrypt and copy takes the loop's time, and what
-        waits takes memory."""
+        """Writes a long answer in slices. Each slice is written when the client has read most of the previous one, because
+        encrypting and copying take time of the loop, and buffered bytes take memory."""
         for piece in pieces:
             for at in range(0, len(piece), _SLICE_BYTES):
                 written = piece if len(piece) <= _SLICE_BYTES else memoryview(piece)[at : at + _SLICE_BYTES]
@@ -116,7 +116,7 @@ class AnswerWriter:
             transport.write(first)
 
     async def _drained(self, exchange: Exchange) -> None:
-        """Waits until a slow client has read its answer; the next request of its connection is not looked at before."""
+        """Waits until a slow client has read its answer. The next request of the connection is not served before."""
         try:
             async with asyncio.timeout(self._limits.response_timeout_seconds):
                 await exchange.connection.drained()
@@ -126,7 +126,7 @@ class AnswerWriter:
                 transport.abort()
 
     async def stream(self, exchange: Exchange, request: Request, stream: Stream) -> bool:
-        """Writes the head of a stream and runs it to its end. An error of the stream cuts the connection."""
+        """Writes the head of a stream and runs the stream. An error of the stream aborts the connection."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return False
@@ -155,8 +155,8 @@ class AnswerWriter:
             assert exchange.task is not None
             exchange.task.uncancel()
         except Exception:
-            # Half an answer is out: the only way to say that it is not whole is to cut the connection before the last chunk.
-            log.exception("stream failed", extra={"requestID": request.request_id, "path": request.path})
+            # A part of the answer was sent. Only aborting before the last chunk tells the client that it is not complete.
+            logger.exception("stream failed", extra={"requestID": request.request_id, "path": request.path})
             sink.abort()
         finally:
             sink.closed.set()
@@ -167,7 +167,7 @@ class AnswerWriter:
         return not (close or self.draining)
 
     async def relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:
-        """Passes on another server's answer. Where that one ends early, the connection is cut, so that the client notices."""
+        """Relays another server's answer. If that ends early, the connection is aborted, so that the client notices."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             if relay.close is not None:
@@ -187,12 +187,12 @@ class AnswerWriter:
         try:
             whole = await relay.run(sink)
         except BaseException as error:
-            # Half an answer is out: the only way to say that it is not whole is to cut the connection.
+            # A part of the answer was sent. Only aborting the connection tells the client that it is not complete.
             transport.abort()
             if not isinstance(error, Exception):
                 raise
-            log.warning(
-                "an answer was cut short", extra={"requestID": request.request_id, "path": request.path, "error": str(error)}
+            logger.warning(
+                "relayed answer ended early", extra={"requestID": request.request_id, "path": request.path, "error": str(error)}
             )
             return False
         finally:

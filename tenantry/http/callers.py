@@ -1,4 +1,4 @@
-"""For whom a request counts: what the server's limits are shared among."""
+"""The callers of requests, among whom the limits of the server are shared."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Protocol, TypeVar
 from tenantry.http.messages import Request
 
 UNAUTHENTICATED = "nobody"
-"""The tenant of requests without credentials, or with such as were not accepted yet."""
+"""The tenant of requests without credentials, or with credentials that were not accepted yet."""
 
 AnyRequest = TypeVar("AnyRequest", bound=Request, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`owners` are the tenant and the user, each of whom has a share of every limit. `exempt`: the platform itself and its
-    administrators, who are counted for no share and have no owners.
+    """The caller of a request.
 
-    `proven`: who it is was proven by an earlier request. Otherwise `credential` is the hash of what would have to be accepted
-    first, empty where the request has none.
+    `owners`: the tenant and the user. Each of them has a share of every limit. `exempt`: the platform itself and its
+    administrators.
+    They use no shares and have no owners.
+    `proven`: an earlier request proved the identity. Otherwise `credential` is the hash of the credential that has to be accepted
+    first, empty if the request has none.
     """
 
     owners: tuple[Hashable, ...]
@@ -30,7 +32,7 @@ class Caller:
 
     @property
     def tenant(self) -> Hashable:
-        """The first of `owners`; exempt callers have none."""
+        """The first of `owners`. Exempt callers have none."""
         return self.owners[0]
 
 
@@ -38,21 +40,21 @@ WITHOUT_CREDENTIALS = Caller((UNAUTHENTICATED, ""), proven=False)
 
 
 class Callers(Protocol[AnyRequest]):
-    """Who a request's caller is. Asked on the loop, for every request, so nothing here may wait."""
+    """Finds the callers of requests. It is called on the event loop for every request, so it must not block."""
 
     def of(self, request: AnyRequest) -> Caller:
-        """As far as it is known before the request is authenticated."""
+        """The caller, as far as it is known before the request is authenticated."""
         ...
 
     def answered(self, caller: Caller, request: AnyRequest, status: int) -> Caller:
-        """Who it turned out to be, now that the request is answered with `status`. Asked for callers that were not proven."""
+        """The caller after the answer with `status`. It is called for callers that were not proven."""
         ...
 
     def refused(self, request: AnyRequest) -> None:
-        """The answer is 401: the request's credential is not accepted any more."""
+        """Called when the answer is 401: the credential of the request is not accepted any more."""
         ...
 
     def trusts(self, certificate: bytes | None) -> bool:
-        """Whether a connection with this client certificate (DER) is one of the platform's own servers, which send requests of
-        any number of callers on it."""
+        """Whether a client certificate (DER) belongs to a server of the platform. Such a server sends requests of any number of
+        callers on one connection."""
         ...

@@ -1,4 +1,4 @@
-"""The server's own certificate authority, and what it issues: the serving certificate and client certificates (EC P-256)."""
+"""The platform's own certificate authority, and the serving and client certificates that it issues (EC P-256)."""
 
 from __future__ import annotations
 
@@ -23,28 +23,27 @@ from tenantry.http.handshakes import ServerContext
 from tenantry.http.tls_alerts import TicketedObject, use_objects
 
 LIFE_SECONDS = 365 * 86400.0
-"""The life of an issued certificate, where no other is asked for."""
+"""The default life of an issued certificate."""
 RENEW_BELOW = 0.4
-"""The part of its life that a certificate has left when a new one is issued. With failures and retries that is done before a
-third is left."""
+"""A certificate is renewed when this part of its life is left. With failures and retries it is done before a third is left."""
 _CA_LIFE = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
 class CertificateError(Exception):
-    """A certificate or key file cannot be used; the text says which and why."""
+    """A certificate or a key cannot be used. The text says which one and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key in PEM. `certificate` may be followed by its chain."""
+    """A certificate and its key in PEM. `certificate` may contain its chain after it."""
 
     certificate: bytes
     key: bytes
 
     @classmethod
     def read(cls, certificate_path: Path, key_path: Path) -> Pair:
-        """Reads the two files. A `write` that a crash left half done is read as if it were complete. Raises CertificateError."""
+        """Reads the two files. If a crash interrupted a `write`, the new pair is read. Raises CertificateError."""
         try:
             pair = cls(certificate_path.read_bytes(), key_path.read_bytes())
         except OSError as error:
@@ -54,16 +53,17 @@ class Pair:
                 coming = cls(_coming(certificate_path).read_bytes(), pair.key)
                 return coming if coming.fits else pair
             with suppress(OSError):
-                # It was put in place meanwhile.
+                # The certificate was replaced between the reads.
                 again = cls(certificate_path.read_bytes(), key_path.read_bytes())
                 return again if again.fits else pair
         return pair
 
     def write(self, certificate_path: Path, key_path: Path) -> None:
-        """Replaces both files in one step: after a crash at any moment, `read` finds either the old pair or the new one.
+        """Replaces both files atomically: after a crash at any moment, `read` finds either the old pair or the new one. Raises
+        OSError.
 
-        Two files cannot be replaced at once. So the new certificate is written beside the old one first. Replacing the key is the
-        step: where the certificate does not fit the key, the one beside it does.
+        Two files cannot be replaced in one step. So the new certificate is first written next to the old one. Then the key is
+        replaced; from then on the new pair counts: if the certificate does not match the key, `read` uses the one next to it.
         """
         coming = _coming(certificate_path)
         write_private(coming, self.certificate)
@@ -72,7 +72,7 @@ class Pair:
 
     @classmethod
     def recover(cls, certificate_path: Path, key_path: Path) -> None:
-        """Completes or undoes a `write` that a crash left half done, for programs that read the two files by themselves."""
+        """Completes or undoes a `write` that a crash interrupted, for programs that read the two files without this class."""
         coming = _coming(certificate_path)
         with suppress(OSError):
             if cls(coming.read_bytes(), key_path.read_bytes()).fits:
@@ -82,7 +82,7 @@ class Pair:
 
     @property
     def fits(self) -> bool:
-        """Whether the key is the certificate's."""
+        """Whether the key belongs to the certificate."""
         try:
             key = serialization.load_pem_private_key(self.key, password=None)
             return x509.load_pem_x509_certificate(self.certificate).public_key() == key.public_key()
@@ -92,35 +92,35 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a certificate of ours was issued, and when it ends; Unix times in seconds."""
+    """When a certificate of the platform was issued, and when it expires. Unix times in seconds."""
 
     issued: float
     end: float
 
     @classmethod
     def of(cls, pem: bytes) -> Validity:
-        """Of the first certificate in `pem`. Raises CertificateError."""
+        """The validity of the first certificate in `pem`. Raises CertificateError."""
         try:
             certificate = x509.load_pem_x509_certificate(pem)
         except ValueError as error:
             raise CertificateError(f"the certificate cannot be read: {error}") from error
-        # Issued certificates are valid from a little earlier on, for machines whose clocks are behind.
+        # Issued certificates become valid a little before their issue, for machines whose clocks are behind.
         begin = certificate.not_valid_before_utc + _CLOCK_SKEW
         return cls(begin.timestamp(), certificate.not_valid_after_utc.timestamp())
 
     @property
     def life_seconds(self) -> float:
-        """From its issue to its end."""
+        """The time from issue to expiry."""
         return max(0.0, self.end - self.issued)
 
     @property
     def renew_at(self) -> float:
-        """Unix time."""
+        """When to renew it, in Unix time."""
         return self.end - RENEW_BELOW * self.life_seconds
 
 
 def _coming(certificate_path: Path) -> Path:
-    """Where a certificate is until its key is in place."""
+    """The file of a new certificate until its key is written."""
     return certificate_path.with_name(f".{certificate_path.name}.coming")
 
 
@@ -145,12 +145,12 @@ class CertificateAuthority:
 
     @property
     def certificate(self) -> bytes:
-        """In PEM, for kubeconfigs and `kube-root-ca.crt`."""
+        """The certificate of the CA in PEM, for kubeconfigs and `kube-root-ca.crt`."""
         return self.pair.certificate
 
     @classmethod
     def create(cls, name: str = "tenantry-ca", *, now: Callable[[], datetime] = _utc_now) -> CertificateAuthority:
-        """A new CA, with a life of ten years. `name`: its common name."""
+        """Creates a CA that is valid for ten years. `name`: its common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -163,12 +163,13 @@ class CertificateAuthority:
 
     @classmethod
     def load_or_create(cls, directory: Path) -> CertificateAuthority:
-        """The CA in `ca.crt` and `ca.key` of a directory, made at first use. Raises CertificateError."""
+        """The CA in `ca.crt` and `ca.key` of a directory. It is created if it does not exist. Raises CertificateError,
+        OSError."""
         certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
         Pair.recover(certificate_path, key_path)
         if certificate_path.exists() != key_path.exists():
             missing = key_path if certificate_path.exists() else certificate_path
-            raise CertificateError(f"{missing} is missing beside the other half of the certificate authority; restore it")
+            raise CertificateError(f"{missing} is missing, but the other file of the certificate authority exists; restore it")
         if certificate_path.exists():
             return cls(Pair.read(certificate_path, key_path))
         authority = cls.create()
@@ -176,7 +177,8 @@ class CertificateAuthority:
         return authority
 
     def issue_serving(self, names: Sequence[str], *, life_seconds: float = LIFE_SECONDS) -> Pair:
-        """A serving certificate for host names and IP addresses, the first of which is the common name."""
+        """Issues a serving certificate for host names and IP addresses. The first one is the common name. Raises
+        CertificateError."""
         return self._issue(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]),
             ExtendedKeyUsageOID.SERVER_AUTH,
@@ -185,7 +187,7 @@ class CertificateAuthority:
         )
 
     def issue_client(self, user: str, groups: Sequence[str] = (), *, life_seconds: float = LIFE_SECONDS) -> Pair:
-        """A client certificate of a user in groups."""
+        """Issues a client certificate for a user in groups. Raises CertificateError."""
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         return self._issue(
             x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)]),
@@ -195,8 +197,8 @@ class CertificateAuthority:
         )
 
     def serving(self, directory: Path, names: Sequence[str], *, life_seconds: float = LIFE_SECONDS) -> tuple[Path, Path]:
-        """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time, or live longer
-        than they should."""
+        """The files `serving.crt` and `serving.key` of a directory. They are issued again if they do not match `names` or this
+        CA, are due for renewal, or are valid for longer than `life_seconds`. Raises CertificateError, OSError."""
         certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
         Pair.recover(certificate_path, key_path)
         existing = certificate_path.exists() and key_path.exists()
@@ -213,10 +215,10 @@ class CertificateAuthority:
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         now = self.now()
-        # A certificate that outlives its issuer is not trusted then.
+        # A certificate is not trusted after its issuer has expired.
         end = min(now + timedelta(seconds=life_seconds), self._certificate.not_valid_after_utc)
         if end <= now:
-            raise CertificateError("the platform's certificate authority has ended: make a new one")
+            raise CertificateError("the certificate authority of the platform has expired; create a new one")
         builder = (
             _builder(subject, self._certificate.subject, key.public_key(), now, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -238,17 +240,18 @@ class CertificateAuthority:
             found = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
             validity = Validity.of(pem)
         except Exception:
-            # Whatever is wrong with a certificate that we made ourselves, the answer is a new one.
+            # Any error in our own certificate means that a new one has to be issued.
             return False
         in_time = validity.life_seconds < life_seconds + 1 and self.now().timestamp() < validity.renew_at
         return in_time and {_general_name(name) for name in names} <= found
 
 
 def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: bytes = b"") -> ssl.SSLContext:
-    """TLS 1.2 and later, HTTP/1.1 only. With client CAs (PEM, all purposes together) a client certificate is asked for but
-    not demanded.
+    """A TLS context for a server: TLS 1.2 or later, HTTP/1.1 only. Raises CertificateError.
 
-    `load_pair` has it show a renewed one. Raises CertificateError.
+    `client_ca_pem`: CAs of client certificates, for all purposes together. With it a client certificate is requested but not
+    required.
+    `load_pair` replaces the certificate.
     """
     context = ServerContext.make()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -264,21 +267,21 @@ def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: byt
 
 
 def pair_server_context(pair: Pair, *, client_ca_pem: bytes = b"") -> ssl.SSLContext:
-    """As `server_context`, of a certificate in memory. Raises CertificateError."""
+    """As `server_context`, for a certificate in memory. Raises CertificateError."""
     with _as_files(pair) as (certificate_path, key_path):
         return server_context(certificate_path, key_path, client_ca_pem=client_ca_pem)
 
 
 def load_pair(context: ssl.SSLContext, pair: Pair) -> None:
-    """Has a server show another certificate to those who connect from now on. Raises CertificateError with nothing changed."""
-    # A pair that does not fit leaves a context with half of it, so another one tries it first.
+    """Makes a server use another certificate for new connections. Raises CertificateError; then nothing has changed."""
+    # If loading fails, it may leave a context with half of the pair. So another context tries it first.
     pair_server_context(pair)
     with _as_files(pair) as (certificate_path, key_path):
         context.load_cert_chain(certificate_path, key_path)
 
 
 def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
-    """TLS towards servers whose certificates `ca_pem` issued, with a client certificate of ours. Raises CertificateError."""
+    """A TLS context for a client with a client certificate. `ca_pem`: the CA of the servers. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     use_objects(context, TicketedObject)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -294,8 +297,9 @@ def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
 
 @contextmanager
 def _as_files(pair: Pair) -> Iterator[tuple[Path, Path]]:
-    """Python's ssl reads certificates from files only. Where the system has them, these are files in memory: the root file system
-    may be read-only, and a key should not be on disk for nothing."""
+    """Writes a pair to temporary files, because Python's ssl reads certificates from files only. On Linux these files are in
+    memory:
+    the root file system may be read-only, and a key should not be on disk without need."""
     with ExitStack() as stack:
         paths = []
         for content in (pair.certificate, pair.key):

@@ -1,4 +1,4 @@
-"""Reads chunked bodies (RFC 9112 §7.1): where one may be cut, and where it ends."""
+"""Scans chunked bodies (RFC 9112 §7.1): finds where a body may be cut and where it ends."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _LONGEST_LINE_BYTES = 4096
 
 
 class BadChunk(ValueError):
-    """The bytes are no chunked body."""
+    """The bytes are not a chunked body."""
 
 
 class ChunkScanner:
-    """Is given a chunked body piece by piece, and says how much of it can be passed on as it is.
+    """Scans a chunked body piece by piece, and returns the bytes that can be passed on unchanged.
 
-    `between`: what was passed on so far ends with a whole chunk. `done`: the last chunk has come. That one is passed on without
-    trailers, which no client of ours uses.
+    `between`: the bytes passed on so far end with a complete chunk. `done`: the last chunk was received. It is passed on without
+    trailers, because no client uses them.
     """
 
     __slots__ = ("_left", "_line", "_trailers", "behind", "done")
@@ -38,7 +38,7 @@ class ChunkScanner:
         if self._line:
             data, self._line = self._line + data, b""
         size = len(data)
-        # A trailer's beginning was held back with nothing of the chunks before it.
+        # Within trailers nothing of a chunk is left to pass on.
         at = 0 if self._trailers else min(self._left, size)
         self._left -= at
         passed = at
@@ -61,7 +61,7 @@ class ChunkScanner:
                 self._trailers = True
                 at = end + 2
                 continue
-            # The chunk's bytes and the line end behind them.
+            # The size line, the bytes of the chunk, and the line end after them.
             whole = end + 2 + length + 2
             at = min(whole, size)
             self._left = whole - at
@@ -72,12 +72,12 @@ class ChunkScanner:
 def _chunk_size(line: bytes) -> int:
     found = _SIZE.fullmatch(line)
     if found is None:
-        raise BadChunk("a chunk's size is no number")
+        raise BadChunk("a chunk's size is not a number")
     return int(found[1], 16)
 
 
 def unchunked(body: bytes) -> bytes:
-    """The payload of a whole chunked body without trailers, as `ChunkScanner` passes it on."""
+    """The payload of a complete chunked body without trailers, as `ChunkScanner` passes it on. Raises ValueError."""
     pieces = []
     at = 0
     while length := _chunk_size(body[at : (end := body.index(b"\r\n", at))]):

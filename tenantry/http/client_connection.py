@@ -1,4 +1,4 @@
-"""What the parts of the server see of a client's connection, which `Connection` is."""
+"""The interface of a client's connection for the parts of the server. `Connection` implements it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Protocol
 
 
 class ClientConnection(Protocol):
-    """One connection. `transport` is None once it is closed; `task` answers its requests, None while it is idle.
+    """One connection of a client.
 
-    `client_certificate`: in DER, None where the client showed none. `remote`: the client's address.
+    `transport`: None when it is closed. `task`: answers its requests, None while it is idle. `remote`: the address of the client.
+    `client_certificate`: in DER, None if the client sent none.
     """
 
     transport: asyncio.Transport | None
@@ -18,46 +19,46 @@ class ClientConnection(Protocol):
     remote: str
     client_certificate: bytes | None
     writing_paused: bool
-    """The client has much left to read."""
+    """Whether the client has much left to read, so that writing should pause."""
 
     counted: bool
-    """It is one of those that `Connections` counts."""
+    """Whether `Connections` counts this connection."""
     proven: bool
-    """Its caller's credentials were accepted."""
+    """Whether credentials were accepted on this connection."""
     owners: tuple[Hashable, ...]
-    """Who it counts for; empty until that is proven."""
+    """The owners whose share the connection uses. Empty until credentials are accepted."""
     head_bytes: int
-    """What came of a request's head that is not whole yet."""
+    """How many bytes of an incomplete request head were received."""
     head_owners: tuple[Hashable, ...]
-    """Who these bytes count for."""
+    """The owners whose share `head_bytes` uses."""
 
     @property
     def busy(self) -> bool:
-        """A request is carried out, and it is not the client who is waited for."""
+        """Whether a request is in progress and the server is not waiting for the client."""
         ...
 
     def credential(self, authorization: str) -> bytes:
-        """`Request.credential` of an Authorization header."""
+        """`Request.credential` for an Authorization header."""
         ...
 
     async def drained(self) -> None:
-        """Waits until the client has read most of what was written, or is gone."""
+        """Waits until the client has read most of the written bytes, or the connection is closed."""
         ...
 
     def hold_reading(self) -> None:
-        """Nothing is read until `go_on_reading`."""
+        """Pauses reading until `go_on_reading`."""
         ...
 
     def go_on_reading(self) -> None: ...
 
     def close(self) -> None:
-        """Ends the connection, after the answer that is under way."""
+        """Closes the connection after the present answer."""
         ...
 
     def force_close(self) -> None:
-        """Ends the connection; what was written is sent."""
+        """Closes the connection after the written bytes are sent."""
         ...
 
     def cut(self) -> None:
-        """Ends the connection now."""
+        """Aborts the connection. Written bytes may not be sent."""
         ...

@@ -1,7 +1,6 @@
-"""One client connection of the server: requests one after the other, each answered before the next one begins.
+"""One client connection of the server. It answers one request after the other.
 
-The bytes are read by aiohttp's parser (llhttp), and the protocol around it is our own: see
-docs/decisions/0016-http-on-aiohttps-parser.md.
+aiohttp's parser (llhttp) reads the bytes. The protocol around it is our own: see docs/decisions/0016-http-on-aiohttps-parser.md.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from tenantry.http.connections import Connections
 from tenantry.http.exchange import Exchange, MalformedBody
 from tenantry.http.messages import credential_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Serve = Callable[[Exchange], Awaitable[bool]]
-"""Answers a request; whether the connection is kept for the next one."""
+"""Answers a request. Returns whether the connection may be reused for the next one."""
 
 _REMEMBERED_CHARACTERS = 4096
-"""The longest Authorization header that a connection remembers. Tokens have some thousand characters, and connections are
-many."""
+"""The longest Authorization header that a connection remembers. Tokens have up to a few thousand characters, and there are many
+connections."""
 _READ_BYTES = 256 * 1024
-"""How much of a body may be unread before the connection pauses. One read brings as much at most."""
+"""How many bytes of a body may be unread before reading pauses. It is also the most that one read returns."""
 _QUEUED_REQUESTS = 32
-"""Requests that may be read ahead of the one that is answered; half of them, and reading goes on."""
+"""How many requests may be read ahead of the present one before reading pauses. It continues at half of them."""
 _READING = ("reading from a connection",)
 _PLAIN = "HTTP/1.1 {}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}\n"
 
@@ -49,7 +48,7 @@ _TOO_LONG = _refusal("431 Request Header Fields Too Large")
 
 
 class Connection(asyncio.Protocol):
-    """`serve` answers its requests; `pool` counts it. While it is idle it has no task."""
+    """One connection of a client. `serve`: answers its requests. `pool`: counts it. It has no task while it is idle."""
 
     __slots__ = (
         "__weakref__",
@@ -101,16 +100,16 @@ class Connection(asyncio.Protocol):
         self._bodies = bodies
         self._messages: deque[tuple[RawRequestMessage, StreamReader] | HttpProcessingError] = deque()
         self._tail: bytes | None = None
-        """The bytes behind a request to switch to another protocol, until it is answered; None without such a request."""
+        """The bytes after a request to switch to another protocol, until it is answered. None: there is no such request."""
         self._current: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
-        """Answers the requests that came; None while there are none."""
+        """Answers the received requests. None while there are none."""
         self._ended = False
-        """What comes from now on is dropped."""
+        """Whether the connection is being closed. Received bytes are dropped."""
         self._reading_paused = False
-        """Reading is paused by the body, of which more came than was used."""
+        """Reading is paused by the body: too many of its bytes are unread."""
         self._full = False
-        """Reading is paused since too many requests wait for their answers."""
+        """Reading is paused because too many requests wait for their answers."""
         self._on_hold = False
         self.writing_paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -123,13 +122,13 @@ class Connection(asyncio.Protocol):
         self._credential = b""
         self.counted = False
         self.proven = False
-        """Its caller's credentials were accepted."""
+        """Whether credentials were accepted on this connection."""
         self.owners: tuple[Hashable, ...] = ()
         self.head_bytes = 0
         self.head_owners: tuple[Hashable, ...] = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not of asyncio's classes.
+        # uvloop's transports are not subclasses of asyncio's.
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         self.remote = peer[0] if isinstance(peer, tuple) else ""
@@ -176,12 +175,12 @@ class Connection(asyncio.Protocol):
             if self.task is None:
                 self.task = self._loop.create_task(self._work())
         elif data and not within_body and (current is not None or self.task is None):
-            # The bytes of a body are counted as they are read. A request that waits for its task may have one.
+            # `Exchange` counts the bytes of a body. A request that waits for its task may have one.
             self._head_received(data)
         turns_of_loop.worked(time.perf_counter() - began, _READING)
 
     def eof_received(self) -> bool | None:
-        """None closes the transport: a client that ends its side gets no more answers."""
+        """Returns None, which closes the transport: a client that closes its side gets no more answers."""
         return None
 
     def pause_writing(self) -> None:
@@ -193,7 +192,7 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
 
     async def drained(self) -> None:
-        """Waits until the client has read most of what was written, or is gone."""
+        """Waits until the client has read most of the written bytes, or the connection is closed."""
         while self.writing_paused and self.transport is not None:
             if self._drained is None or self._drained.done():
                 self._drained = self._loop.create_future()
@@ -204,25 +203,25 @@ class Connection(asyncio.Protocol):
         return self.transport is not None
 
     def pause_reading(self) -> None:
-        """Asked for by the body, of which more came than was used."""
+        """Called by the body when too many of its bytes are unread."""
         self._reading_paused = True
         if self._parser is not None:
             self._parser.pause_reading()
         self._pause_transport()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Asked for by the body for each piece that was used, whether it had paused or not."""
+        """Called by the body for each piece that was read, even if reading is not paused."""
         if not self._reading_paused:
             return
         self._reading_paused = False
         if resume_parser:
-            # What the parser kept when it was paused.
+            # Parses what the parser kept when it was paused.
             self.data_received(b"")
         self._resume_transport()
 
     def hold_reading(self) -> None:
-        """Nothing is decrypted until `go_on_reading`; what does not fit into the buffers of the connection stays with the client,
-        and that one's end may be noticed late."""
+        """Pauses reading and decrypting until `go_on_reading`. What does not fit into the buffers of the connection stays with
+        the client, and the end of the client may be noticed late."""
         self._on_hold = True
         self._pause_transport()
 
@@ -232,12 +231,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """A request is carried out, and it is not the client who is waited for."""
+        """Whether a request is in progress and the server is not waiting for the client."""
         current = self._current
         return current is not None and (current.paced or current.payload.is_eof())
 
     def credential(self, authorization: str) -> bytes:
-        """`Request.credential` of an Authorization header: most clients send the same with each request of a connection."""
+        """`Request.credential` for an Authorization header. It remembers the last one: most clients send the same one each
+        time."""
         if authorization == self._authorization:
             return self._credential
         found = credential_of(authorization)
@@ -246,25 +246,25 @@ class Connection(asyncio.Protocol):
         return found
 
     def close(self) -> None:
-        """Ends the connection, after the answer that is under way."""
+        """Closes the connection after the present answer."""
         self._ended = True
         if self.task is None and self.transport is not None:
             self.transport.close()
 
     def force_close(self) -> None:
-        """Ends the connection; what was written is sent."""
+        """Closes the connection after the written bytes are sent."""
         self._ended = True
         if self.transport is not None:
             self.transport.close()
 
     def cut(self) -> None:
-        """Ends the connection now."""
+        """Aborts the connection. Written bytes may not be sent."""
         self._ended = True
         if self.transport is not None:
             self.transport.abort()
 
     async def _work(self) -> None:
-        """Answers what came, one request after the other."""
+        """Answers the received requests, one after the other."""
         kept = True
         try:
             while self._messages and kept and not self._ended:
@@ -286,8 +286,8 @@ class Connection(asyncio.Protocol):
                     self._go_on_with_http()
         except ConnectionError:
             kept = False
-        except Exception:  # it ends this connection alone
-            log.exception("a connection failed", extra={"remote": self.remote})
+        except Exception:  # an error ends only this connection
+            logger.exception("connection failed", extra={"remote": self.remote})
             kept = False
         except BaseException:
             self.force_close()
@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
             self._idle_since = self._loop.time()
 
     def _parse(self, data: bytes) -> bool:
-        """Whether another request begins."""
+        """Parses bytes. Returns whether there is a new request (or an error to answer)."""
         if self._parser is None:
             return False
         messages: Sequence[tuple[RawRequestMessage, StreamReader]]
@@ -323,28 +323,29 @@ class Connection(asyncio.Protocol):
         return True
 
     def _go_on_with_http(self) -> None:
-        """Other protocols are not spoken: the bytes behind a request to switch are the next request."""
+        """Continues after a request to switch protocols. Other protocols are not supported, so the bytes after it are
+        requests."""
         tail, self._tail = self._tail, None
         if self._parser is not None and tail is not None:
             self._parser.set_upgraded(False)
             self.data_received(tail)
 
     def _read_on(self) -> None:
-        """Reads on, with what the parser kept meanwhile."""
+        """Resumes reading, starting with the bytes that the parser kept."""
         self._full = False
         self.data_received(b"")
         self._resume_transport()
 
     def _refuse(self, error: HttpProcessingError) -> None:
-        """Answers what is no HTTP. The wrong line, which may hold a credential, is neither logged nor sent back."""
-        log.info("malformed request", extra={"remote": self.remote, "error": type(error).__name__})
+        """Answers a malformed request. The wrong line is neither logged nor sent back, because it may contain a credential."""
+        logger.info("malformed request", extra={"remote": self.remote, "error": type(error).__name__})
         if self.transport is not None:
             self.transport.write(_TOO_LONG if isinstance(error, LineTooLong) else _MALFORMED)
 
     def _head_received(self, data: bytes) -> None:
-        """A piece of a head that is not whole yet."""
+        """Counts a piece of an incomplete head. Closes the connection if there are too many bytes."""
         if not self._pool.head_piece(self, len(data), self._loop.time()):
-            log.info("too long a head, or too many", extra={"remote": self.remote})
+            logger.info("request head too large or too many pipelined requests", extra={"remote": self.remote})
             if self.transport is not None and self._current is None:
                 self.transport.write(_TOO_LONG)
             self.force_close()
@@ -362,7 +363,7 @@ class Connection(asyncio.Protocol):
         self._idle_timer = self._loop.call_later(after_seconds, self._idle)
 
     def _idle(self) -> None:
-        """Closes the connection if it waited too long for a request; else looks again when it may have."""
+        """Closes the connection if it has been idle for too long. Otherwise checks again when it may have been."""
         limit = self._pool.limits.idle_timeout_seconds
         left = self._idle_since + limit - self._loop.time() if self.task is None else limit
         if left > 0:

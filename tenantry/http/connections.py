@@ -1,7 +1,7 @@
-"""The connections of a server: how many there may be, and which one is closed when there are too many.
+"""The connections of a server: their limit, and which one is closed when there are too many.
 
-Those on which no credentials were accepted yet are bounded apart: the oldest of them makes room for the next. How long they may
-be idle, and what half-sent heads of requests may take of time and memory, is bounded too.
+Connections without accepted credentials have a limit of their own: when it is reached, the oldest of them is closed. The idle
+time of such connections is limited too, and so are the time and memory of incomplete request heads.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from tenantry.http.limits import Limits
 
 _OWNERLESS: tuple[Hashable, ...] = ()
 _LOOKED_AT = 32
-"""Among so many of the oldest an idle one is closed rather than one that is busy."""
+"""How many of the oldest connections are searched for an idle one to close. If all are busy, the oldest is closed."""
 
 
 class Connections:
-    """The connections of one server. `memory` counts the bytes of heads that are not whole yet, and of all bodies."""
+    """The connections of one server. `memory`: the bytes of incomplete heads and of all bodies."""
 
     def __init__(self, limits: Limits, memory: Shares) -> None:
         self.open = Shares("connections", limits.connections, largest=limits.largest_share)
         self.all: set[ClientConnection] = set()
         self.unproven: OrderedDict[ClientConnection, float] = OrderedDict()
-        """Those without accepted credentials, and when they were last heard of, the oldest first."""
+        """Connections without accepted credentials, and when they last had an answer (loop time), the oldest first."""
         self.memory = memory
         self.limits = limits
         self.evicted = 0
-        """How many made room for others."""
+        """How many connections were closed to make room for others."""
         self.slow = 0
-        """How many were closed because a request's head did not come in time."""
+        """How many connections were closed because a request head did not arrive in time."""
         self._heads: OrderedDict[ClientConnection, float] = OrderedDict()
 
     def add(self, connection: ClientConnection, now: float) -> None:
-        """A new connection. Where there are too many, it or an older one is closed."""
+        """Adds a connection. If there are too many, it or an older one is closed."""
         self.all.add(connection)
         if not self.open.take(_OWNERLESS):
             # Connections with accepted credentials are not closed for one without.
@@ -52,7 +52,7 @@ class Connections:
         self.unproven[connection] = now
 
     def remove(self, connection: ClientConnection) -> None:
-        """One that ended, or is about to."""
+        """Removes a connection that is closed or about to be."""
         self.all.discard(connection)
         if connection.counted:
             connection.counted = False
@@ -62,8 +62,8 @@ class Connections:
         self.head_ended(connection)
 
     def prove(self, connection: ClientConnection, owners: tuple[Hashable, ...]) -> bool:
-        """The credentials of the connection's caller were accepted: it counts for `owners` from now on. False where they have too
-        many connections: this one is to be closed after its answer."""
+        """Called when credentials were accepted on a connection. From now on it uses the share of `owners`. Returns False if they
+        have too many connections; then close it after its answer."""
         if connection.proven or not connection.counted:
             return True
         self.open.give(_OWNERLESS)
@@ -76,19 +76,19 @@ class Connections:
         return True
 
     def answered(self, connection: ClientConnection, now: float) -> None:
-        """A connection without accepted credentials had an answer: it is the newest of those again."""
+        """Called when a connection without accepted credentials had an answer. It becomes the newest of those."""
         if connection in self.unproven:
             self.unproven[connection] = now
             self.unproven.move_to_end(connection)
 
     def head_piece(self, connection: ClientConnection, size: int, now: float) -> bool:
-        """A part of a request's head came, or of requests behind the one that is answered. False where that is too much."""
+        """Counts a piece of a request head, or of requests after the present one. Returns False if that is too much."""
         if not connection.head_bytes:
             self._heads[connection] = now
         if connection.head_bytes + size > self.limits.head_bytes:
             return False
         if not connection.head_bytes:
-            # All pieces of a head count for the owners of its first one, though credentials may be accepted meanwhile.
+            # All pieces of a head use the share of the same owners, even if credentials are accepted in between.
             connection.head_owners = connection.owners or (UNAUTHENTICATED,)
         if not self.memory.take(connection.head_owners, size):
             return False
@@ -96,14 +96,14 @@ class Connections:
         return True
 
     def head_ended(self, connection: ClientConnection) -> None:
-        """The head of its request is whole, or will never be."""
+        """Called when a request head is complete, or never will be."""
         self._heads.pop(connection, None)
         if connection.head_bytes:
             self.memory.give(connection.head_owners, connection.head_bytes)
             connection.head_bytes = 0
 
     def tick(self, now: float) -> None:
-        """Closes connections whose head takes too long, and idle ones without accepted credentials; `now` by the loop's clock."""
+        """Closes connections whose request head takes too long, and idle ones without accepted credentials. `now`: loop time."""
         limits = self.limits
         while self._heads:
             connection, since = next(iter(self._heads.items()))

@@ -1,18 +1,18 @@
-"""What the server refuses by itself. Who gives it a handler says how such an error is answered (`Refusal` of the server)."""
+"""Errors of requests that the server itself refuses. The `Refusal` function of the server makes their answers."""
 
 from __future__ import annotations
 
 
 class HttpError(Exception):
-    """A request that the server refuses; the text is for its client."""
+    """The server refuses a request. The text is for its client."""
 
 
 class BadRequest(HttpError):
-    """The request cannot be read, or asks for what HTTP/1.1 does not allow: 400."""
+    """The request cannot be read, or is not valid in HTTP/1.1: 400."""
 
 
 class BodyTimeout(HttpError):
-    """The body did not come in the time that it may take: 408."""
+    """The body did not arrive in time: 408."""
 
 
 class BodyTooLarge(HttpError):
@@ -24,7 +24,7 @@ class BodyTooLarge(HttpError):
 
 
 class TooManyRequests(HttpError):
-    """A limit that clients share is reached: 429. The client may come again after `retry_after_seconds`."""
+    """A limit that clients share is reached: 429. The client may retry after `retry_after_seconds`."""
 
     def __init__(self, text: str, retry_after_seconds: int = 1) -> None:
         super().__init__(text)
@@ -32,8 +32,8 @@ class TooManyRequests(HttpError):
 
 
 class InternalError(HttpError):
-    """The handler failed by an error that nobody foresaw: 500. The text says nothing of the inside."""
+    """The handler failed with an unexpected error: 500. The text contains no internal details."""
 
 
 class HandlerTimeout(HttpError):
-    """The handler gave no answer in the time that a request may take: 504."""
+    """The handler did not answer in time: 504."""

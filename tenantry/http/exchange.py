@@ -1,4 +1,4 @@
-"""One request on a connection, from its head to the end of its answer: its body, its seat, its deadline."""
+"""One request on a connection, from its head to the end of its answer: body, seat and deadline."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tenantry.http.gate import Seat
 from tenantry.http.sink import RelayTransport, TransportSink
 
 _LARGE_BYTES = 64 * 1024
-"""From here on a body is large, and waits for others (`Pacing`, `LargeBodies`)."""
+"""From which size a body is large, so that it waits for others (`Pacing`, `LargeBodies`)."""
 
 
 class SlowBody(Exception):
-    """A body did not come in the time that it may take."""
+    """A body did not arrive in time."""
 
 
 class MalformedBody(Exception):
-    """The parser's error for a body that is no HTTP."""
+    """The parser found a body that is not valid HTTP."""
 
 
 class Exchange:
-    """`message` is the head. The body is read from `payload`, and counted by `bodies`.
+    """One request and its answer. `message`: the head. `payload`: the stream of the body. `bodies`: counts the body.
 
-    `caller` and `seat` follow from the request that the server reads from it, before anybody can ask for the body.
+    The server sets `caller` and `seat` when it has read the request, before anybody can ask for the body.
     """
 
     __slots__ = (
@@ -73,18 +73,18 @@ class Exchange:
         self.task: asyncio.Task[Any] | None = None
         self.deadline = 0.0
         self.body_bytes = 0
-        """How much of the body was read, and is counted (`Bodies`)."""
+        """How many bytes of the body were read and are counted (`Bodies`)."""
         self.worked_bytes = 0
-        """The length of a large body that is worked on; else 0."""
+        """The size of a large body while the request is processed, else 0."""
         self.receiving_since = 0.0
         self.timed_out = False
         self.paced = False
-        """Its body waits for bodies of others."""
+        """Whether its body waits for bodies of others (`Pacing`)."""
         self.crowded = False
-        """Its caller has too many connections: this one ends with the answer."""
+        """Whether its caller has too many connections, so that this one is closed after the answer."""
 
     async def read_body(self, limit_bytes: int) -> bytes:
-        """The whole body (`BodyReader`). While it is on its way the request has no seat among those that are carried out."""
+        """Reads the whole body (`BodyReader`). The request has no seat while its body is received."""
         payload = self.payload
         limit_bytes = min(limit_bytes, self.body_limit_bytes)
         declared = self.message.headers.get("content-length")
@@ -112,13 +112,14 @@ class Exchange:
         return body
 
     async def discard(self) -> None:
-        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
+        """Reads the rest of the body at its pace and drops it. Some clients read the answer only after they have sent
+        everything."""
         with suppress(HttpError, ConnectionError):
             await self._receive(None)
 
     async def _receive(self, limit_bytes: int | None) -> bytes:
-        """What is left of the body, read at its pace: counted and kept up to the first piece above the limit, dropped where there
-        is no limit."""
+        """Reads the rest of the body at its pace. With a limit, the bytes are counted and returned, up to the first piece above
+        the limit. Without one (None), they are dropped."""
         size = 0
         chunks: list[bytes] = []
         try:
@@ -138,7 +139,7 @@ class Exchange:
         return b"".join(chunks)
 
     async def pace(self, size: int) -> None:
-        """Waits until a piece of `size` bytes that was read may be used, and the next one read (`Pacing`)."""
+        """Waits until a piece of `size` bytes may be used and the next one read (`Pacing`)."""
         if self.caller.exempt:
             await asyncio.sleep(0)
             return
@@ -149,18 +150,19 @@ class Exchange:
             self.connection.go_on_reading()
 
     def _invite(self) -> None:
-        """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
+        """Sends `100 Continue` if the client waits for it before it sends a body (RFC 9110 §10.1.1). curl does for large
+        bodies."""
         message, transport = self.message, self.connection.transport
         if message.headers.get("expect", "").lower() == "100-continue" and message.version >= (1, 1) and transport is not None:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end_watch(self) -> None:
-        """Ends the answer if it is a watch: its client sent `OPTIONS *` behind it."""
+        """Ends the answer if it is a watch. Called when its client has sent `OPTIONS *` after it."""
         if self.sink is not None:
             self.sink.end()
 
     def abandon(self, error: BaseException) -> None:
-        """The client went away."""
+        """Called when the client has closed the connection."""
         self.payload.set_exception(error)
         if self.sink is not None:
             self.sink.end()

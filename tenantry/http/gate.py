@@ -1,12 +1,13 @@
-"""Which requests may run now: a bounded number at a time, and for a bounded part of each turn of the event loop.
+"""Decides which requests may run now: a bounded number at a time, and for a bounded part of each turn of the event loop.
 
     request ──► a seat is free, and the turn is not used up? ──► runs
                              │ no
                              ▼
-                  queue by tenant and user ──► who was served least is next; 429 after too long a wait, or where too many wait
+                  queue by tenant and user ──► the least served is next; 429 if it waits too long, or too many wait
 
-A handler keeps the loop until it first waits, and all other answers are late by that. So its time is measured. Once requests have
-used up their part of a turn, the others wait for the next turn: the loop reads from sockets and runs timers first.
+This is Kubernetes' API Priority and Fairness for tenants: a seat is a place among the requests in progress. A handler also keeps
+the event loop until it first waits, which delays all other answers, so its time is measured. When requests have used up their
+part of a turn, the others wait for the next one: first the loop reads from sockets and runs timers.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from tenantry.http.errors import TooManyRequests
 from tenantry.http.limits import Limits
 
 TURN_SECONDS = 0.004
-"""What all requests together may use of one turn of the loop."""
+"""How long all requests together may run in one turn of the loop."""
 TENANT_TURN_SECONDS = 0.002
-"""What one tenant may use of it, so that others who came in the same turn are served in it, too."""
+"""How long one tenant's requests may run in one turn, so that other tenants are served in the same turn too."""
 ALONE_TURN_SECONDS = 0.01
-"""The same for a tenant that was the only one for a second: nobody else waits, and fewer turns cost less."""
+"""The same for a tenant that was the only one for a second. No other tenant waits, and fewer turns cost less."""
 _ALONE_AFTER_SECONDS = 1.0
 _SHARED_SECONDS = 10.0
-"""How long after a request a tenant counts as one that uses the server: clients renew leases every two seconds, for example."""
+"""How long after a request a tenant counts as active. Clients renew leases every two seconds, for example."""
 _FIRST_GUESS_SECONDS = 0.0005
-"""How long a tenant's request is expected to keep the loop, before one of them was measured."""
+"""How long a request is expected to run before one of its tenant was measured."""
 _GUESSES = 1024
-"""Tenants whose requests' times are remembered."""
+"""How many tenants' times are remembered."""
 
 Result = TypeVar("Result")
 
 
 class Lane:
-    """Requests that share a number of seats: those that read, and those that write."""
+    """Requests that share a number of seats. Reads are one lane, and writes are another."""
 
     def __init__(self, name: str, seats: int, largest: float, in_flight: InFlight) -> None:
         self.in_flight = in_flight
@@ -53,7 +54,7 @@ class Lane:
 
 
 class Seat:
-    """A request's place among those that are carried out. It can be left and taken again any number of times."""
+    """The seat of a request: its place among the requests in progress. It can be left and taken again any number of times."""
 
     __slots__ = ("_caller", "_gate", "_lane", "_taken")
 
@@ -64,12 +65,12 @@ class Seat:
         self._taken = False
 
     def take_now(self) -> bool:
-        """Takes one if there is one, and nobody else is first. Returns whether it did."""
+        """Takes a seat if one is free and no other caller is first. Returns whether it did."""
         taken = self._taken = self._gate.enter(self._lane, self._caller)
         return taken
 
     async def take(self) -> None:
-        """Waits for one. Raises TooManyRequests."""
+        """Waits for a seat. Raises TooManyRequests."""
         if not self._taken:
             await self._gate.wait(self._lane, self._caller)
             self._taken = True
@@ -90,12 +91,12 @@ class Gate:
         self._metrics = metrics
         self.queued = Shares("queued_requests", limits.queued_requests, largest=limits.largest_share)
         self.timed_out = 0
-        """How many waited for `Limits.queue_seconds` and were refused."""
+        """How many requests were refused after waiting for `Limits.queue_seconds`."""
         self._queue_seconds = limits.queue_seconds
         self._clock = clock
         self._lanes = (self.reading, self.writing)
         self._waiting: dict[asyncio.Future[None], float] = {}
-        """Since when each of them has waited, the longest first."""
+        """Waiting requests, and since when they wait (loop time), the longest first."""
         self._turn: dict[Hashable, float] = {}
         self._turn_seconds = 0.0
         self._tenant_seconds = ALONE_TURN_SECONDS
@@ -103,16 +104,16 @@ class Gate:
         self._last_tenant: Hashable = None
         self._not_alone_until = 0.0
         self._last_served: Hashable = None
-        """The last tenant, not counting exempt callers."""
+        """The last tenant that was served. Exempt callers do not count."""
         self._last_served_at = -_SHARED_SECONDS
         self._shared_until = 0.0
         self._guesses: dict[Hashable, float] = {}
 
     def enter(self, lane: Lane, caller: Caller) -> bool:
-        """Takes a seat if there is one now. Returns whether it did.
+        """Takes a seat if one is free. Returns whether it did.
 
-        While others wait, only a tenant that did nothing in this turn may begin: the others wait for another turn, or for room in
-        their own share, and it keeps them from neither.
+        While others wait, only a tenant that has not run in this turn may begin. It does not delay the others: they wait for the
+        next turn, or for room in their own shares.
         """
         if caller.exempt:
             lane.in_flight.requests += 1
@@ -132,7 +133,7 @@ class Gate:
         return True
 
     def leave(self, lane: Lane, caller: Caller) -> None:
-        """Gives a seat back."""
+        """Returns a seat."""
         lane.in_flight.requests -= 1
         if caller.exempt:
             return
@@ -141,7 +142,8 @@ class Gate:
             self._admit(lane, {})
 
     async def wait(self, lane: Lane, caller: Caller) -> None:
-        """Takes a seat when it is this caller's turn. Raises TooManyRequests where too many wait, or it takes too long."""
+        """Takes a seat when it is this caller's turn. Raises TooManyRequests if too many requests wait, or if it takes too
+        long."""
         if self.enter(lane, caller):
             return
         owners = caller.owners
@@ -158,7 +160,7 @@ class Gate:
             if lane.queue.remove(owners, waiter):
                 lane.waiting -= 1
             elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # The caller went away in the moment in which it was given the seat.
+                # The caller was cancelled after it had been given the seat.
                 self.leave(lane, caller)
             raise
         finally:
@@ -166,7 +168,7 @@ class Gate:
             self.queued.give(owners)
 
     def tick(self, now: float) -> None:
-        """Refuses those who have waited for too long; `now` by the loop's clock."""
+        """Refuses requests that have waited for too long. `now`: by the loop's clock."""
         for waiter, since in self._waiting.items():
             if now - since < self._queue_seconds:
                 break
@@ -175,16 +177,16 @@ class Gate:
                 waiter.set_exception(self._refusal())
 
     def shared(self) -> bool:
-        """Whether more than one tenant was served in the last seconds; exempt callers are none."""
+        """Whether more than one tenant was served in the last `_SHARED_SECONDS`. Exempt callers do not count."""
         return self._clock() < self._shared_until
 
     def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Awaitable[Result]:
-        """Awaits the work and returns its result. The time for which it keeps the loop is counted for the caller. `what`: the
-        work in words, for the log."""
+        """Awaits the work and returns its result. The time that it keeps the loop counts for the caller. `what`: the work in
+        words, for the log."""
         return in_steps(work, what, partial(self.spent, caller), self._clock)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
-        """The caller kept the loop for so many seconds, until `now` by the clock."""
+        """Counts a step of a caller that kept the loop for `seconds`, until `now` (by `clock`)."""
         if caller.exempt:
             self._last_tenant = None
             return
@@ -212,7 +214,7 @@ class Gate:
                 lane.queue.charge(caller.owners, seconds)
 
     def _next_turn(self) -> None:
-        """A new turn begins, with those who waited."""
+        """Begins a new turn and admits waiting requests."""
         self._armed = False
         self._turn.clear()
         self._turn_seconds = 0.0
@@ -225,8 +227,8 @@ class Gate:
             self._guesses.clear()
 
     def _admit(self, lane: Lane, planned: dict[Hashable, float]) -> None:
-        """Gives free seats to those who wait, as far as they fit into one turn. `planned`: the seconds that each tenant is
-        expected to use of it."""
+        """Gives free seats to waiting requests, as many as fit into one turn. `planned`: the seconds that each tenant is expected
+        to use of it."""
 
         def fits(owners: tuple[Hashable, ...], _: asyncio.Future[None]) -> bool:
             return planned.get(owners[0], 0.0) < self._tenant_seconds and lane.seats.fits(owners)

@@ -1,11 +1,11 @@
-"""Connections whose TLS handshake has not ended: a bounded number, for a bounded time, and for a bounded part of the loop's turn.
+"""Connections in the TLS handshake. Their number, their time, and their part of each turn of the event loop are bounded.
 
-    accepted ──► room? ──► its turn ──► handshake, in as many steps as packets come ──► a `Connection` of the server
+    accepted ──► room? ──► its turn ──► handshake, a step for each packet ──► a `Connection` of the server
                   │ no: the oldest of its address       │ the turn is used up: waits, by address
                   │ is closed
 
-The client has shown no credentials by then. Such a connection costs some 40 KB, and about a millisecond of the loop, most of it
-in one step.
+The client has sent no credentials yet. Such a connection costs about 40 KB, and about a millisecond of the loop, most of it in
+one step.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from tenantry.base.tasks import call, restarting
 from tenantry.http.limits import Limits
 from tenantry.http.tls_alerts import AlertingObject, use_objects
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.004
-"""What handshakes may use of one turn of the loop."""
+"""How long handshakes may run in one turn of the loop."""
 _START_SECONDS = 0.0003
-"""What it costs to begin and to end one, beside the cryptography, which is measured."""
+"""The estimated time of starting and ending a handshake, without the cryptography, which is measured."""
 _LARGEST_SHARE = 0.9
-"""What part of the handshakes one address may have: nearly all, since many clients share one behind a proxy or NAT, and never
-all."""
+"""The largest share of all handshakes that one address can have. It is nearly all, because many clients share an address behind a
+proxy or NAT, but never all."""
 _LOOKED_AT = 32
-"""How many of the oldest are compared by what their addresses have."""
+"""How many of the oldest handshakes are compared when one has to be closed."""
 _BACKSTOP_SECONDS = 5.0
-"""So long after the time of a handshake the event loop ends it by itself."""
+"""How long after the limit of a handshake the event loop itself ends it. `tick` should do it earlier."""
 
 
 class ServerContext(ssl.SSLContext):
-    """A server's TLS context. `starting`: the handshakes for which the loop has not made a TLS object yet. It makes them in the
-    order in which handshakes were started, so the first of them belongs to the next object."""
+    """The TLS context of a server. `starting`: handshakes for which the loop has not created a TLS object yet. It creates them in
+    the order in which handshakes start, so the first handshake belongs to the next object."""
 
     starting: deque[Handshake]
 
     @classmethod
     def make(cls) -> ServerContext:
-        """A context for servers, to be given a certificate."""
+        """Creates a context without a certificate."""
         context = cls(ssl.PROTOCOL_TLS_SERVER)
         context.starting = deque()
         use_objects(context, PacedObject)
@@ -57,7 +57,8 @@ class ServerContext(ssl.SSLContext):
 
 
 class PacedObject(AlertingObject):
-    """One connection's TLS. A step of its handshake for which this turn has no time looks like one that waits for more bytes."""
+    """The TLS object of one connection. If a turn has no time for a step of its handshake, it raises SSLWantReadError, as if it
+    waited for more bytes."""
 
     _handshake: Handshake | None
 
@@ -86,7 +87,7 @@ class PacedObject(AlertingObject):
 
 
 class Handshake(asyncio.Protocol):
-    """One connection until its handshake has ended. After that it passes what comes on to the server's protocol, `made`."""
+    """A connection until its handshake has ended. After that it forwards events to the protocol of the server, `made`."""
 
     __slots__ = ("_data", "_eof", "_pool", "made", "queued", "raw", "remote", "started")
 
@@ -101,7 +102,7 @@ class Handshake(asyncio.Protocol):
         self.made: asyncio.Protocol | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not of asyncio's classes.
+        # uvloop's transports are not subclasses of asyncio's.
         self.raw = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.remote = peer[0] if isinstance(peer, tuple) else ""
@@ -109,8 +110,8 @@ class Handshake(asyncio.Protocol):
         self._pool.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Called before the handshake starts, where uvloop read before it could be paused, and after its end, with bytes that
-        came with the last of it."""
+        """Receives bytes before the handshake starts (uvloop reads before it can be paused), and after its end (bytes that
+        arrived with the last packet of the handshake)."""
         if self.made is not None:
             self.made.data_received(data)
             return
@@ -130,32 +131,32 @@ class Handshake(asyncio.Protocol):
             self.made.connection_lost(error)
 
     def taken(self) -> bytes:
-        """The bytes that came and were not read yet."""
+        """Returns the received bytes, and removes them."""
         data = b"".join(self._data)
         self._data.clear()
         return data
 
     def may_work(self) -> bool:
-        """As `Handshakes.may_work`."""
+        """See `Handshakes.may_work`."""
         return self._pool.may_work(self)
 
     def worked(self, seconds: float) -> None:
-        """A step of it kept the loop for so long."""
+        """Counts a step of the handshake that kept the loop for `seconds`."""
         self._pool.spent(seconds)
 
     def go_on(self) -> None:
-        """Its turn has come: it begins, or does the step that had to wait."""
+        """Starts the handshake, or continues with the step that had to wait. Called when it is its turn."""
         raw = self.raw
         if raw is None or raw.is_closing():
             return
         if not self.started:
             self._pool.start(self)
             return
-        # Nothing new came; the protocol of the loop tries the handshake again.
+        # There are no new bytes. This makes the loop's TLS protocol try the handshake again.
         cast(asyncio.BufferedProtocol, raw.get_protocol()).buffer_updated(0)
 
     def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        """The handshake has ended: the connection is `protocol`'s."""
+        """Gives the connection to `protocol` after the handshake."""
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         self.made = protocol
@@ -165,26 +166,26 @@ class Handshake(asyncio.Protocol):
             protocol.eof_received()
 
     def cut(self) -> None:
-        """Ends the connection now."""
+        """Aborts the connection."""
         if self.raw is not None:
             self.raw.abort()
 
 
 class Handshakes:
-    """The handshakes of one server. `make` makes the protocol of a connection whose handshake has ended. `tls`: the context of
-    new connections, which may be replaced; None for plain HTTP."""
+    """The handshakes of one server. `make`: creates the protocol of a connection after its handshake. `tls`: the context of new
+    connections, which may be replaced; None for plain HTTP."""
 
     def __init__(self, limits: Limits, make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
         self.open = Shares("tls_handshakes", limits.tls_handshakes, largest=_LARGEST_SHARE)
         self.evicted = 0
-        """How many made room for others."""
+        """How many handshakes were closed to make room for others."""
         self.late = 0
-        """How many did not end in time."""
+        """How many handshakes did not end in time."""
         self.tls = tls
         self._make = make
         self._limits = limits
         self._all: OrderedDict[Handshake, float] = OrderedDict()
-        """When they came, the oldest first."""
+        """All handshakes, and when they began (loop time), the oldest first."""
         self._by_address: dict[str, OrderedDict[Handshake, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue: FairQueue[Handshake] = FairQueue()
@@ -197,7 +198,7 @@ class Handshakes:
         return Handshake(self)
 
     def add(self, handshake: Handshake) -> None:
-        """A connection was accepted; there is room for it once an older one is closed, if need be."""
+        """Adds an accepted connection. If there are too many, an older one is closed."""
         address = handshake.remote
         while not self.open.take((address,)):
             self._evict(address)
@@ -207,7 +208,7 @@ class Handshakes:
             self.start(handshake)
 
     def may_work(self, handshake: Handshake) -> bool:
-        """Whether this turn of the loop has time for a step of it. Otherwise it is queued, and called back by `go_on`."""
+        """Whether this turn of the loop has time for a step of a handshake. If not, it is queued, and `go_on` is called later."""
         if self._admitting:
             return True
         if self._used_seconds < TURN_SECONDS and not self._queue:
@@ -219,7 +220,7 @@ class Handshakes:
         return False
 
     def spent(self, seconds: float) -> None:
-        """Handshakes kept the loop for so long in this turn."""
+        """Counts `seconds` for which handshakes kept the loop in this turn."""
         self._used_seconds += seconds
         self._arm()
 
@@ -229,7 +230,7 @@ class Handshakes:
             asyncio.get_running_loop().call_soon(self._next_turn)
 
     def start(self, handshake: Handshake) -> None:
-        """Begins the handshake."""
+        """Starts a handshake."""
         handshake.started = True
         self.spent(_START_SECONDS)
         task = restarting(partial(self._shake, handshake), name="TLS handshake", ends=True)
@@ -237,7 +238,7 @@ class Handshakes:
         task.add_done_callback(self._tasks.discard)
 
     def remove(self, handshake: Handshake) -> None:
-        """Its handshake has ended, well or not."""
+        """Removes a handshake that has ended, successfully or not."""
         if self._all.pop(handshake, None) is not None:
             address = handshake.remote
             self.open.give((address,))
@@ -250,7 +251,7 @@ class Handshakes:
             self._queue.remove((handshake.remote,), handshake)
 
     def tick(self, now: float) -> None:
-        """Closes connections whose handshake takes too long; `now` by the loop's clock."""
+        """Closes connections whose handshake takes too long. `now`: by the loop's clock."""
         border = now - self._limits.tls_handshake_timeout_seconds
         while self._all:
             handshake, since = next(iter(self._all.items()))
@@ -261,7 +262,7 @@ class Handshakes:
             handshake.cut()
 
     async def stop(self) -> None:
-        """Ends all of them now."""
+        """Aborts all handshakes."""
         for handshake in list(self._all):
             self.remove(handshake)
             handshake.cut()
@@ -270,8 +271,8 @@ class Handshakes:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _evict(self, address: str) -> None:
-        """Closes one to make room for another of an address: its oldest, if it has any, so that no address drives out others.
-        Otherwise one of the oldest of all, of the address that has most among them."""
+        """Closes a handshake to make room for a new one from an address: the oldest one of that address, so that no address
+        displaces others. If it has none, one of the oldest of all, from the address with the most handshakes."""
         self.evicted += 1
         own = self._by_address.get(address)
         if own:
@@ -314,15 +315,15 @@ class Handshakes:
                 ssl_handshake_timeout=self._limits.tls_handshake_timeout_seconds + _BACKSTOP_SECONDS,
             )
         except OSError as error:
-            # Scans, probes of a port, clients that do not trust this server: an operator can do nothing about them.
-            log.debug("a TLS handshake failed", extra={"remote": handshake.remote, "error": str(error)})
-        except Exception:  # an error of one connection is no matter of the others
-            log.exception("a TLS handshake failed")
+            # Port scans, probes, and clients that do not trust this server. An operator can do nothing about them.
+            logger.debug("TLS handshake failed", extra={"remote": handshake.remote, "error": str(error)})
+        except Exception:  # an error of one connection must not affect others
+            logger.exception("TLS handshake failed")
             handshake.cut()
         finally:
             if waiting is not None and handshake in waiting:
                 waiting.remove(handshake)
             self.remove(handshake)
-        # A connection that was aborted meanwhile looks like one whose handshake has ended.
+        # A connection that was aborted during the handshake has a transport too.
         if transport is not None and not raw.is_closing():
             handshake.hand_over(transport, self._make())

@@ -1,4 +1,4 @@
-"""The bytes before a body: status line and headers."""
+"""Writes the head of an answer: status line and headers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ BODILESS = frozenset({204, 304})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WARNING_RUNES = 256
 _ALL_WARNINGS_RUNES = 4096
-"""kube-apiserver's limits: past the second, each text is cut to the first; clients and proxies refuse endless headers."""
+"""kube-apiserver's limits. If all texts together exceed the second, each is cut to the first. Clients and proxies refuse long
+headers."""
 _WARNINGS = 64
-"""Headers of warnings; a client of Python refuses an answer of more than a hundred headers."""
+"""The most Warning headers. Python's http.client refuses an answer with more than 100 headers."""
 
 
 def head(
@@ -27,9 +28,9 @@ def head(
     content_length: int | None,
     close: bool,
 ) -> bytes:
-    """The whole head. No `content_length` means chunked; answers that never have a body (304) have no type either.
+    """The whole head. `content_length` None: a chunked body. Answers that never have a body (304) get no content type.
 
-    Control characters in values are replaced, so that no text of a user ever becomes a header of its own.
+    Control characters in values are replaced, so that a text of a user cannot add a header.
     """
     text = f"{_STATUS_LINES.get(code) or f'HTTP/1.1 {code} Unknown'}Audit-Id: {request_id}\r\nDate: {date}\r\n"
     if code not in BODILESS:
@@ -51,13 +52,13 @@ def head(
 
 
 def relayed_head(code: int, header: bytes, *, close: bool) -> bytes:
-    """The head of another server's answer: its own header lines behind our status line."""
+    """The head of a relayed answer: our status line and the other server's header lines."""
     first = (_STATUS_LINES.get(code) or f"HTTP/1.1 {code} Unknown\r\n").encode()
     return first + header + (b"Connection: close\r\n\r\n" if close else b"\r\n")
 
 
 def warning_values(warnings: Iterable[str]) -> list[str]:
-    """Each warning once, as kube-apiserver writes it: `299 - "text"` (RFC 7234 §5.5)."""
+    """The values of Warning headers, each once, in kube-apiserver's form: `299 - "text"` (RFC 7234 §5.5)."""
     unique = [_CONTROL.sub(" ", text) for text in dict.fromkeys(warnings)]
     if sum(map(len, unique)) > _ALL_WARNINGS_RUNES:
         unique = [text[:_WARNING_RUNES] for text in unique][: _ALL_WARNINGS_RUNES // _WARNING_RUNES]

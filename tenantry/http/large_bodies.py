@@ -1,7 +1,7 @@
-"""Bounds how many bytes of large bodies are worked on at the same time for one tenant.
+"""Limits how many bytes of large bodies are processed at the same time for one tenant.
 
-The values that are made of a body take ten times its memory until the request is answered. The memory that many of them took
-together is hard to give back: CPython's allocator frees a block of a megabyte only when nothing in it is used any more.
+The values that are made from a body take ten times its memory until the request is answered. If many bodies are processed
+together, that memory is hard to return: CPython's allocator frees an arena of a megabyte only when nothing in it is used.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Hashable
 from tenantry.base.fair_queue import FairQueue, Owners
 
 _PATIENCE_SECONDS = 2.0
-"""A body that waited for so long goes on: what the others wait for then is no work of this process, but the store, for
-example."""
+"""The longest wait of a body. After that time the other bodies probably wait for something outside this process, such as the
+store."""
 
 _Waiting = tuple[asyncio.Future[None], int]
 
@@ -27,18 +27,18 @@ class _Tenant:
 
 
 class LargeBodies:
-    """The large bodies of one server. `bytes_of_one`: how many bytes of bodies one tenant may have worked on, but always one
-    body; 0 for any number. The users of a tenant take turns, by bytes.
+    """The large bodies of one server. `bytes_of_one`: how many bytes of bodies of one tenant are processed at a time, but at
+    least one body; 0: no limit. The users of a tenant take turns, by bytes.
     """
 
     def __init__(self, bytes_of_one: int) -> None:
         self._most = bytes_of_one
         self._tenants: dict[Hashable, _Tenant] = {}
         self.waited_seconds = 0.0
-        """How long bodies waited, all of them together."""
+        """How long bodies have waited in total."""
 
     async def begin(self, owners: Owners, size: int) -> None:
-        """Waits until a body of `size` bytes may be worked on. `end` must be called later, unless this raises."""
+        """Waits until a body of `size` bytes may be processed. Call `end` later, unless this raises."""
         tenant = self._tenants.get(owners[0])
         if tenant is None:
             tenant = self._tenants[owners[0]] = _Tenant()
@@ -54,7 +54,7 @@ class LargeBodies:
             await waiting[0]
         except BaseException:
             if not tenant.queue.remove(owners, waiting):
-                # The caller went away in the moment in which it was its turn.
+                # The caller was cancelled after it had been let go.
                 tenant.bytes -= size
             self._next(owners[0], tenant)
             raise
@@ -63,7 +63,7 @@ class LargeBodies:
             self.waited_seconds += loop.time() - began
 
     def end(self, owners: Owners, size: int) -> None:
-        """The request with the body is answered."""
+        """Called when the request with the body is answered."""
         tenant = self._tenants[owners[0]]
         tenant.bytes -= size
         self._next(owners[0], tenant)
@@ -72,7 +72,7 @@ class LargeBodies:
         while (found := tenant.queue.pop(lambda _, waiting: self._fits(tenant, waiting[1]), cost=0.0)) is not None:
             self._go(tenant, *found)
         if not tenant.bytes:
-            # Nobody waits either: the first of them would fit.
+            # No body waits either, because the first one would fit.
             del self._tenants[name]
 
     def _fits(self, tenant: _Tenant, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""Why a server cannot listen on its address, in words that say what to change."""
+"""The error of a server that cannot listen on its address."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 
 
 class ListenError(Exception):
-    """The server cannot listen on its address; the text says what to change."""
+    """The server cannot listen on its address. The text says what to change."""
 
     @classmethod
     def of(cls, host: str, port: int, flag: str, error: OSError) -> ListenError:
-        """`flag`: the setting that names the port."""
+        """The error for an OSError. `flag`: the flag that sets the port."""
         where = f"{host}:{port}"
         if error.errno == errno.EADDRINUSE:
             return cls(f"cannot listen on {where}: another process uses that port; stop it, or choose another port with {flag}")

@@ -1,4 +1,4 @@
-"""Requests and answers as values: what the HTTP server and its handler exchange. Nothing here names a server library."""
+"""Requests and answers as values, which the HTTP server and its handler exchange. They do not depend on a server library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BodyReader(Protocol):
     """Reads the body of a request."""
 
     async def __call__(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises HttpError: BodyTooLarge above the limit, BodyTimeout, TooManyRequests, BadRequest."""
+        """Reads the whole body. Raises HttpError: BodyTooLarge (above the limit), BodyTimeout, TooManyRequests, BadRequest."""
         ...
 
 
@@ -24,7 +24,7 @@ async def no_body(limit_bytes: int) -> bytes:
 
 
 def credential_of(authorization: str) -> bytes:
-    """`Request.credential` of an Authorization header."""
+    """`Request.credential` for an Authorization header."""
     return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest() if authorization else b""
 
 
@@ -32,14 +32,14 @@ def credential_of(authorization: str) -> bytes:
 class Request:
     """One HTTP request.
 
-    `path` is decoded and has no query. `headers` is asked with lower-case names. The headers that the server read ignore case, so
-    whoever iterates over them lowers the names first; `header_values` finds repeated ones.
+    `path`: decoded, without the query. `headers`: use lower-case names for look-ups. The mapping ignores case, so lower the names
+    when you iterate over it. `header_values` finds repeated headers.
 
-    `client_certificate` is the client's certificate in DER, which TLS verified, None where there is none. `remote` is the
-    client's address. `request_id` is sent back as `Audit-Id`. `verb` is set by the handler: what the request does, in a word, for
-    logs and metrics. `known_credential` is `credential`, where it is known already.
+    `client_certificate`: the client's certificate in DER, verified by TLS, None if there is none. `remote`: the client's address.
+    `request_id`: sent back as `Audit-Id`. `verb`: set by the handler, for logs and metrics. `known_credential`: the value of
+    `credential` if it is known already.
 
-    A handler that needs more fields has the server make requests of a class of its own that extends this one.
+    A handler that needs more fields uses a subclass (`make` of the server).
     """
 
     method: str
@@ -56,14 +56,14 @@ class Request:
 
     @property
     def credential(self) -> bytes:
-        """What an Authorization header is remembered by: its SHA-256, empty where there is none."""
+        """The SHA-256 of the Authorization header, which stands for it in caches. Empty if there is none."""
         if self.known_credential is None:
             self.known_credential = credential_of(self.headers.get("authorization", ""))
         return self.known_credential
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The parameters of the query, decoded: every value of each, in the order sent."""
+        """The decoded parameters of the query: all values of each, in the order of the query."""
         if self._query is None:
             self._query = {}
             for key, value in parse_qsl(self.raw_query, keep_blank_values=True):
@@ -71,16 +71,16 @@ class Request:
         return self._query
 
     def parameter(self, name: str) -> str:
-        """The first value of a query parameter, empty where it is missing."""
+        """The first value of a query parameter, empty if there is none."""
         values = self.query.get(name) if self.raw_query else None
         return values[0] if values else ""
 
     def header(self, name: str) -> str:
-        """The value of a header (the first one), empty where it is missing. `name` is in lower case."""
+        """The first value of a header, empty if there is none. `name`: in lower case."""
         return self.headers.get(name, "")
 
     def header_values(self, name: str) -> list[str]:
-        """Every value of a header that may be repeated, in the order sent."""
+        """All values of a header that may be repeated, in the order of the request. `name`: in lower case."""
         every = getattr(self.headers, "getall", None)
         if every is not None:
             return list(every(name, ()))
@@ -90,7 +90,7 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Response:
-    """A whole answer. `warnings` become `Warning: 299` headers. Bodies that are `compressible` may be gzipped."""
+    """A complete answer. `warnings`: sent as `Warning: 299` headers."""
 
     status: int
     body: bytes = b""
@@ -98,16 +98,16 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     compressible: bool = False
-    """The server may gzip it when it is big and the client accepts that."""
+    """Whether the server may gzip the body, if it is large and the client accepts it."""
     more: Sequence[bytes] = ()
-    """What follows `body`, where the whole is too long to be copied at once."""
+    """Further pieces of the body after `body`, if the whole is too long to be copied at once."""
 
 
 class Sink(Protocol):
-    """Where a stream writes. Nothing here waits: a writer looks at `buffered_bytes` and gives up on slow clients itself."""
+    """The output of a stream. Its methods do not wait: the writer checks `buffered_bytes` and drops slow clients itself."""
 
     def send(self, framed: bytes) -> None:
-        """Write one HTTP chunk that `frame` made; the same bytes may go to any number of sinks."""
+        """Writes an HTTP chunk made by `frame`. The same bytes may be sent to any number of sinks."""
         ...
 
     @property
@@ -117,28 +117,28 @@ class Sink(Protocol):
 
     @property
     def buffer_limit_bytes(self) -> int:
-        """What may wait here before the client counts as one that does not read."""
+        """How many bytes may wait before the client counts as too slow."""
         ...
 
     @property
     def closed(self) -> asyncio.Event:
-        """Set when the client is gone or the server drains."""
+        """Set when the client has closed the connection or the server drains."""
         ...
 
     def abort(self) -> None:
-        """Cut the connection (slow client)."""
+        """Aborts the connection (slow client)."""
         ...
 
 
 def frame(payload: bytes) -> bytes:
-    """One chunk of HTTP/1.1 chunked coding (RFC 9112 §7.1)."""
+    """Makes one chunk of HTTP/1.1 chunked coding (RFC 9112 §7.1)."""
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """An answer without a known end. `run` writes to the sink and returns when the stream is over; it is cancelled
-    when the client goes away. It must not block the loop."""
+    """A streamed answer of unknown length. `run`: writes to the sink and returns when the stream is over. It must not block the
+    loop, and it is cancelled when the client closes the connection."""
 
     run: Callable[[Sink], Coroutine[Any, Any, None]]
     status: int = 200
@@ -148,34 +148,35 @@ class Stream:
 
 
 class RelaySink(Protocol):
-    """Where an answer of another server is written."""
+    """The output for a relayed answer of another server."""
 
     def write(self, data: bytes) -> None:
         """Writes bytes of the answer as they are."""
         ...
 
     async def drain(self) -> None:
-        """Waits while the client has much left to read. Cuts it off after the response timeout."""
+        """Waits while the client has much left to read. After the response time-out it aborts the connection."""
         ...
 
     @property
     def ending(self) -> bool:
-        """The client is gone, or the server drains: stop at the next place where that is clean."""
+        """Whether the client has closed the connection or the server drains. Then stop after a complete chunk."""
         ...
 
     def on_ending(self, callback: Callable[[], None]) -> None:
-        """Calls back once, when `ending` becomes true."""
+        """Calls `callback` once when `ending` becomes true."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Relay:
-    """Another server's answer, passed on as it comes: the server adds nothing but what a connection needs.
+    """A relayed answer of another server. The server adds only what a connection needs.
 
-    `header` are header lines, each ended by CRLF, with the framing (Content-Length or Transfer-Encoding) and without what is
-    meant for one connection only. `body` is what of the framed body is known; `run` writes the rest, says whether that was all of
-    it or whether it stopped between two chunks, and raises where it stopped elsewhere. It is cancelled when the client goes away.
-    `chunked` answers count as watches. `close` is called when the answer is not wanted any more before `run` began.
+    `header`: header lines, each ended by CRLF, with the framing (Content-Length or Transfer-Encoding), without hop-by-hop
+    headers.
+    `body`: the part of the framed body that is known. `run`: writes the rest. It returns True if that was all, False if it
+    stopped between two chunks, and raises if it stopped elsewhere. It is cancelled when the client closes the connection.
+    `chunked`: the answer counts as a watch. `close`: called if the answer is dropped before `run` began.
     """
 
     status: int
@@ -189,4 +190,4 @@ class Relay:
 RequestT = TypeVar("RequestT", bound=Request)
 Reply = Response | Stream | Relay
 Handler = Callable[[RequestT], Coroutine[Any, Any, Reply]]
-"""Answers requests. What it raises is answered as the server's `Refusal` says."""
+"""Answers requests. The server's `Refusal` makes the answers for its errors."""

@@ -1,9 +1,10 @@
-"""At what pace large bodies are read: one piece in each turn of the loop, and at a rate while several tenants use the server.
+"""The pace at which large bodies are read: one piece in each turn of the loop, and at a rate while several tenants use the
+server.
 
-    piece read ──► queue by tenant and user ──► who had the fewest bytes goes on, once the rate allows for its piece
+    piece read ──► queue by tenant and user ──► the owner with the fewest bytes is next, when the rate allows its piece
 
-A piece is what one read brought, mostly 256 KiB. Decrypting it gives the interpreter away a dozen times, and decoding a large
-body is work for which other requests have to wait.
+A piece is the result of one read, mostly 256 KiB. Decrypting it releases the GIL a dozen times, and other requests have to wait
+while a large body is decoded.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from collections.abc import Callable
 from tenantry.base.fair_queue import FairQueue, Owners
 
 _LOOK_SECONDS = 0.1
-"""After so long at most it is asked again whether several tenants use the server."""
+"""How often at least it is checked again whether several tenants use the server."""
 _EARLY_SECONDS = 0.0005
-"""A piece may go on so much too early: timers of the loop count milliseconds."""
+"""How much too early a piece may continue: timers of the loop have a resolution of milliseconds."""
 
 
 class Pacing:
-    """The pace of one server. `bytes_per_second`: of all large bodies together while `shared()`, 0 for no such rate."""
+    """The pace of one server. `bytes_per_second`: the rate of all large bodies together while `shared()` is true. 0: no limit."""
 
     def __init__(self, bytes_per_second: int, shared: Callable[[], bool]) -> None:
         self._seconds_per_byte = 1 / bytes_per_second if bytes_per_second else 0.0
@@ -29,11 +30,10 @@ class Pacing:
         self._armed = False
         self._next_at = 0.0
         self.waited_seconds = 0.0
-        """How long pieces waited, all of them together."""
+        """How long pieces have waited in total."""
 
     async def rest(self, owners: Owners, size: int) -> float:
-        """Waits until a piece of `size` bytes of a body of these owners may be used, and the next one read. Returns for how many
-        seconds it waited."""
+        """Waits until a piece of `size` bytes may be used and the next one read. Returns how many seconds it waited."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         turn: asyncio.Future[None] = loop.create_future()
@@ -63,10 +63,10 @@ class Pacing:
         if self._wait_seconds(loop) <= _EARLY_SECONDS:
             while (found := self._queue.pop(cost=0.0)) is not None:
                 owners, (turn, size) = found
-                # Who went away is still in the queue, and nothing waits for its piece.
+                # A cancelled caller is still in the queue. Skip it.
                 if not turn.done():
                     self._queue.charge(owners, size)
-                    # From when it was due, so that many small pieces keep the rate; the time without others leaves no debt.
+                    # Counted from when it was due, so that many small pieces keep the rate. A quiet time gives no credit.
                     now = loop.time()
                     self._next_at = min(max(self._next_at, now), now + _EARLY_SECONDS) + size * self._seconds_per_byte
                     turn.set_result(None)

@@ -1,4 +1,4 @@
-"""The certificates of one process: issued, renewed before they end, and given to servers and clients without a restart."""
+"""The certificates of one process. They are issued, renewed before they expire, and installed without a restart."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from tenantry.http.certificates import (
 )
 
 LOOK_SECONDS = 10.0
-"""How often the time and an operator's files are looked at: clocks are set, and machines sleep."""
+"""How often the time and an operator's files are checked. Long timers are not reliable: clocks are set, and machines sleep."""
 RETRY_SECONDS = 5.0
-"""After a failure, or a twentieth of a certificate's life where that is less."""
+"""The pause after a failure, or a twentieth of the certificate's life if that is less."""
 _SHORTEST_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
 
 Install = Callable[[Pair], Awaitable[None] | None]
-"""Has a server or client show another certificate on new connections. Called on the event loop."""
+"""Makes a server or client use another certificate for new connections. It is called on the event loop."""
 
 
 class Renewed(Protocol):
-    """Something that `Certificates` keeps up to date."""
+    """A certificate or another file that `Certificates` renews."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def end(self) -> float:
-        """When it ends, in Unix time."""
+        """When it expires, in Unix time."""
 
     def due(self) -> float:
-        """When there is something to do; Unix time in seconds."""
+        """When `renew` has to be called next, in Unix time."""
 
     async def renew(self, now: float) -> None:
-        """Does it, at Unix time `now`. What it raises is logged, and it is called again when it is due."""
+        """Renews or reloads it. `now`: Unix time. An error is logged, and it is called again when it is due."""
 
 
 class Certificate(ABC):
-    """A certificate that this process shows. `pair` is the present one."""
+    """A certificate that this process uses. `pair`: the present one."""
 
     def __init__(self, name: str, pair: Pair) -> None:
-        """Raises CertificateError where it cannot be read."""
+        """Raises CertificateError (the certificate cannot be read)."""
         self.name = name
         self.pair = pair
         self.validity = Validity.of(pair.certificate)
@@ -66,26 +66,26 @@ class Certificate(ABC):
 
     @property
     def end(self) -> float:
-        """When it ends, in Unix time."""
+        """When it expires, in Unix time."""
         return self.validity.end
 
     def follow(self, install: Install) -> None:
-        """Has `install` called with every later pair.
+        """Calls `install` with every later pair.
 
-        Not a `base.broadcast.Broadcast`: some install in a thread and are awaited, and after a failure all are called again.
+        This is not a `Broadcast`: some `install` calls are awaited, and after a failure all are repeated.
         """
         self._installs.append(install)
 
     @abstractmethod
     def due(self) -> float:
-        """When there is something to do; Unix time in seconds."""
+        """When `renew` has to be called next, in Unix time."""
 
     @abstractmethod
     async def renew(self, now: float) -> None:
-        """Does it, at Unix time `now`. What it raises is logged, and it is called again when it is due."""
+        """Renews or reloads it. `now`: Unix time. An error is logged, and it is called again when it is due."""
 
     async def _install(self, pair: Pair) -> bool:
-        """Gives it to all followers. Returns whether none of them failed."""
+        """Gives the pair to all subscribers. Returns whether all of them succeeded."""
         self.validity, self.pair = Validity.of(pair.certificate), pair
         done = True
         for install in self._installs:
@@ -93,8 +93,8 @@ class Certificate(ABC):
                 waiting = install(pair)
                 if waiting is not None:
                     await waiting
-            except Exception:  # the others get it all the same
-                logger.exception("the new certificate %s cannot be shown", self.name)
+            except Exception:  # the others still get it
+                logger.exception("cannot install the new certificate %s", self.name)
                 done = False
         return done
 
@@ -103,7 +103,7 @@ class Certificate(ABC):
 
 
 class Issued(Certificate):
-    """A certificate issued by the platform's own CA. `make` issues another one; it is called in a thread."""
+    """A certificate of the platform's own CA. `make`: issues a new one; it is called in a thread."""
 
     def __init__(self, name: str, pair: Pair, make: Callable[[], Pair]) -> None:
         super().__init__(name, pair)
@@ -121,8 +121,8 @@ class Issued(Certificate):
 
 
 class FromFiles(Certificate):
-    """An operator's certificate, loaded again when its files change, as kube-apiserver does. A pair that cannot be used is
-    logged, and the previous one stays in use."""
+    """An operator's certificate. It is loaded again when its files change, as kube-apiserver does. If the new pair cannot be
+    used, the error is logged and the previous one stays in use."""
 
     def __init__(self, name: str, certificate_path: Path, key_path: Path) -> None:
         """Raises CertificateError."""
@@ -144,15 +144,17 @@ class FromFiles(Certificate):
         state = self._state()
         if state == self._seen:
             return None
-        # Noted before they are read: what is written meanwhile is another change.
+        # Set before the files are read: a write during the read is another change.
         self._seen = state
         pair = Pair.read(*self._paths)
         if pair == self.pair:
             return None
         pair_server_context(pair)
         if _kind(pair) is not _kind(self.pair):
-            # A TLS context has a place for each kind of key, and clients choose.
-            raise CertificateError(f"{self._paths[0]} has another kind of key than the one in use: restart to show it")
+            # A TLS context keeps one certificate for each kind of key, and clients choose. The old one would stay in use.
+            raise CertificateError(
+                f"{self._paths[0]} has another kind of key than the certificate in use; restart the process to use it"
+            )
         return pair
 
     def _state(self) -> tuple[tuple[int, ...] | None, ...]:
@@ -160,7 +162,7 @@ class FromFiles(Certificate):
 
 
 class Certificates(Collector):
-    """The certificates of one process, and the task that renews them. `life_seconds`: of those that are issued."""
+    """The certificates of one process, and the task that renews them. `life_seconds`: the life of issued certificates."""
 
     def __init__(self, authority: CertificateAuthority, *, life_seconds: float = LIFE_SECONDS) -> None:
         self.authority = authority
@@ -172,15 +174,15 @@ class Certificates(Collector):
         self._renewing = asyncio.Lock()
 
     def serving(self, name: str, names: Sequence[str]) -> Certificate:
-        """A new serving certificate for host names and addresses. Raises CertificateError."""
+        """Issues a serving certificate for host names and addresses. Raises CertificateError."""
         return self._issued(name, lambda: self.authority.issue_serving(names, life_seconds=self._life_seconds))
 
     def client(self, name: str, user: str) -> Certificate:
-        """A new client certificate of a user. Raises CertificateError."""
+        """Issues a client certificate for a user. Raises CertificateError."""
         return self._issued(name, lambda: self.authority.issue_client(user, life_seconds=self._life_seconds))
 
     def serving_files(self, name: str, directory: Path, names: Sequence[str]) -> Certificate:
-        """As `serving`, kept in the files `serving.crt` and `serving.key`. Raises CertificateError, OSError."""
+        """As `serving`, stored in the files `serving.crt` and `serving.key`. Raises CertificateError, OSError."""
 
         def kept() -> Pair:
             return Pair.read(*self.authority.serving(directory, names, life_seconds=self._life_seconds))
@@ -198,22 +200,22 @@ class Certificates(Collector):
         return self._issued(name, written)
 
     def of_files(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
-        """An operator's certificate. Raises CertificateError."""
+        """Reads an operator's certificate. Raises CertificateError."""
         return self._kept(FromFiles(name, certificate_path, key_path))
 
     async def renew(self) -> None:
-        """Renews those that are due, after a renewal that is under way."""
+        """Renews the certificates that are due. Waits for a renewal in progress first."""
         async with self._renewing:
             now = self._now()
             for certificate in list(self._certificates.values()):
                 if certificate.due() <= now:
                     try:
                         await certificate.renew(now)
-                    except Exception:  # the others are renewed all the same
-                        logger.exception("certificate %s cannot be renewed", certificate.name)
+                    except Exception:  # the others are still renewed
+                        logger.exception("cannot renew certificate %s", certificate.name)
 
     async def stop(self) -> None:
-        """Ends the renewing."""
+        """Stops renewing."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -224,7 +226,7 @@ class Certificates(Collector):
 
     def collect(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
-            "tenantry_certificate_expiry_seconds", "When a certificate ends, in Unix time.", labels=("certificate",)
+            "tenantry_certificate_expiry_seconds", "When a certificate expires, in Unix time.", labels=("certificate",)
         )
         ends.add_metric(("ca",), self._ca_end)
         for name, certificate in self._certificates.items():
@@ -232,7 +234,7 @@ class Certificates(Collector):
         yield ends
 
     def keep(self, certificate: Renewed) -> None:
-        """Keeps it up to date from now on."""
+        """Renews a certificate from now on."""
         self._certificates[certificate.name] = certificate
         self._added.set()
         if self._task is None:
@@ -263,7 +265,7 @@ class Certificates(Collector):
 
 
 def first_end(pem: bytes) -> float:
-    """When the first of these certificates ends, in Unix time. Raises CertificateError."""
+    """When the first of these certificates expires, in Unix time. Raises CertificateError."""
     try:
         return min(certificate.not_valid_after_utc.timestamp() for certificate in x509.load_pem_x509_certificates(pem))
     except ValueError as error:
@@ -275,7 +277,7 @@ def _kind(pair: Pair) -> type:
 
 
 def file_state(path: Path) -> tuple[int, ...] | None:
-    """A value that changes when the file does; None where there is no file."""
+    """A value that changes when the file changes. None: there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A request as a value, of the head that was read."""
+"""Converts the parsed head of a request to a `Request`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_AUDIT_ID = 128
 
 
 class RequestReader(Generic[RequestT]):
-    """Makes requests of the class `make`, and gives an id to those that come without a usable one."""
+    """Creates requests of the class `make`. A request without a usable id gets a new one."""
 
     def __init__(self, make: type[RequestT]) -> None:
         self._make = make
@@ -25,7 +25,7 @@ class RequestReader(Generic[RequestT]):
         self._ids = count(1)
 
     def read(self, exchange: Exchange) -> RequestT:
-        """The request that the exchange is about."""
+        """The request of an exchange."""
         message = exchange.message
         target = _unicode(message.path)
         if target[:1] != "/":
@@ -54,13 +54,13 @@ class RequestReader(Generic[RequestT]):
 
 
 def is_no_operation(message: RawRequestMessage) -> bool:
-    """`OPTIONS *`, which asks for nothing but an answer (RFC 9110 §9.3.7)."""
+    """Whether the request is `OPTIONS *`, which asks only for an answer (RFC 9110 §9.3.7)."""
     return message.path == "*" and message.method == "OPTIONS"
 
 
 def origin_form(target: str) -> str:
-    """Path and query of the absolute form that proxies send (RFC 9112 §3.2.2). Unlike `urllib.parse.urlsplit`, it remembers
-    nothing of what it was asked."""
+    """The path and query of a target in the absolute form, which proxies send (RFC 9112 §3.2.2). Unlike `urllib.parse.urlsplit`,
+    it does not cache its argument."""
     scheme, absolute, rest = target.partition("://")
     if not absolute or not scheme.isalnum():
         return target
@@ -70,10 +70,11 @@ def origin_form(target: str) -> str:
 
 
 def _unicode(text: str) -> str:
-    """What aiohttp read, with U+FFFD for bytes that are no UTF-8: those it passes on as surrogates, which cannot be written."""
+    """A text from aiohttp, with U+FFFD for bytes that are not UTF-8. aiohttp decodes them to surrogates, which cannot be
+    encoded."""
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _usable(audit_id: str | None) -> str:
-    """A client's own request id, if it is one that can stand in a log."""
+    """A client's own request id if it is usable in a log (ASCII, not too long), else an empty text."""
     return audit_id if audit_id and len(audit_id) <= _LONGEST_AUDIT_ID and audit_id.isascii() else ""

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server: requests in as values, to the handler, its answer out. Every limit of a single request is kept here."""
+"""The HTTP/1.1 server. It gives requests to a handler, writes the answers, and enforces the limits of each request."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ from tenantry.http.messages import Handler, Relay, Reply, RequestT, Response, St
 from tenantry.http.pacing import Pacing
 from tenantry.http.request_reader import RequestReader, is_no_operation
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _PROBE = Caller((), exempt=True)
-"""The caller of probes and of `OPTIONS *`. It is exempt, and its answer proves nothing of who is on the connection."""
+"""The caller of probes and of `OPTIONS *`. It is exempt, and its answer does not prove the identity of the client."""
 _NOTHING = Response(200, b"", "")
-"""The answer to `OPTIONS *`, as Go's server gives it, which is kube-apiserver's."""
+"""The answer to `OPTIONS *`, the same as that of Go's HTTP server, which kube-apiserver uses."""
 _TICK_SECONDS = 0.5
 _STOPPING_SECONDS = 0.1
-"""How long requests may go on once the server ends."""
+"""How long requests may continue when the server stops."""
 _LINGERING_SECONDS = 2.0
-"""How long the rest of a body is read after the answer: many clients read the answer only once they have sent all."""
+"""How long the rest of a body is read after the answer. Many clients read the answer only after they have sent everything."""
 _CLIENT_CLOSED = 499
-"""nginx's code for a client that went away before its answer; only for logs and metrics."""
+"""nginx's code for a client that closed the connection before the answer. It is for logs and metrics only."""
 
 Refusal = Callable[[Exception, RequestT], Response | None]
-"""The answer to an error: every `HttpError`, and whatever else a handler raises on purpose. None for an error that is a bug: it
-is logged, and answered as an InternalError."""
+"""Makes the answer for an error: for every `HttpError`, and for all errors that a handler raises on purpose. It returns None for
+an error that is a bug: that is logged, and answered as an InternalError."""
 
 
 class RequestLog(Protocol[AnyRequest]):
-    """Where requests are written down once they are answered."""
+    """A log of answered requests."""
 
     def record(self, request: AnyRequest, code: int, seconds: float) -> None:
-        """One that was answered with `code` after so many seconds."""
+        """Adds a request that was answered with `code` after `seconds`."""
         ...
 
     def flush(self) -> None:
-        """Called twice a second. Must not block the loop."""
+        """Writes the buffered entries. It is called twice a second and must not block the loop."""
         ...
 
     def close(self) -> None:
-        """Writes the rest."""
+        """Writes the rest. It may block."""
         ...
 
 
 class HttpServer(Generic[RequestT]):
     """Serves `handler` on one address.
 
-    `make`: the class of the requests that the handler gets. `refusal`: how errors are answered. `callers`: for whom requests
-    count. `probes`: paths by which machines ask how the process is; who reads them neither waits nor counts for anybody. `tls` is
-    None for plain HTTP (tests, or behind something that ends TLS). All methods belong to the loop that `start` ran on.
+    `make`: the class of the requests. `refusal`: makes the answers for errors. `callers`: finds the callers of requests, among
+    whom the limits are shared. `probes`: paths of health checks; requests for them do not wait and use no share. `tls`: None for
+    plain HTTP (tests, or behind a proxy that terminates TLS). All methods must be called on the loop that `start` ran on.
     """
 
     def __init__(
@@ -111,9 +111,8 @@ class HttpServer(Generic[RequestT]):
         self._ticker: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int, flag: str = "--secure-port") -> int:
-        """Listens; returns the port, which was chosen by the system where `port` is 0. `flag` is the setting that names it.
-
-        Raises ListenError.
+        """Starts listening. Returns the port, which the system chooses if `port` is 0. `flag`: the flag that sets the port, for
+        the text of the error. Raises ListenError.
         """
         loop = asyncio.get_running_loop()
         protocol = self._connection if self._handshakes.tls is None else self._handshakes.protocol
@@ -126,17 +125,17 @@ class HttpServer(Generic[RequestT]):
         return int(self._listener.sockets[0].getsockname()[1])
 
     def load_pair(self, pair: Pair) -> None:
-        """Shows another certificate on new connections. Raises CertificateError with nothing changed."""
+        """Uses another certificate for new connections. Raises CertificateError; then nothing has changed."""
         tls = self._handshakes.tls
         assert tls is not None
         load_pair(tls, pair)
 
     def renew(self, tls: ssl.SSLContext) -> None:
-        """Uses another context for new connections; open ones keep theirs."""
+        """Uses another context for new connections. Open ones keep theirs."""
         self._handshakes.tls = tls
 
     async def drain(self, grace_seconds: float | None = None) -> None:
-        """Stops accepting, ends every watch with its last chunk and waits for the requests under way, at most `grace_seconds`."""
+        """Stops listening, ends every watch with its last chunk, and waits up to `grace_seconds` for requests in progress."""
         if self._listener is not None:
             self._listener.close()
         self._answers.drain()
@@ -146,15 +145,16 @@ class HttpServer(Generic[RequestT]):
         try:
             await asyncio.wait_for(self._quiet.wait(), grace)
         except TimeoutError:
-            log.warning(
-                "requests did not finish in time", extra={"requests": len(self._open), "watches": len(self._answers.streams)}
+            logger.warning(
+                "requests did not finish before the shutdown",
+                extra={"requests": len(self._open), "watches": len(self._answers.streams)},
             )
             for exchange in self._open:
                 if exchange.task is not None:
                     exchange.task.cancel()
 
     async def stop(self) -> None:
-        """Ends everything now. After `drain`, nothing is cut."""
+        """Closes all connections. After `drain`, no request is interrupted."""
         self._answers.draining = True
         if self._listener is not None:
             self._listener.close()
@@ -167,7 +167,7 @@ class HttpServer(Generic[RequestT]):
             self._request_log.close()
 
     async def _close_connections(self) -> None:
-        """Closes all connections. Requests under way get a moment: draining has waited for them already."""
+        """Closes all connections. Requests in progress get only `_STOPPING_SECONDS`: `drain` has waited for them already."""
         connections = list(self._pool.all)
         for connection in connections:
             connection.close()
@@ -184,14 +184,14 @@ class HttpServer(Generic[RequestT]):
         return Connection(self._serve, self._pool, self._bodies)
 
     async def _serve(self, exchange: Exchange) -> bool:
-        """Answers a request; whether the connection is kept."""
+        """Answers a request. Returns whether the connection may be reused."""
         kept = await self._exchange(exchange)
         if not exchange.payload.is_eof():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGERING_SECONDS):
                     await exchange.discard()
             if not exchange.payload.is_eof():
-                # Closed in good order it would be read, and decrypted, for as long as its client sends.
+                # A regular close would read and decrypt for as long as the client sends.
                 exchange.connection.cut()
         return kept
 
@@ -249,7 +249,7 @@ class HttpServer(Generic[RequestT]):
                     metrics.watches -= 1
                     self._watches.give(caller.owners)
         finally:
-            # An error that ends the task holds this frame, and the exchange would hold the task.
+            # An error that ends the task refers to this frame, so the exchange must not refer to the task (a cycle).
             exchange.task = None
             self._open.discard(exchange)
             self._bodies.forget(exchange)
@@ -260,15 +260,15 @@ class HttpServer(Generic[RequestT]):
                 self._request_log.record(request, code, loop.time() - started)
 
     def _caller(self, exchange: Exchange, request: RequestT) -> Caller:
-        """For whom the request counts, as far as is known before it is authenticated."""
+        """The caller whose share the request uses, as far as it is known before the request is authenticated."""
         message = exchange.message
         if (request.path in self._probes and message.method in ("GET", "HEAD")) or is_no_operation(message):
-            # Answered at once, from what the process knows; nothing is read of a body.
+            # These are answered at once, without reading a body.
             return _PROBE
         return self._callers.of(request)
 
     def _identified(self, exchange: Exchange, request: RequestT, reply: Reply) -> Caller:
-        """Who the caller is, now that the request is answered. The connection counts for them from now on."""
+        """The caller after the request was answered. From now on the connection uses the caller's share."""
         caller, connection, pool = exchange.caller, exchange.connection, self._pool
         if reply.status == 401:
             self._callers.refused(request)
@@ -296,19 +296,19 @@ class HttpServer(Generic[RequestT]):
             assert exchange.task is not None
             exchange.task.uncancel()
             return self._refused(HandlerTimeout("the request took too long"), request)
-        except Exception as error:  # whatever a handler got wrong must not take the connection down
+        except Exception as error:  # an error of a handler must not end the connection
             return self._refused(error, request)
 
     def _refused(self, error: Exception, request: RequestT) -> Response:
-        """The answer to an error. The text of one that is a bug may hold what is not the client's to see."""
+        """The answer for an error. The text of a bug is not sent, because it may contain internal details."""
         answer = self._refusal(error, request)
         if answer is None:
-            log.error(
+            logger.error(
                 "request failed",
                 extra={"requestID": request.request_id, "method": request.method, "path": request.path},
                 exc_info=error,
             )
-            text = f"request {request.request_id} failed, the log of the server has the reason"
+            text = f"request {request.request_id} failed; the log of the server has the reason"
             answer = self._refusal(InternalError(text), request)
             assert answer is not None, "every HttpError has an answer"
         return answer
@@ -321,7 +321,7 @@ class HttpServer(Generic[RequestT]):
                 self._request_log.flush()
 
     def _tick(self) -> None:
-        """What is done twice a second, and not for each request: the date of answers, and the ends of what takes too long."""
+        """Does twice a second what would be too costly for each request: updates the date, and ends what takes too long."""
         self._answers.tick()
         now = asyncio.get_running_loop().time()
         for exchange in self._in_flight:
@@ -329,7 +329,7 @@ class HttpServer(Generic[RequestT]):
                 exchange.timed_out = True
                 exchange.task.cancel()
         for exchange in self._bodies.late(now):
-            exchange.payload.set_exception(SlowBody("the body of the request did not come in time"))
+            exchange.payload.set_exception(SlowBody("the body of the request did not arrive in time"))
         self._gate.tick(now)
         self._pool.tick(now)
         self._handshakes.tick(now)

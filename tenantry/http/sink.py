@@ -1,7 +1,7 @@
-"""Where streams and relayed answers are written: bytes go straight to the transport.
+"""The outputs of streams and relayed answers. They write directly to the transport.
 
-A watch event is framed once and written to the transport of every watcher. A task, a queue and a response writer for each watcher
-took three times the CPU for the same deliveries.
+A watch event is framed once and written to the transport of every watcher. With a task, a queue and a response writer for each
+watcher, the same deliveries took three times the CPU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class TransportSink:
-    """Where one stream writes (`Sink`). What is written after the client went away is dropped."""
+    """The output of one stream (`Sink`). Bytes that are written after the client closed the connection are dropped."""
 
     __slots__ = ("_closed", "_transport", "buffer_limit_bytes")
 
@@ -35,7 +35,7 @@ class TransportSink:
         return self._closed
 
     def end(self) -> None:
-        """Has the stream end: sets `closed`."""
+        """Ends the stream: sets `closed`."""
         self._closed.set()
 
     def abort(self) -> None:
@@ -48,7 +48,7 @@ class TransportSink:
 
 
 class RelayTransport:
-    """Where an answer of another server goes (`RelaySink`)."""
+    """The output of one relayed answer (`RelaySink`)."""
 
     __slots__ = ("_callback", "_drain", "_transport", "ending")
 
@@ -71,7 +71,7 @@ class RelayTransport:
             self.end()
 
     def end(self) -> None:
-        """Has the answer end at the next place where that is clean: sets `ending`, and calls back."""
+        """Ends the answer after a complete chunk: sets `ending`, and calls the callback."""
         self.ending = True
         callback, self._callback = self._callback, None
         if callback is not None:

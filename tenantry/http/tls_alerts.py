@@ -1,9 +1,9 @@
-"""TLS alerts by which one side refuses the other one's certificate (RFC 8446 §6.2): how a server sends them, what a client reads.
+"""TLS alerts that refuse a certificate (RFC 8446 §6.2): a server that sends them, and a client that reads them.
 
-With TLS 1.3 a client's handshake ends before the server has looked at its certificate, so a refusal may come after a request was
-written. Nothing of that request was carried out: a server reads none before its own handshake has ended. A server that goes away
-meanwhile sends no alert; so our clients write nothing until they have a session ticket, which is the first thing that a server
-sends when its handshake has ended (RFC 8446 §4.6.1).
+With TLS 1.3 the client's handshake ends before the server has checked the client's certificate. So an alert may come after a
+request was written. That request was not executed, because a server reads no request before its own handshake has ended. But a
+server that crashes in between sends no alert. So our clients send nothing until they have a session ticket, the first thing that
+a server sends after its handshake (RFC 8446 §4.6.1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 _UNREAD_BYTES = 4 << 20
-"""What a refused client may still send before it is cut off: closing at once would reset the connection and lose the alert."""
+"""How many bytes a refused client may still send before the connection is closed. Closing at once would reset it and lose the
+alert."""
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
 _REFUSALS = frozenset(
     (
@@ -33,15 +34,16 @@ _REFUSALS = frozenset(
         "UNSUPPORTED_CERTIFICATE",
     )
 )
-"""Sent in a handshake alone. Alerts such as `internal error` may come at any time and say nothing about a request."""
+"""Alerts that are sent only in a handshake. Others, such as `internal error`, may come at any time and do not prove that a
+request was not executed."""
 
 
 def refusal(error: BaseException | None) -> str:
-    """Why TLS refused a connection, in words such as "certificate expired"; empty where `error` is something else."""
+    """Why TLS refused a connection, in words such as "certificate expired". Empty if `error` has another cause."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        # Not `reason`: Python does not have names for all of OpenSSL's, and an error that Python code raised has none.
+        # `reason` is not used: Python does not know all names of OpenSSL, and errors that Python code raises have none.
         found = _ALERT.search(str(error).upper().replace(" ", "_"))
         alert = found[1].rstrip("_") if found is not None else ""
         if alert in _REFUSALS:
@@ -50,11 +52,10 @@ def refusal(error: BaseException | None) -> str:
 
 
 def use_objects(context: ssl.SSLContext, kind: type[HookedObject]) -> None:
-    """Has a context make its TLS objects of a class of ours, and tries that.
+    """Sets the class of a context's TLS objects, and tests that the context uses it.
 
-    Raises RuntimeError on a Python whose `ssl` makes them in another way than by `SSLObject._create`, which no document promises:
-    there a process must not start, as alerts, tickets and turns of handshakes would be lost without a word
-    (docs/decisions/0016).
+    Raises RuntimeError if this Python's `ssl` does not create them by `SSLObject._create`, which is private. Then the process
+    does not start. Otherwise it would run without alerts, tickets and turns of handshakes (docs/decisions/0016).
     """
     context.sslobject_class = kind
     server = context.protocol == ssl.PROTOCOL_TLS_SERVER
@@ -65,10 +66,10 @@ def use_objects(context: ssl.SSLContext, kind: type[HookedObject]) -> None:
 
 
 class HookedObject(ssl.SSLObject):
-    """The base of our classes of TLS objects. `SSLContext.wrap_bio` makes objects by `_create`, and `__init__` raises."""
+    """The base class of the TLS objects of this package. `SSLContext.wrap_bio` creates them by `_create`; `__init__` raises."""
 
     hooked = False
-    """`_create` was called."""
+    """Whether `_create` was called."""
 
     @classmethod
     def _create(cls, *args: Any, **kwargs: Any) -> Self:
@@ -78,7 +79,8 @@ class HookedObject(ssl.SSLObject):
 
 
 class TicketedObject(HookedObject):
-    """For `SSLContext.sslobject_class` of clients: knows when the server's handshake has ended, too."""
+    """A client's SSLObject that reports when the server has completed its handshake too: when it has sent a session ticket (RFC
+    8446 §4.6.1). Set it by `use_objects`."""
 
     _accepted: bool
     _notify: Callable[[], None] | None
@@ -91,18 +93,18 @@ class TicketedObject(HookedObject):
 
     @property
     def accepted(self) -> bool:
-        """Whether the server's handshake has ended. Before TLS 1.3 it ends first."""
+        """Whether the server's handshake has ended. Before TLS 1.3 it ends before the client's."""
         return self._accepted or self.version() != "TLSv1.3"
 
     def on_accepted(self, callback: Callable[[], None]) -> None:
-        """Calls back once `accepted` becomes true."""
+        """Calls `callback` when `accepted` becomes true."""
         self._notify = callback
 
     def read(self, *args: Any) -> Any:
         try:
             return super().read(*args)
         finally:
-            # Tickets are taken in where data is looked for.
+            # OpenSSL processes tickets when it reads data.
             if not self._accepted:
                 session = self.session
                 if session is not None and session.has_ticket:
@@ -112,11 +114,11 @@ class TicketedObject(HookedObject):
 
 
 class AlertingObject(HookedObject):
-    """For `SSLContext.sslobject_class` of servers.
+    """A server's SSLObject that sends alerts. Set it by `use_objects`.
 
-    asyncio and uvloop drop a connection whose handshake fails with what was still to be sent, the alert. Here such a failure
-    first looks like a handshake that waits for more, which sends it; the client closes the connection then, or the loop's limit
-    of a handshake's time does.
+    When a handshake fails, asyncio and uvloop close the connection without sending the pending bytes, which are the alert. So
+    this class first raises SSLWantReadError, as if the handshake waited for more bytes, and the loop sends the alert. Then the
+    client closes the connection, or the time limit of the handshake ends it.
     """
 
     _incoming: ssl.MemoryBIO
@@ -137,7 +139,7 @@ class AlertingObject(HookedObject):
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError):
                 raise
             except ssl.SSLError as error:
-                # Without the frames that it went through: they hold this.
+                # Without the traceback: its frames refer to this object.
                 self._failed = error.with_traceback(None)
         self._unread += len(self._incoming.read())
         if self._unread > _UNREAD_BYTES or self._incoming.eof:
@@ -146,4 +148,4 @@ class AlertingObject(HookedObject):
                 raise failed
             finally:
                 del failed
-        raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is on its way")
+        raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is being sent")

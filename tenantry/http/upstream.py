@@ -1,4 +1,4 @@
-"""A pool of connections to one other server of the platform (HTTP/1.1, mutual TLS)."""
+"""A pool of connections to another server of the platform (HTTP/1.1, mutual TLS)."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class UpstreamLimits:
     """The limits of one pool."""
 
     connect_timeout_seconds: float = 2.0
-    """How long connecting may take. A process on the same network accepts in milliseconds; after this time it is gone or
+    """How long connecting may take. A process on the same network accepts within milliseconds, so after this time it is dead or
     stopped."""
 
     connecting: int = 16
-    """Connections that are made at the same time. If a burst made all of its connections at once, each would take as long as all
-    of them together, and all would run out of time."""
+    """How many connections are opened at the same time. If a burst opened all of its connections at once, each would take as long
+    as all of them together, and all would time out."""
 
     accept_timeout_seconds: float = 0.5
-    """How long a request waits on a new connection until the server's TLS handshake has ended. After that it is sent all the
-    same, and may have been carried out when the connection breaks."""
+    """How long a request on a new connection waits for the end of the server's TLS handshake. After that it is sent anyway; then
+    it may have been executed if the connection breaks."""
 
     idle_seconds: float = 30.0
-    """How long an idle connection is kept: less than the server's 90 s, so that it is hardly ever closed under a request."""
+    """How long an idle connection is kept. It is less than the server's 90 s, so that the server rarely closes one in use."""
 
     idle_connections: int = 128
-    """Idle connections that are kept; more are closed as their exchanges end."""
+    """How many idle connections are kept; more are closed when their exchanges end."""
 
     dead_peer_seconds: int = 10
-    """A machine that vanished without a word is noticed after about this long, by TCP's probes."""
+    """After about how many seconds TCP keepalive detects a machine that has vanished."""
 
 
 class Upstream:
-    """One other server, by its base URL. `tls` is None for plain HTTP (tests).
+    """The connections to one server. `url`: its base URL. `tls`: None for plain HTTP (tests).
 
-    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the server in front).
+    Connections are opened as needed. The caller must limit their number (the `Limits` of its own server do).
     """
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, limits: UpstreamLimits | None = None) -> None:
-        """Raises ValueError where the URL is not `http(s)://host:port`."""
+        """Raises ValueError (the URL is not `http(s)://host:port`)."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or (parts.scheme == "https") != (tls is not None):
             raise ValueError(f"not the URL of a shard: {url!r}")
@@ -60,22 +60,23 @@ class Upstream:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._current: set[UpstreamConnection] = set()
-        """Those made with the present `_tls`."""
+        """Connections that were opened with the present `_tls`."""
         self.opened = 0
-        """Connections made so far."""
+        """How many connections were opened so far."""
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """How many connections are open."""
         return len(self._all)
 
     @property
     def idle(self) -> int:
-        """How many of them are idle."""
+        """How many connections are idle."""
         return len(self._idle)
 
     async def connection(self, *, fresh: bool = False) -> UpstreamConnection:
-        """An idle connection (the one last used, if not `fresh`) or a new one. Raises UpstreamError with nothing sent."""
+        """The idle connection that was used last, or a new one. `fresh`: always a new one. Raises UpstreamError (`sent` is
+        False)."""
         found = None if fresh else self._found()
         if found is not None:
             return found
@@ -87,19 +88,19 @@ class Upstream:
         except TimeoutError:
             raise UpstreamError(f"{self.url} did not accept connections in time", sent=False) from None
         try:
-            # One may have come back meanwhile.
+            # A connection may have become idle meanwhile.
             found = None if fresh else self._found()
             return found if found is not None else await self._connect()
         finally:
             self._connecting.release()
 
     async def exchange(self, request: bytes, *, head_only: bool = False, fresh: bool = False) -> Answer:
-        """One request on some connection; see `UpstreamConnection.exchange`."""
+        """Sends a request on one of the connections. See `UpstreamConnection.exchange`."""
         return await (await self.connection(fresh=fresh)).exchange(request, head_only=head_only)
 
     def renew(self, tls: ssl.SSLContext) -> None:
-        """Connects with another certificate from now on. No request begins on a connection made before: the server checks the
-        connection's certificate at every request, and does not accept one that has ended."""
+        """Uses another certificate for new connections. Older connections get no more requests: the server checks the certificate
+        of the connection at every request, and refuses an expired one."""
         self._tls = tls
         self._current.clear()
         for connection in self._idle:
@@ -107,13 +108,13 @@ class Upstream:
         self._idle.clear()
 
     def abort(self, why: str) -> None:
-        """Cuts every connection that is in use or idle. The pool can be used on."""
+        """Aborts all connections, busy and idle. The pool can still be used."""
         for connection in list(self._all):
             connection.abort(why)
         self._idle.clear()
 
     def close(self) -> None:
-        """Closes the idle connections now, and the others when their exchanges have ended."""
+        """Closes the idle connections now, and the others when their exchanges end."""
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()

@@ -1,6 +1,6 @@
-"""One HTTP/1.1 connection to another server: one exchange at a time, the answer's head parsed, its body handed on as it comes.
+"""One HTTP/1.1 connection to another server. It has one exchange at a time, parses the head of the answer, and relays the body.
 
-Why it is our own: docs/decisions/0017-an-upstream-http-client-of-our-own.md.
+Why it is our own: see docs/decisions/0017-an-upstream-http-client-of-our-own.md.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tenantry.http.tls_alerts import TicketedObject, refusal
 
 _HEAD_LIMIT_BYTES = 128 * 1024
 _WHOLE_UP_TO_BYTES = 64 * 1024
-"""A body up to here is awaited and passed on in one piece."""
+"""A body up to this size is received completely and returned in one piece."""
 _HIGH_BYTES = 256 * 1024
-"""When so much has come and was not passed on, reading pauses, which holds up the other server."""
+"""How many received bytes may wait to be passed on before reading pauses, which slows the other server down."""
 _SHORTEST_SECONDS = 1.0
-"""A watch lasts at least so long: client-go takes one that ends sooner, with nothing in it, for a failure, and lists again."""
+"""The shortest time of an empty watch. client-go treats an empty watch that ends earlier as a failure, and lists again."""
 _NO_OPERATION = b"OPTIONS * HTTP/1.1\r\nHost: any\r\n\r\n"
-"""RFC 9110 §9.3.7. Sent during a watch, it has the server end that (`Connection`)."""
+"""RFC 9110 §9.3.7. If it is sent during a watch, the server ends the watch (`Connection`)."""
 _LEAVING_SECONDS = 2.0
 
 
 class UpstreamError(Exception):
-    """The other server failed. `sent`: some of the request went out, so that it may have been carried out."""
+    """The other server failed. `sent`: a part of the request was sent, so it may have been executed."""
 
     def __init__(self, text: str, *, sent: bool) -> None:
         super().__init__(text)
@@ -38,8 +38,9 @@ class UpstreamError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """`header` are the header lines to pass on, each ended by CRLF, with the framing. `body` is the whole body, or empty where it
-    is to be had from `rest`. `fields`: every header by its lower-case name (the last one)."""
+    """An answer of the other server. `header`: the header lines to pass on, each ended by CRLF, with the framing. `fields`: the
+    headers by lower-case name; of a repeated one the last. `body`: the whole body, or empty if `rest` has it. `rest`: call its
+    `pump` for the body; None if `body` is complete."""
 
     status: int
     header: bytes
@@ -50,7 +51,8 @@ class Answer:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Made by the pool. `released` is called when an exchange has ended and another may begin, `lost` when it is gone."""
+    """A connection that a pool creates. `released`: called when an exchange has ended and another may begin. `lost`: called when
+    the connection is closed."""
 
     def __init__(self, released: Callable[[UpstreamConnection], None], lost: Callable[[UpstreamConnection], None]) -> None:
         self.used = 0
@@ -72,20 +74,20 @@ class UpstreamConnection(asyncio.Protocol):
         self._ended = False
         self._busy = False
         self._leaving: asyncio.TimerHandle | None = None
-        """Cuts the connection when the rest of an answer, which is not wanted any more, takes too long; else None."""
+        """Aborts the connection if the rest of a cancelled answer takes too long. None: no answer was cancelled."""
         self._sent = False
         self._begun = 0.0
 
-    # What the loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not of asyncio's classes.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            # It would be taken for the answer to the next request.
-            self.abort("the server sent something unasked")
+            # It would be mistaken for the answer to the next request.
+            self.abort("the server sent unexpected bytes")
             return
         self._data = self._data + data if self._data else data
         if self._leaving is not None:
@@ -113,22 +115,21 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = None
         self._lost(self)
 
-    # What the pool and its users call
+    # Called by the pool and its users
 
     @property
     def usable(self) -> bool:
-        """Whether an exchange may begin on it."""
+        """Whether an exchange may begin."""
         return self._transport is not None and not self._transport.is_closing() and not self._ended and not self._busy
 
-    def abort(self, why: str = "given up") -> None:
-        """Ends the connection now; whoever waits for it gets UpstreamError."""
+    def abort(self, why: str = "the connection was aborted") -> None:
+        """Aborts the connection. Callers that wait for an answer get UpstreamError."""
         self._end(why)
         if self._transport is not None:
             self._transport.abort()
 
     async def accepted(self, timeout_seconds: float) -> None:
-        """Waits until the server's TLS handshake has ended too, so that nothing is written before. One that does not say so in
-        time is not waited for any longer. Raises UpstreamError with nothing sent."""
+        """Waits until the server's TLS handshake has ended, or for `timeout_seconds`. Raises UpstreamError (`sent` is False)."""
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         if isinstance(tls, TicketedObject) and not tls.accepted:
             tls.on_accepted(self._wake)
@@ -140,10 +141,10 @@ class UpstreamConnection(asyncio.Protocol):
             raise self._error or UpstreamError("the connection is closed", sent=False)
 
     async def exchange(self, request: bytes, *, head_only: bool = False) -> Answer:
-        """Sends a request with its body, and returns when the answer's head has come.
+        """Sends a request with its body, and returns when the head of the answer was received.
 
-        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError; the connection is not used again after
-        that. A cancelled exchange cuts it, which tells the other server.
+        `head_only`: no body follows, whatever the head says (HEAD). Raises UpstreamError; then the connection is aborted.
+        Cancelling the exchange aborts it too, which tells the other server to stop.
         """
         transport = self._transport
         if transport is None or not self.usable:
@@ -163,10 +164,10 @@ class UpstreamConnection(asyncio.Protocol):
             raise
 
     async def pump(self, sink: RelaySink) -> bool:
-        """Writes the rest of a body to a sink. See `Relay.run` for what is returned.
+        """Writes the rest of a body to a sink. Returns and raises as `Relay.run`.
 
-        An answer in chunks that has to end early ends when something of it was passed on, or a second after the request: its
-        client resumes a watch then, and gets what it missed from whoever serves it by that time.
+        If a chunked answer has to end early, it ends after some of it was passed on, or one second after the request. Then the
+        client resumes the watch, and gets the missed events from the new owner.
         """
         sink.on_ending(self._wake)
         may_end = False
@@ -193,7 +194,7 @@ class UpstreamConnection(asyncio.Protocol):
                         continue
                 between = self._scanner is not None and self._scanner.between
                 if sink.ending and between and may_end:
-                    self.abort("not wanted any more")
+                    self.abort("the answer was cancelled")
                     return False
                 if self._ended and (may_end or not between):
                     return self._broken()
@@ -210,11 +211,11 @@ class UpstreamConnection(asyncio.Protocol):
         finally:
             timer.cancel()
 
-    # Inside
+    # Internal
 
     def _leave(self) -> None:
-        """The rest of the answer is not wanted. The server is asked to end a watch, so that the connection can be kept: a new one
-        costs both sides a handshake, which is more than all else of a watch."""
+        """Called when an answer is cancelled. Asks the server to end a watch, so that the connection can be reused: a new one
+        costs both sides a handshake, which is more than everything else of a watch."""
         if self._scanner is None or not self._keep or self._ended or self._transport is None:
             self.abort()
             return
@@ -226,7 +227,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._leave_on()
 
     def _leave_on(self) -> None:
-        """Reads what is left of the answer, and the answer to `_NO_OPERATION`."""
+        """Reads the rest of the answer, and the answer to `_NO_OPERATION`."""
         assert self._scanner is not None
         if not self._scanner.done:
             data, self._data = self._data, b""
@@ -241,7 +242,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._parse_head():
             return
         if self._length != 0 or self._data:
-            self.abort("the server sent something unasked")
+            self.abort("the server sent unexpected bytes")
             return
         self._stop_leaving()
         self._finish()
@@ -253,7 +254,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _broken(self) -> bool:
         if self._scanner is not None and self._scanner.between:
-            # No chunk is cut in two: the client resumes a watch that ends here.
+            # The last chunk is complete, so the client can resume the watch.
             return False
         raise self._error or UpstreamError("the answer ended early", sent=True)
 
@@ -288,7 +289,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake()
 
     def _parse_head(self) -> bool:
-        """Whether the head of the answer is whole, and can be used."""
+        """Parses the head of the answer. Returns whether it is complete and valid."""
         head = self._head
         while True:
             end = self._data.find(b"\r\n\r\n")
@@ -299,7 +300,7 @@ class UpstreamConnection(asyncio.Protocol):
             lines = self._data[:end].split(b"\r\n")
             self._data = self._data[end + 4 :]
             if not head.parse_status(lines[0]):
-                self.abort("the answer is no HTTP/1.1")
+                self.abort("the answer is not HTTP/1.1")
                 return False
             if head.status >= 200:
                 break
@@ -313,7 +314,7 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def _take(self, data: bytes) -> tuple[bool, bytes]:
-        """Whether the body is whole with this, and what to pass on of it."""
+        """Returns whether the body is complete with `data`, and the bytes to pass on."""
         if self._scanner is not None:
             try:
                 passed = self._scanner.feed(data)
@@ -322,7 +323,7 @@ class UpstreamConnection(asyncio.Protocol):
             return self._scanner.done, passed
         assert self._length is not None
         if len(data) > self._length:
-            # More than it said: not to be trusted with another request.
+            # The body is longer than declared, so the connection cannot be trusted for another request.
             self._keep = False
             data = data[: self._length]
         self._length -= len(data)

@@ -1,1 +1,1 @@
-"""What all gRPC services of the platform have in common."""
+"""The gRPC server that all services of the platform use: TLS, limits and errors."""

@@ -1,4 +1,4 @@
-"""Bounds each client of a gRPC server to a share of its calls and a share of its streams."""
+"""Limits each client of a gRPC server to a share of its calls and a share of its streams."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CERTIFICATE = "x509_pem_cert"
 
 
 class CallShares(WrappingInterceptor):
-    """Answers RESOURCE_EXHAUSTED with RetryInfo to a client that has as much as `calls` or `streams` let it have.
+    """Answers RESOURCE_EXHAUSTED with RetryInfo to a client that has reached its share of `calls` or `streams`.
 
-    Streams last for as long as their client likes, so they are counted apart from calls with one answer. A client is a
-    certificate together with an address: processes with the same certificate on different machines have a share each.
+    Streams have no time limit, so they are counted separately from calls with one answer. A client is a certificate together with
+    an address: processes with the same certificate on different machines have separate shares.
     """
 
     def __init__(self, calls: Shares, streams: Shares) -> None:
@@ -53,9 +53,9 @@ def _one_answer(answer: Any, shares: Shares) -> Any:
 
 
 def _many_answers(answer: Any, shares: Shares) -> Any:
-    """`answer` is an async generator, or writes to its context itself."""
+    """Wraps a handler that streams. `answer`: an async generator, or a coroutine that writes to its context itself."""
 
-    # Not a generator: one around another would cost each message.
+    # The wrapper is not a generator: a generator around another one would make each message slower.
     async def counted(request: Any, context: Any) -> None:
         owners = await _take(shares, context)
         try:
@@ -75,7 +75,7 @@ def _many_answers(answer: Any, shares: Shares) -> Any:
 async def _take(shares: Shares, context: Any) -> tuple[Hashable, ...]:
     owners = (_client(context),)
     if not shares.take(owners):
-        text = f"this client has {shares.held(owners[0])} of {shares.total} {shares.name}, which is all that it may have"
+        text = f"this client uses {shares.held(owners[0])} of {shares.total} {shares.name}, which is its limit"
         await refuse(
             context,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -89,5 +89,5 @@ async def _take(shares: Shares, context: Any) -> tuple[Hashable, ...]:
 def _client(context: Any) -> Hashable:
     certificates = context.auth_context().get(_CERTIFICATE, ())
     identity = blake2b(certificates[0], digest_size=16).digest() if certificates else b""
-    # `ipv4:192.0.2.1:50000`; the port is the connection's.
+    # `ipv4:192.0.2.1:50000`. The port differs for each connection, so it is cut off.
     return identity, context.peer().rpartition(":")[0]

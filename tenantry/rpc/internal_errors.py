@@ -1,4 +1,4 @@
-"""Errors that a handler did not foresee: the caller learns that there was one, and nothing of the inside."""
+"""Unexpected errors of handlers: the caller learns that there was one, but no internal details."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class InternalErrors(WrappingInterceptor):
-    """Answers INTERNAL where a unary call raises, and logs why; grpc.aio itself answers UNKNOWN with the exception's text.
+    """Answers INTERNAL if a unary call raises, and logs the error. grpc.aio itself would answer UNKNOWN with the exception's
+    text.
 
-    Streams are left alone: theirs are few, and a wrapper would cost each message.
+    Streams are not wrapped: they rarely raise, and a wrapper would make each message slower.
     """
 
     def wrapped(self, handler: Any, method: str) -> Any:
@@ -32,7 +33,7 @@ class InternalErrors(WrappingInterceptor):
                 raise
             except Exception:  # its text is not for callers
                 logger.exception("a call failed", extra={"method": method})
-                text = "an error inside the server; its log has the cause"
+                text = "an internal error occurred; the log of the server has the cause"
                 await refuse(context, grpc.StatusCode.INTERNAL, text, reason("INTERNAL"))
 
         return handler._replace(unary_unary=guarded)

@@ -1,4 +1,4 @@
-"""A gRPC server: mutual TLS, limits, and beside the services themselves health and reflection."""
+"""A gRPC server with mutual TLS and limits. Besides its services it serves health checks and reflection."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tenantry.rpc.internal_errors import InternalErrors
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 FLOW_WINDOW_BYTES = 1024 * 1024
 _BEING_REFUSED = 2
-"""The server takes this many times the calls and streams that there may be, so that it can answer those above with a refusal."""
+"""gRPC's own limit is this many times the limit of calls and streams, so that the server can answer the excess with an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
-    """What one gRPC server takes at the same time."""
+    """The limits of one gRPC server."""
 
     calls: int = 1024
     """Calls with one answer at the same time; more are refused with RESOURCE_EXHAUSTED."""
@@ -34,17 +34,19 @@ class RpcLimits:
     """Streams at the same time: followers of a map, health watches. More are refused with RESOURCE_EXHAUSTED."""
 
     largest_share: float = LARGEST_SHARE
-    """What part of both one client can have (`Shares`). Half: whoever comes next finds as much again."""
+    """The largest share of both that one client can have (`Shares`). Half, so that the same amount is left for the next
+    client."""
 
     message_bytes: int = MESSAGE_LIMIT_BYTES
-    """The longest message taken. The biggest legal ones, batches of 10,000 paths, stay far below."""
+    """The longest message that is accepted. The largest valid ones, batches of 10,000 paths, are far smaller."""
 
     keepalive_seconds: float = 20.0
-    """How often a quiet connection is probed: a client that vanished is noticed, and proxies between keep the connection."""
+    """How often a quiet connection is probed. This detects clients that vanished, and keeps proxies from closing the
+    connection."""
 
 
 class ShownCertificate:
-    """The certificate that a server shows to those who connect. gRPC asks for it from threads of its own."""
+    """The certificate of a server. gRPC reads it from its own threads."""
 
     def __init__(self, ca: bytes, certificate: bytes, key: bytes) -> None:
         self._ca = ca
@@ -52,14 +54,15 @@ class ShownCertificate:
         self.credentials = grpc.dynamic_ssl_server_credentials(self._configuration(certificate, key), self._fetch, True)
 
     def renew(self, certificate: bytes, key: bytes) -> None:
-        """Shows another one on new connections; both PEM. Open connections and their calls go on."""
+        """Uses another certificate for new connections. Both arguments are PEM. Open connections and their calls are not
+        affected."""
         self._newer.append(self._configuration(certificate, key))
 
     def _configuration(self, certificate: bytes, key: bytes) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=self._ca)
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called at every handshake; None: nothing has changed."""
+        """gRPC calls it at every handshake. None: the certificate has not changed."""
         with suppress(IndexError):
             return self._newer.pop()
         return None
@@ -67,7 +70,7 @@ class ShownCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RpcServer:
-    """A running server. `health` answers grpc.health.v1 checks; `shares` are its limits, for the metrics."""
+    """A running server. `health`: answers grpc.health.v1 checks. `shares`: its limits, for the metrics."""
 
     server: grpc.aio.Server
     port: int
@@ -77,11 +80,11 @@ class RpcServer:
     shares: tuple[Shares, ...]
 
     def renew(self, pair: Pair) -> None:
-        """Shows another certificate to those who connect from now on."""
+        """Uses another certificate for new connections."""
         self.shown.renew(pair.certificate, pair.key)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Answers health checks with NOT_SERVING, takes no more calls, and gives those under way their time."""
+        """Answers health checks with NOT_SERVING, accepts no more calls, and waits `grace_seconds` for calls in progress."""
         await self.health.enter_graceful_shutdown()
         await self.server.stop(grace_seconds)
 
@@ -95,9 +98,9 @@ async def serve(
     key: bytes,
     limits: RpcLimits | None = None,
 ) -> RpcServer:
-    """Serves on `address` (port 0: a free one) to clients with a certificate of `ca`; all three are PEM.
+    """Serves clients that have a certificate of `ca`. `address`: `host:port`; port 0 is a free one. Certificates and key are PEM.
 
-    `add`: by the full name of each service, what adds it to the server. Raises OSError where the address is taken.
+    `add`: for the full name of each service, a function that adds it to the server. Raises OSError if the address is in use.
     """
     limits = limits or RpcLimits()
     calls = Shares("grpc_calls", limits.calls, largest=limits.largest_share)
@@ -110,7 +113,8 @@ async def serve(
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
-            # A window that fits the biggest questions, instead of probing for one: the probes are a tenth of a small call's time.
+            # A window for the largest requests instead of probing for one. The probes would take a tenth of the time of a small
+            # call.
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", FLOW_WINDOW_BYTES),
         ],

@@ -1,4 +1,4 @@
-"""What interceptors of a gRPC server have in common: each method's handler is wrapped once, and not for each call."""
+"""The base class of gRPC interceptors that wrap the handler of each method once, not for each call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import grpc
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Subclasses write `wrapped`."""
+    """An interceptor that wraps handlers. Subclasses implement `wrapped`."""
 
     def __init__(self) -> None:
         self._wrapped: dict[str, Any] = {}
@@ -19,7 +19,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if known is not None:
             return known
         handler = await continuation(details)
-        # Nothing is kept for a method that does not exist: clients choose the names.
+        # Methods that do not exist are not remembered, because clients choose their names.
         if handler is None:
             return None
         made = self._wrapped[details.method] = self.wrapped(handler, details.method)

@@ -1,1 +1,1 @@
-"""The record: the store contract and its engines, group commit, and ranges in memory. Bytes and keys, no Kubernetes."""
+"""The store contract, its engines, group commit, and ranges in memory. This package knows bytes and keys, not Kubernetes."""

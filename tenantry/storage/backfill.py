@@ -1,4 +1,4 @@
-"""The history of ranges that were taken from another shard: read from the store while they are served already."""
+"""Reads the history of acquired ranges from the store, while the ranges are already served."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from tenantry.storage.store import Compacted, Damaged, Store, StoreError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Ranges that are backfilled at the same time: for each the store reads all that was written meanwhile, and more would only
-finish later."""
+"""How many ranges are backfilled at the same time. For each of them the store reads every revision of all ranges, so more would
+not be faster."""
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
 
 class Backfills:
-    """Those of one shard. Whoever needs history from before a range was loaded waits for it (`Range.backfilled`); other reads,
-    and writes, do not.
+    """Reads the history of the ranges that a shard acquired, in the background.
 
-    `revisions`: how far back it goes.
+    A read that needs older history waits for `Range.backfilled`. Other reads and writes do not wait.
+
+    `revisions`: how many revisions of the store are read.
     """
 
     def __init__(self, store: Store, parse_head: ParseHead, revisions: int) -> None:
@@ -41,14 +42,15 @@ class Backfills:
         self._tasks: dict[Range, asyncio.Task[None]] = {}
 
     def begin(self, range_: Range, revision: int, first: int) -> None:
-        """For a range that was loaded at `revision` and in which nothing is older than `first`."""
+        """Starts the backfill of a range. `revision`: where the range was loaded. `first`: the oldest revision that can concern
+        it."""
         range_.expect_backfill()
         task = restarting(partial(self._run, range_, revision, first), name=f"backfill of range {range_.name}", ends=True)
         self._tasks[range_] = task
         task.add_done_callback(lambda _: self._ended(range_))
 
     def end(self, range_: Range) -> None:
-        """The range is released: its history stays as it is."""
+        """Stops the backfill of a released range. Its history stays as it is."""
         if (task := self._tasks.get(range_)) is not None:
             task.cancel()
 
@@ -66,12 +68,14 @@ class Backfills:
                     await backfill_range(self._store, range_, self._parse_head, revision, self._revisions, first)
                     return
                 except Damaged as error:
-                    # Watches that resume list again; the objects themselves are whole.
-                    logger.error("the history of range %s is damaged", range_.name, extra={"error": str(error)})
+                    # The objects are intact. Only clients that resume a watch have to list again.
+                    logger.error(
+                        "cannot read the history of range %s: the store is damaged", range_.name, extra={"error": str(error)}
+                    )
                     return
                 except StoreError as error:
                     about = {"error": str(error)}
-                    logger.warning("the history of range %s cannot be read; trying again", range_.name, extra=about)
+                    logger.warning("cannot read the history of range %s, retrying", range_.name, extra=about)
                 await backoff.pause()
 
     def _ended(self, range_: Range) -> None:
@@ -82,10 +86,10 @@ class Backfills:
 async def backfill_range(
     store: Store, range_: Range, parse_head: ParseHead, revision: int, revisions: int, first: int = 1
 ) -> None:
-    """Gives a range that was loaded at `revision` the history of up to so many revisions before, as far as the store has it.
+    """Adds to a range that was loaded at `revision` the history of up to `revisions` revisions before, as far as the store has
+    it.
 
-    `first`: nothing of the range is older. The store reads all that was written since, whosever it is, so a range that has just
-    been opened must not ask for what was before.
+    `first`: the revision that created the range. Reading older revisions would find nothing of it and cost the store as much.
     """
     since = max(1, revision - revisions + 1)
     try:
@@ -97,7 +101,7 @@ async def backfill_range(
         try:
             histories = await _histories(store, range_, parse_head, since, revision)
         except Compacted:
-            # The store forgets faster than we read. Watches that resume from before the load list again; nothing else suffers.
+            # The store compacts faster than this reads. Only clients that resume a watch from before the load have to list again.
             return
     oldest = versions.end_of_revision(store.cell, since - 1)
     async for resource in in_slices(tuple(histories), 1):
@@ -106,11 +110,11 @@ async def backfill_range(
 
 
 async def _histories(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> dict[str, History]:
-    """By resource, each within the bounds of a history."""
+    """Reads the events from `since` to `until`, both included. Returns a history for each resource, bounded as every history."""
     found: dict[str, History] = {}
     oldest = versions.end_of_revision(store.cell, since - 1)
     start, end = interval(range_.start, range_.end)
-    # A watch reports progress when it has shown all that there was, so this ends in a quiet range too.
+    # A watch reports progress when it has shown everything, so this loop ends in a quiet range too.
     async with aclosing(store.watch(start, end, from_revision=since)) as watch:
         async for batch in watch:
             if batch.revision <= until:

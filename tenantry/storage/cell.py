@@ -1,4 +1,4 @@
-"""One shard's part of a cell: the ranges that it owns, in memory, and the one committer that writes them."""
+"""The ranges that one shard owns, in memory, and the committer that writes them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 class Stale(Exception):
-    """A change's `expected` is not what memory holds, or a write of that key is under way: compute it again."""
+    """A change is based on an old record, or a write of its key is in progress. The caller reads again and retries."""
 
     def __init__(self, key: Key) -> None:
-        super().__init__(f"{key} was changed meanwhile")
+        super().__init__(f"{key} was changed by another write")
         self.key = key
 
 
 class NotOwned(Exception):
-    """This shard does not own the range of a cluster (any more). `owner` is the fence's value with the new owner, where known."""
+    """This shard does not own the range of a logical cluster, or not any more. `owner`: the value of the fence, None if
+    unknown."""
 
     def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
         hint = f"; its owner is shard {owner.owner}" if owner else ""
@@ -50,7 +51,7 @@ class NotOwned(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLimits:
-    """What one logical cluster may have. 0: no limit."""
+    """The limits of one logical cluster. 0: no limit."""
 
     objects: int = 0
     size_bytes: int = 0
@@ -66,15 +67,16 @@ def unlimited(cluster: str) -> ClusterLimits:
 
 
 class Cell:
-    """The owned ranges of one shard and their writer.
+    """The ranges that one shard owns, and their writer.
 
-    `shard_uid` is new with every start of a process, and unique in the store. `parse_head(key, value)` reads the facts that
-    memory keeps of a value; it is called when a range is loaded, and for changes that bring none.
-    `history_revisions`: how far back a loaded range takes its history from the store's, so that watches outlive a restart.
+    `shard_uid`: unique in the store, and new with every start of a process.
+    `parse_head(key, value)`: reads the facts that memory keeps of a value. It is called when a range is loaded, and for changes
+    without a head.
+    `history_revisions`: how many revisions of history are read for a loaded range, so that watches can resume after a restart.
 
-    `commits` sends (revision, changes) when memory shows a commit, before subscribers of ranges and writers learn of it.
-    `writes` sends (seconds, changes, error) when the store has answered a batch of writes, well or not.
-    `demotions` sends a range and the fence's new value, where known, when a refused commit showed that another shard owns it.
+    `commits` sends (revision, changes) when memory shows a commit, before the subscribers of ranges and the writers learn of it.
+    `writes` sends (seconds, changes, error) when the store has answered a batch of writes. `error` is None if it succeeded.
+    `demotions` sends (range, new value of the fence or None) when a refused commit shows that another shard owns the range.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Cell:
         self.store = store
         self.limits_of = limits_of
         self.refused_growth = 0
-        """Writes refused because their cluster holds as much as it may."""
+        """How many writes were refused because their cluster had reached its limits."""
         self.shard_uid = shard_uid
         self.guard = guard or ReadGuard()
         self.commits: Broadcast[[int, Sequence[Change]]] = Broadcast("a subscriber of commits")
@@ -110,7 +112,7 @@ class Cell:
         self._fences: dict[str, Fence] = {}
         self._adopting: dict[str, tuple[str, str]] = {}
         self._adopted: set[str] = set()
-        """Ranges that this shard had at any time since it began."""
+        """The names of all ranges that this shard has owned since it started."""
         self._pending: dict[Key, Transaction] = {}
         self._growth = PendingGrowth()
         self._committer = Committer(
@@ -124,14 +126,14 @@ class Cell:
             limits=limits,
         )
         self.waiting = (self._committer.waiting.operations, self._committer.waiting.bytes)
-        """What waits for the store, which logical clusters share."""
+        """The shares of logical clusters in the writes that wait for the store: operations and bytes."""
 
     async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
-        """Takes the fence of a range, loads it, and serves it from then on; its earlier history comes later (`Range.backfilled`).
+        """Acquires the fence of a range, loads the range and serves it. Its earlier history is read later (`Range.backfilled`).
 
-        `take` False: only where the fence names this shard already (the registry wrote it). That `start` and `end` are those of
-        the range is the caller's business. Raises ValueError (it overlaps one that is owned already), NotOwned, Fenced
-        (another shard was quicker), Indeterminate, Unavailable.
+        `take` False: the fence is only read. Use it when the registry has already written this shard into the fence. The caller
+        must pass the bounds of the range. Raises ValueError (it overlaps a range that this shard owns), NotOwned, Fenced (another
+        shard wrote the fence first), Indeterminate, Unavailable.
         """
         owned = [(range_.name, range_.start, range_.end) for range_ in self._ordered]
         owned += [(other, *bounds) for other, bounds in self._adopting.items()]
@@ -146,7 +148,7 @@ class Cell:
             range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
             revision = await load_range(self.store, range_, self._parse_head)
             if fence.mod_revision == fence.create_revision and name not in self._adopted:
-                # Nobody had it before, so nobody wrote to it: a watch of the store, which is served late, would show nothing.
+                # The range never had an owner, so its history is empty. A watch of the store would only take time to show that.
                 range_.backfill((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
             else:
                 self._backfills.begin(range_, revision, fence.create_revision)
@@ -159,7 +161,7 @@ class Cell:
         return range_
 
     async def release(self, name: str) -> None:
-        """Refuses new writes to the range at once, waits for those under way, and gives the range up. The fence is not touched.
+        """Gives a range up. New writes to it are refused at once; writes in progress are waited for. The fence is not changed.
         Raises KeyError."""
         range_ = self._ranges[name]
         range_.owned = False
@@ -168,7 +170,7 @@ class Cell:
             self._drop(name)
 
     async def close(self) -> None:
-        """Commits what waits and takes no more writes. The store stays open."""
+        """Commits the waiting writes and accepts no more. The store stays open."""
         await self._committer.close()
         await self._backfills.close()
 
@@ -176,7 +178,7 @@ class Cell:
         return self.owned(cluster) is not None
 
     def owned(self, cluster: str) -> Range | None:
-        """The range that holds the cluster, None where this shard does not own it."""
+        """The range of a cluster. None: this shard does not own it."""
         at = bisect_right(self._starts, cluster) - 1
         if at < 0:
             return None
@@ -184,15 +186,16 @@ class Cell:
         return range_ if cluster < range_.end and range_.owned else None
 
     def range_of(self, cluster: str) -> Range:
-        """The owned range that holds the cluster. Raises NotOwned."""
+        """The range of a cluster that this shard owns. Raises NotOwned."""
         range_ = self.owned(cluster)
         if range_ is None:
             raise NotOwned(cluster)
         return range_
 
     def usage(self, cluster: str, *, without: str = "") -> tuple[int, int]:
-        """How many objects an owned cluster has, those of one resource aside, and how many bytes all of them are; with what the
-        writes under way will add. Raises NotOwned."""
+        """The number of objects of an owned cluster, and the bytes of their values, with what writes in progress will add.
+
+        `without`: a resource whose objects are not counted; its bytes are. Raises NotOwned."""
         range_, growth = self.range_of(cluster), self._growth
         objects, size = range_.usage(cluster)
         if without:
@@ -200,13 +203,13 @@ class Cell:
         return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
 
     async def writes_done(self, keys: Iterable[Key]) -> None:
-        """Returns when none of the keys has a write under way."""
+        """Returns when none of the keys has a write in progress."""
         keys = tuple(keys)
         while True:
             for key in keys:
                 transaction = self._pending.get(key)
                 if transaction is not None:
-                    # Not its future: cancelling this wait must not cancel the write, nor the waits of others.
+                    # Not the future of the write: cancelling this wait must cancel neither the write nor other waits.
                     if transaction.done is None:
                         transaction.done = Signal()
                     await transaction.done.wait()
@@ -217,14 +220,15 @@ class Cell:
     def commit(
         self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
     ) -> Awaitable[Sequence[Record | None]]:
-        """All changes in one transaction, over one or several ranges of this shard; the records as committed (None: deleted).
+        """Commits all changes in one transaction, over one or several ranges of this shard. Returns the records (None: deleted).
 
-        `puts` and `deletes` write other keys of the store, those of objects excepted, in the same transaction.
-        This call itself compares `expected` with memory and submits the write; awaiting only waits for the outcome, and a caller
-        that is cancelled takes nothing back. When it returns, memory shows the write and subscribers were called.
+        `puts` and `deletes` write other keys of the store in the same transaction. They must not be keys of objects.
+        The call itself compares `expected` with memory and submits the write; awaiting the result only waits for the outcome.
+        Cancelling the caller does not cancel the write. When the await returns, memory shows the write and subscribers were
+        called.
 
-        The call raises Stale, NotOwned, Overdrawn (too much of its cluster waits), Unavailable, ValueError (an impossible
-        transaction); awaiting raises NotOwned (another shard took the range), Indeterminate, Unavailable.
+        The call raises Stale, NotOwned, Overdrawn (too many writes of its cluster wait), Unavailable, ValueError (an impossible
+        transaction). Awaiting raises NotOwned (another shard acquired the range), Indeterminate, Unavailable.
         """
         places: list[Place] = []
         keys: set[Key] = set()
@@ -242,7 +246,7 @@ class Cell:
             if key in keys:
                 raise ValueError(f"{key} is written twice in one transaction")
             if change.value is None and current is None:
-                raise ValueError(f"{key} can not be deleted: it does not exist")
+                raise ValueError(f"{key} cannot be deleted: it does not exist")
             keys.add(key)
             head = change.head
             if head is None and change.value is not None:
@@ -282,7 +286,7 @@ class Cell:
         self._growth.end(transaction.growth)
 
     def _demote(self, name: str, value: bytes | None) -> None:
-        """Another shard owns the range: nothing of it may be served or written from here on."""
+        """Drops a range that another shard owns. Nothing of it may be served or written any more."""
         range_ = self._drop(name)
         try:
             owner = decode_fence(value) if value else None
@@ -313,13 +317,14 @@ class Cell:
             range_.apply(events)
         version = versions.end_of_revision(self.store.cell, revision)
         if self.guard.alive:
-            # No range was taken from a shard whose session lives, so this is true of all of them.
+            # No other shard acquires a range from a shard with a live session, so this version is right for all ranges of this
+            # one.
             self._applied.value = version
         else:
             for range_ in events_of:
                 range_.advance(version)
         changes = [change for transaction in transactions for change in transaction.changes]
-        # The commit has happened; a follower's bug must not leave its writers without an answer.
+        # The commit has happened. `Broadcast` catches errors of subscribers, so the writers always get their answer.
         self.commits.send(revision, changes)
         for range_, events in events_of.items():
             range_.dispatch(events)
@@ -336,5 +341,5 @@ def _as_expected(current: Record | None, expected: Record | None) -> bool:
 
 
 def _interned(key: Key) -> Key:
-    """The key for memory. A request's strings are its own; those that many objects share are kept once."""
+    """The key with interned strings: memory keeps strings that many objects share only once."""
     return Key(intern(key.cluster), intern(key.resource), intern(key.namespace), key.name)

@@ -1,4 +1,4 @@
-"""The rules of a commit that every engine enforces alike."""
+"""Checks of a commit that are the same for every engine."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Group commit: every write that waits goes into one transaction of the store.
+"""Group commit: all waiting writes go into one transaction of the store.
 
-One batch is in flight at a time, so revisions reach memory in order. A batch compares the fences of the ranges that it touches
-and the shard's journal key, and puts the batch's number into that key. A batch whose answer was lost is looked for there, and
-if it is not there yet it is sent again. If the first one then took effect, the second one is refused, because the journal's
-revision is another. If the second one took effect, the first can not do so any more, however late it arrives.
+One batch is in flight at a time, so memory sees revisions in order. A batch compares the fences of the ranges that it writes and
+the journal key of the shard, and puts its number into the journal. If the answer to a batch is lost, the committer reads the
+journal. If the journal does not show the batch, the committer sends it again. At most one of the attempts can succeed: each
+compares the old revision of the journal, and the first that succeeds changes it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ _FAILED_IN_A_TURN = 32
 
 
 class CommitLimits(msgspec.Struct, frozen=True):
-    """The bounds of a committer.
+    """The limits of a committer.
 
-    `batch_operations`, `batch_bytes`: what one transaction of the store takes; etcd's own limits are 128 operations and 1.5 MiB.
-    `transaction_operations`: a caller's transaction is never split, so it must fit with the journal into etcd's 128.
-    `waiting_operations`, `waiting_bytes`: what may wait or be in flight, of all clusters together; a cluster that overdraws its
-    share gets Overdrawn instead of a longer wait. `largest_share`: what one cluster alone may have of them (`Shares`).
+    `batch_operations`, `batch_bytes`: the size of one transaction of the store. etcd's own limits are 128 operations and 1.5 MiB.
+    `transaction_operations`: the size of a caller's transaction. It is never split, so it must fit into etcd's 128 with the
+    journal.
+    `waiting_operations`, `waiting_bytes`: how much may wait or be in flight, of all clusters together. A cluster that exceeds its
+    share gets Overdrawn. `largest_share`: the largest share of one cluster, a fraction (`Shares`).
     `answer_seconds`: how long a writer waits for the outcome of a batch whose answer was lost.
     `first_retry_seconds`, `last_retry_seconds`: the pause before such a batch is sent again, doubled each time.
     """
@@ -65,13 +66,16 @@ class CommitLimits(msgspec.Struct, frozen=True):
 
 
 class Committer:
-    """The one writer of a shard to its cell.
+    """The only writer of a shard's ranges.
 
-    `applied(revision, transactions)` makes memory show a batch and calls who follows it; then the writers get their records.
-    `fenced(name, value)` is called at once when the fence of a range is not ours any more; it drops the range from `fences` and
-    calls `fail_range`. `finished(transaction)` is called when a transaction is over, well or not, before its writer gets the
-    outcome.
-    `measured(seconds, changes, error)` is called for every batch that was sent: how long the store took, and how it ended.
+    `applied(revision, transactions)`: called after a successful commit. It updates memory and notifies subscribers; after it the
+    writers get their records.
+    `fenced(name, value)`: called when another shard has written the fence of a range. It removes the range from `fences` and
+    calls
+    `fail_range`.
+    `finished(transaction)`: called for every transaction, before its writer gets the outcome.
+    `measured(seconds, changes, error)`: called for every batch that was sent. `seconds`: how long the store took. `error`: None
+    if it succeeded.
     """
 
     def __init__(
@@ -105,21 +109,21 @@ class Committer:
         self._in_flight: list[Transaction] = []
         self._task: asyncio.Task[None] | None = None
         self._failing: deque[tuple[Transaction, Callable[[Transaction], Exception]]] = deque()
-        """What was taken out of those that wait, and whose writers still wait for the error; it counts as waiting."""
+        """Transactions that failed but whose writers do not have the error yet. They still count as waiting."""
         self._failing_task: asyncio.Task[None] | None = None
         self._stalled = False
         self._closed = False
 
     def submit(self, transaction: Transaction) -> None:
-        """Queues a transaction; its future gets the outcome. Raises Overdrawn (too much of its cluster waits), Unavailable,
-        ValueError (too big)."""
+        """Queues a transaction; its future gets the outcome. Raises Overdrawn (too many writes of its cluster wait), Unavailable,
+        ValueError (too large)."""
         limits = self._limits
         if transaction.operations > limits.transaction_operations:
             raise ValueError(
                 f"a transaction has at most {limits.transaction_operations} operations, not {transaction.operations}"
             )
         if self._closed:
-            raise Unavailable("this shard is shutting down and takes no writes")
+            raise Unavailable("this shard is shutting down and accepts no writes")
         if self._stalled:
             raise Unavailable("the store does not answer; writes are refused until it does")
         self.waiting.push(transaction)
@@ -127,7 +131,7 @@ class Committer:
             self._task = essential(self._drain(), name="storage-committer", ends=True)
 
     def fail_range(self, name: str, error_for: Callable[[str], Exception]) -> None:
-        """Takes out every waiting transaction that touches a range, and fails it; `error_for(cluster)` says why."""
+        """Fails every waiting transaction that writes to a range. `error_for(cluster)` makes the error."""
 
         def error_of(transaction: Transaction) -> Exception:
             return error_for(next(place.change.key.cluster for place in transaction.places if place.range.name == name))
@@ -135,12 +139,12 @@ class Committer:
         self._fail_all(self.waiting.take_range(name), error_of)
 
     async def idle(self) -> None:
-        """Returns when nothing waits and nothing is in flight."""
+        """Returns when no write waits and none is in flight."""
         while task := self._task or self._failing_task:
             await asyncio.wait([task])
 
     async def close(self) -> None:
-        """Commits what waits, then takes no more. A store that does not answer is not waited for."""
+        """Commits the waiting writes and accepts no more. Does not wait for a store that does not answer."""
         self._closed = True
         if self._stalled and self._task is not None:
             self._task.cancel()
@@ -148,7 +152,7 @@ class Committer:
         if self._journal_revision:
             journal = Fence(self._journal_key, self._journal_revision)
             self._journal_revision = 0
-            with contextlib.suppress(StoreError):  # what is left behind is one small key
+            with contextlib.suppress(StoreError):  # a journal that is left behind is one small key
                 await self._store.commit([journal], [], [Delete(self._journal_key)])
 
     async def _drain(self) -> None:
@@ -196,11 +200,11 @@ class Committer:
             self._in_flight = []
             for transaction in batch:
                 self._fail(transaction, error)
-        except Exception as error:  # what cannot even be sent: whichever it is, it must not fail the others
-            logger.exception("a batch of writes could not be sent")
+        except Exception as error:  # a write that cannot be sent must not fail the others of its batch
+            logger.exception("cannot send a batch of writes")
             if len(batch) == 1:
                 self._in_flight = []
-                self._fail(batch[0], Unencodable(f"the write could not be sent: {type(error).__name__}: {error}"))
+                self._fail(batch[0], Unencodable(f"cannot send the write: {type(error).__name__}: {error}"))
             for transaction in batch if len(batch) > 1 else ():
                 await self._commit([transaction])
         else:
@@ -214,8 +218,9 @@ class Committer:
                     transaction.future.set_result(transaction.records)
 
     async def _write(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-        """The revision of the batch. Does not return before the outcome is known. Raises Fenced and what `commit` raises when
-        it surely did not happen."""
+        """Writes the batch and returns its revision. Does not return before the outcome is known.
+
+        Raises Fenced, and the errors of `Store.commit` if the batch certainly had no effect."""
         loop = asyncio.get_running_loop()
         backoff: Backoff | None = None
         deadline: float | None = None
@@ -224,7 +229,7 @@ class Committer:
                 try:
                     return await self._store.commit(fences, puts, deletes)
                 except Fenced as refused:
-                    # The journal is compared first: if it was as expected, no earlier attempt took effect and, fenced, none will.
+                    # The journal is compared first. If it matched, no earlier attempt succeeded, and none can: the fence is lost.
                     if refused.name != fence_name(self._journal_key):
                         raise
                     revision = await self._journaled(moved=True)
@@ -232,7 +237,7 @@ class Committer:
                         return revision
                 except Indeterminate:
                     deadline = deadline or loop.time() + self._limits.answer_seconds
-                    # A store that is full compares nothing any more, but it still shows what it did.
+                    # An etcd that has reached its quota refuses transactions but still answers reads.
                     revision = await self._journaled(moved=False)
                     if revision is not None:
                         return revision
@@ -251,9 +256,9 @@ class Committer:
             self._stalled = False
 
     async def _journaled(self, *, moved: bool) -> int | None:
-        """The revision of the batch in flight if the journal shows it, None where that is not known yet.
+        """Reads the journal. Returns the revision of the batch in flight, None if it is not known yet.
 
-        `moved`: the journal is known to be another than before. Raises Fenced where somebody else wrote it, or deleted it.
+        `moved`: the journal is known to have changed. Raises Fenced if another process wrote or deleted it.
         """
         try:
             page = await self._store.read(self._journal_key, self._journal_key + b"\0")
@@ -262,16 +267,17 @@ class Committer:
         if not moved and (page.kvs[0].mod_revision if page.kvs else 0) == self._journal_revision:
             return None
         if not page.kvs:
-            # Forgotten, as that of a shard which is dead for long. What is on its way under the old one cannot happen any more.
+            # The registry deleted the journal: this shard had no session for longer than the retention. Earlier attempts compare
+            # the old revision of the journal, so they fail.
             self._journal_revision = 0
             raise Fenced("", None)
         if page.kvs and page.kvs[0].value == str(self._batch_number).encode():
             return page.kvs[0].mod_revision
-        # Somebody else writes under our uid. Nothing that we hold can be trusted to be ours alone.
+        # Another process writes with our uid. We cannot trust that we own any of our ranges.
         raise Fenced("", None)
 
     def _stall(self) -> None:
-        """Fails the writers, because the outcome is not known. The batch stays in flight: memory must learn the outcome."""
+        """Fails the writers with an unknown outcome. The batch stays in flight, because memory must learn the outcome."""
         self._stalled = True
         for transaction in self._in_flight:
             if not transaction.future.done():
@@ -282,7 +288,7 @@ class Committer:
         self._fail_all(self.waiting.clear(), lambda _: Unavailable("the store does not answer"))
 
     def _refuse(self, batch: list[Transaction], refused: Fenced) -> None:
-        """Demotes the range whose fence is lost and puts the transactions that do not touch it back in front."""
+        """Drops the range whose fence is lost, and queues the transactions on other ranges again, in front of the queue."""
         lost = {refused.name} & set(self._fences) or {name for transaction in batch for name in transaction.ranges}
         self._in_flight = []
         if not lost:
@@ -294,7 +300,7 @@ class Committer:
             self._fenced(name, refused.value)
 
     def _fail_all(self, transactions: Sequence[Transaction], error_of: Callable[[Transaction], Exception]) -> None:
-        """Many are failed a few in each turn of the loop, for as many writers wake up in the next one."""
+        """Fails transactions, a few in each turn of the loop, because each failure wakes a writer in the next turn."""
         self._failing.extend((transaction, error_of) for transaction in transactions)
         if self._failing and self._failing_task is None:
             self._fail_some()
@@ -318,7 +324,7 @@ class Committer:
         self._finish(transaction)
         if not transaction.future.done():
             transaction.future.set_exception(error)
-            # Seen from here on: a writer that went away does not collect its error, which is nobody's fault.
+            # Marks the error as retrieved: a cancelled writer does not retrieve it, and asyncio would log that as a bug.
             transaction.future.exception()
 
     def _finish(self, transaction: Transaction) -> None:
@@ -331,8 +337,9 @@ class Committer:
 def _operations(batch: Sequence[Transaction]) -> tuple[list[Put], list[Delete]]:
     """The operations of a batch with their indexes.
 
-    Deletions carry no value in etcd, so their index can not be stored. Those of one range count down from the last index
-    instead, in the order in which a watch shows them, so that whoever reads the store's history finds the same versions.
+    etcd stores no value with a deletion, so the index of a deletion cannot be stored. The deletions of one range get the last
+    indexes of the revision instead, in the order in which a watch shows them. A reader of the store's history computes the same
+    ones.
     """
     puts: list[Put] = []
     deletions: dict[Range, list[Place]] = {}

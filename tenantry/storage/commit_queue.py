@@ -1,4 +1,4 @@
-"""The writes that wait for the store, which logical clusters share: the one that was written least is next."""
+"""The queue of writes that wait for the store. Logical clusters share it; the cluster that has written least is next."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tenantry.storage.transaction import Transaction
 
 
 class CommitQueue:
-    """Transactions of one cluster keep their order, and so do those that write the same other keys (`Transaction.raw_keys`).
+    """A fair queue of transactions.
 
-    `operations`, `bytes`: how many may be on their way together, from `push` to `finish`; `largest`: the share of one cluster
-    (`Shares`). `operation_bytes`: how many bytes cost the store as much as one operation.
+    Transactions of one cluster keep their order, and so do transactions that write the same other keys (`Transaction.raw_keys`).
+
+    `operations`, `size_bytes`: how much may be in progress together, from `push` to `finish`. `largest`: the largest share of one
+    cluster (`Shares`). `operation_bytes`: how many bytes cost the store as much as one operation.
     """
 
     def __init__(self, operations: int, size_bytes: int, *, largest: float, operation_bytes: int) -> None:
@@ -29,24 +31,26 @@ class CommitQueue:
         return len(self._queue)
 
     def __iter__(self) -> Iterator[Transaction]:
-        """In no order."""
+        """The waiting transactions, unordered."""
         return iter(self._queue)
 
     def push(self, transaction: Transaction) -> None:
-        """Raises Overdrawn where the cluster has as much on its way as it may."""
+        """Adds a transaction. Raises Overdrawn if the cluster has reached its share."""
         owners = transaction.owners
         if not self.operations.take(owners, transaction.operations):
-            raise Overdrawn(f"{self.operations.held(owners[0])} operations of this logical cluster wait for the store already")
+            count = self.operations.held(owners[0])
+            raise Overdrawn(f"this logical cluster has too many writes in progress ({count} operations); try again later")
         if not self.bytes.take(owners, transaction.size):
             self.operations.give(owners, transaction.operations)
-            raise Overdrawn(f"{self.bytes.held(owners[0])} bytes of this logical cluster wait for the store already")
+            count = self.bytes.held(owners[0])
+            raise Overdrawn(f"this logical cluster has too many writes in progress ({count} bytes); try again later")
         self._queue.push(owners, transaction)
         for key in transaction.raw_keys:
             self._writers.setdefault(key, deque()).append(transaction)
 
     def pop(self) -> Transaction | None:
-        """The next one, None where there is none."""
-        # The one that was pushed first of all is the first of its cluster and of its keys, so there always is one that may go.
+        """Takes the next transaction. None: the queue is empty."""
+        # The oldest transaction of all is the first of its cluster and of its keys, so one is always allowed to go.
         taken = self._queue.pop(self._is_next, cost=0)
         if taken is None:
             return None
@@ -60,14 +64,14 @@ class CommitQueue:
         return transaction
 
     def put_back(self, transaction: Transaction) -> None:
-        """Before those that wait. Several are put back the last one first."""
+        """Puts a transaction in front of the queue. To put several back, start with the last one."""
         self._queue.charge(transaction.owners, -self._cost(transaction))
         self._queue.push_first(transaction.owners, transaction)
         for key in transaction.raw_keys:
             self._writers.setdefault(key, deque()).appendleft(transaction)
 
     def take_range(self, name: str) -> list[Transaction]:
-        """Takes out what touches a range."""
+        """Removes and returns the transactions that write to a range."""
         taken = self._queue.take(lambda transaction: name in transaction.ranges)
         gone = set(map(id, taken))
         for key in {key for transaction in taken for key in transaction.raw_keys}:
@@ -79,12 +83,12 @@ class CommitQueue:
         return taken
 
     def clear(self) -> list[Transaction]:
-        """Empties it; what waited, in no order."""
+        """Removes and returns all transactions, unordered."""
         self._writers.clear()
         return self._queue.clear()
 
     def finish(self, transaction: Transaction) -> None:
-        """Gives back what one had of the shares, once it is over."""
+        """Releases the shares of a finished transaction."""
         self.operations.give(transaction.owners, transaction.operations)
         self.bytes.give(transaction.owners, transaction.size)
 

@@ -1,7 +1,7 @@
-"""Choosing one of several processes: whoever holds a leased key. A convenience, and no proof of anything.
+"""Leader election: the process that owns a leased key leads. An election is a convenience, not a proof.
 
-A leader that has lost its lease may believe in itself for a moment longer, so what a leader does must be right when two do it:
-compare in every transaction.
+A leader that has lost its lease may not know it for a moment. So the work of a leader must be correct when two processes do it:
+it must compare in every transaction.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ RETRY_SECONDS = 0.5
 
 
 class Election:
-    """Campaigns for `/election/<service>` with the value `identity`, for ever; runs `lead` while elected, and cancels it when the
-    lease is lost. `lead` that ends or raises gives the lead up, and the campaign begins again."""
+    """Campaigns for `/election/<service>` with the value `identity`, until `stop`. Runs `lead` while elected, and cancels it when
+    the lease is lost. If `lead` ends or raises, the process stops leading and campaigns again."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class Election:
         self._task = restarting(self._campaign, name=f"election {self._key.decode()}")
 
     async def stop(self) -> None:
-        """Gives the lead up at once, so that another one need not wait for the lease to end."""
+        """Stops leading and revokes the lease, so that another process does not have to wait until the lease expires."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def leader(self) -> str:
-        """The identity of the leader; empty where there is none now. Raises Unavailable."""
+        """The identity of the leader, empty if there is none. Raises Unavailable."""
         page = await self._store.read(self._key, self._key + b"\0")
         return page.kvs[0].value.decode() if page.kvs else ""
 
@@ -69,11 +69,11 @@ class Election:
             try:
                 await self._once()
             except StoreError as error:
-                logger.warning("the campaign for %s was broken off", self._key.decode(), extra={"error": str(error)})
+                logger.warning("campaign for %s failed, retrying", self._key.decode(), extra={"error": str(error)})
                 await self._backoff.pause()
 
     async def _once(self) -> None:
-        """One campaign and, if it is won, one term."""
+        """Runs one campaign and, if it succeeds, one term."""
         await self._vacant()
         sent_at = time.monotonic()
         lease = await self._store.grant_lease(self._ttl_seconds)
@@ -85,7 +85,7 @@ class Election:
                 await self._store.revoke_lease(lease)
 
     async def _vacant(self) -> None:
-        """Returns when nobody leads."""
+        """Returns when there is no leader."""
         page = await self._store.read(self._key, self._key + b"\0")
         if not page.kvs:
             return
@@ -98,12 +98,13 @@ class Election:
         try:
             await self._store.commit([Fence(self._key, 0)], [Put(self._key, self._identity.encode(), 0, lease)], [])
         except (Fenced, Indeterminate):
-            # Another one was quicker, or the answer was lost: then the key, if it is ours, goes with its lease.
+            # Another process was first, or the answer was lost. In the second case the key, if it is ours, is deleted with its
+            # lease.
             return False
         return True
 
     async def _term(self, lease: int, sent_at: float) -> None:
-        logger.info("leads now", extra={"election": self._key.decode(), "identity": self._identity})
+        logger.info("became leader", extra={"election": self._key.decode(), "identity": self._identity})
         self.leading = True
         work = awaited(self._lead(), name=f"leader {self._key.decode()}")
         try:
@@ -112,9 +113,9 @@ class Election:
             self.leading = False
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            logger.info("leads no more", extra={"election": self._key.decode(), "identity": self._identity})
+            logger.info("stopped leading", extra={"election": self._key.decode(), "identity": self._identity})
         if not work.cancelled() and (error := work.exception()) is not None:
-            logger.error("the leader's work failed and is begun again", exc_info=error)
+            logger.error("the work of the leader failed, campaigning again", exc_info=error)
             await self._backoff.pause()
 
     async def _hold(self, lease: int, sent_at: float, work: asyncio.Task[None]) -> None:
@@ -133,6 +134,6 @@ class Election:
             except (LeaseGone, TimeoutError):
                 return
             except StoreError as error:
-                logger.warning("the lead could not be renewed", extra={"error": str(error)})
+                logger.warning("failed to renew the leader's lease", extra={"error": str(error)})
             else:
                 deadline = sent_at + self._ttl_seconds

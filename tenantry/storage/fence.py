@@ -1,7 +1,8 @@
-"""The key of the store that proves who may write a range. Its mod_revision is compared in every commit to the range.
+"""The fence of a range: the key of the store that proves who may write the range. Every commit to the range compares its
+mod_revision.
 
-Nothing but a change of owner writes a fence: any put to it, whatever the value, stops the owner. It carries no lease: a
-session that ends only allows the registry to decide (reference: sharding §2).
+Only a change of owner writes a fence: any put to it stops the owner, whatever the value is. A fence has no lease: when a session
+ends, the registry decides whether the range gets another owner.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tenantry.storage.store import Fence, Indeterminate, Put, Store
 
 
 class FenceValue(msgspec.Struct, frozen=True):
-    """Who owns a range, and for the how-manyth time it changed hands."""
+    """The value of a fence. `owner`: the uid of a shard. `generation`: how many owners the range has had, this one included."""
 
     owner: str
     generation: int
@@ -23,7 +24,7 @@ class FenceValue(msgspec.Struct, frozen=True):
 
 
 def decode_fence(value: bytes) -> FenceValue:
-    """Raises ValueError on anything that is not a fence."""
+    """Decodes the value of a fence. Raises ValueError."""
     try:
         return msgspec.json.decode(value, type=FenceValue)
     except msgspec.DecodeError as error:
@@ -31,8 +32,8 @@ def decode_fence(value: bytes) -> FenceValue:
 
 
 class StoredFence(msgspec.Struct, frozen=True):
-    """A fence as it was seen: `mod_revision` is what a commit compares, 0 where there is none yet. `create_revision`: the first
-    one. Commits to the range compare its fence, so nothing in it is older."""
+    """A fence as it was read. `mod_revision`: what a commit compares, 0 if the fence does not exist. `create_revision`: its first
+    revision. Commits to the range compare its fence, so nothing in the range is older."""
 
     name: str
     mod_revision: int
@@ -49,7 +50,7 @@ def fence_key(name: str) -> bytes:
 
 
 async def read_fence(store: Store, name: str) -> StoredFence:
-    """The fence of a range as it is now. Raises Unavailable."""
+    """Reads the fence of a range. Raises Unavailable."""
     key = fence_key(name)
     page = await store.read(key, key + b"\0")
     if not page.kvs:
@@ -59,7 +60,7 @@ async def read_fence(store: Store, name: str) -> StoredFence:
 
 
 async def rewrite_fence(store: Store, seen: StoredFence, owner: str) -> StoredFence:
-    """Makes `owner` the owner, if the fence still is as seen. Raises Fenced (it is not), Indeterminate, Unavailable."""
+    """Writes `owner` into the fence if it has not changed since `seen`. Raises Fenced (it has), Indeterminate, Unavailable."""
     value = FenceValue(owner, seen.value.generation + 1 if seen.value else 1)
     try:
         revision = await store.commit([seen.condition], [Put(fence_key(seen.name), value.encode())], [])
@@ -72,7 +73,8 @@ async def rewrite_fence(store: Store, seen: StoredFence, owner: str) -> StoredFe
 
 
 async def acquire_fence(store: Store, name: str, owner: str) -> StoredFence:
-    """Makes `owner` the owner of a range, whoever owns it now; the fence. Raises as `rewrite_fence` does."""
+    """Makes `owner` the owner of a range, whichever shard owns it now. Returns the fence. Raises the errors of
+    `rewrite_fence`."""
     seen = await read_fence(store, name)
     if seen.value is not None and seen.value.owner == owner:
         return seen

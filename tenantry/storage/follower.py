@@ -1,4 +1,4 @@
-"""Following a part of the store: read once, then kept up to date by a watch that is made again whenever it breaks."""
+"""Follows a part of the store: reads it once, then watches it, and opens the watch again when it fails."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, Stor
 logger = logging.getLogger(__name__)
 
 PAGE_KEYS = 10_000
-"""Keys in one page: many, because etcd counts the rest of the interval for every page."""
+"""Keys in one page. It is large because etcd counts the rest of the interval for every page."""
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 1.0
 
 Load = Callable[[AsyncIterator[Page]], Awaitable[None]]
-"""Takes all that there is at one revision, in pages of at most `PAGE_KEYS`. It is called again when the watch fell behind what
-the store keeps, and from the beginning when reading took longer than that."""
+"""Receives everything at one revision, in pages of at most `PAGE_KEYS`. It is called again if the revision that the watch needs
+was compacted, or if the revision that it reads was compacted meanwhile."""
 
 
 def gathered(loaded: Callable[[Sequence[KeyValue], int], None]) -> Load:
-    """A `Load` that calls `loaded(kvs, revision)` once, with everything, for what is small."""
+    """A `Load` for small data: it calls `loaded(kvs, revision)` once, with everything."""
 
     async def load(pages: AsyncIterator[Page]) -> None:
         kvs: list[KeyValue] = []
@@ -38,12 +38,14 @@ def gathered(loaded: Callable[[Sequence[KeyValue], int], None]) -> Load:
 
 
 class Follower:
-    """Calls `load` with all that there is, then `changed(batch)` for every later batch: in order, none twice, and none during a
-    load. `changed` must not wait. Where it raises, all is loaded again, as what the receiver kept may be half of something.
+    """Calls `load` with everything, then `changed(batch)` for every later batch: in order, each once, and none during a load.
 
-    `parts` are intervals of keys in ascending order. They are read one by one and watched as one interval from the first to the
-    last, so that what one transaction writes to several of them arrives together; keys between them arrive too, and are
-    the receiver's to ignore. `name` stands in the log.
+    `changed` must not block. If it raises, everything is loaded again, because the state of the subscriber may be inconsistent.
+
+    `parts`: intervals of keys in ascending order. They are read one by one, and watched as one interval from the first to the
+    last, so that the writes of one transaction to several parts arrive together. Keys between the parts are delivered too; ignore
+    them.
+    `name`: for the log.
     """
 
     def __init__(
@@ -62,20 +64,20 @@ class Follower:
         self._name = name
         self._task: asyncio.Task[None] | None = None
         self._revision = 0
-        """Everything up to here was delivered."""
+        """The last revision that was delivered."""
         self._complete = False
-        """False before the first load, and where all has to be loaded again."""
+        """False before the first load, and if everything has to be loaded again."""
         self._loading = asyncio.Lock()
 
     @property
     def following(self) -> bool:
-        """Whether changes arrive, or will once the store answers again."""
+        """Whether the watch runs, or is being opened again."""
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when everything up to now was delivered. Raises Unavailable, Damaged."""
+        """Starts following. Returns when everything up to now was delivered. Raises Unavailable, Damaged."""
         if not await self._load():
-            # `reached` had it loaded some time ago.
+            # `reached` loaded it earlier, so it may be behind.
             first = self._parts[0][0]
             await self.reached((await self._store.read(first, first + b"\0", limit=1)).revision)
         self._task = restarting(self._follow, name=f"follow {self._name}")
@@ -87,9 +89,9 @@ class Follower:
             await asyncio.gather(task, return_exceptions=True)
 
     async def reached(self, revision: int) -> None:
-        """Returns when everything up to a revision of the store was delivered, also before `start`. Raises StoreError.
+        """Returns when everything up to a revision of the store was delivered. May be called before `start`. Raises StoreError.
 
-        By a watch of its own, since etcd seldom tells a quiet one how far it is.
+        Opens a watch of its own: etcd sends progress notifications to a quiet watch only every 10 minutes.
         """
         while self._revision < revision:
             try:
@@ -103,7 +105,7 @@ class Follower:
                 self._complete = False
 
     async def _load(self) -> bool:
-        """Loads, unless that was done and nothing has been missed since; whether it had to. Raises StoreError."""
+        """Loads everything, unless it is loaded and nothing was missed since. Returns whether it loaded. Raises StoreError."""
         async with self._loading:
             if self._complete:
                 return False
@@ -112,7 +114,7 @@ class Follower:
                 try:
                     revision = await self._read()
                 except Compacted:
-                    # Reading took longer than the store keeps history: begin at a newer revision.
+                    # The revision was compacted while it was read. Start again at a newer one.
                     await backoff.pause()
                 else:
                     self._revision = max(self._revision, revision)
@@ -150,7 +152,7 @@ class Follower:
             except Compacted:
                 self._complete = False
             except StoreError as error:
-                logger.warning("%s is not followed; trying again", self._name, extra={"error": str(error)})
+                logger.warning("the watch of %s failed, retrying", self._name, extra={"error": str(error)})
             await backoff.pause()
 
     def _watch(self) -> AsyncGenerator[Batch, None]:
@@ -160,7 +162,7 @@ class Follower:
         if self._loading.locked():
             async with self._loading:
                 pass
-        # Two watches may show the same, and another member of etcd, which is behind, less than the one before.
+        # Two watches may show the same batch, and a member of etcd that lags may show older ones than the member before it.
         if batch.revision <= self._revision:
             return
         try:

@@ -1,4 +1,4 @@
-"""What the writes under way will add to the logical clusters, so that many at once do not pass a limit that each alone keeps."""
+"""What the writes in progress will add to each logical cluster. Without it, many writes at once could exceed a limit together."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Growth = Sequence[tuple[str, str, int, int]]
 
 
 class PendingGrowth:
-    """Objects and bytes by cluster. What becomes less counts once it has."""
+    """Objects and bytes to be added, by cluster. A write that makes a cluster smaller counts only when it is done."""
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, int]] = {}
         self._bytes: dict[str, int] = {}
 
     def begin(self, places: Iterable[Place]) -> Growth:
-        """Counts a write from now on; what `end` is to be given."""
+        """Starts to count a write. Returns the argument for `end`."""
         growth: list[tuple[str, str, int, int]] = []
         for place in places:
             change, current = place.change, place.current
@@ -38,7 +38,7 @@ class PendingGrowth:
         return growth
 
     def end(self, growth: Growth) -> None:
-        """The write is over, however it ended."""
+        """Stops counting a write, whether it succeeded or not."""
         for cluster, resource, objects, size in growth:
             counts = self._objects[cluster]
             counts[resource] -= objects
@@ -47,7 +47,7 @@ class PendingGrowth:
                 del self._objects[cluster], self._bytes[cluster]
 
     def objects(self, cluster: str, *, without: str = "") -> int:
-        """New objects of all resources but one (`Key.resource`)."""
+        """The number of objects to be added. `without`: a resource (`Key.resource`) that is not counted."""
         counts = self._objects.get(cluster)
         return sum(count for resource, count in counts.items() if resource != without) if counts else 0
 

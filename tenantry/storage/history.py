@@ -1,4 +1,4 @@
-"""The recent events of one resource in one range: what a watch resumes from."""
+"""The recent events of one resource in one range. Watches resume from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from tenantry.storage.record import RecordEvent
 
 EVENT_BYTES = 600
-"""About what an event takes beside its values: its key, its records with their heads, and its place."""
+"""Estimated memory of an event in bytes, without its values: its key, its records with their heads, and its slot."""
 
 
 class TooOld(Exception):
-    """The history does not reach back to the wanted version; `oldest` is the first that it can follow on from."""
+    """The history does not go back to the requested version. `oldest`: the first version that a watch can resume from."""
 
     def __init__(self, oldest: int) -> None:
         super().__init__(f"history begins at resourceVersion {oldest}; list again")
@@ -21,13 +21,13 @@ class TooOld(Exception):
 
 
 class HistoryLimits(msgspec.Struct, frozen=True):
-    """The bounds of the history of one resource in one range. Whichever is reached first drops the oldest event.
+    """The limits of the history of one resource in one range. When one of them is exceeded, the oldest event is dropped.
 
-    `events`: a client that was away for some seconds of full write load finds its events. `value_bytes` counts both values of
-    each event, so that big objects cannot fill the memory; values that live objects share are counted too.
+    `events`: enough for a client that was away for some seconds under full write load. `value_bytes`: both values of each event
+    count, so that large objects cannot fill the memory. Values that are shared with live objects count too.
 
-    A range keeps the histories of so many `resources`, of `range_bytes` together (events themselves counted), because tenants
-    make types as they like: the history that was not written for longest goes first, and as a whole.
+    `resources`, `range_bytes` (values and events): the limits of all histories of a range. They exist because tenants can create
+    any number of types. When one of them is exceeded, the history that was not written for longest is dropped as a whole.
     """
 
     events: int = 4096
@@ -56,7 +56,7 @@ class History:
 
     @property
     def newest(self) -> int:
-        """The version of the last event; `oldest` where there is none."""
+        """The version of the last event, `oldest` if there is none."""
         return self._events[-1].version if self._events else self.oldest
 
     def append(self, event: RecordEvent) -> int:
@@ -87,7 +87,7 @@ class History:
         return found
 
     def prepend(self, earlier: History) -> None:
-        """Takes over the events of another history, which ends where this one begins, and is not used any more."""
+        """Puts the events of another history in front. That history must end where this one begins; it must not be used again."""
         later = self._events
         self._events, self._value_bytes, self.oldest = earlier._events, earlier._value_bytes, earlier.oldest
         for event in later:

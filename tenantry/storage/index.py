@@ -14,7 +14,7 @@ EMPTY: Sequence[Record] = ()
 class Objects:
     """The objects of one resource in one cluster and namespace.
 
-    The order costs nothing until somebody lists; from then on it is kept by insertion.
+    They are sorted by the first `ordered` call. After that the order is kept by insertion.
     """
 
     __slots__ = ("_names", "_ordered", "records")
@@ -44,7 +44,7 @@ class Objects:
 
     def ordered(self) -> Sequence[Record]:
         if self._ordered is None:
-            # By the names alone, which are all that differs: a fraction of the time that whole keys take.
+            # The keys differ in their names only, and comparing names is much faster than comparing keys.
             self._ordered = sorted(self.records.values(), key=_name)
             self._names = [record.key.name for record in self._ordered]
         return self._ordered
@@ -113,7 +113,7 @@ class Index:
                 del self._by_resource[resource]
 
     def usage(self, cluster: str) -> tuple[int, int]:
-        """How many objects a cluster has, and how many bytes their values are."""
+        """The number of objects of a cluster, and the bytes of their values."""
         return self._usage.get(cluster, (0, 0))
 
     def _count(self, cluster: str, objects: int, size: int) -> None:
@@ -155,8 +155,8 @@ class Index:
         return sorted(resource for resource, clusters in self._by_resource.items() if cluster in clusters)
 
     def each(self, resource: str | None, cluster: str | None, namespace: str | None) -> Iterator[Record]:
-        """As `list`, in no order and one at a time, so that the index may change in between: each record as it is when it comes.
-        What goes meanwhile is left out, and what comes meanwhile may be."""
+        """As `list` (None: all), unordered and lazy. The index may change during the iteration: each record is the current one,
+        removed records are left out, and added records may be missing."""
         for kind in list(self._by_resource) if resource is None else (resource,):
             clusters = self._by_resource.get(kind, {})
             for name in list(clusters) if cluster is None else (cluster,):
@@ -190,12 +190,12 @@ class Index:
 
 
 def _key_order(namespace: str) -> str:
-    # In a key a namespace is followed by "/", which sorts after "-" and ".": "a-b" comes before "a".
+    # In a key, "/" follows the namespace. It sorts after "-" and ".", so "a-b" comes before "a".
     return f"{namespace}/"
 
 
 def in_key_order(key: Key) -> tuple[str, str, str]:
-    """Sorts keys of one resource as the store does."""
+    """A sort key that sorts the keys of one resource as the store does."""
     return key.cluster, f"{key.namespace}/", key.name
 
 

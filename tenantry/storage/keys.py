@@ -26,7 +26,7 @@ COMPACTION = "/compaction"
 
 
 class Key(NamedTuple):
-    """The place of an object. `resource` is `<group|core>/<resource>[:<identity>]`; `namespace` is empty for cluster-scoped."""
+    """The key of an object. `resource`: `<group|core>/<resource>[:<identity>]`. `namespace`: empty for cluster-scoped objects."""
 
     cluster: str
     resource: str
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 
 def decode_key(raw: bytes) -> Key:
-    """The inverse of `Key.encode`. Raises ValueError on anything else."""
+    """The inverse of `Key.encode`. Raises ValueError."""
     parts = raw.decode().split("/", 6)
     if len(parts) != 7 or parts[0] or parts[1] != "objects":
         raise ValueError(f"not the key of an object: {raw!r}")
@@ -47,12 +47,12 @@ def decode_key(raw: bytes) -> Key:
 
 
 def catalog_key(resource: str, cluster: str, name: str) -> bytes:
-    """The key of a catalog copy; `resource` is `<group|core>/<resource>` without identity."""
+    """The key of a catalog copy. `resource`: `<group|core>/<resource>`, without an identity."""
     return f"{CATALOG}{resource}/{cluster}/{name}".encode()
 
 
 def fence_name(key: bytes) -> str:
-    """The name of the range that a fence key is for; other keys that a commit compares are named whole."""
+    """The name of a compared key for `Fenced`: the name of the range for the key of a fence, the whole key for any other."""
     return key.decode().removeprefix(FENCES)
 
 
@@ -62,5 +62,5 @@ def prefix_end(prefix: bytes) -> bytes:
 
 
 def interval(start: str, end: str) -> tuple[bytes, bytes]:
-    """The interval of keys that holds the objects of the clusters in `[start, end)`."""
+    """The interval of the keys of all objects of the clusters in `[start, end)`."""
     return f"{OBJECTS}{start}".encode(), f"{OBJECTS}{end}".encode()

@@ -1,4 +1,4 @@
-"""Leases of the engines that live in this process: who is alive until when. The keys are the engine's business."""
+"""Leases of the engines that run in this process: the deadline of each lease. The engine knows which keys a lease has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenantry.storage.store import LeaseGone
 
 
 class Leases:
-    """Deadlines by lease. `clock`: seconds, monotonic."""
+    """The deadlines of leases. `clock`: seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Leases:
         self._deadlines[lease] = self._clock() + ttl_seconds
 
     def renew(self, lease: int) -> float:
-        """The seconds left. Raises LeaseGone; one whose deadline has passed is not brought back."""
+        """Renews a lease and returns the seconds left. Raises LeaseGone, also if the deadline has passed."""
         if lease not in self._ttls or self._deadlines[lease] <= self._clock():
             raise LeaseGone(lease)
         self.add(lease, self._ttls[lease])
@@ -39,7 +39,7 @@ class Leases:
         return [lease for lease, deadline in self._deadlines.items() if deadline <= now]
 
     def seconds_to_next(self) -> float | None:
-        """Until the next one expires, at least 0; None where there is no lease."""
+        """The seconds until the next lease expires, at least 0. None: there is no lease."""
         if not self._deadlines:
             return None
         return max(0.0, min(self._deadlines.values()) - self._clock())

@@ -1,4 +1,4 @@
-"""How the objects of a range come into memory from the store."""
+"""Loads the objects of a range from the store into memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tenantry.storage.store import Batch, KeyValue, Store
 
 ParseHead = Callable[[Key, bytes], Head]
 
-# etcd counts the rest of the interval for every page, so small pages cost the square.
+# etcd counts the rest of the interval for every page, so with small pages the cost is quadratic.
 PAGE_KEYS = 10_000
 
 
 async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
-    """Fills an empty range as it is now; the revision. Raises Compacted (loading took longer than the store keeps history),
-    Unavailable, Damaged, ValueError (a key that is not an object's)."""
+    """Fills an empty range with its present objects. Returns their revision. Raises Compacted (the revision was compacted during
+    the load), Unavailable, Damaged, ValueError (a key that is not the key of an object)."""
     start, end = interval(range_.start, range_.end)
     revision: int | None = None
     while True:
@@ -43,9 +43,9 @@ def record_of(cell: int, kv: KeyValue, parse_head: ParseHead) -> Record:
 
 
 def events_of(cell: int, batch: Batch, parse_head: ParseHead) -> list[RecordEvent]:
-    """A batch of a watch over one range's whole interval as its owner applied it, in the order of versions.
+    """The events of a batch with the versions that the owner gave them, in the order of versions. The watch must cover one range.
 
-    Deletions have the last indexes of the revision in the order of the watch, as `storage.commit` numbers them.
+    Deletions have the last indexes of the revision, in the order of the watch, as `storage.commit` numbers them.
     """
     found: list[RecordEvent] = []
     index = versions.LAST_INDEX - sum(event.deleted for event in batch.events)

@@ -1,4 +1,4 @@
-"""The store contract in memory: the model for the engines, and the fast store of tests. Nothing survives it."""
+"""The store contract in memory: the model for the other engines, and the fast store of tests. It is not persistent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenantry.storage.watch_buffer import WatchBuffer
 
 
 class MemoryStore:
-    """`clock`: seconds, monotonic; leases end when `expire_leases` is called."""
+    """A store in memory. `clock`: seconds, monotonic. Leases end only when `expire_leases` is called."""
 
     def __init__(self, cell: int = 1, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._cell = cell
@@ -128,7 +128,7 @@ class MemoryStore:
         self._write([], [Delete(key) for key in keys])
 
     async def expire_leases(self) -> None:
-        """Ends the leases whose time is over."""
+        """Ends the leases whose deadline has passed."""
         for lease in self._leases.expired():
             await self.revoke_lease(lease)
 
@@ -150,7 +150,7 @@ class MemoryStore:
             raise Unavailable("the store is closed")
 
     def _position(self, revision: int) -> int:
-        """Of the first batch in the log that is not before a revision."""
+        """The index in the log of the first batch at or after a revision."""
         return bisect_left(self._log, revision, key=lambda batch: batch.revision)
 
     def _put(self, put: Put, revision: int) -> Event:

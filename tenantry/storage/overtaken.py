@@ -1,4 +1,4 @@
-"""Computing again what another writer has overtaken: so many times, never without letting others run, and not for ever."""
+"""Retries a transaction whose objects changed meanwhile, a limited number of times (client-go: RetryOnConflict)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tenantry.storage.record import Change
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 20
-"""Writers of one key take turns, so one attempt more than there are writers is enough. A computation that is overtaken by itself
-(it expects what is not so) would be so for ever."""
+"""Writers of one key take turns, so one attempt more than there are writers is enough. The limit ends a computation that
+conflicts with itself, because it expects a record that never exists."""
 
 
 class Attempts:
-    """Iterates over attempts, each of which is entered and swallows Stale:
+    """Iterates over attempts. Each attempt is a context manager that suppresses Stale:
 
         async for attempt in Attempts(cell, [key]):
             with attempt:
                 await cell.commit(compute())
                 return
 
-    An attempt begins when none of the keys, and of those that overtook earlier attempts, has a write under way. After the last
-    one Stale is raised.
+    An attempt begins when no write of the keys is in progress; keys on which earlier attempts conflicted are added to them.
+    Between attempts other tasks run. After the last attempt Stale is raised.
     """
 
     def __init__(self, cell: Cell, keys: Iterable[Key] = (), *, limit: int = ATTEMPTS) -> None:
@@ -35,7 +35,8 @@ class Attempts:
         self._keys = list(keys)
         self._left = limit
         self._overtaken: Key | None = None
-        """Of the last attempt. Not the error: it holds the frames that hold this."""
+        """The key on which the last attempt conflicted. The error itself is not kept: its traceback would refer to this
+        object."""
 
     def __aiter__(self) -> Attempts:
         return self
@@ -43,7 +44,7 @@ class Attempts:
     async def __anext__(self) -> Attempts:
         if self._overtaken is not None:
             if not self._left:
-                logger.warning("a write was overtaken again and again and is put off", extra={"key": str(self._overtaken)})
+                logger.warning("a write conflicted too often, giving up for now", extra={"key": str(self._overtaken)})
                 raise Stale(self._overtaken)
             if self._overtaken not in self._keys:
                 self._keys.append(self._overtaken)
@@ -63,9 +64,10 @@ class Attempts:
 
 
 async def transact(cell: Cell, keys: Sequence[Key], compute: Callable[[], Sequence[Change]]) -> None:
-    """Commits what `compute` finds to be done, in one transaction; it reads memory, and may be called again. It is called when
-    none of `keys`, which it may write, has a write under way. Nothing to do is an empty sequence. Raises Stale after the last
-    attempt."""
+    """Commits the changes that `compute` returns, in one transaction. Raises Stale after the last attempt.
+
+    `compute` reads memory, may be called several times, and returns an empty sequence if there is nothing to do. `keys`: the keys
+    that it may write. It is called when none of them has a write in progress."""
     async for attempt in Attempts(cell, keys):
         with attempt:
             changes = compute()

@@ -1,4 +1,4 @@
-"""A range in memory: the objects of the clusters in `[start, end)`, their history, and who watches them."""
+"""A range in memory: the objects of the clusters in `[start, end)`, their history, and their subscribers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["AppliedVersion", "EventCallback", "Range", "TooOld"]
 
 
 class AppliedVersion:
-    """The version of the last commit that a cell applied to memory, shared by its ranges."""
+    """The version of the last commit that a shard applied to memory. All ranges of the shard share it."""
 
     __slots__ = ("value",)
 
@@ -27,10 +27,10 @@ class AppliedVersion:
 
 
 class Range:
-    """The objects of one range. Read on the loop and synchronously; changed only by `load`, `backfill` and `apply`.
+    """The objects of one range. Reads are synchronous, on the event loop. Only `load`, `backfill` and `apply` change it.
 
-    `version` is the resourceVersion at which the range is loaded. `applied` is the cell's: its owner's commits to other ranges
-    carry this range's version on, because nobody else writes it.
+    `version`: the resourceVersion at which the range is loaded. `applied`: the version of the owner's last commit to any of its
+    ranges. No other shard writes this range, so it is also the version of this range.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Range:
         self.end = end
         self.owned = True
         self.requests = 0
-        """How many requests were answered from it."""
+        """How many requests this range has answered."""
         self._floor = version
         self._history_start = version
         self._applied = applied if applied is not None else AppliedVersion()
@@ -57,10 +57,10 @@ class Range:
         self._limits = limits if limits is not None else HistoryLimits()
         self._index = Index()
         self._histories: dict[str, History] = {}
-        """By resource; what was written last comes last."""
+        """Histories by resource, the least recently written first."""
         self._history_bytes = 0
         self._forgotten = 0
-        """Up to which version events may be missing from resources that have no history (any more)."""
+        """The newest version of all dropped histories. A resource without a history may lack events up to it."""
         self._backfill: asyncio.Event | None = None
         self._subscriptions = Subscriptions()
 
@@ -72,38 +72,39 @@ class Range:
 
     @property
     def version(self) -> int:
-        """The resourceVersion of the range now: that of the last commit applied anywhere in the cell by this shard."""
+        """The present resourceVersion of the range: that of the last commit that this shard applied to any of its ranges."""
         applied = self._applied.value
         return applied if applied > self._floor else self._floor
 
     @property
     def readable(self) -> bool:
-        """Memory may be served: this shard owns the range and its session is provably alive."""
+        """Whether reads may be answered from memory: this shard owns the range and its session is provably alive."""
         return self.owned and self._guard.alive
 
     @property
     def size(self) -> int:
-        """How many objects it holds."""
+        """The number of objects."""
         return self._index.size
 
     def usage(self, cluster: str) -> tuple[int, int]:
-        """How many objects a cluster has, and how many bytes their values are. Kept as they come and go."""
+        """The number of objects of a cluster, and the bytes of their values. Both are counters, so this is cheap."""
         return self._index.usage(cluster)
 
     def get(self, key: Key) -> Record | None:
         return self._index.get(key)
 
     def list(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
-        """In the order of keys. Not a copy: do not change it, do not keep it over an await."""
+        """The records in the order of keys (None: all). This is not a copy: do not change it, and do not keep it over an
+        await."""
         return self._index.list(resource, cluster, namespace)
 
     def each(self, resource: str | None = None, cluster: str | None = None, namespace: str | None = None) -> Iterator[Record]:
-        """The same (None: all), in no order and one at a time: to be gone through in slices. Each record is as it is when it
-        comes; what was added since the beginning may be missing; subscribers get it."""
+        """As `list`, unordered and lazy, for use in slices. Each record is the current one. Records that are added during the
+        iteration may be missing; subscribers get their events."""
         return self._index.each(resource, cluster, namespace)
 
     def list_at(self, version: int, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
-        """As it was at a version. Raises TooOld."""
+        """As `list`, at a version of the past. Raises TooOld."""
         later = [
             event
             for event in self.events_after(version, resource, cluster)
@@ -115,7 +116,7 @@ class Range:
         before: dict[Key, Record | None] = {}
         for event in later:
             before.setdefault(event.key, event.previous)
-        # What did not change since is copied in runs, which takes next to nothing however long they are.
+        # Records that did not change since are copied in slices, which is fast.
         then: builtins.list[Record] = []
         start = 0
         for key in sorted(before, key=in_key_order):
@@ -135,25 +136,26 @@ class Range:
         return self._index.has_any(resource, cluster, namespace)
 
     def clusters(self, resource: str | None = None) -> Iterable[str]:
-        """The clusters that hold any object (of the resource), in order."""
+        """The clusters that have any object, or any object of the resource, in order."""
         return self._index.clusters() if resource is None else tuple(self._index.clusters_in_order(resource))
 
     def resources(self, cluster: str) -> Iterable[str]:
-        """The resource keys of which the cluster holds objects, in order."""
+        """The resources (`Key.resource`) of which the cluster has objects, in order."""
         return self._index.resources(cluster)
 
     def oldest(self, resource: str) -> int:
-        """The oldest version that history can follow on from."""
+        """The oldest version that a watch of the resource can resume from."""
         history = self._histories.get(resource)
         return self._histories_start if history is None else history.oldest
 
     async def backfilled(self, version: int) -> None:
-        """Returns when history goes back to a version, or never will. The range may have been released meanwhile."""
+        """Returns when the history goes back to a version, or when the backfill has ended. The range may have been released
+        meanwhile."""
         if version < self._history_start and self._backfill is not None:
             await self._backfill.wait()
 
     def events_after(self, version: int, resource: str, cluster: str | None = None) -> Sequence[RecordEvent]:
-        """History, oldest first. Raises TooOld."""
+        """The events with a higher version, oldest first. `cluster` None: of all clusters. Raises TooOld."""
         history = self._histories.get(resource)
         if history is None:
             if version < self._histories_start:
@@ -163,34 +165,36 @@ class Range:
         return events if cluster is None else [event for event in events if event.key.cluster == cluster]
 
     def subscribe(self, callback: EventCallback, resource: str | None = None, cluster: str | None = None) -> Callable[[], None]:
-        """Calls back, on the loop and without waiting, with the events of each commit that concern the resource and cluster
-        (None: all), after memory shows them. Returns how to stop. A callback that raises is logged and stays subscribed."""
+        """Subscribes to the events of a resource and cluster (None: all). Returns a function that unsubscribes.
+
+        `callback` gets the events of each commit after memory shows them. It runs on the event loop and must not block. If it
+        raises, the error is logged and it stays subscribed."""
         return self._subscriptions.add(callback, resource, cluster)
 
     def load(self, records: Iterable[Record]) -> None:
-        """Takes records into memory without history, and without calling subscribers: the objects that a range begins with."""
+        """Adds the records that a range begins with. They have no history, and subscribers are not called."""
         put = self._index.put
         for record in records:
             put(record)
 
     def loaded(self, version: int) -> None:
-        """All of the range was loaded as it was at `version`; history begins there."""
+        """Called when all records were loaded, as they were at `version`. The history begins there."""
         self._floor = version
         self._history_start = version
 
     def expect_backfill(self) -> None:
-        """Earlier history comes: `backfilled` waits until `backfill_ended`."""
+        """Makes `backfilled` wait until `backfill_ended` is called."""
         self._backfill = asyncio.Event()
 
     def backfill_ended(self) -> None:
-        """History goes back as far as it ever will."""
+        """Called when no more history will be read."""
         if self._backfill is not None:
             self._backfill.set()
             self._backfill = None
 
     def backfill(self, events: Iterable[RecordEvent], oldest: int) -> None:
-        """Puts the store's history before what happened since the range was loaded: `events` in the order of versions,
-        complete after version `oldest` and up to the load. A history that has dropped events since then stays as it is."""
+        """Puts the store's history before the events since the load. `events`: all events after version `oldest` and up to the
+        load, in the order of versions. A history that has dropped events since the load is not changed."""
         histories: dict[str, History] = {}
         for event in events:
             self.append_backfill(histories, event, oldest)
@@ -199,14 +203,15 @@ class Range:
         self.backfill_complete(histories, oldest)
 
     def append_backfill(self, histories: dict[str, History], event: RecordEvent, oldest: int) -> None:
-        """Adds the next event to the histories that `backfill_resource` gets, which are complete after version `oldest`."""
+        """Adds the next event to `histories`, the arguments for `backfill_resource`. They are complete after version `oldest`."""
         resource = event.key.resource
         if resource not in histories:
             histories[resource] = History(oldest, self._limits)
         histories[resource].append(event)
 
     def backfill_resource(self, resource: str, earlier: History) -> None:
-        """`backfill` of one resource. Commits may come in between; `backfill_complete` comes after all resources."""
+        """`backfill` for one resource. Commits may be applied between the resources. Call `backfill_complete` after the last
+        one."""
         history = self._history(resource)
         if history.oldest == self._history_start:
             before = history.bytes
@@ -214,7 +219,7 @@ class Range:
             self._history_bytes += history.bytes - before
 
     def backfill_complete(self, resources: Collection[str], oldest: int) -> None:
-        """`backfill_resource` got all that happened after version `oldest`, which was to these resources alone."""
+        """Ends a backfill by resource. `resources`: all resources that have events after version `oldest` and before the load."""
         for resource, history in self._histories.items():
             if resource not in resources and history.oldest == self._history_start:
                 history.oldest = oldest
@@ -223,7 +228,7 @@ class Range:
         self._forget()
 
     def apply(self, events: Sequence[RecordEvent]) -> None:
-        """Makes memory show committed events, which come in the order of versions. `dispatch` calls the subscribers."""
+        """Applies committed events to memory, in the order of versions. It does not call the subscribers: `dispatch` does."""
         index = self._index
         for event in events:
             if event.record is None:
@@ -234,28 +239,29 @@ class Range:
         self._forget()
 
     def follow(self, events: Sequence[RecordEvent], version: int) -> None:
-        """Applies events that another owner committed, up to and with `version`, and calls the subscribers."""
+        """Applies the events that another owner committed up to `version`, included, and calls the subscribers."""
         self.apply(events)
         self._floor = version
         self.dispatch(events)
 
     def advance(self, version: int) -> None:
-        """Nothing of the range changed up to a version, which its owner proved by comparing its fence."""
+        """Raises the version: nothing in the range changed up to it. A commit that compared the fence of the range proves
+        that."""
         self._floor = max(self._floor, version)
 
     def freeze(self) -> None:
-        """This shard does not own the range any more, so what it commits to others says nothing about this one."""
+        """Marks the range as not owned. From now on the shard's other commits do not raise its version."""
         self._floor = self.version
         self._applied = AppliedVersion()
         self.owned = False
 
     def dispatch(self, events: Sequence[RecordEvent]) -> None:
-        """Calls the subscribers with events that memory shows."""
+        """Calls the subscribers with events that were applied."""
         self._subscriptions.dispatch(events)
 
     @property
     def _histories_start(self) -> int:
-        """What the history of a resource that has none reaches back to."""
+        """The oldest version of a resource that has no history."""
         return max(self._history_start, self._forgotten)
 
     def _history(self, resource: str) -> History:
@@ -274,7 +280,7 @@ class Range:
         self._history_bytes += history.append(event)
 
     def _forget(self) -> None:
-        """Drops histories, those that were not written for longest first, until the rest is within the limits of a range."""
+        """Drops histories, the least recently written first, until the rest is within the limits of a range."""
         limits = self._limits
         while len(self._histories) > limits.resources or self._history_bytes > limits.range_bytes:
             history = self._histories.pop(next(iter(self._histories)))

@@ -1,4 +1,4 @@
-"""Whether this shard may answer reads from memory: only while its session is provably alive."""
+"""Decides whether this shard may answer reads from memory: only while its session is provably alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class ReadGuard:
-    """A deadline on the monotonic clock. Without a session (one process on its own store) there is none.
+    """The deadline until which the session is provably alive. It is infinite without a session (one process on its own store).
 
     `clock`: seconds, monotonic.
     """
@@ -20,8 +20,8 @@ class ReadGuard:
         self.deadline = math.inf
 
     def renewed(self, sent_at: float, ttl_seconds: float, margin_seconds: float) -> None:
-        """A keepalive sent at `sent_at` was acknowledged. The time counts from the sending, because the answer may have taken
-        long."""
+        """Called when a keepalive was acknowledged. `sent_at`: when it was sent, by `clock`. The time counts from there, because
+        the answer may have been slow."""
         self.deadline = sent_at + ttl_seconds - margin_seconds
 
     @property

@@ -1,4 +1,4 @@
-"""An object as memory keeps it: bytes to serve, and the few facts that selectors and indexes need."""
+"""An object in memory: its stored bytes, and the few facts that selectors and indexes need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ NO_LABELS: Mapping[str, str] = {}
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What is looked at without decoding a value. `fields` holds a type's selectable fields, precomputed at write."""
+    """The facts of an object that are read without decoding it. `fields`: the selectable fields of its type, computed by the
+    write."""
 
     uid: str = ""
     labels: Mapping[str, str] = NO_LABELS
@@ -22,8 +23,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One object. `value` is JSON that begins with `{"metadata":{` and holds neither apiVersion nor kind nor
-    resourceVersion: those are spliced in when it is served (`tenantry.kube.codec.stored`)."""
+    """One object. `value`: JSON that begins with `{"metadata":{`, without apiVersion, kind and resourceVersion. They are added
+    when the object is served (`tenantry.kube.codec.stored`)."""
 
     key: Key
     value: bytes
@@ -33,9 +34,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A wanted write. `value` None deletes. `expected` is the record that the writer saw (None: there was none).
+    """A write of one object. `value` None: delete it. `expected`: the record that the writer read, None if there was none.
 
-    `catalog` are copies put (or, with None, deleted) in the same transaction: catalog key → value.
+    `catalog`: copies to write in the same transaction, by catalog key. None: delete the copy.
     """
 
     key: Key
@@ -46,7 +47,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class RecordEvent(msgspec.Struct, frozen=True, gc=False):
-    """A change that was committed. `record` is None on deletion; `version` is that of the write or deletion."""
+    """A committed change. `record`: None for a deletion. `version`: the version of the write or deletion."""
 
     key: Key
     version: int

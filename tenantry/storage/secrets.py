@@ -1,4 +1,4 @@
-"""Secrets that all processes of a platform share, kept in the store: made by whoever comes first, the same for all."""
+"""Secrets that all processes of a platform share. They are in the store; the first process that needs one creates it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ATTEMPTS = 5
 
 
 async def shared_secret(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
-    """The secret `/secrets/<name>`, made by `make` if there is none yet. Raises Unavailable, Indeterminate."""
+    """Reads the secret `/secrets/<name>`, and creates it with `make` if it does not exist. Raises Unavailable, Indeterminate."""
     key = f"{SECRETS}{name}".encode()
     for attempt in range(_ATTEMPTS):
         page = await store.read(key, key + b"\0")
@@ -20,9 +20,9 @@ async def shared_secret(store: Store, name: str, make: Callable[[], bytes]) -> b
         try:
             await store.commit([Fence(key, 0)], [Put(key, make())], [])
         except Fenced:
-            # Another process was first: its secret counts.
+            # Another process created it first. Use that one.
             continue
         except Indeterminate:
             if attempt == _ATTEMPTS - 1:
                 raise
-    raise Indeterminate(f"the secret {name} could not be made: it comes and goes")
+    raise Indeterminate(f"cannot create the secret {name}: another process creates and deletes it")

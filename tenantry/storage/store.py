@@ -1,7 +1,7 @@
 """The store contract: an ordered map of bytes with revisions, watches, fences and leases. One suite tests every engine.
 
-Modelled on etcd (and nothing that etcd cannot do): one counter of revisions for the whole store, one revision for each
-commit, watches that resume at a revision until it is compacted.
+The contract is a subset of etcd: one counter of revisions for the whole store, one revision for each commit, and watches that
+resume from a revision until it is compacted.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import msgspec
 
 
 class StoreError(Exception):
-    """Base of all that a store raises on purpose."""
+    """The base class of all errors of a store."""
 
 
 class Indeterminate(StoreError):
-    """The answer to a commit was lost: it happened or it did not. The journal key shows which."""
+    """The answer to a commit was lost, so its outcome is unknown. The journal key shows the outcome."""
 
 
 class Compacted(StoreError):
-    """The wanted revision is gone; `revision` is the oldest that can still be read."""
+    """The requested revision was compacted. `revision`: the oldest revision that can be read."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(f"history before revision {revision} was compacted; read again and watch from there")
@@ -29,47 +29,48 @@ class Compacted(StoreError):
 
 
 class Unavailable(StoreError):
-    """The store did not answer, or cannot take writes now (disk full). Nothing was changed."""
+    """The store did not answer, or refuses writes for now (disk full). Nothing was changed."""
 
 
 class Overdrawn(Unavailable):
-    """The writer's tenant has as much waiting for the store as its share allows. Nothing was changed."""
+    """The waiting writes of a tenant have reached its share. Nothing was changed."""
 
 
 class TooLarge(StoreError):
-    """The commit has more bytes than the engine takes in one. Nothing was changed."""
+    """The commit has more bytes than the engine accepts. Nothing was changed."""
 
 
 class Unencodable(StoreError):
-    """A write that no transaction of the store can hold, for what it is; nothing was sent."""
+    """A write that cannot be encoded as a transaction of the store. Nothing was sent."""
 
 
 class Damaged(StoreError):
-    """The data on disk is not a whole store. Nothing was changed."""
+    """The data of the store is damaged or incomplete. Nothing was changed."""
 
 
 class Fenced(StoreError):
-    """A fence did not have the expected revision: somebody else owns that range now. Nothing was changed.
+    """A fence did not have the expected revision: another shard owns that range now. Nothing was changed.
 
-    `name` is that of the first fence, in the order given, that did not match (`keys.fence_name`); `value` what it holds now.
+    `name`: the first fence, in the given order, that did not match (`keys.fence_name`). `value`: its present value, None if the
+    key does not exist.
     """
 
     def __init__(self, name: str, value: bytes | None) -> None:
-        super().__init__(f"range {name} is fenced: another owner holds it now")
+        super().__init__(f"range {name} is fenced: another shard owns it now")
         self.name = name
         self.value = value
 
 
 class LeaseGone(StoreError):
-    """The lease expired, was revoked, or never was."""
+    """The lease expired, was revoked, or never existed."""
 
     def __init__(self, lease: int) -> None:
-        super().__init__(f"lease {lease} is gone")
+        super().__init__(f"lease {lease} does not exist any more")
         self.lease = lease
 
 
 class KeyValue(msgspec.Struct, frozen=True, gc=False):
-    """`index` is the place of the put in its commit: with `mod_revision` it makes the resourceVersion."""
+    """A key with its value. `index`: the index of the put in its commit. With `mod_revision` it makes the resourceVersion."""
 
     key: bytes
     value: bytes
@@ -79,7 +80,7 @@ class KeyValue(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """`revision` is the store's revision at which the page was read; `more` says that `limit` cut it."""
+    """The result of a read. `revision`: the revision of the store at which it was read. `more`: whether `limit` left keys out."""
 
     kvs: list[KeyValue]
     revision: int
@@ -87,7 +88,8 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
-    """A write of one key in a commit. `lease` ties the key's life to a lease; `index` is stored beside the value."""
+    """A write of one key in a commit. `lease`: the key is deleted when this lease ends, 0 for none. `index` is stored with the
+    value."""
 
     key: bytes
     value: bytes
@@ -96,8 +98,8 @@ class Put(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
-    """A removal of one key, or of the interval `[key, end)` where `end` is given. `index` is delivered with its watch event
-    by engines that can; `storage.commit` does not rely on it."""
+    """A deletion of one key, or of the interval `[key, end)` if `end` is given. Engines that can deliver `index` with the watch
+    event; `storage.commit` does not rely on it."""
 
     key: bytes
     end: bytes = b""
@@ -105,14 +107,14 @@ class Delete(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):
-    """A precondition: `key` was last written at `mod_revision` (0: does not exist)."""
+    """A precondition of a commit: `key` was last written at `mod_revision` (0: the key does not exist)."""
 
     key: bytes
     mod_revision: int
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One change: `kv` is the new state, or for a deletion the key with an empty value and the deletion's revision."""
+    """One change of a key. `kv`: the new state; for a deletion, the key with an empty value and the revision of the deletion."""
 
     kv: KeyValue
     deleted: bool
@@ -120,61 +122,67 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """The events of one revision in the watched interval (at least), in order. Never split over batches. No events: progress."""
+    """The events of one revision in the watched interval, in order. A revision is never split over batches. No events:
+    progress."""
 
     revision: int
     events: list[Event]
 
 
 class Store(Protocol):
-    """What a storage engine gives.
+    """A storage engine.
 
-    All methods are safe to cancel; each waits at most its engine's deadline, then raises Unavailable.
+    All methods are safe to cancel. Each waits at most the deadline of its engine, then raises Unavailable.
     """
 
     @property
     def cell(self) -> int:
-        """The number of this cell, kept in the store itself."""
+        """The number of this cell, from 0 to 127. It is kept in the store itself."""
         ...
 
     async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
-        """The keys in `[start, end)` in order, at `revision` or now.
+        """Reads the keys in `[start, end)` in order, at `revision` (None: the present one).
 
         Raises Compacted, Unavailable, ValueError (a revision in the future).
         """
         ...
 
     async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-        """Everything or nothing, as one revision, which is returned. At most 128 operations, each key once.
+        """Writes all operations in one transaction, if all fences match. Returns its revision.
 
-        What changes nothing (no puts, and deletes of nothing) is no revision: the present one is returned. A put without a lease
-        frees the key from the lease it had. Raises Fenced, LeaseGone (a put names one), Indeterminate, Unavailable,
-        TooLarge, ValueError (against the rules above). An acknowledged commit survives a power cut.
+        A commit has at most 128 operations, each key once. A commit that changes nothing (no puts, and deletions of keys that do
+        not exist) makes no revision: the present one is returned. A put without a lease detaches the key from its old lease. An
+        acknowledged commit survives a power failure.
+
+        Raises Fenced, LeaseGone (the lease of a put), Indeterminate, Unavailable, TooLarge, ValueError (too many operations, or a
+        key twice).
         """
         ...
 
     def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
-        """Batches with `revision >= from_revision`, with no gap and no repetition, for ever; end it with `aclose`.
+        """Yields batches with `revision >= from_revision`, without gaps and repetitions, until it is closed with `aclose`.
 
-        When it has shown all that there was at its beginning, and perhaps later, it reports progress: a batch without events,
-        whose revision it has reached. Raises Compacted, Unavailable.
+        It reports progress with a batch without events: the watch has shown everything up to that revision. It does so when it
+        has shown all that existed when it began, and perhaps later. Raises Compacted, Unavailable.
         """
         ...
 
     async def grant_lease(self, ttl_seconds: float) -> int:
-        """A new lease, which is never 0. When it ends, the keys put with it are deleted in one revision. Raises Unavailable."""
+        """Creates a lease; its id is never 0. When it ends, the keys put with it are deleted in one revision. Raises
+        Unavailable."""
         ...
 
     async def keep_alive(self, lease: int) -> float:
-        """Renews; the seconds left. Raises LeaseGone, Unavailable."""
+        """Renews a lease. Returns the seconds left. Raises LeaseGone, Unavailable."""
         ...
 
     async def revoke_lease(self, lease: int) -> None:
-        """Ends a lease now. One that is gone is no error. Raises Unavailable."""
+        """Ends a lease now. It is no error if the lease does not exist. Raises Unavailable."""
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forgets history: reads before `revision` and watches from before it are refused. Raises ValueError (in the future)."""
+        """Deletes history: from now on reads and watches from before `revision` raise Compacted. Raises ValueError (in the
+        future)."""
         ...
 
     async def close(self) -> None: ...

@@ -1,6 +1,6 @@
-"""Who is called back for which events. The cost of a dispatch depends on the events, not on the number of subscribers.
+"""Subscriptions to the events of a range, by resource and cluster.
 
-Not a `base.broadcast.Broadcast`, whose guarded call for each subscriber would cost too much for each event.
+This is not a `Broadcast`: the cost of a dispatch depends on the number of events, not on the number of subscribers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Subscriptions:
             for interest in ((resource, cluster), (resource, None), (None, cluster), (None, None)):
                 if interest in by_interest:
                     wanted.setdefault(interest, []).append(event)
-        # Who is called is decided before the first call: a callback may subscribe, and the new one has read memory already.
+        # The callbacks are chosen before the first call. A callback may subscribe, and a new subscriber has read memory already.
         calls = [(list(by_interest[interest]), found) for interest, found in wanted.items()]
         for subscriptions, found in calls:
             for subscription in subscriptions:

@@ -1,4 +1,4 @@
-"""What one caller wants committed, and where its changes go."""
+"""A transaction that waits for its commit, and its changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tenantry.storage.store import Delete, Put
 
 
 class Place:
-    """A change on its way: the range that it concerns, the record that memory holds meanwhile, the head of the new one (None:
-    a deletion), and its index in the batch."""
+    """A change that is not committed yet. `range`: where it writes. `current`: the record in memory. `head`: the head of the new
+    record, None for a deletion. `index`: its index in the batch."""
 
     __slots__ = ("change", "current", "head", "index", "range", "raw_key")
 
@@ -28,7 +28,7 @@ class Place:
 
 
 class Transaction:
-    """What one caller wants committed, whole or not at all."""
+    """The changes of one caller. Either all of them are committed or none."""
 
     __slots__ = (
         "deletes",
@@ -57,7 +57,7 @@ class Transaction:
         self.deletes = deletes
         self.future = future
         self.owners = (places[0].change.key.cluster if places else "",)
-        """Whose share it is of: the cluster of its first change."""
+        """The cluster whose share it uses: that of its first change."""
         self.ranges = {place.range.name for place in places}
         self.raw_keys = {put.key for put in puts}
         self.raw_keys |= {delete.key for delete in deletes}
@@ -71,7 +71,7 @@ class Transaction:
         self.done: Signal | None = None
         """Closed when its outcome is known; made by the first who waits for that, as hardly anybody does."""
         self.growth: Sequence[tuple[str, str, int, int]] = ()
-        """As `growth.PendingGrowth.begin` gave it."""
+        """The result of `growth.PendingGrowth.begin`."""
 
     @property
     def changes(self) -> Iterable[Change]:

@@ -1,9 +1,9 @@
 """resourceVersion: `cell << 55 | revision << 7 | index in the batch`.
 
-An increasing integer (KEP-5504 makes comparing them legal), comparable on every shard of a cell. It is unique for every object
-that there is, and for every write of one range. Two deletions of one batch in different ranges may share one: etcd keeps no
-index of a deletion, and who reads a range's history back sees, and counts, those of that range alone (`commit`, `load`).
-A version of another cell is recognised exactly, so it can be answered with 410 and never skips events.
+It is an increasing integer, and clients may compare two of them (KEP-5504), on every shard of a cell. It is unique for every
+existing object, and for every write of a range. Two deletions of one batch in different ranges may have the same version: etcd
+stores no index with a deletion, so a reader of a range's history counts the deletions of that range (`commit`, `load`).
+A version of another cell is recognised, so a request with one gets 410 and never misses events.
 """
 
 from __future__ import annotations
@@ -28,5 +28,6 @@ def revision_of(version: int) -> int:
 
 
 def end_of_revision(cell: int, revision: int) -> int:
-    """The version of a list or bookmark at a revision: not below any object of that revision, below all later ones."""
+    """The version of a list or bookmark at a revision. It is not less than that of any object of the revision, and less than all
+    later ones."""
     return make(cell, revision, LAST_INDEX)

@@ -1,4 +1,4 @@
-"""The live commits that the reader of a watch has not taken yet."""
+"""A buffer of new commits that the reader of a watch has not read yet."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 from tenantry.storage.store import Batch, Unavailable
 
-# Beyond this a slow reader is sent back to the log.
+# When more events wait, the buffer is dropped and the reader reads the log instead.
 EVENTS_LIMIT = 4096
 HISTORY_REVISIONS = 256
-"""How much of the log is read at a time: what a reader that is far behind makes the store hold for it."""
+"""How many revisions of the log are read at a time. It bounds the memory for a reader that is far behind."""
 
 History = Callable[[int, int], Awaitable[Iterable[Batch]]]
-"""Reads the log from a revision up to another one, both included. Raises Compacted."""
+"""Reads the log from one revision to another, both included. Raises Compacted."""
 
 
 class WatchBuffer:
-    """Batches of one watch, in order and bounded. Used on the loop only."""
+    """The batches of one watch, in order, and bounded (`EVENTS_LIMIT`). It is used on the event loop only."""
 
     def __init__(self) -> None:
         self._batches: deque[Batch] = deque()
@@ -36,7 +36,7 @@ class WatchBuffer:
         self._wake()
 
     def drop(self, revision: int) -> None:
-        """Drops what is buffered: the reader has to read the log up to a revision instead."""
+        """Drops the buffered batches. The reader has to read the log up to `revision` instead."""
         first = self._dropped[0] if self._dropped else self._batches[0].revision if self._batches else revision
         self._dropped = (first, revision)
         self._batches.clear()
@@ -48,7 +48,7 @@ class WatchBuffer:
         self._wake()
 
     async def take(self) -> tuple[tuple[int, int] | None, list[Batch]]:
-        """Waits for batches, or for the first and last revision that must be read from the log instead."""
+        """Waits for batches. Returns the first and last revision that must be read from the log (None: none), and the batches."""
         while not self._batches and self._dropped is None and not self.closed:
             self._waker = asyncio.get_running_loop().create_future()
             await self._waker
@@ -59,8 +59,9 @@ class WatchBuffer:
         return dropped, batches
 
     async def follow(self, history: History, from_revision: int, until: int) -> AsyncGenerator[Batch, None]:
-        """All batches from a revision on: up to `until`, and wherever this was too slow, from the log. An empty batch says when
-        the log was read for the first time. Raises Compacted, and Unavailable when it is closed."""
+        """Yields all batches from a revision on. Those up to `until`, and those that were dropped, are read from the log.
+
+        An empty batch follows when the log was read up to `until`. Raises Compacted, Unavailable (the store was closed)."""
         next_revision = from_revision
         batches: list[Batch] = []
         progress = True

@@ -39,7 +39,7 @@ def test_types() -> None:
         (("--shards", "0"), "--shards must be from 1 to 64, not 0"),
         (("--shards", "many"), "--shards takes a value of type int, not 'many'"),
         (("--access-log", "maybe"), "--access-log takes true or false, not 'maybe'"),
-        (("--tls-cert-file", "x"), "--tls-cert-file and --tls-private-key-file need each other"),
+        (("--tls-cert-file", "x"), "--tls-cert-file and --tls-private-key-file must be given together"),
         (("--log-level", "loud"), "--log-level must be debug, info, warning or error, not 'loud'"),
     ],
 )

@@ -38,4 +38,4 @@ def test_names_what_is_wrong(tmp_path: Path, etcd: EtcdServer, capsys: pytest.Ca
     assert main(["kubeconfig", "--etcd-servers", etcd.url, "--certificate-authority-file", str(missing)]) == 1
     assert str(missing) in capsys.readouterr().err
     assert main(["kubeconfig", "--etcd-servers", etcd.url, "--etcd-certfile", "x"]) == 2
-    assert "--etcd-certfile and --etcd-keyfile need each other" in capsys.readouterr().err
+    assert "--etcd-certfile and --etcd-keyfile must be given together" in capsys.readouterr().err

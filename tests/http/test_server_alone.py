@@ -111,7 +111,7 @@ async def test_a_handler_is_served(ask: Ask, log: Log) -> None:
     [
         ("/missing", b"", None, Limits(), (404, b"/missing: nothing there")),
         ("/echo", b"123456", None, Limits(), (413, b"/echo: the body of the request has more than 5 bytes")),
-        ("/echo", b"1", 5, Limits(body_timeout_seconds=0.1), (408, b"/echo: the body of the request did not come in time")),
+        ("/echo", b"1", 5, Limits(body_timeout_seconds=0.1), (408, b"/echo: the body of the request did not arrive in time")),
         ("/slow", b"", None, Limits(request_timeout_seconds=0.1), (504, b"/slow: the request took too long")),
     ],
 )

@@ -17,7 +17,7 @@ async def test_the_caller_learns_that_there_was_one(served: RpcOnSocket, caplog:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await unary(channel, "Break")(b"")
             assert caught.value.code() is grpc.StatusCode.INTERNAL
-            assert caught.value.details() == "an error inside the server; its log has the cause"
+            assert caught.value.details() == "an internal error occurred; the log of the server has the cause"
             assert details(caught.value)["ErrorInfo"].reason == "INTERNAL"
     records = [record for record in caplog.records if record.name == "tenantry.rpc.internal_errors"]
     assert [(vars(record)["method"], record.levelno) for record in records] == [(f"/{SERVICE}/Break", logging.ERROR)] * 2

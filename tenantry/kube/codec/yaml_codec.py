@@ -40,7 +40,7 @@ class _Loader(_BaseLoader):
     merges_left = _MAX_NODES
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """PyYAML's method with a limit: merges of merges can double the size again and again."""
+        """PyYAML's method with a limit: merges of merges can double the size many times."""
         if not any(key.tag == _MERGE for key, _ in node.value):
             return
         sources: list[yaml.Node] = []

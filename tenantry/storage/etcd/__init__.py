@@ -1,4 +1,4 @@
-"""The store contract on etcd, for any number of processes."""
+"""The store contract on etcd. Any number of processes may use one etcd."""
 
 from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore

@@ -1,4 +1,4 @@
-"""How to reach an etcd."""
+"""The addresses, credentials and time-outs of an etcd cluster."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One member of the cluster: `host:port`, and whether it speaks TLS."""
+    """One member of the cluster. `target`: `host:port`. `secure`: whether it uses TLS."""
 
     target: str
     secure: bool
 
 
 class EtcdConfig(msgspec.Struct, frozen=True):
-    """Where etcd is, and how long anything may take.
+    """How to reach an etcd cluster, and how long its calls may take.
 
-    `endpoints`: URLs such as `https://etcd-0:2379`; one is used at a time, and left for the next when it fails.
-    `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
-    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
-    the endpoint's host.
-    `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other is told the
-    server's version, and before 3.5.13 a watch of history has to read everything (`watch`).
-    `opening_seconds`: how long a process that starts waits for an etcd that does not answer yet, as kube-apiserver does.
-    `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
-    `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
-    indeterminate and ask the new leader what became of it is sooner done.
+    `endpoints`: URLs such as `https://etcd-0:2379`. One endpoint is used at a time; the next one when it fails.
+    `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints. They are read again for every new
+    connection, so they may be renewed in place. `server_name`: the name in the server's certificate, if it is not the endpoint's
+    host.
+    `user`, `password`: for an etcd with password authentication. The user needs the role root: etcd 3.6 and later tells its
+    version only to root, and before 3.5.13 a watch of history has to read all keys (`watch`).
+    `opening_seconds`: how long a starting process waits for an etcd that does not answer yet, as kube-apiserver does.
+    `deadline_seconds`: the deadline of a call with all its retries. `dial_seconds`: the deadline of the first answer of an
+    endpoint.
+    `commit_seconds`: the deadline of a commit. etcd holds a request for up to 7 s while it has no leader. A shorter deadline,
+    followed by a look at the journal at the new leader, is faster.
     `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
-    `reconnect_seconds`: for how long a watch that lost its server tries to come back before it gives up.
-    `keepalive_seconds`, `keepalive_timeout_seconds`: a connection with calls under way is probed this often, and given up when a
-    probe is not answered. etcd refuses clients that probe more often than every 5 s.
-    `progress_seconds`: how often a quiet watch asks how far it is, so that it need not go back far when it is resumed.
+    `reconnect_seconds`: how long a watch that lost its connection tries to resume before it fails.
+    `keepalive_seconds`, `keepalive_timeout_seconds`: how often a connection with calls in progress is probed, and how long an
+    answer may take before the connection is closed. etcd refuses clients that probe more often than every 5 s.
+    `progress_seconds`: how often a quiet watch requests progress, so that it resumes from a recent revision.
     """
 
     endpoints: tuple[str, ...]
@@ -54,7 +55,7 @@ class EtcdConfig(msgspec.Struct, frozen=True):
     progress_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError on values that no connection can be made with."""
+        """Validates the values. Raises ValueError."""
         if not self.endpoints:
             raise ValueError("no etcd endpoint is given")
         if (self.certificate is None) != (self.certificate_key is None):
@@ -64,7 +65,7 @@ class EtcdConfig(msgspec.Struct, frozen=True):
 
 
 def parse_endpoint(url: str) -> Endpoint:
-    """Raises ValueError on anything but `http://host:port` and `https://host:port`; the port is 2379 where none is given."""
+    """Parses `http://host:port` or `https://host:port`. The default port is 2379. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.username is not None:
         raise ValueError(f"an etcd endpoint is http://host:port or https://host:port, not {url!r}")

@@ -1,4 +1,7 @@
-"""The way to an etcd cluster: one member at a time, another one when it fails, tokens renewed, every call bounded."""
+"""A client of an etcd cluster. It uses one member at a time and switches to another one when that fails.
+
+It renews tokens, and every call has a deadline.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """etcd will not do this call, and has not done it. `error` says why."""
+    """etcd refused a call, which had no effect. `error`: the error of gRPC."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         super().__init__(describe(error))
@@ -34,15 +37,15 @@ class Refused(Exception):
 
 
 class Unauthenticated(Unavailable):
-    """etcd wants credentials, and there are none, or wrong ones."""
+    """etcd asks for credentials, and there are none or they are wrong."""
 
 
 LASTING = UnsupportedVersion | Unauthenticated | NotPermitted
-"""Where every endpoint refuses with one of these, asking again is of no use."""
+"""Errors that a retry does not fix, if every endpoint gives one of them."""
 
 
 class Connection:
-    """Connects with the first call. Of one event loop."""
+    """A client of an etcd cluster. It connects with the first call, and belongs to one event loop."""
 
     def __init__(self, config: EtcdConfig) -> None:
         self.config = config
@@ -57,22 +60,23 @@ class Connection:
         self._closed = False
 
     async def call(self, method: Method[Request, Response], request: Request, *, changes: bool = False) -> Response:
-        """One call, sent again where that cannot do harm, within the deadline.
+        """Makes a unary call, with retries within `deadline_seconds`.
 
-        `changes`: it must not be done twice. Raises Refused, Unavailable, and for one that changes Indeterminate.
+        `changes`: the call changes something, so it is not sent again if the first attempt may have succeeded. Raises Refused,
+        Unavailable, Indeterminate (only with `changes`).
         """
         return await self._attempt(lambda link, seconds: link.call(method, request, seconds, self._token), changes)
 
     async def exchange(self, method: Method[Request, Response], request: Request) -> Response:
-        """One request and one answer of a method that is a stream. Raises Refused, Unavailable."""
+        """Sends one request to a streaming method and returns the first answer. Raises Refused, Unavailable."""
         return await self._attempt(lambda link, seconds: link.exchange(method, request, seconds, self._token), False)
 
     async def stream(self, method: Method[Request, Response]) -> Stream:
-        """Opens a stream on a living connection; there has been no word on it yet. Raises Unavailable."""
+        """Opens a stream. etcd has not confirmed it yet. Raises Unavailable."""
         return Stream(await self.link(self._deadline()), method, self._token)
 
     async def link(self, deadline: float) -> Link:
-        """A living connection. Raises Unavailable when there is none at the deadline (of the loop's clock)."""
+        """Returns an open connection. `deadline`: by the loop's clock; after it Unavailable is raised."""
         if self._closed:
             raise Unavailable("the store is closed")
         if self._link is not None:
@@ -82,7 +86,7 @@ class Connection:
             self._connecting.add_done_callback(_seen)
         try:
             async with asyncio.timeout_at(deadline):
-                # Others wait for it too, so it outlives this call.
+                # Other calls wait for it too, so it must not be cancelled with this one.
                 return await asyncio.shield(self._connecting)
         except TimeoutError:
             troubles = "; ".join(f"{target}: {why}" for target, why in self._troubles.items())
@@ -93,11 +97,11 @@ class Connection:
             raise
 
     def leave(self, link: Link, why: str) -> None:
-        """Uses another connection from here on. Calls under way on this one may still end well."""
+        """Switches to another endpoint. Calls in progress on this connection may still succeed."""
         self._troubles[link.endpoint.target] = why
         if self._link is not link:
             return
-        logger.warning("left an etcd endpoint", extra={"endpoint": link.endpoint.target, "reason": why})
+        logger.warning("switching etcd endpoint", extra={"endpoint": link.endpoint.target, "reason": why})
         self._link = None
         self._at += 1
         task = restarting(partial(link.close, self.config.deadline_seconds), name="etcd-retire", ends=True)
@@ -105,7 +109,7 @@ class Connection:
         task.add_done_callback(self._retiring.discard)
 
     async def renew(self, link: Link, token: str) -> None:
-        """Gets a token in place of one that was refused. Raises Unauthenticated."""
+        """Replaces a token that was refused. Raises Unauthenticated."""
         if not self.config.user:
             raise Unauthenticated("etcd asks for a user and a password, and none is set")
         async with self._renewing:
@@ -128,7 +132,7 @@ class Connection:
         return Backoff(self.config.first_retry_seconds, self.config.last_retry_seconds)
 
     async def close(self) -> None:
-        """Ends every call."""
+        """Closes the connections, which ends every call."""
         if self._closed:
             return
         self._closed = True
@@ -148,7 +152,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         deadline = self._deadline()
         backoff = self.backoff()
-        # What may be sent twice leaves time to ask another member.
+        # A call that may be sent twice leaves time to ask another member.
         share = 1.0 if changes or len(self._endpoints) == 1 else 0.5
         most = self.config.commit_seconds if changes else self.config.deadline_seconds
         while True:
@@ -205,7 +209,7 @@ class Connection:
             try:
                 await link.greet(token, self.config.dial_seconds)
             except grpc.aio.AioRpcError as error:
-                # From 3.6 on, even the version is told only to those who have a token, and the role root.
+                # etcd 3.6 and later tells even its version only to a client with a token and the role root.
                 if judge(error) is not Verdict.RENEW:
                     raise
                 await self.renew(link, token)
@@ -226,6 +230,6 @@ class Connection:
 
 
 def _seen(task: asyncio.Task[Link]) -> None:
-    # Whoever waits gets the error; where nobody waits any more, nobody misses it.
+    # Marks the error as retrieved: callers get it through `shield`, and asyncio would log it if no caller waits any more.
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""The PEM files for TLS to etcd, and what failures of TLS mean: gRPC's own texts name neither a file nor a cause."""
+"""The PEM files for TLS to etcd, and explanations of TLS failures: gRPC's own texts name neither a file nor a cause."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tenantry.storage.etcd.config import Endpoint, EtcdConfig
 from tenantry.storage.store import Unavailable
 
 _HINTS_SECURE = {
-    "CERTIFICATE_VERIFY_FAILED": "the certificate authority that is set for etcd did not sign its certificate",
-    "Hostname Verification": "its certificate is for another name; a server name can be set that it does have",
-    "Unwrap failed": "it does not accept our client certificate: that is expired, or of an authority that etcd does not trust",
-    "Handshake read failed": "it does not speak TLS there, or ended the handshake; an etcd without TLS is an http:// endpoint",
-    "Socket closed": "it ended the connection; it may want another client certificate, or one at all",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the certificate authority that is configured for etcd",
+    "Hostname Verification": "its certificate is for another name; set the server name for etcd to a name of the certificate",
+    "Unwrap failed": "it does not accept our client certificate: it has expired, or etcd does not trust its authority",
+    "Handshake read failed": "it does not use TLS, or ended the handshake; the endpoint of an etcd without TLS begins with http://",
+    "Socket closed": "it closed the connection; it may require a client certificate, or another one",
 }
-_NO_CLIENT_CERTIFICATE = "it wants a client certificate, and none is set"
-_HINT_PLAIN = "an etcd with TLS is an https:// endpoint"
+_NO_CLIENT_CERTIFICATE = "it requires a client certificate, and none is configured"
+_HINT_PLAIN = "the endpoint of an etcd with TLS begins with https://"
 
 
 def load_credentials(config: EtcdConfig) -> grpc.ChannelCredentials:
-    """Reads the files. Raises OSError, and Unavailable where they cannot be used: they may be renewed."""
+    """Reads the files. Raises OSError, Unavailable (a file cannot be used; it may be replaced later)."""
     authority = None
     if config.certificate_authority is not None:
         authority = config.certificate_authority.read_bytes()
@@ -45,7 +45,7 @@ def load_credentials(config: EtcdConfig) -> grpc.ChannelCredentials:
 
 
 def explain(text: str, endpoint: Endpoint, config: EtcdConfig) -> str:
-    """A text of gRPC about a connection that could not be made, with what it may mean."""
+    """Adds a probable cause to gRPC's text about a failed connection."""
     hint = ""
     if endpoint.secure:
         hint = next((hint for known, hint in _HINTS_SECURE.items() if known in text), "")

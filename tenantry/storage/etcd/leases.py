@@ -1,4 +1,4 @@
-"""Leases of etcd. It counts in whole seconds, and never less than one."""
+"""Leases of etcd. Their time to live is in whole seconds, at least 1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenantry.storage.store import LeaseGone
 
 
 async def grant(connection: Connection, ttl_seconds: float) -> int:
-    """A new lease of at least so many seconds. Raises Unavailable."""
+    """Creates a lease of at least `ttl_seconds`. Raises Unavailable."""
     try:
         return (await connection.call(LEASE_GRANT, rpc.LeaseGrantRequest(TTL=max(1, math.ceil(ttl_seconds))))).ID
     except Refused as refused:
@@ -20,7 +20,7 @@ async def grant(connection: Connection, ttl_seconds: float) -> int:
 
 
 async def keep_alive(connection: Connection, lease: int) -> float:
-    """Renews; the seconds left. Raises LeaseGone, Unavailable."""
+    """Renews a lease. Returns the seconds left. Raises LeaseGone, Unavailable."""
     try:
         answer = await connection.exchange(LEASE_KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=lease))
     except Refused as refused:
@@ -31,7 +31,7 @@ async def keep_alive(connection: Connection, lease: int) -> float:
 
 
 async def seconds_left(connection: Connection, lease: int) -> float:
-    """Without renewing. Raises LeaseGone, Unavailable."""
+    """Returns the seconds left without renewing the lease. Raises LeaseGone, Unavailable."""
     try:
         answer = await connection.call(LEASE_TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=lease))
     except Refused as refused:
@@ -42,7 +42,7 @@ async def seconds_left(connection: Connection, lease: int) -> float:
 
 
 async def revoke(connection: Connection, lease: int) -> None:
-    """Raises Unavailable; a lease that is gone is no error."""
+    """Ends a lease. It is no error if it does not exist. Raises Unavailable."""
     try:
         await connection.call(LEASE_REVOKE, rpc.LeaseRevokeRequest(ID=lease))
     except Refused as refused:

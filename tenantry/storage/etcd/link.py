@@ -14,18 +14,18 @@ from tenantry.storage.etcd.methods import AUTHENTICATE, STATUS, Method, Request,
 from tenantry.storage.etcd.versions import Version, check_version
 from tenantry.storage.store import Unavailable
 
-# An answer of more bytes is refused by this side; `EtcdStore.read` then asks for less at a time.
+# The client refuses a longer answer. `EtcdStore.read` then asks for fewer keys.
 ANSWER_BYTES_LIMIT = 64 << 20
-# A member that has lost its leader says so at once instead of letting calls and watches wait.
+# With this header a member without a leader fails calls and watches at once. Without it they would wait.
 _REQUIRE_LEADER = ("hasleader", "true")
 
 
 class Lost(Exception):
-    """The connection ended under a call; the call was sent."""
+    """The connection closed during a call. The call had been sent."""
 
 
 class Link:
-    """Made by `open`, of use after `greet`. `version` is the server's."""
+    """A connection to one member. Create it with `open`, and call `greet` first. `version`: the version of the server."""
 
     version: Version
 
@@ -36,13 +36,13 @@ class Link:
 
     @classmethod
     async def open(cls, endpoint: Endpoint, config: EtcdConfig) -> Link:
-        """Raises OSError and Unavailable (the PEM files)."""
+        """Creates a connection. Raises OSError, Unavailable (both: a PEM file cannot be used)."""
         return cls(endpoint, await _channel(endpoint, config))
 
     async def greet(self, token: str, timeout_seconds: float) -> None:
-        """The first call; not waiting for readiness, because only a call tells why there is no connection.
+        """Makes the first call and checks the version. It does not wait for readiness: only a call tells why a connection fails.
 
-        Raises UnsupportedVersion, Unavailable (the member is no use now), grpc.aio.AioRpcError, Lost.
+        Raises UnsupportedVersion, Unavailable (the member cannot serve now), grpc.aio.AioRpcError, Lost.
         """
         status = await self.call(STATUS, rpc.StatusRequest(), timeout_seconds, token)
         self.version = check_version(status.version)
@@ -52,7 +52,7 @@ class Link:
             raise Unavailable("it has no leader")
 
     async def authenticate(self, user: str, password: str, timeout_seconds: float) -> str:
-        """A token; an empty one where etcd asks for none. Raises grpc.aio.AioRpcError."""
+        """Returns a token, empty if etcd does not use authentication. Raises grpc.aio.AioRpcError."""
         try:
             request = rpc.AuthenticateRequest(name=user, password=password)
             return (await self.call(AUTHENTICATE, request, timeout_seconds)).token
@@ -64,7 +64,7 @@ class Link:
     async def call(
         self, method: Method[Request, Response], request: Request, timeout_seconds: float, token: str = ""
     ) -> Response:
-        """One request, one answer. Raises grpc.aio.AioRpcError, Lost."""
+        """Makes a unary call. Raises grpc.aio.AioRpcError, Lost."""
         unary = self._unary.get(method.path)
         if unary is None:
             unary = self._unary[method.path] = self._channel.unary_unary(method.path, method.serialize, method.parse)
@@ -77,7 +77,7 @@ class Link:
     async def exchange(
         self, method: Method[Request, Response], request: Request, timeout_seconds: float, token: str = ""
     ) -> Response:
-        """One request and one answer on a stream of their own. Raises grpc.aio.AioRpcError, Lost."""
+        """Sends one request on a new stream and returns the first answer. Raises grpc.aio.AioRpcError, Lost."""
         stream = Stream(self, method, token, timeout_seconds)
         try:
             await stream.write(request)
@@ -87,17 +87,17 @@ class Link:
             stream.cancel()
 
     def stream(self, method: Method[Request, Response], token: str, timeout_seconds: float | None = None) -> Any:
-        """The bare stream of gRPC."""
+        """Opens a stream of gRPC. `Stream` wraps it."""
         opened = self._channel.stream_stream(method.path, method.serialize, method.parse)
         return opened(timeout=timeout_seconds, metadata=_metadata(token))
 
     async def close(self, grace_seconds: float | None = None) -> None:
-        """Ends the calls under way, after so many seconds in which they may end by themselves."""
+        """Closes the connection. Calls in progress are cancelled after `grace_seconds` (None: at once)."""
         await self._channel.close(grace_seconds)
 
 
 class Stream:
-    """A stream in both directions, with the errors of gRPC made two: AioRpcError and Lost."""
+    """A bidirectional stream. Its methods raise only AioRpcError and Lost."""
 
     def __init__(self, link: Link, method: Method[Request, Response], token: str, timeout_seconds: float | None = None) -> None:
         self.link = link
@@ -110,7 +110,7 @@ class Stream:
         except asyncio.CancelledError as error:
             raise _lost(error) from None
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
-            # The stream has ended already. Reading says why.
+            # The stream has ended already. `read` raises the reason.
             raise Lost(str(error)) from None
 
     async def read(self) -> Any:
@@ -129,7 +129,7 @@ class Stream:
 
 
 def _lost(error: asyncio.CancelledError) -> BaseException:
-    """grpc.aio cancels calls whose channel closes. That must not look as if the caller were cancelled."""
+    """The error for a cancelled call. grpc.aio cancels the calls of a closed channel, but then the caller was not cancelled."""
     task = asyncio.current_task()
     return error if task is not None and task.cancelling() else Lost("the connection was closed")
 
@@ -145,7 +145,7 @@ async def _channel(endpoint: Endpoint, config: EtcdConfig) -> grpc.aio.Channel:
         ("grpc.keepalive_time_ms", round(config.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(config.keepalive_timeout_seconds * 1000)),
         ("grpc.http2.max_pings_without_data", 0),
-        # Links of their own: a new one must not inherit the back-off of one that failed.
+        # gRPC must not share subchannels: a new connection must not inherit the back-off of one that failed.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),

@@ -1,4 +1,4 @@
-"""The calls of etcd's API, typed. A method's path is what its proto says."""
+"""The methods of etcd's gRPC API, typed. Their paths are from etcd's `rpc.proto`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Method(Generic[Request, Response]):
-    """One call, unary or a stream in both directions."""
+    """A method of gRPC, unary or bidirectional streaming."""
 
     def __init__(self, path: str, request: type[Request], response: type[Response]) -> None:
         self.path = f"/etcdserverpb.{path}"

@@ -1,6 +1,7 @@
-"""What an error of a call means: whether it was done, and what to do next.
+"""Classifies errors of etcd calls: final, retry with a new token, retry later, use another member, or outcome unknown.
 
-gRPC gives a code and a text. etcd uses few codes for much, so its texts (`etcdserver: …`) decide; all versions have the same.
+gRPC gives a code and a text. etcd uses one code for many errors, so its texts (`etcdserver: …`) decide. They are the same in all
+versions.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ Code = grpc.StatusCode
 
 
 class NotPermitted(Unavailable):
-    """etcd knows who asks, and does not let that user do it."""
+    """etcd authenticated the user and does not permit the call."""
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"etcd does not permit this to the user that it knows us as: {text}; grant that user the role root "
+            f"etcd does not permit this call to the configured user: {text}; grant that user the role root "
             "(before 3.6, reading and writing of every key is enough)"
         )
 
 
 class Verdict(enum.Enum):
-    """`FINAL`: refused, and would be again. `RENEW`: refused for want of a valid token. `BUSY`: refused, ask again in a moment.
-    `ELSEWHERE`: this member cannot serve it, and has not. `UNKNOWN`: it was sent, and there is no word of it."""
+    """What an error means for a call.
+
+    `FINAL`: it was refused, and a retry would be too. `RENEW`: it was refused because the token is not valid. `BUSY`: it was
+    refused;
+    retry later. `ELSEWHERE`: this member did not serve it and cannot; use another. `UNKNOWN`: it was sent, and its outcome is not
+    known."""
 
     FINAL = enum.auto()
     RENEW = enum.auto()
@@ -56,7 +61,7 @@ _UNKNOWN = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNO
 
 
 def judge_text(text: str) -> Verdict | None:
-    """What a text alone says, as in the reason of a cancelled watch."""
+    """Classifies a text without a code, such as the reason of a cancelled watch. None: the text is not known."""
     return next((verdict for known, verdict in _BY_TEXT.items() if known in text), None)
 
 
@@ -74,12 +79,12 @@ def describe(error: grpc.aio.AioRpcError) -> str:
 
 
 def refusal(error: grpc.aio.AioRpcError) -> StoreError:
-    """The exception for an error that is final and nothing more special."""
+    """The exception of the store contract for a final error."""
     text = error.details() or ""
     if error.code() is Code.DATA_LOSS:
-        return Damaged(f"etcd says that its data is damaged: {text}")
+        return Damaged(f"etcd reports damaged data: {text}")
     if "request is too large" in text or TOO_LARGE_TEXT in text:
-        return TooLarge(f"etcd takes no commit of this size: {text}")
+        return TooLarge(f"the commit is too large for etcd: {text}")
     if PERMISSION_TEXT in text:
         return NotPermitted(text)
-    return Unavailable(f"etcd refuses: {describe(error)}")
+    return Unavailable(f"etcd refused the call: {describe(error)}")

@@ -1,4 +1,4 @@
-"""The flags that say where etcd is, the same for every process that uses it. They are named as kube-apiserver's."""
+"""The flags for etcd, the same in every process that uses it. They have the names of kube-apiserver's flags."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class EtcdSettings(Settings):
     """The flags of a process that uses etcd."""
 
     etcd_servers: str = setting(
-        "http://127.0.0.1:2379", "URLs of etcd's members, separated by commas", "an etcd on this machine, as it comes"
+        "http://127.0.0.1:2379", "URLs of etcd's members, separated by commas", "an etcd on this machine with its defaults"
     )
-    etcd_cafile: str = setting("", "CA in PEM that issued etcd's certificates", "empty: those that the system trusts")
-    etcd_certfile: str = setting("", "client certificate in PEM for etcd", "empty: etcd is not asked to know us by one")
+    etcd_cafile: str = setting("", "CA in PEM that issued etcd's certificates", "empty: the CAs that the system trusts")
+    etcd_certfile: str = setting("", "client certificate in PEM for etcd", "empty: no client certificate is sent")
     etcd_keyfile: str = setting("", "its private key in PEM", "empty: as for --etcd-certfile")
-    etcd_server_name: str = setting("", "name that etcd's certificate must bear", "empty: the host in --etcd-servers")
-    etcd_user: str = setting("", "user of etcd's own authentication", "empty: etcd asks for none")
+    etcd_server_name: str = setting("", "name that etcd's certificate must have", "empty: the host in --etcd-servers")
+    etcd_user: str = setting("", "user of etcd's own authentication", "empty: no authentication")
     etcd_password_file: str = setting(
-        "", "file with that user's password", "a password in a flag would be seen in the list of processes"
+        "", "file with that user's password", "a password in a flag would be visible in the list of processes"
     )
 
     def etcd(self) -> EtcdConfig:
-        """How etcd is reached with these settings. Raises SettingError."""
+        """The configuration of the etcd client. Raises SettingError."""
         check_together(self, "etcd_certfile", "etcd_keyfile")
         check_together(self, "etcd_user", "etcd_password_file")
         try:
@@ -41,7 +41,7 @@ class EtcdSettings(Settings):
                 password=password,
             )
         except (OSError, ValueError) as error:
-            raise SettingError(f"etcd cannot be reached with these settings: {error}") from error
+            raise SettingError(f"the settings for etcd are not valid: {error}") from error
 
 
 def _path(text: str) -> Path | None:

@@ -33,19 +33,20 @@ from tenantry.storage.store import (
     Unavailable,
 )
 
-# etcd counts the rest of the interval for every answer, so small ones cost the square.
+# etcd counts the rest of the interval for every answer, so with small answers the cost is quadratic.
 ANSWER_KEYS = 10_000
 
 
 class CellValue(msgspec.Struct, frozen=True):
-    """What the store says of itself. `format`: how values are written (`values`)."""
+    """The value of `CELL_KEY`, which describes the store. `format`: the version of the encoding of values (`values`)."""
 
     cell: int
     format: int = 1
 
 
 class EtcdStore:
-    """Made by `open`. Any number of them may use one etcd. etcd belongs to one cell alone: other keys in it cost revisions."""
+    """A store on etcd. Create it with `open`. Any number of them may use one etcd. Nothing else should use that etcd: other keys
+    cost revisions."""
 
     def __init__(self, connection: Connection, cell: int) -> None:
         self._connection = connection
@@ -53,9 +54,9 @@ class EtcdStore:
 
     @classmethod
     async def open(cls, config: EtcdConfig, *, cell: int = 1) -> EtcdStore:
-        """Connects. `cell` numbers a store that is new; one that exists keeps its own number.
+        """Connects to etcd. `cell`: the number of a new store, from 0 to 127; an existing store keeps its own.
 
-        Raises UnsupportedVersion, Unavailable, Damaged (the store's own number is not readable), ValueError.
+        Raises UnsupportedVersion, Unavailable, Damaged (the number of the store is not readable), ValueError.
         """
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
@@ -82,7 +83,7 @@ class EtcdStore:
     async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
         inside = bounds(start, end)
         if inside is None or limit == 0:
-            # Something is asked all the same: whether the revision can be read.
+            # etcd is asked even so, because the revision may be compacted or in the future.
             page = await self._read(CELL_KEY, CELL_KEY + b"\0", revision, 1)
             return Page([], page.revision, False)
         kvs: list[KeyValue] = []
@@ -94,7 +95,7 @@ class EtcdStore:
                 page = await self._read(first, last, revision, wanted)
             except Refused as refused:
                 if wanted == 1:
-                    raise Unavailable(f"etcd holds a value that is too big to be read: {refused}") from None
+                    raise Unavailable(f"a value in etcd is too large to be read: {refused}") from None
                 keys = wanted // 2
                 continue
             kvs += page.kvs
@@ -104,7 +105,7 @@ class EtcdStore:
             first = page.kvs[-1].key + b"\0"
 
     async def _read(self, start: bytes, end: bytes, revision: int | None, limit: int) -> Page:
-        """One answer. Raises Refused where it is too big to be taken, and what `read` does."""
+        """Reads one answer of etcd. Raises Refused (the answer is too large), and the errors of `read`."""
         wanted = rpc.RangeRequest(key=start, range_end=end, revision=revision or 0, limit=limit)
         try:
             if revision is None:
@@ -112,7 +113,7 @@ class EtcdStore:
                 return Page([key_value(kv) for kv in answer.kvs], answer.header.revision, answer.more)
             operations = [rpc.RequestOp(request_range=wanted)]
             if revision > 1:
-                # etcd compacted at a revision still reads it. Refused by etcd exactly where the contract refuses (see `watch`).
+                # After a compaction at N, etcd still reads N, but the contract refuses it (see `watch`). So N-1 is read too.
                 before = rpc.RangeRequest(key=CELL_KEY, revision=revision - 1, count_only=True)
                 operations.append(rpc.RequestOp(request_range=before))
             answer = (await self._connection.call(TXN, rpc.TxnRequest(success=operations))).responses[0].response_range
@@ -150,7 +151,7 @@ class EtcdStore:
             if LEASE_GONE_TEXT in str(refused):
                 raise LeaseGone(await self._gone(puts)) from None
             if FULL_TEXT in str(refused) and not await self._untouched(fences, puts):
-                raise Indeterminate(f"etcd is full, and may have done this commit or not: {refused}") from None
+                raise Indeterminate(f"etcd is full; the commit may or may not have happened: {refused}") from None
             raise refusal(refused.error) from None
         if not answer.succeeded:
             raise _fenced(fences, answer)
@@ -174,7 +175,7 @@ class EtcdStore:
         if revision <= 1:
             return
         try:
-            # One less than said, so that the revision itself stays whole (see `watch`).
+            # One less than requested, so that the revision itself stays complete (see `watch`).
             await self._connection.call(COMPACT, rpc.CompactionRequest(revision=revision - 1))
         except Refused as refused:
             if COMPACTED_TEXT not in str(refused):
@@ -184,9 +185,10 @@ class EtcdStore:
         await self._connection.close()
 
     async def _untouched(self, fences: Sequence[Fence], puts: Sequence[Put]) -> bool:
-        """Whether a commit that etcd has answered surely did nothing, as a key tells that it would have compared and put.
+        """Whether a commit that etcd refused for lack of space certainly had no effect: a key that it compares and puts is
+        unchanged.
 
-        The commit that fills etcd is done, and gets the same answer as those that come too late (etcd's `quotaApplierV3`).
+        The commit that fills etcd succeeds, but gets the same answer as later ones, which fail (etcd's `quotaApplierV3`).
         """
         written = {put.key for put in puts}
         for fence in fences:
@@ -199,7 +201,7 @@ class EtcdStore:
         return False
 
     async def _gone(self, puts: Sequence[Put]) -> int:
-        """Which of the leases that a commit names does not exist."""
+        """The lease of a refused commit that does not exist."""
         found = list(dict.fromkeys(put.lease for put in puts if put.lease))
         for lease in found[:-1]:
             try:
@@ -210,7 +212,7 @@ class EtcdStore:
 
 
 async def _cell(connection: Connection, cell: int) -> int:
-    """The store's number, written now if it has none."""
+    """Reads the number of the store. Writes `cell` if it has none."""
     value = encode_value(msgspec.json.encode(CellValue(cell)), 0)
     request = rpc.TxnRequest(
         compare=[rpc.Compare(key=CELL_KEY, target=rpc.Compare.CREATE, result=rpc.Compare.EQUAL, create_revision=0)],
@@ -218,7 +220,7 @@ async def _cell(connection: Connection, cell: int) -> int:
         failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=CELL_KEY))],
     )
     try:
-        # Sent twice it does nothing the second time.
+        # It may be sent twice: the second time it changes nothing.
         answer = await connection.call(TXN, request)
     except Refused as refused:
         raise refusal(refused.error) from None
@@ -228,16 +230,16 @@ async def _cell(connection: Connection, cell: int) -> int:
     try:
         found = msgspec.json.decode(stored, type=CellValue)
     except msgspec.DecodeError as error:
-        raise Damaged(f"the value of {CELL_KEY!r} in etcd is not a cell's: {error}") from None
+        raise Damaged(f"the value of {CELL_KEY!r} in etcd does not describe a cell: {error}") from None
     if found.format != 1:
         raise Unavailable(f"the store in etcd has format {found.format}, which this version of tenantry does not know")
     return found.cell
 
 
 def _fenced(fences: Sequence[Fence], answer: rpc.TxnResponse) -> Fenced:
-    """The first fence that did not hold."""
+    """The error for the first fence that did not match."""
     for fence, operation in zip(fences, answer.responses, strict=True):
         kvs = operation.response_range.kvs
         if (kvs[0].mod_revision if kvs else 0) != fence.mod_revision:
             return Fenced(fence_name(fence.key), key_value(kvs[0]).value if kvs else None)
-    raise Damaged("etcd refused a commit whose fences all hold")
+    raise Damaged("etcd refused a commit although all its fences match")

@@ -1,4 +1,4 @@
-"""Which etcd servers are good enough, and what has to be done differently on which."""
+"""Which versions of etcd are supported, and how they differ."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ Version = tuple[int, int, int]
 
 
 class UnsupportedVersion(Unavailable):
-    """The server is too old, or does not say how old it is. It is not used for anything."""
+    """The server is too old, or its version is not readable. It is not used."""
 
 
 def parse_version(text: str) -> Version:
-    """`3.6.5`, or with anything behind, such as `3.6.0-rc.1`. Raises UnsupportedVersion."""
+    """Parses a version such as `3.6.5`. A suffix such as `-rc.1` is ignored. Raises UnsupportedVersion."""
     found = _VERSION.match(text)
     if found is None:
-        raise UnsupportedVersion(f"etcd gives its version as {text!r}, which is not understood")
+        raise UnsupportedVersion(f"etcd reports the version {text!r}, which is not a version number")
     major, minor, patch = (int(part) for part in found.groups())
     return major, minor, patch
 
 
 def check_version(text: str) -> Version:
-    """Raises UnsupportedVersion with the reason (kubernetes/website #40816 names the same lowest versions)."""
+    """Parses and checks a version. Raises UnsupportedVersion with the reason. kubernetes/website #40816 names the same
+    minimums."""
     version = parse_version(text)
     if version >= (3, 6, 0) or (3, 5, 6) <= version < (3, 6, 0) or (3, 4, 22) <= version < (3, 5, 0):
         return version
@@ -34,13 +35,13 @@ def check_version(text: str) -> Version:
     elif version[:2] in ((3, 4), (3, 5)):
         reason = "after a crash it may lack acknowledged writes or differ from the other members"
     else:
-        reason = "its series gets no corrections any more"
-    raise UnsupportedVersion(f"etcd {text} is refused: {reason}; use 3.4.22 or later, 3.5.6 or later, or 3.6")
+        reason = "its release series is not maintained any more"
+    raise UnsupportedVersion(f"etcd {text} is not supported: {reason}; use 3.4.22 or later, 3.5.6 or later, or 3.6")
 
 
 def reports_progress_on_request(version: Version) -> bool:
-    """Whether an asked-for progress report is true and comes for sure.
+    """Whether a requested progress notification is correct and always sent.
 
-    Before, it overtakes the events that it claims to follow (etcd issue 15220), or is lost where it had to wait (17507).
+    Before 3.5.13 it can arrive before events that it covers (etcd issue 15220), or be lost if it had to wait (etcd issue 17507).
     """
     return version >= (3, 5, 13)

@@ -1,12 +1,13 @@
-"""Watches that come back after a failure with no gap and no repetition.
+"""Watches that resume after a failure, without gaps and repetitions.
 
-* A revision is never split: etcd puts it into one response, and the pieces of a big response are joined.
-* It resumes after the last revision that was shown. What comes twice is dropped.
-* etcd compacted at N still answers for N, but it may have dropped the deletions of N, and the values before N are gone. So N
-  counts as gone too: history is asked for from one revision before the first wanted one, which etcd refuses exactly then.
-  (Revision 1 is before the first write; it is not refused while revision 2 is there, and nothing is missing then.)
-* The report of being caught up needs a server that gives true ones (`versions`). With others a watch first follows everything:
-  every revision has an event somewhere, so the history is whole when the revision that was the present one is seen.
+* A revision is never split: etcd puts it into one response, and the fragments of a large response are joined.
+* A watch resumes after the last revision that it delivered. Events that come twice are dropped.
+* After a compaction at N, etcd still answers for N. But it may have dropped the deletions of N, and the values before N are gone.
+So
+  N counts as compacted too: a watch starts one revision earlier than wanted, which etcd refuses exactly in this case.
+  (Revision 1 is before the first write. etcd does not refuse it while revision 2 exists, and then nothing is missing.)
+* Progress reports are only used from servers that report correctly (`versions`). On other servers a watch first follows all keys.
+  Every revision has an event there, so the history is complete when the revision that was present at the beginning is seen.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.store import Batch, Compacted, Unavailable
 
 FIRST_PROGRESS_SECONDS = 0.01
-# etcd feeds watches that are behind every 100 ms, so asking them more often is idle.
+# etcd sends events to watches that are behind every 100 ms, so more frequent requests would be useless.
 CATCHING_UP_PROGRESS_SECONDS = 0.1
 
 
 async def watch(connection: Connection, start: bytes, end: bytes, from_revision: int) -> AsyncGenerator[Batch, None]:
-    """`Store.watch`."""
+    """The implementation of `Store.watch`."""
     until = await present_revision(connection)
     watcher = Watcher(connection, start, end, from_revision, until)
     try:
@@ -50,7 +51,7 @@ async def watch(connection: Connection, start: bytes, end: bytes, from_revision:
 
 
 async def present_revision(connection: Connection) -> int:
-    """The store's revision now. Raises Unavailable."""
+    """The present revision of the store. Raises Unavailable."""
     try:
         return (await connection.call(RANGE, rpc.RangeRequest(key=CELL_KEY, count_only=True))).header.revision
     except Refused as refused:
@@ -58,23 +59,23 @@ async def present_revision(connection: Connection) -> int:
 
 
 async def oldest_revision(connection: Connection) -> int:
-    """The oldest revision that can be read, 1 where nothing was compacted. Raises Unavailable."""
+    """The oldest revision that can be read, 1 if nothing was compacted. Raises Unavailable."""
     watcher = Watcher(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
     try:
         async with asyncio.timeout(connection.config.deadline_seconds):
-            # Either the put of this key is shown, or etcd says up to where it forgot.
+            # Either etcd sends the put of this key, or it reports the revision of its compaction.
             await watcher.next()
     except Compacted as compacted:
         return compacted.revision
     except TimeoutError:
-        raise Unavailable("etcd did not tell in time up to where it was compacted") from None
+        raise Unavailable("etcd did not report the revision of its compaction in time") from None
     finally:
         await watcher.close()
     return 1
 
 
 class Watcher:
-    """One watch. `wanted` is the first revision that was not shown yet; `until` the present one at the beginning."""
+    """One watch. `wanted`: the first revision that was not delivered yet. `until`: the present revision at the beginning."""
 
     def __init__(self, connection: Connection, start: bytes, end: bytes, wanted: int, until: int) -> None:
         self._connection = connection
@@ -82,7 +83,7 @@ class Watcher:
         self._end = end
         self._wanted = wanted
         self._catching_up_until: int | None = until if wanted <= until else None
-        # Whether etcd can not have compacted what is wanted: then the watch need not begin one revision before.
+        # Whether etcd cannot have compacted `wanted`. Then the watch does not have to start one revision earlier.
         self._present = wanted > until
         self._everything = False
         self._stream: Stream | None = None
@@ -93,7 +94,7 @@ class Watcher:
         self._denied = False
 
     async def next(self) -> list[Batch]:
-        """At least one batch, in order. Raises Compacted, Unavailable."""
+        """Waits for the next batches and returns them in order, at least one. Raises Compacted, Unavailable."""
         while True:
             response = await self._response()
             if response.canceled:
@@ -113,7 +114,7 @@ class Watcher:
                 return batches
 
     async def begun(self) -> None:
-        """Returns when etcd follows for us, so that it compacts nothing away that we have not seen."""
+        """Returns when etcd has created the watch. From then on a compaction cannot remove events that were not delivered."""
         while not (response := await self._response()).created or response.canceled:
             if response.canceled:
                 await self._canceled(response)
@@ -138,7 +139,7 @@ class Watcher:
             if not self._start <= found.kv.key < self._end:
                 continue
             if not found.HasField("prev_kv") and (found.type == kv_pb2.Event.DELETE or found.kv.version > 1):
-                # It was compacted between the event and our reading of it.
+                # The previous value was compacted between the event and our read.
                 raise Compacted(revision + 1)
             if not batches or batches[-1].revision != revision:
                 batches.append(Batch(revision, []))
@@ -155,7 +156,7 @@ class Watcher:
         return [Batch(revision, [])]
 
     async def _seen_everything(self) -> list[Batch]:
-        """Ends the time of following everything when the history is whole."""
+        """Stops following all keys when the history is complete. Returns the progress report, or nothing."""
         until = self._catching_up_until
         if until is None or self._wanted <= until:
             return []
@@ -187,12 +188,12 @@ class Watcher:
             await self._failed(stream or self._stream, verdict, why)
 
     async def _failed(self, stream: Stream | None, verdict: Verdict, why: str) -> None:
-        """Gets ready for opening the watch again. Raises Unavailable where that is of no use."""
+        """Prepares to open the watch again. Raises Unavailable if a retry would not help."""
         await self.close()
         self._pieces = []
         self._present = False
         if verdict is Verdict.FINAL:
-            raise Unavailable(f"etcd refuses a watch: {why}")
+            raise Unavailable(f"etcd refused a watch: {why}")
         if stream is not None and verdict is Verdict.RENEW:
             await self._connection.renew(stream.link, stream.token)
         elif stream is not None and verdict is not Verdict.BUSY:
@@ -212,7 +213,7 @@ class Watcher:
         reason = response.cancel_reason
         verdict = judge_text(reason) or Verdict.ELSEWHERE
         if PERMISSION_TEXT in reason:
-            # Some versions say the same of a token that they do not know any more.
+            # Some versions give the same reason for a token that they do not know any more.
             if self._denied or not self._connection.config.user:
                 raise NotPermitted(reason)
             self._denied, verdict = True, Verdict.RENEW
@@ -237,10 +238,10 @@ class Watcher:
         return stream
 
     async def _ask(self, stream: Stream) -> None:
-        """Asks for progress: often until the watch has caught up, then now and then."""
+        """Requests progress: often until the watch has caught up, then every `progress_seconds`."""
         request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         seconds = FIRST_PROGRESS_SECONDS
-        # When the stream fails, the reader learns why.
+        # When the stream fails, the reader gets the error.
         with contextlib.suppress(Lost, grpc.aio.AioRpcError):
             while True:
                 catching_up = self._catching_up_until is not None

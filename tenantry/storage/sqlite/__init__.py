@@ -1,4 +1,4 @@
-"""The store contract on an SQLite file, for one process."""
+"""The store contract on an SQLite file. One process at a time may use it."""
 
 from tenantry.storage.sqlite.lock import AlreadyOpen
 from tenantry.storage.sqlite.store import SqliteStore

@@ -1,4 +1,4 @@
-"""One process at a time: a lock file beside the store, which the kernel frees when its holder dies."""
+"""The lock file beside the store. It allows one process at a time; the kernel releases it when the process dies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCK_FILE = "store.lock"
 
 
 class AlreadyOpen(StoreError):
-    """Another process works on the directory. `pid` is 0 where the lock file does not tell."""
+    """Another process uses the directory. `pid`: 0 if the lock file does not tell it."""
 
     def __init__(self, directory: Path, pid: int) -> None:
         holder = f"process {pid}" if pid else "another process"
@@ -25,14 +25,14 @@ class AlreadyOpen(StoreError):
 
 
 class DirectoryLock:
-    """Holds a directory from its making until `release`. Raises AlreadyOpen, Unavailable (the directory can not be written)."""
+    """Locks a directory until `release`. The constructor raises AlreadyOpen, Unavailable (the directory cannot be written)."""
 
     def __init__(self, directory: Path) -> None:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise Unavailable(f"the data directory {directory} can not be used: {error.strerror}") from error
+            raise Unavailable(f"the data directory {directory} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -40,12 +40,12 @@ class DirectoryLock:
             os.close(self._file)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise AlreadyOpen(directory, int(text) if text.isdigit() else 0) from None
-            raise Unavailable(f"the data directory {directory} can not be locked: {error.strerror}") from error
+            raise Unavailable(f"the data directory {directory} cannot be locked: {error.strerror}") from error
         try:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
         except OSError:
-            # A full disk: the lock holds all the same, it only does not tell the next one whose it is.
+            # The disk is full. The directory is locked even so; only the pid is missing.
             return
 
     def release(self) -> None:

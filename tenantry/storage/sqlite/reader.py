@@ -1,4 +1,4 @@
-"""Reading the file at a revision, and the history of an interval. Used by each thread on its own connection."""
+"""Reads the file at a revision, and the history of an interval. Each thread uses a reader of its own, with its own connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CURRENT = (
     "SELECT log.key, log.value, log.id, log.created, log.place FROM current JOIN log ON log.id = current.id"
     " WHERE current.key >= ? AND current.key < ? ORDER BY current.key LIMIT ?"
 )
-# The first change of each key after a revision leads to what the key was at that revision.
+# The first change of each key after a revision refers to the row of the key at that revision.
 _UNDO = (
     "SELECT later.key, later.key, old.value, old.id, old.created, old.place"
     " FROM (SELECT key, previous, min(id) FROM log WHERE id >= ? AND key >= ? AND key < ? GROUP BY key) AS later"
@@ -29,7 +29,7 @@ _HISTORY = (
 
 
 def first_id(revision: int) -> int:
-    """The log's first id of a revision."""
+    """The first id of a revision in the log."""
     return revision << PLACE_BITS
 
 
@@ -38,7 +38,7 @@ class Reader:
         self._database = database
 
     def state(self) -> tuple[int, int]:
-        """The present revision, and the one to which history was compacted."""
+        """The present revision, and the revision of the last compaction."""
         (last,) = self._database.execute("SELECT max(id) FROM log").fetchone()
         (compacted,) = self._database.execute("SELECT value FROM meta WHERE name = 'compacted'").fetchone()
         return max(FIRST_REVISION, (last or 0) >> PLACE_BITS, compacted), compacted
@@ -48,7 +48,7 @@ class Reader:
         return int(cell)
 
     def read(self, start: bytes, end: bytes, revision: int | None, limit: int | None) -> Page:
-        """As the contract says."""
+        """The implementation of `Store.read`."""
         try:
             self._database.execute("BEGIN")
             try:
@@ -59,10 +59,10 @@ class Reader:
             raise translated(error) from error
 
     def history(self, start: bytes, end: bytes, since: int, until: int) -> list[Batch]:
-        """The batches of an interval in the revisions from `since` to `until`, both included. Raises Compacted."""
+        """The batches of an interval from revision `since` to `until`, both included. Raises Compacted."""
         try:
             rows = self._database.execute(_HISTORY, (first_id(since), first_id(until + 1), start, end)).fetchall()
-            # Looked at after the rows, which are from before: what a compaction removed meanwhile was not missed.
+            # Read after the rows: if it shows no compaction, none can have removed rows before they were read.
             _, compacted = self.state()
         except sqlite3.Error as error:
             raise translated(error) from error
@@ -87,7 +87,7 @@ class Reader:
         if undone:
             beyond = found[-1].key if len(found) == wanted else None
             found = [kv for kv in found if kv.key not in undone]
-            # Past the last present key that was read, an earlier one could not be placed among those that were not.
+            # Keys after the last row were not read, so an undone key after it would have an unknown place among them.
             found += [kv for kv in undone.values() if kv is not None and (beyond is None or kv.key <= beyond)]
             found.sort(key=lambda kv: kv.key)
         cut = found if limit is None else found[:limit]

@@ -1,9 +1,9 @@
-"""The file: how it is made, checked and opened.
+"""The SQLite file: its schema, and how it is created, checked and opened.
 
 log      every put and deletion (value NULL) since compaction; `id` = revision << 20 | place in the revision
-current  the present state: key → its row in the log. Follows the log by triggers
-leases   the leases that were granted; their deadlines begin anew when the store is opened
-meta     cell, compacted (the revision below which history is gone)
+current  the present state: key → its row in the log. Triggers on the log update it
+leases   the leases that were granted; when the store is opened, each gets its full time to live again
+meta     cell, compacted (the revision below which history was deleted)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ APPLICATION_ID = 0x74656E74  # "tent"
 SCHEMA_VERSION = 1
 MAGIC = b"SQLite format 3\0"
 
-# A checkpoint costs two fsyncs; at this many pages (16 MiB) it is seldom, and the file to read after a crash is still small.
+# A checkpoint costs two fsyncs. With this many pages (16 MiB) it is rare, and the log to be read after a crash is still small.
 CHECKPOINT_PAGES = 4000
 CACHE_KIBIBYTES = 16_384
 
@@ -44,21 +44,21 @@ END;
 
 
 def translated(error: sqlite3.Error, path: Path | None = None) -> StoreError:
-    """The contract's error for one of SQLite's; `path` is named where it is known."""
+    """Converts an error of SQLite to one of the store contract. `path`: for the text, if known."""
     code = getattr(error, "sqlite_errorcode", 0)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Damaged(f"{path or 'the store'} is damaged: {error}; restore it from a backup")
     if code in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
-        # What was written may or may not be found after a power cut.
+        # The write may or may not survive a power failure.
         return Indeterminate(f"the disk did not confirm a write: {error} ({name})")
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return Unavailable("the disk of the store is full; free some space")
-    return Unavailable(f"the store's file can not be used now: {error} ({name})")
+    return Unavailable(f"the file of the store cannot be used now: {error} ({name})")
 
 
 def create(directory: Path, cell: int) -> None:
-    """Makes an empty store under another name and renames it when it is whole, so a half-made one is never taken for a store."""
+    """Creates an empty store. The file has a temporary name until it is complete, so that a crash leaves no partial store."""
     path = directory / STORE_FILE
     unfinished = directory / f"{STORE_FILE}.new"
     if (directory / f"{STORE_FILE}-wal").exists():
@@ -83,21 +83,22 @@ def create(directory: Path, cell: int) -> None:
         raise translated(error) from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
-        text = "the disk of the store is full; free some space" if full else f"{path} can not be made: {error.strerror}"
+        text = "the disk of the store is full; free some space" if full else f"cannot create {path}: {error.strerror}"
         raise Unavailable(text) from error
 
 
 def check(path: Path) -> None:
-    """Raises Damaged where the file is not a whole store of this version; then the directory is as it was before."""
+    """Checks that the file is a complete store of this version. Raises Damaged, Unavailable. It leaves the directory as it
+    was."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise Damaged(f"{path} is not a store, or only the rest of one; restore it from a backup")
+                raise Damaged(f"{path} is not a store, or incomplete; restore it from a backup")
     except OSError as error:
-        raise Unavailable(f"{path} can not be read: {error.strerror}") from error
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
     missing = [sibling for end in ("-wal", "-shm") if not (sibling := path.with_name(path.name + end)).exists()]
     try:
-        # With a log from a crash SQLite needs an index of it, which it makes; without one it need not touch anything.
+        # After a crash there is a write-ahead log, and SQLite creates an index of it. Without a log, it changes nothing.
         crashed = path.with_name(f"{path.name}-wal").exists()
         with _connected(path, "ro" if crashed else "ro&immutable=1") as database:
             (application,) = database.execute("PRAGMA application_id").fetchone()
@@ -117,7 +118,7 @@ def check(path: Path) -> None:
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """A connection for one thread. Raises Damaged, Unavailable."""
+    """Opens a connection for one thread. Raises Damaged, Unavailable."""
     try:
         database = _open(path, "rw")
         database.execute("PRAGMA synchronous = FULL")
@@ -132,7 +133,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 class _connected:
-    """A connection that is closed at the end of the block."""
+    """A context manager for a connection, which is closed at the end of the block."""
 
     def __init__(self, path: Path, mode: str) -> None:
         self._database = _open(path, mode)
@@ -145,5 +146,5 @@ class _connected:
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
-    # Every transaction is begun and ended by us (isolation_level None). A connection may be closed by another thread.
+    # This package begins and ends every transaction itself (isolation_level None). Another thread may close the connection.
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)

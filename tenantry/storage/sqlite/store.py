@@ -1,4 +1,4 @@
-"""The SQLite engine: one writer thread, one reader thread, and watches fed by the writer."""
+"""The SQLite engine: a writer thread, a reader thread, and watches that get their events from the writer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """Made by `open`. One process at a time may have a directory open."""
+    """A store on an SQLite file. Create it with `open`. One process at a time may have a directory open."""
 
     def __init__(self, lock: DirectoryLock, path: Path, clock: Callable[[], float], retention: Retention) -> None:
         self._lock = lock
@@ -58,12 +58,13 @@ class SqliteStore:
         retain_revisions: int = 10_000,
         retain_bytes: int = 64 << 20,
     ) -> SqliteStore:
-        """Opens the store in a directory, making both where they are missing.
+        """Opens the store in a directory. Creates both if they do not exist.
 
-        `cell` numbers a store that is made now; one that exists keeps its own. `clock`: seconds, monotonic, for leases.
-        `retain_revisions`, `retain_bytes` (of values): how much history is kept, the lesser of both; a watch that resumes
-        further back has to read again.
-        Raises AlreadyOpen (another process has it), Damaged (nothing was changed), Unavailable.
+        `cell`: the number of a new store, from 0 to 127; an existing store keeps its own. `clock`: seconds, monotonic, for
+        leases.
+        `retain_revisions`, `retain_bytes` (of values): how much history is kept, whichever is less. A watch that resumes from
+        before has to read again.
+        Raises AlreadyOpen (another process uses it), Damaged (nothing was changed), Unavailable, ValueError (`cell`).
         """
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
@@ -123,7 +124,7 @@ class SqliteStore:
         self._leases.remove(lease)
 
     async def expire_leases(self) -> None:
-        """Ends the leases whose time is over; it is done by itself, some milliseconds after the time."""
+        """Ends the leases whose deadline has passed. The store also does this itself, some milliseconds after a deadline."""
         for lease in self._leases.expired():
             await self.revoke_lease(lease)
 
@@ -131,7 +132,7 @@ class SqliteStore:
         self._compacted = await self._call(self._write_thread, self._writer.compact, revision)
 
     async def close(self) -> None:
-        """What was submitted is finished first."""
+        """Finishes the submitted calls and closes the file."""
         if self._closed:
             return
         self._closed = True
@@ -174,7 +175,7 @@ class SqliteStore:
         return await worker.call(function, *args, then=then)
 
     def _show(self, committed: Committed) -> None:
-        """Feeds the watches, before the commit's caller goes on."""
+        """Gives a commit to the watches, before its caller continues. Starts a compaction when one is due."""
         for number, batch in committed.seen:
             buffer = self._buffers.get(number)
             if buffer is None:
@@ -200,13 +201,13 @@ class SqliteStore:
 
     async def _expire(self) -> None:
         while (seconds := self._leases.seconds_to_next()) is not None:
-            # A lease granted meanwhile may end sooner than those that were looked at.
+            # A lease that is granted during the sleep may end first, so the sleep is short.
             await asyncio.sleep(min(max(seconds, 0.02), 0.25))
-            with contextlib.suppress(StoreError):  # a full disk: the lease ends when there is space
+            with contextlib.suppress(StoreError):  # the disk is full: the lease ends when there is space
                 await self.expire_leases()
 
 
 def _seen(compaction: asyncio.Future[int]) -> None:
-    # A compaction that failed (a full disk) is tried again with a later commit, which reports what is wrong.
+    # Marks the error as retrieved. A failed compaction (a full disk) is repeated after a later commit, which reports the error.
     if not compaction.cancelled():
         compaction.exception()

@@ -1,4 +1,4 @@
-"""One thread that runs calls in order and hands their results to the event loop."""
+"""A thread that runs calls in order and returns their results to the event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Job = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]", Callable
 
 
 class Worker:
-    """A bare thread and queue: several times cheaper for each call than an executor. Its callers bound what waits."""
+    """A thread with a queue. A call costs several times less than with an executor. The queue has no bound: the callers limit
+    it."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,8 +24,8 @@ class Worker:
         self._thread.start()
 
     def call(self, function: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None) -> asyncio.Future[T]:
-        """Runs `function(*args)` on the thread. `then(result)` is called on the loop before the future resolves, and even where
-        nobody waits for it any more. Raises RuntimeError after `stop`."""
+        """Runs `function(*args)` on the thread. `then(result)` is called on the event loop before the future resolves, even if
+        the future was cancelled. Raises RuntimeError after `stop`."""
         if self._stopped:
             raise RuntimeError("the worker was stopped")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -32,7 +33,7 @@ class Worker:
         return future
 
     def stop(self) -> None:
-        """Ends the thread after the calls that wait."""
+        """Ends the thread after the waiting calls."""
         if not self._stopped:
             self._stopped = True
             self._queue.put(None)
@@ -44,11 +45,11 @@ class Worker:
             failure: BaseException | None = None
             try:
                 result = function(*args)
-            except BaseException as error:  # whatever it is belongs to the caller; the thread must go on for the others
+            except BaseException as error:  # the caller gets every error; the thread must continue
                 failure = error
             try:
                 self._loop.call_soon_threadsafe(_deliver, future, result, failure, then)
-            except RuntimeError:  # the loop was closed: nobody is left to tell
+            except RuntimeError:  # the loop is closed, so no caller waits
                 continue
 
 

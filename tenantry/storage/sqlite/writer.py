@@ -1,4 +1,4 @@
-"""Writing the file: commits, leases, compaction. Used by the one writer thread."""
+"""Writes the file: commits, leases, compaction. Only the writer thread uses it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from tenantry.storage.store import Batch, Delete, Fence, Fenced, LeaseGone, Put,
 
 Interval = tuple[bytes, bytes]
 Operation = tuple[bytes, bytes | None, int, int]
-# Rows of one statement. A commit is few statements, because each of them gives the interpreter's lock away and has to get it back
-# from a busy event loop; a few sizes, padded with empty rows, keep the number of prepared statements small.
+# The largest number of rows of one statement. A commit has few statements, because each one releases the GIL and has to wait for
+# it when the event loop is busy. Statements have a few sizes, padded with empty rows, so that few of them are prepared.
 STATEMENT_ROWS = 128
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A revision, and what the watches (by number) see of it: None where it could not be read back and must be read again."""
+    """A committed revision. `seen`: (number of a watch, its batch); None if the batch could not be read, so that the watch has to
+    read the log. `value_bytes`: bytes of the written values."""
 
     revision: int
     seen: Sequence[tuple[int, Batch | None]] = ()
@@ -31,7 +32,8 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """`watches` is changed by the writer thread only, so that each watch sees exactly the commits after its beginning."""
+    """The writer of the file. Only the writer thread changes `watches`, so that a watch sees exactly the commits after its
+    start."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -40,14 +42,14 @@ class Writer:
         self.revision, self.compacted = self._reader.state()
 
     def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> Committed:
-        """As the contract says."""
+        """The implementation of `Store.commit`."""
         operations: list[Operation] = [(put.key, put.value, put.index, put.lease) for put in puts]
         at_once = len(puts) + len(deletes) <= STATEMENT_ROWS and not any(delete.end for delete in deletes)
         if at_once and not any(put.lease for put in puts):
             whole = [*operations, *((delete.key, None, delete.index, 0) for delete in deletes)]
             if self._append_if(fences, whole):
                 return self._committed(whole)
-            # A fence does not hold, or nothing is there to be deleted: the transaction finds out which.
+            # A fence does not match, or there is nothing to delete. The transaction finds out which.
         with self._transaction():
             self._check_fences(fences)
             for put in puts:
@@ -77,14 +79,14 @@ class Writer:
         return self._committed(operations) if changed else Committed(self.revision)
 
     def leases(self) -> list[tuple[int, float]]:
-        """The leases with their time to live in seconds."""
+        """All leases, with their time to live in seconds."""
         try:
             return self._database.execute("SELECT id, ttl_seconds FROM leases").fetchall()
         except sqlite3.Error as error:
             raise translated(error) from error
 
     def compact(self, revision: int) -> int:
-        """Forgets history before a revision; the revision to which history is compacted."""
+        """Deletes history before a revision. Returns the revision of the last compaction. Raises ValueError (in the future)."""
         if revision > self.revision:
             raise ValueError(f"revision {revision} is in the future")
         if revision <= self.compacted:
@@ -100,7 +102,7 @@ class Writer:
         return revision
 
     def start_watch(self, number: int, start: bytes, end: bytes) -> int:
-        """The present revision; what is committed after it is shown to the watch."""
+        """Starts a watch and returns the present revision. The watch gets the commits after it."""
         self.watches[number] = (start, end)
         return self.revision
 
@@ -108,7 +110,7 @@ class Writer:
         self.watches.pop(number, None)
 
     def close(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # the data is in the write-ahead log, whatever tidying up says
+        with contextlib.suppress(sqlite3.Error):  # the data is safe in the write-ahead log even if closing fails
             self._database.close()
 
     def _check_fences(self, fences: Sequence[Fence]) -> None:
@@ -130,7 +132,7 @@ class Writer:
             raise LeaseGone(lease)
 
     def _append_if(self, fences: Sequence[Fence], operations: Sequence[Operation]) -> bool:
-        """Writes operations under the next revision where all fences hold, in one statement that is its own transaction. False:
+        """Writes operations with the next revision if all fences match, in one statement without a transaction around it. False:
         nothing was changed."""
         if not operations:
             return False
@@ -146,7 +148,7 @@ class Writer:
             raise translated(error) from error
 
     def _append(self, operations: Sequence[Operation]) -> bool:
-        """Writes operations into the log under the next revision. False: there was nothing to change."""
+        """Writes operations into the log with the next revision. False: there was nothing to change."""
         rows = 0
         for at in range(0, len(operations), STATEMENT_ROWS):
             size, values = self._rows(operations[at : at + STATEMENT_ROWS], at)
@@ -154,7 +156,7 @@ class Writer:
         return rows > 0
 
     def _rows(self, operations: Sequence[Operation], at: int) -> tuple[int, list[object]]:
-        """The number of rows of a statement, and the values of all, for operations from the one numbered `at` on."""
+        """The number of rows of a statement, and its values. `at`: the index in the commit of the first operation."""
         size = _padded(len(operations))
         values: list[object] = []
         for identifier, (key, value, place, lease) in enumerate(operations, first_id(self.revision + 1) + at):
@@ -190,7 +192,7 @@ class Writer:
 
     def _roll_back(self) -> None:
         if self._database.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself; the first error is the one to tell
+            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself; report the first error
                 self._database.execute("ROLLBACK")
 
 
@@ -200,7 +202,7 @@ def _padded(rows: int) -> int:
 
 @cache
 def _append_statement(rows: int, fences: int) -> str:
-    """With fences, rows of which may be empty, it changes nothing unless all of them hold."""
+    """An INSERT of operations. With fences (rows may be empty) it changes nothing unless all of them match."""
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
     fenced = f", fences (key, revision) AS (VALUES {', '.join(['(?, ?)'] * fences)})" if fences else ""
     held = (

@@ -217,7 +217,7 @@ async def test_certificates_on_both_sides(tls: tuple[EtcdServer, Path], open_sto
 
 
 WRONG_FILES = {
-    "wrong CA": ({"certificate_authority": "other-ca.crt"}, "did not sign its certificate"),
+    "wrong CA": ({"certificate_authority": "other-ca.crt"}, "is not signed by the certificate authority"),
     "no CA file": ({"certificate_authority": "missing.crt"}, "No such file"),
     "not a CA file": ({"certificate_authority": "client.key"}, "holds no certificates"),
     "wrong name": ({"server_name": "elsewhere.example"}, "is for another name"),
@@ -253,9 +253,9 @@ async def test_an_expired_certificate_of_the_server_is_refused(
 
 
 async def test_tls_and_none_are_told_apart(tls: tuple[EtcdServer, Path], server: EtcdServer, open_store: Open) -> None:
-    with pytest.raises(Unavailable, match="https:// endpoint"):
+    with pytest.raises(Unavailable, match="an etcd with TLS begins with https://"):
         await open_store(tls[0].url.replace("https", "http"), deadline_seconds=5.0, opening_seconds=0.0)
-    with pytest.raises(Unavailable, match="http:// endpoint"):
+    with pytest.raises(Unavailable, match="an etcd without TLS begins with http://"):
         await open_store(
             server.url.replace("http", "https"),
             deadline_seconds=5.0,

@@ -30,10 +30,10 @@ def test_accepted(text: str) -> None:
         ("3.5.0", "13766"),
         ("3.5.2", "13766"),
         ("3.5.5", "acknowledged writes"),
-        ("3.3.27", "no corrections"),
-        ("2.3.8", "no corrections"),
-        ("", "not understood"),
-        ("not set", "not understood"),
+        ("3.3.27", "not maintained"),
+        ("2.3.8", "not maintained"),
+        ("", "not a version number"),
+        ("not set", "not a version number"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:
@@ -83,13 +83,13 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 async def test_an_old_server_is_refused_at_once(serve: Serve) -> None:
-    with pytest.raises(UnsupportedVersion, match=r"etcd 3\.5\.4 is refused.*3\.5\.6 or later"):
+    with pytest.raises(UnsupportedVersion, match=r"etcd 3\.5\.4 is not supported.*3\.5\.6 or later"):
         await EtcdStore.open(EtcdConfig((await serve(version="3.5.4"), await serve(version="3.4.1")), deadline_seconds=60))
 
 
 async def test_members_that_cannot_serve_are_passed_over(serve: Serve) -> None:
     useless = [await serve(version="3.5.4"), await serve(version="3.6.1", isLearner=True), await serve(version="3.6.1", leader=0)]
-    with pytest.raises(Unavailable, match=r"3\.5\.4 is refused.*learner.*no leader"):
+    with pytest.raises(Unavailable, match=r"3\.5\.4 is not supported.*learner.*no leader"):
         await EtcdStore.open(EtcdConfig(tuple(useless), deadline_seconds=3.0, opening_seconds=0.0))
     server = EtcdServer()
     server.start()
