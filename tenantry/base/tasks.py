@@ -1,9 +1,9 @@
 """Supervised background tasks. Each task has an owner that cancels it. Any other end is logged at once.
 
 There are three kinds. A `restarting` task is restarted after a growing pause. An `essential` task may leave inconsistent state,
-so its failure ends the process, and the supervisor of the process (Kubernetes, systemd) starts a new one. An `awaited` task has an
-owner that takes its result or error. `asyncio.create_task` alone would report an error only when the task is garbage-collected:
-ruff bans it elsewhere.
+so its failure ends the process, and the supervisor of the process (Kubernetes, systemd) starts a new one. An `awaited` task has
+an owner that takes its result or error. `asyncio.create_task` alone would report an error only when the task is
+garbage-collected: ruff bans it elsewhere.
 """
 
 from __future__ import annotations
