@@ -19,8 +19,8 @@ from tenantry.placement.map import RangeInfo
 from tenantry.placement.paths.cluster_paths import WORKSPACE_RESOURCE
 from tenantry.placement.paths.directory import Directory, Location
 from tenantry.placement.urls import Urls
-from tenantry.rpc import refusals
-from tenantry.rpc.refusals import refuse
+from tenantry.rpc import error_details
+from tenantry.rpc.error_details import refuse
 from tenantry.rpc.server import RpcLimits
 
 SERVICE = "tenantry.gateway.v1.Gateway"
@@ -68,7 +68,7 @@ class Lookups(stubs.GatewayServicer):
         tenant, known = request.tenant, request.newer_than_generation
         if not tenant:
             text = "tenant is empty: give a path like root:org:team, or an id"
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenant", text))
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, error_details.bad_field("tenant", text))
         try:
             location = self._locate(tenant)
             if known and location.generation <= known:
@@ -80,8 +80,8 @@ class Lookups(stubs.GatewayServicer):
                 context,
                 grpc.StatusCode.UNAVAILABLE,
                 f"this gateway knows no generation of range {location.range} newer than {location.generation}",
-                refusals.reason("STALE_GENERATION", {"range": location.range, "generation": str(location.generation)}),
-                refusals.retry_after(RETRY_SECONDS),
+                error_details.reason("STALE_GENERATION", {"range": location.range, "generation": str(location.generation)}),
+                error_details.retry_after(RETRY_SECONDS),
             )
         return pb.ResolveResponse(
             cluster=location.cluster,
@@ -98,7 +98,7 @@ class Lookups(stubs.GatewayServicer):
         tenants = request.tenants
         if len(tenants) > BATCH_LIMIT:
             text = f"{len(tenants)} tenants in one call; the limit is {BATCH_LIMIT}"
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, error_details.bad_field("tenants", text))
         infos = self._directory.range_map.ranges()
         starts = [info.start for info in infos]
         knows = self._directory.knows
@@ -115,7 +115,7 @@ class Lookups(stubs.GatewayServicer):
                     cluster = self._locate(tenant).cluster
                 except StatusError as error:
                     code = _CODES.get(error.code, grpc.StatusCode.INTERNAL)
-                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=refusals.short(_text(error))))
+                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=error_details.short(_text(error))))
                     place.append(0)
                     continue
                 if cluster != tenant:
@@ -134,7 +134,10 @@ class Lookups(stubs.GatewayServicer):
         async for update in self._feed.follow(request.known_version, request.known_cell):
             yield update
         await refuse(
-            context, grpc.StatusCode.UNAVAILABLE, "this gateway is shutting down; resume at another one", refusals.retry_after(0)
+            context,
+            grpc.StatusCode.UNAVAILABLE,
+            "this gateway is shutting down; resume at another one",
+            error_details.retry_after(0),
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
@@ -155,7 +158,7 @@ class Lookups(stubs.GatewayServicer):
         try:
             cluster = self._directory.cluster_of(request.workspace)
         except StatusError as error:
-            field = refusals.bad_field("workspace", _text(error))
+            field = error_details.bad_field("workspace", _text(error))
             await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), _text(error), field)
         urls = self._urls_of(cluster, request.export) if cluster is not None else None
         if urls is None:
@@ -163,7 +166,7 @@ class Lookups(stubs.GatewayServicer):
                 context,
                 grpc.StatusCode.NOT_FOUND,
                 f"no export {request.export!r} in workspace {request.workspace!r}",
-                refusals.missing("apis.kcp.io/apiexports", f"{request.workspace}:{request.export}"),
+                error_details.missing("apis.kcp.io/apiexports", f"{request.workspace}:{request.export}"),
             )
         return pb.ListUrlsResponse(urls=urls)
 
@@ -240,7 +243,7 @@ def _text(error: StatusError) -> str:
 
 def _details(error: StatusError, tenant: str) -> list[Message]:
     if error.code == 404:
-        return [refusals.missing(_TENANT, tenant)]
+        return [error_details.missing(_TENANT, tenant)]
     if error.code == 503:
-        return [refusals.reason("NO_OWNER", {"tenant": tenant}), refusals.retry_after(RETRY_SECONDS)]
-    return [refusals.bad_field("tenant", _text(error))]
+        return [error_details.reason("NO_OWNER", {"tenant": tenant}), error_details.retry_after(RETRY_SECONDS)]
+    return [error_details.bad_field("tenant", _text(error))]

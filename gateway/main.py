@@ -17,24 +17,24 @@ from gateway.routing import Router
 from gateway.settings import GatewaySettings
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.authentication.service_account import token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import token_cluster
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.base.files import write_private
 from tenantry.base.flags import listed
-from tenantry.http.addresses import bracketed, from_here
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
+from tenantry.http.listen_addresses import bracketed, from_here
 from tenantry.http.renewal import Certificate
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.forwarding import Forwarding
-from tenantry.placement.owners import Owners
 from tenantry.placement.paths.cluster_paths import ROOT
 from tenantry.placement.paths.directory import Directory
 from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
-from tenantry.placement.reach import Reach, clock_gauge
-from tenantry.placement.reach_probe import ReachProbe
+from tenantry.placement.reachability import Reach, clock_gauge
+from tenantry.placement.reachability_probe import ReachProbe
+from tenantry.placement.shard_connections import ShardConnections
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits, serve_renewed
 from tenantry.storage.store import Store
@@ -75,7 +75,7 @@ class Gateway(Process[GatewaySettings]):
         self.health.add("root-range", self._root_owned)
         client = self.certificates.client("client", common_names.GATEWAY)
         ca = self._authority.certificate
-        owners = Owners(
+        owners = ShardConnections(
             self.map,
             tls=pair_client_context(ca, client.pair),
             grace_seconds=settings.stale_owner_seconds,
@@ -114,7 +114,7 @@ class Gateway(Process[GatewaySettings]):
         stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         self._write_access_files()
 
-    async def _report_reach(self, owners: Owners) -> None:
+    async def _report_reach(self, owners: ShardConnections) -> None:
         uid = uuid.uuid4().hex
         reach = Reach(self._store, own=uid)
         await reach.start()
@@ -154,7 +154,7 @@ class Gateway(Process[GatewaySettings]):
             self._root_seen = root is not None and bool(root.shard)
         return None if self._root_seen else "no shard serves the root workspace yet"
 
-    def _register_metrics(self, owners: Owners, forwarding: Forwarding) -> None:
+    def _register_metrics(self, owners: ShardConnections, forwarding: Forwarding) -> None:
         def connections() -> tuple[int, int, int]:
             pools = owners.upstreams
             return sum(p.connections for p in pools), sum(p.idle for p in pools), sum(p.opened for p in pools)

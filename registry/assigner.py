@@ -39,7 +39,7 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class BalancePolicy:
     """Limits of balancing. All fractions are of the mean load of the shards that are not draining, except `churn`.
 
     `tolerance`: shards within this fraction of the mean are not balanced, and a move that would only swap two loads is not made.
@@ -55,7 +55,7 @@ class Policy:
 
 
 @dataclass(slots=True)
-class _Shard:
+class _ShardLoad:
     uid: str
     name: str
     load: float = 0.0
@@ -71,7 +71,7 @@ class _Shard:
 
 
 def decide(
-    ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
+    ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo], *, balance: bool = True, policy: BalancePolicy | None = None
 ) -> list[Move]:
     """Returns the moves to make now, at most one for each range. The order of the input does not matter.
 
@@ -79,7 +79,7 @@ def decide(
     `balance` False: move only the ranges of shards that are gone or draining.
     """
     living = sorted(shards)
-    serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in living if not shard.draining}
+    serving = {shard.uid: _ShardLoad(shard.uid, shard.name) for shard in living if not shard.draining}
     if not serving:
         return []
     alive = {shard.uid for shard in living}
@@ -101,24 +101,24 @@ def decide(
         target.take(range_)
         moves.append(Move(range_.name, range_.owner, target.uid))
     if balance and not moves:
-        moves += _balance(list(serving.values()), policy or Policy())
+        moves += _balance(list(serving.values()), policy or BalancePolicy())
     return moves
 
 
 def least_loaded(ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo]) -> str | None:
     """The uid of the shard that gets a new range; None if every living shard is draining."""
-    serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
+    serving = {shard.uid: _ShardLoad(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
         if (owner := serving.get(range_.target) or serving.get(range_.owner)) is not None:
             owner.take(range_)
     return _least(serving.values()).uid if serving else None
 
 
-def _least(shards: Iterable[_Shard]) -> _Shard:
+def _least(shards: Iterable[_ShardLoad]) -> _ShardLoad:
     return min(shards, key=lambda s: (s.load, len(s.ranges), s.name, s.uid))
 
 
-def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
+def _balance(shards: Sequence[_ShardLoad], policy: BalancePolicy) -> list[Move]:
     """Moves ranges from heavy to light shards, the best move first, until the loads are similar or the limit is reached.
 
     Each move makes the loads of its two shards more similar, so the sum of the squares of all loads decreases. Therefore rounds
@@ -148,8 +148,8 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
 
 
 def _best(
-    shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
-) -> tuple[_Shard, _Shard, RangeWeight] | None:
+    shards: Sequence[_ShardLoad], mean: float, policy: BalancePolicy, filling: set[str], budget: float, moved: set[str]
+) -> tuple[_ShardLoad, _ShardLoad, RangeWeight] | None:
     """The next move as (giver, taker, range): to the lightest shard possible, from the heaviest shard possible. None: no move."""
     for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:

@@ -14,16 +14,16 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from registry.assigner import Move, Policy, RangeWeight, decide
+from registry.assigner import BalancePolicy, Move, RangeWeight, decide
 from registry.loads import Loads
 from registry.openings import Openings
 from registry.reachable_shards import reachable_shards
 from tenantry.base.backoff import Backoff
 from tenantry.placement.map_rows import encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
-from tenantry.placement.reach import Reach
+from tenantry.placement.reachability import Reach
 from tenantry.storage.fence import FenceValue, fence_key
-from tenantry.storage.store import Fence, Fenced, Indeterminate, Put, Store, Unavailable
+from tenantry.storage.store import Compare, CompareFailed, Indeterminate, Put, Store, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Assignments:
         *,
         capacity: int,
         balance: bool = True,
-        policy: Policy | None = None,
+        policy: BalancePolicy | None = None,
         reach: Reach | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +61,7 @@ class Assignments:
         self._openings = openings
         self._capacity = capacity
         self._balance = balance
-        self._policy = policy or Policy()
+        self._policy = policy or BalancePolicy()
         self._reach = reach
         self._clock = clock
         self.moves = 0
@@ -105,8 +105,8 @@ class Assignments:
         """The moves that the present map needs."""
         return decide(
             (
-                RangeWeight(name, record.row.owner, self._loads.weight(name), record.row.target)
-                for name, record in self._map.records().items()
+                RangeWeight(name, stored.row.owner, self._loads.weight(name), stored.row.target)
+                for name, stored in self._map.rows().items()
             ),
             reachable_shards(self._map, self._reach),
             balance=balance,
@@ -126,30 +126,30 @@ class Assignments:
 
     async def _write(self, moves: Sequence[Move]) -> bool:
         """Writes all moves in one transaction. False if a row or session of any of them has changed."""
-        records, sessions = self._map.records(), self._map.sessions()
-        conditions: dict[bytes, Fence] = {}
+        rows, sessions = self._map.rows(), self._map.sessions()
+        conditions: dict[bytes, Compare] = {}
         puts: list[Put] = []
         for move in moves:
-            record, session = records.get(move.name), sessions.get(move.target)
-            if record is None or session is None or record.row.owner != move.owner:
+            stored, session = rows.get(move.name), sessions.get(move.target)
+            if stored is None or session is None or stored.row.owner != move.owner:
                 return False
-            row, key = record.row, range_key(move.name)
+            row, key = stored.row, range_key(move.name)
             # The row changes with every fence, so this compares the fence, too. The target must be alive.
-            conditions[key] = Fence(key, record.mod_revision)
-            conditions[session_key(move.target)] = Fence(session_key(move.target), session.mod_revision)
+            conditions[key] = Compare(key, stored.mod_revision)
+            conditions[session_key(move.target)] = Compare(session_key(move.target), session.mod_revision)
             if row.owner in sessions:
                 # A living owner may be serving reads, so it has to hand the range over.
                 puts.append(Put(key, encode(replace(row, target=move.target))))
                 continue
             if row.owner:
                 # The owner is dead in the map. If it has a new session, the transaction must fail.
-                conditions[session_key(row.owner)] = Fence(session_key(row.owner), 0)
+                conditions[session_key(row.owner)] = Compare(session_key(row.owner), 0)
             generation = row.generation + 1
             puts.append(Put(key, encode(replace(row, owner=move.target, generation=generation, target=""))))
             puts.append(Put(fence_key(move.name), FenceValue(move.target, generation).encode()))
         try:
             revision = await self._store.commit(list(conditions.values()), puts, [])
-        except Fenced as fenced:
+        except CompareFailed as fenced:
             logger.info("assignment conflicted with another registry", extra={"about": fenced.name, "moves": len(moves)})
             return False
         self.moves += len(moves)
@@ -158,9 +158,9 @@ class Assignments:
         return True
 
     async def _set_capacity(self) -> None:
-        for name, record in list(self._map.records().items()):
-            if record.row.capacity != self._capacity:
+        for name, stored in list(self._map.rows().items()):
+            if stored.row.capacity != self._capacity:
                 key = range_key(name)
-                row = encode(replace(record.row, capacity=self._capacity))
-                with suppress(Fenced):
-                    await self._map.reached(await self._store.commit([Fence(key, record.mod_revision)], [Put(key, row)], []))
+                row = encode(replace(stored.row, capacity=self._capacity))
+                with suppress(CompareFailed):
+                    await self._map.reached(await self._store.commit([Compare(key, stored.mod_revision)], [Put(key, row)], []))

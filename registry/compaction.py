@@ -17,7 +17,7 @@ from collections.abc import Callable
 from registry.stale_keys import delete_journals
 from tenantry.base.tasks import restarting
 from tenantry.storage.keys import COMPACTION
-from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
+from tenantry.storage.store import Compare, CompareFailed, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Compaction:
         if revision <= last:
             return 0
         try:
-            await self._store.commit([Fence(KEY, last_revision)], [Put(KEY, b"%d" % revision)], [])
-        except Fenced:
+            await self._store.commit([Compare(KEY, last_revision)], [Put(KEY, b"%d" % revision)], [])
+        except CompareFailed:
             # Another leader compacts.
             return 0
         await self._store.compact(revision)

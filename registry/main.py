@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 
-from registry.assigner import Policy
+from registry.assigner import BalancePolicy
 from registry.service import LIMITS, SERVICE, RegistryService
 from registry.settings import RegistrySettings
 from registry.wiring import Registry
@@ -13,9 +13,9 @@ from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.serving import serving_names
 from tenantry.base.flags import listed
-from tenantry.http.addresses import bracketed
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.placement.reach import clock_gauge
+from tenantry.http.listen_addresses import bracketed
+from tenantry.placement.reachability import clock_gauge
 from tenantry.rpc.server import RpcServer, serve_renewed
 from tenantry.storage.store import Store
 
@@ -33,7 +33,7 @@ class RegistryProcess(Process[RegistrySettings]):
             capacity=settings.range_capacity,
             identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
             balance=settings.balance,
-            policy=Policy(churn=settings.balance_churn),
+            policy=BalancePolicy(churn=settings.balance_churn),
             ttl_seconds=settings.election_ttl_seconds,
             retention_seconds=settings.etcd_retention_seconds,
         )

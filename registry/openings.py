@@ -19,10 +19,10 @@ from registry.reachable_shards import reachable_shards
 from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange
-from tenantry.placement.reach import Reach
+from tenantry.placement.reachability import Reach
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED
-from tenantry.storage.store import Fence, Fenced, Put, Store
+from tenantry.storage.store import Compare, CompareFailed, Put, Store
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Openings:
                     return found
                 try:
                     return await self._open(dict(labels))
-                except Fenced:
+                except CompareFailed:
                     # Another registry opened a range, or the shard ended. The map shows it soon.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(MAP_LAG_SECONDS):
@@ -72,16 +72,16 @@ class Openings:
 
     async def ensure_root(self) -> None:
         """Creates the range `root`, without an owner, if there is no range. Raises Unavailable, Indeterminate."""
-        if self._map.records():
+        if self._map.rows():
             return
         row = RangeRow(*ROOT_INTERVAL, self._capacity)
         try:
             revision = await self._store.commit(
-                [Fence(range_key(ROOT_RANGE), 0), Fence(RANGES_OPENED.encode(), 0)],
+                [Compare(range_key(ROOT_RANGE), 0), Compare(RANGES_OPENED.encode(), 0)],
                 [Put(range_key(ROOT_RANGE), encode(row)), Put(RANGES_OPENED.encode(), encode(OpenedRow(1)))],
                 [],
             )
-        except Fenced:
+        except CompareFailed:
             # Another registry created it.
             key = RANGES_OPENED.encode()
             page = await self._store.read(key, key + b"\0")
@@ -89,34 +89,34 @@ class Openings:
         await self._map.reached(revision)
 
     def _opened_since(self, labels: Mapping[str, str], version: int) -> OpenedRange | None:
-        for name, record in self._map.records().items():
-            if record.create_revision > version and record.row.labels == labels:
-                return OpenedRange(name, record.mod_revision)
+        for name, stored in self._map.rows().items():
+            if stored.create_revision > version and stored.row.labels == labels:
+                return OpenedRange(name, stored.mod_revision)
         return None
 
     async def _open(self, labels: dict[str, str]) -> OpenedRange:
-        """Makes one attempt to open a range. Raises Fenced if the map is behind, CannotOpen."""
+        """Makes one attempt to open a range. Raises CompareFailed if the map is behind, CannotOpen."""
         if self._map.unreadable:
             names = ", ".join(sorted(self._map.unreadable))
             raise CannotOpen(f"cannot open a range: the intervals of these ranges are unreadable: {names}")
-        records, sessions = self._map.records(), self._map.sessions()
+        rows, sessions = self._map.rows(), self._map.sessions()
         weighted = [
-            RangeWeight(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
+            RangeWeight(name, stored.row.owner, self._loads.weight(name), stored.row.target) for name, stored in rows.items()
         ]
         target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
             raise CannotOpen("no shard serves that could take a new range; try again")
         last, last_revision = self._map.opened
-        number = max(last.number, *(_number(known) for known in records)) + 1
+        number = max(last.number, *(_number(known) for known in rows)) + 1
         name = f"range-{number}"
-        start, end = unused((record.row.start, record.row.end) for record in records.values())
+        start, end = unused((stored.row.start, stored.row.end) for stored in rows.values())
         row = RangeRow(start, end, self._capacity, labels, target, 1)
         opened = RANGES_OPENED.encode()
         revision = await self._store.commit(
             [
-                Fence(opened, last_revision),
-                Fence(range_key(name), 0),
-                Fence(session_key(target), sessions[target].mod_revision),
+                Compare(opened, last_revision),
+                Compare(range_key(name), 0),
+                Compare(session_key(target), sessions[target].mod_revision),
             ],
             [
                 Put(range_key(name), encode(row)),

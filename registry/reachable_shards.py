@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.placement.map import ShardInfo
 from tenantry.placement.range_map import RangeMap
-from tenantry.placement.reach import Reach
+from tenantry.placement.reachability import Reach
 
 
 def reachable_shards(range_map: RangeMap, reach: Reach | None) -> list[ShardInfo]:

@@ -16,7 +16,7 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
-from tenantry.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
+from tenantry.rpc.error_details import bad_field, missing, over_quota, reason, refuse, retry_after
 from tenantry.rpc.server import RpcLimits
 from tenantry.storage.store import StoreError
 
@@ -114,7 +114,7 @@ class RegistryService(stubs.RegistryServicer):
     async def _check_caller(self, context: Any) -> None:
         names = [name.decode() for name in context.auth_context().get("x509_common_name", ())]
         if not any(map(self._may_change, names)):
-            text = f"the certificate of {', '.join(names) or 'nobody'} does not permit changes"
+            text = f"the certificate of {', '.join(names) or 'an unnamed client'} does not permit changes"
             await refuse(context, grpc.StatusCode.PERMISSION_DENIED, text, reason("NOT_PERMITTED"))
 
     async def _bounded(self, context: Any, work: Awaitable[T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.storage.keys import ELECTION, JOURNAL, LOADS, REACH, SESSIONS, prefix_end
-from tenantry.storage.store import Delete, Fence, Fenced, Store
+from tenantry.storage.store import Compare, CompareFailed, Delete, Store
 
 PAGE = 100
 
@@ -28,8 +28,8 @@ async def delete_journals(store: Store, before: int) -> int:
                 continue
             try:
                 # The shard must have no session now, and the journal must not have changed.
-                await store.commit([Fence(session, 0), Fence(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
-            except Fenced:
+                await store.commit([Compare(session, 0), Compare(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
+            except CompareFailed:
                 continue
             deleted += 1
     return deleted

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 
-from registry.assigner import Policy
+from registry.assigner import BalancePolicy
 from registry.assignments import Assignments
 from registry.compaction import Compaction
 from registry.loads import Loads
@@ -15,9 +15,9 @@ from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import drain_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange
-from tenantry.placement.reach import Reach
+from tenantry.placement.reachability import Reach
 from tenantry.storage.election import Election
-from tenantry.storage.store import Delete, Fence, Fenced, LeaseGone, Put, Store
+from tenantry.storage.store import Compare, CompareFailed, Delete, LeaseGone, Put, Store
 
 SERVICE = "registry"
 
@@ -45,7 +45,7 @@ class Registry:
         capacity: int,
         identity: str = "",
         balance: bool = True,
-        policy: Policy | None = None,
+        policy: BalancePolicy | None = None,
         ttl_seconds: float = 2.0,
         range_map: RangeMap | None = None,
         retention_seconds: float = 0.0,
@@ -105,8 +105,8 @@ class Registry:
         key = drain_key(info.uid)
         try:
             # The key has the lease of the session, so it ends with the session.
-            revision = await self._store.commit([Fence(key, 0)], [Put(key, self.identity.encode(), 0, session.row.lease)], [])
-        except Fenced:
+            revision = await self._store.commit([Compare(key, 0)], [Put(key, self.identity.encode(), 0, session.row.lease)], [])
+        except CompareFailed:
             revision = 0
         except LeaseGone as error:
             raise UnknownShard(f"shard {shard} has just ended") from error
@@ -119,8 +119,8 @@ class Registry:
         key = drain_key(info.uid)
         page = await self._store.read(key, key + b"\0")
         if page.kvs:
-            with suppress(Fenced):
-                await self.map.reached(await self._store.commit([Fence(key, page.kvs[0].mod_revision)], [], [Delete(key)]))
+            with suppress(CompareFailed):
+                await self.map.reached(await self._store.commit([Compare(key, page.kvs[0].mod_revision)], [], [Delete(key)]))
         return self.map.shard(info.uid) or info
 
     def _shard(self, shard: str) -> ShardInfo:

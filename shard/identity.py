@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shard.settings import TenantSettings
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator
-from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.user import User
 

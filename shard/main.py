@@ -20,7 +20,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
-from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.forwarded import FORWARDED_HEADERS
@@ -30,18 +30,18 @@ from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient
-from tenantry.http.addresses import WILDCARDS, bracketed
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
+from tenantry.http.listen_addresses import WILDCARDS, bracketed
 from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.placement.map import ShardInfo
-from tenantry.placement.owners import Owners
 from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
-from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
-from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
+from tenantry.placement.reachability import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
+from tenantry.placement.reachability_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
+from tenantry.placement.shard_connections import ShardConnections
 from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
@@ -99,7 +99,7 @@ class ShardProcess(Process[ShardSettings]):
         )
         client.follow(lambda pair: registries.renew(pair.certificate, pair.key))
         stack.push_async_callback(registries.close)
-        owners = Owners(self.map, tls=pair_client_context(ca, client.pair))
+        owners = ShardConnections(self.map, tls=pair_client_context(ca, client.pair))
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)

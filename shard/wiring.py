@@ -10,7 +10,7 @@ from shard.identity import Identity
 from shard.options import ShardOptions
 from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
-from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -35,14 +35,14 @@ from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.mounts import RangesMount
+from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.mount import ServicesMount, load_views
+from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import ViewContext
 
 
@@ -143,10 +143,10 @@ class Shard:
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
         views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
-        services = ServicesMount(
+        services = ServicesResolver(
             tenancy.directory, tenancy.scopes, load_views(views, context), shard_name=info.name, ranges=self.cell.ranges
         )
-        ranges = RangesMount(
+        ranges = RangesResolver(
             range_map,
             {"clusters": tenancy.clusters, "services": services},
             ranges=self.cell.ranges,

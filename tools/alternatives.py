@@ -19,7 +19,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-from tenantry.kube import jsonpath, messages
+from tenantry.kube import jsonpath, message_tables
 from tenantry.kube.codec import protobuf
 from tenantry.kube.patch import json_patch
 from tenantry.kube.selectors import labels
@@ -152,11 +152,11 @@ def protobuf_messages() -> None:
             )
 
 
-def _classes(root: messages.Message) -> Any:
+def _classes(root: message_tables.Message) -> Any:
     """The protobuf class for a table, as protoc would generate it, without times and JSON."""
     file = descriptor_pb2.FileDescriptorProto(name="tables.proto", package="tables", syntax="proto2")
 
-    def add(message: messages.Message) -> None:
+    def add(message: message_tables.Message) -> None:
         if any(made.name == message.name for made in file.message_type):
             return
         for field in message.fields:

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_body
+from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse_at_once, weigh_body
 from tenantry.apiserver.negotiation import body_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
-from tenantry.apiserver.work import run_weighed
+from tenantry.apiserver.worker_threads import run_weighed
 from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec

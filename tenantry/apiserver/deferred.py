@@ -49,7 +49,7 @@ class SharedWork:
             going.set()
 
 
-class _Caller:
+class _DeferMode:
     """Whether the current caller can wait. It is set and reset without an await in between."""
 
     __slots__ = ("can_wait",)
@@ -58,7 +58,7 @@ class _Caller:
         self.can_wait = False
 
 
-_caller = _Caller()
+_caller = _DeferMode()
 
 
 def may_defer() -> bool:

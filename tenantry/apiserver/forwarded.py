@@ -45,7 +45,7 @@ _DROPPED = frozenset(
         BEYOND_CAPACITY.lower(),
     )
 )
-"""Headers that are not forwarded: those of RFC 9110 §7.6.1, and those that are written anew."""
+"""Headers that are not forwarded: those of RFC 9110 §7.6.1, and those that are written again."""
 _IDENTITY = "x-remote-"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
 _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"

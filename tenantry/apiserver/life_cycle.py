@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 
 from tenantry.apiserver.authentication.admin_tokens import AdminTokenError
-from tenantry.apiserver.authentication.service_account import KeyFileError
+from tenantry.apiserver.authentication.service_account_tokens import KeyFileError
 from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
 from tenantry.apiserver.endpoints.health import KINDS, Health
@@ -24,7 +24,7 @@ from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.settings import EtcdProcessSettings, ProcessSettings
-from tenantry.apiserver.work import SWITCH_SECONDS
+from tenantry.apiserver.worker_threads import SWITCH_SECONDS
 from tenantry.base.allocator import free_pages, give_memory_back
 from tenantry.base.flags import SettingError
 from tenantry.base.garbage import GarbageCollection

@@ -1,7 +1,7 @@
-"""The steps of a request to its verb: locate the place, authenticate, find the scope, impersonate, authorize, dispatch.
+"""The steps of a request to its verb: locate the route, authenticate, find the scope, impersonate, authorize, dispatch.
 
-The URL space has a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`). Each mount turns a path into a place,
-and the place gives a scope and a Kubernetes path inside it. Paths without a mount belong to the process. A place that does not
+Each part of the URL space (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`) has a path resolver, which turns a path
+into a route. The route gives a scope and a Kubernetes path inside it. Other paths belong to the process. A route that does not
 exist takes the same steps up to authorization, which refuses the request.
 """
 
@@ -20,8 +20,8 @@ from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
-from tenantry.apiserver.mount import Mount, RemotePlace, Resolved
 from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.path_resolver import PathResolver, RemoteRoute, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable
@@ -41,9 +41,9 @@ _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 class Pipeline:
     """Handles every request of a process, from the HTTP server and from other shards.
 
-    `mounts`: `clusters`, `ranges` and `services` or `services/<view>` → Mount. `root` gives the scope of the root cluster, by
-    whose RBAC the paths of the process are authorized; it raises StatusError where this shard does not serve that cluster,
-    whose id is `root_cluster`.
+    `resolvers`: `clusters`, `ranges` and `services` or `services/<view>` → PathResolver. `root` gives the scope of the root
+    cluster, by whose RBAC the paths of the process are authorized; it raises StatusError where this shard does not serve that
+    cluster, whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
     `/clusters/<id>`.
@@ -53,7 +53,7 @@ class Pipeline:
 
     def __init__(
         self,
-        mounts: Mapping[str, Mount],
+        resolvers: Mapping[str, PathResolver],
         authenticator: Authenticator,
         *,
         root: Callable[[], Scope],
@@ -65,7 +65,7 @@ class Pipeline:
         issuer: IssuerEndpoint | None = None,
         token_cluster: Callable[[Request], str | None] | None = None,
     ) -> None:
-        self._mounts = mounts
+        self._resolvers = resolvers
         self._authenticator = authenticator
         self._root = root
         self._root_cluster = root_cluster
@@ -85,25 +85,25 @@ class Pipeline:
     async def _route(self, request: Request, path: str) -> Reply:
         end = path.find("/", 1)
         first = path[1:] if end < 0 else path[1:end]
-        mount = self._mounts.get(first)
-        if mount is None and first == _SERVICES and end > 0:
+        resolver = self._resolvers.get(first)
+        if resolver is None and first == _SERVICES and end > 0:
             end = path.find("/", end + 1)
-            mount = self._mounts.get(path[1:] if end < 0 else path[1:end])
-        if mount is None:
+            resolver = self._resolvers.get(path[1:] if end < 0 else path[1:end])
+        if resolver is None:
             return await self._process(request, path)
-        place = mount.locate("/" if end < 0 else path[end:])
-        if isinstance(place, RemotePlace):
-            return await self._forward(place.range_name, replace(request, path=place.path))
-        if place.path == "/metrics":
+        route = resolver.locate("/" if end < 0 else path[end:])
+        if isinstance(route, RemoteRoute):
+            return await self._forward(route.range_name, replace(request, path=route.path))
+        if route.path == "/metrics":
             # Metrics are of the process and not of a tenant; kcp gives the same answer to every caller.
             return text("metrics are served without a /clusters prefix only\n", 501)
         user = request.user
         if user is not None:
-            return await self._serve(request, place.resolve(request), user)
-        user = await self._authenticator.authenticate(request, place.cluster)
+            return await self._serve(request, route.resolve(request), user)
+        user = await self._authenticator.authenticate(request, route.cluster)
         if user is None:
             raise unauthorized()
-        found = place.resolve(request)
+        found = route.resolve(request)
         return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
 
     async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:

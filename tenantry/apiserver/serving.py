@@ -11,14 +11,14 @@ from tenantry.apiserver.access_log import AccessRequestLog
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.refusal import refusal
+from tenantry.apiserver.error_responses import refusal
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.logs import AccessLog
 from tenantry.base.metrics import Metrics
-from tenantry.http.addresses import WILDCARDS
 from tenantry.http.certificates import pair_server_context, server_context
 from tenantry.http.limits import Limits
+from tenantry.http.listen_addresses import WILDCARDS
 from tenantry.http.renewal import Certificate, Certificates
 from tenantry.http.server import HttpServer
 

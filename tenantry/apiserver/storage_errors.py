@@ -6,14 +6,14 @@ from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.kube.status import StatusError, internal, timeout, too_many_requests, unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
-from tenantry.storage.store import Fenced, Indeterminate, Overdrawn, StoreError, Unavailable
+from tenantry.storage.store import CompareFailed, Indeterminate, Overdrawn, StoreError, Unavailable
 
 
 def to_status(error: StoreError | NotOwned) -> StatusError:
     """The StatusError for a storage error. Errors after which a client may retry have Retry-After."""
     if isinstance(error, NotOwned):
         return not_owner(str(error), owner=error.owner.owner if error.owner else "")
-    if isinstance(error, Fenced):
+    if isinstance(error, CompareFailed):
         return not_owner(str(error))
     if isinstance(error, Indeterminate):
         return timeout(f"Timeout: whether the write took place is not known: {error}")

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tenantry.apiserver.scope import Call
+from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.verbs.versions import wait_for_version
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
-from tenantry.apiserver.watcher_groups import Change, VisibilityGroup, Watcher, WatcherGroup
-from tenantry.base.slices import turns
+from tenantry.apiserver.watcher_groups import VisibilityGroup, WatchChange, Watcher, WatcherGroup
+from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
@@ -110,7 +110,7 @@ class WatchStream:
 
     async def _first(
         self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
-    ) -> Iterable[Change | None]:
+    ) -> Iterable[WatchChange | None]:
         """The first changes to send. None stands for a record that is not shown."""
         if isinstance(group, VisibilityGroup):
             changes = await group.begin(records, events, then)
@@ -119,12 +119,12 @@ class WatchStream:
             return map(group.change, events)
         return self._added(records) if self._watch_request.initial else ()
 
-    def _added(self, records: Sequence[Record]) -> Iterator[Change | None]:
+    def _added(self, records: Sequence[Record]) -> Iterator[WatchChange | None]:
         match = self._selection.matcher()
         for record in records:
             yield (ADDED, record, record.version) if match is None or match(record) else None
 
-    async def _send(self, watcher: Watcher, changes: Iterable[Change | None]) -> None:
+    async def _send(self, watcher: Watcher, changes: Iterable[WatchChange | None]) -> None:
         sink, encode = watcher.sink, self._encoder.event
         lines: list[bytes] = []
         size = 0

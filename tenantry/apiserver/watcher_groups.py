@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
-from tenantry.base.slices import turns
 from tenantry.base.tasks import restarting
+from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-Change = tuple[bytes, Record, int]
+WatchChange = tuple[bytes, Record, int]
 """Type, content and version of an event."""
 
 _PIECE = 64
@@ -166,7 +166,7 @@ class VisibilityGroup(WatcherGroup):
 
     async def begin(
         self, records: Sequence[Record], events: Iterable[RecordEvent] | None, then: Selection | None = None
-    ) -> Sequence[Change]:
+    ) -> Sequence[WatchChange]:
         """Loads what the watcher sees at the start, and returns the first changes to send. Works in slices; events that arrive
         meanwhile are dispatched afterwards.
 
@@ -221,7 +221,7 @@ class VisibilityGroup(WatcherGroup):
                 self._scheduled = False
                 await self._compare_once()
         except Exception:  # the watchers list again, which is better than a watch without events
-            log.exception("comparing a watch with what is visible failed; its watchers are ended")
+            logger.exception("comparing a watch with what is visible failed; its watchers are ended")
             for watcher in list(self.watchers):
                 watcher.finish()
 

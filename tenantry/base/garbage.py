@@ -22,7 +22,7 @@ OLD_PENDING = 50_000
 objects of a shard."""
 
 
-class Bodies:
+class AnsweredBytes:
     """Counts the bytes of the bodies of requests that were answered since the last collection."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Bodies:
             self.moved += young - gc.collect(1)
 
 
-bodies = Bodies()
+bodies = AnsweredBytes()
 """The one object of the process."""
 
 

@@ -14,7 +14,7 @@ from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError, add_flags, settings_from
-from tenantry.cli import fleet, lookup, probe, shared_kubeconfig
+from tenantry.cli import lookup, probe, shard_commands, shared_kubeconfig
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
 from tenantry.cli.standard_output import Parser, VersionAction
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         add_flags(command, server.settings)
         command.set_defaults(run=_runner(server))
     lookup.add_commands(commands)
-    fleet.add_commands(commands)
+    shard_commands.add_commands(commands)
     probe.add_command(commands)
     shared_kubeconfig.add_command(commands)
     return top

@@ -37,7 +37,7 @@ def add_command(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # These imports take 0.5 s, which other commands do not need.
-    from tenantry.apiserver.authentication.service_account import KeyFileError
+    from tenantry.apiserver.authentication.service_account_tokens import KeyFileError
     from tenantry.http.certificates import CertificateError
     from tenantry.storage.store import StoreError
 

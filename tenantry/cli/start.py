@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway.front_door import FrontDoor
+from gateway.local_proxy import LocalProxy
 from gateway.lookups import LIMITS as LOOKUP_LIMITS
 from gateway.lookups import SERVICE as LOOKUPS
 from gateway.lookups import Lookups
@@ -22,17 +22,17 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.base.files import write_private
 from tenantry.cli import kubeconfig
-from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
+from tenantry.cli.local_platform import TTL_SECONDS, LocalPlatform
 from tenantry.cli.settings import StartSettings
-from tenantry.http.addresses import from_here
 from tenantry.http.certificates import CertificateAuthority
+from tenantry.http.listen_addresses import from_here
 from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import ShardInfo
@@ -69,7 +69,7 @@ class WholePlatform(Process[StartSettings]):
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self._root = settings.root_directory
-        self._front: FrontDoor | None = None
+        self._front: LocalProxy | None = None
         self._directory: Directory | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
 
@@ -111,16 +111,16 @@ class WholePlatform(Process[StartSettings]):
             )
 
         names = [f"shard-{number + 1}" for number in range(settings.shards)]
-        fleet = LocalFleet(self._store, capacity=settings.range_capacity, names=names, make_shard=make_shard)
-        stack.push_async_callback(fleet.stop)
-        await fleet.start()
-        self._directory = fleet.home.directory
-        self._front = FrontDoor(
+        platform = LocalPlatform(self._store, capacity=settings.range_capacity, names=names, make_shard=make_shard)
+        stack.push_async_callback(platform.stop)
+        await platform.start()
+        self._directory = platform.home.directory
+        self._front = LocalProxy(
             self._directory,
-            {name: shard.handle for name, shard in fleet.shards.items()},
+            {name: shard.handle for name, shard in platform.shards.items()},
             token_cluster=token_cluster,
         )
-        lookup_port = await self._serve_lookups(fleet, urls)
+        lookup_port = await self._serve_lookups(platform, urls)
         stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         run_file = self._root / "run.json"
         lookups = f"{from_here(settings.bind_address)}:{lookup_port}"
@@ -149,22 +149,22 @@ class WholePlatform(Process[StartSettings]):
     def _tenant_of(self, path: str) -> str:
         return tenant_of(self._directory, path) if self._directory is not None else ""
 
-    async def _serve_lookups(self, fleet: LocalFleet, urls: Urls) -> int:
-        home, authority, pki = fleet.home, self._authority, self._root / "pki"
+    async def _serve_lookups(self, platform: LocalPlatform, urls: Urls) -> int:
+        home, authority, pki = platform.home, self._authority, self._root / "pki"
         cell = self._store.cell
         self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
         serving = self.certificates.serving("grpc-serving", [*self._names(), common_names.REGISTRY])
-        feed = MapFeed(fleet.map, urls, cell=cell)
+        feed = MapFeed(platform.map, urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
         lookups = Lookups(
             home.directory,
             urls=urls,
             urls_of=lambda cluster, export: published_urls(home.catalog, urls, cluster, export),
-            tenants=fleet.tenants,
+            tenants=platform.tenants,
             feed=feed,
         )
-        ranges = RegistryService(fleet.registry, cell=cell, may_change=common_names.may_change_the_map)
+        ranges = RegistryService(platform.registry, cell=cell, may_change=common_names.may_change_the_map)
         server = await serve_renewed(
             {LOOKUPS: lookups.add_to, REGISTRY: ranges.add_to},
             f"{from_here(self._settings.bind_address)}:{self._settings.gateway_port}",

@@ -1,7 +1,7 @@
 """Listings: complete iterations of a controller over many keys, in slices of the loop's turns.
 
 A listing may cover a whole range, so it has no size limit. All listings and other long tasks of a process share one slice of each
-turn of the loop (`tenantry.base.slices`), and take turns in it.
+turn of the loop (`tenantry.base.time_slices`), and take turns in it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
-from tenantry.base.slices import in_slices, turns
 from tenantry.base.tasks import FAILURES, restarting
+from tenantry.base.time_slices import in_slices, turns
 from tenantry.controllers.queue import WorkQueue
 from tenantry.storage.range import Range
 

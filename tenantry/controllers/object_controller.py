@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Controller
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

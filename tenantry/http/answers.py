@@ -10,7 +10,7 @@ from email.utils import formatdate
 
 from tenantry.base.allocator import free_pages
 from tenantry.base.loop_turns import in_steps, turns_of_loop
-from tenantry.base.slices import turns
+from tenantry.base.time_slices import turns
 from tenantry.http.compression import accepts_gzip, compress
 from tenantry.http.exchange import Exchange
 from tenantry.http.head import BODILESS, head, relayed_head

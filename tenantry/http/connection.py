@@ -18,7 +18,7 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessa
 from aiohttp.http_exceptions import LineTooLong
 
 from tenantry.base.loop_turns import turns_of_loop
-from tenantry.http.bodies import Bodies
+from tenantry.http.body_limits import Bodies
 from tenantry.http.connections import Connections
 from tenantry.http.exchange import Exchange, MalformedBody
 from tenantry.http.messages import credential_of
@@ -47,7 +47,7 @@ _MALFORMED = _refusal("400 Bad Request")
 _TOO_LONG = _refusal("431 Request Header Fields Too Large")
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """One connection of a client. `serve`: answers its requests. `pool`: counts it. It has no task while it is idle."""
 
     __slots__ = (

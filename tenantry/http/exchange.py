@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 
-from tenantry.http.bodies import Bodies
+from tenantry.http.body_limits import Bodies
 from tenantry.http.callers import Caller
 from tenantry.http.client_connection import ClientConnection
 from tenantry.http.errors import BadRequest, BodyTimeout, BodyTooLarge, HttpError
@@ -31,7 +31,7 @@ class MalformedBody(Exception):
 class Exchange:
     """One request and its answer. `message`: the head. `payload`: the stream of the body. `bodies`: counts the body.
 
-    The server sets `caller` and `seat` when it has read the request, before anybody can ask for the body.
+    The server sets `caller` and `seat` when it has read the request, before the body can be asked for.
     """
 
     __slots__ = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tenantry.http.bodies import Bodies
+from tenantry.http.body_limits import Bodies
 from tenantry.http.connections import Connections
 from tenantry.http.gate import Gate
 from tenantry.http.handshakes import Handshakes

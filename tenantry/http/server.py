@@ -13,10 +13,10 @@ from tenantry.base.metrics import Metrics
 from tenantry.base.shares import Shares
 from tenantry.base.tasks import restarting
 from tenantry.http.answers import AnswerWriter
-from tenantry.http.bodies import Bodies
+from tenantry.http.body_limits import Bodies
 from tenantry.http.callers import WITHOUT_CREDENTIALS, AnyRequest, Caller, Callers
 from tenantry.http.certificates import Pair, load_pair
-from tenantry.http.connection import Connection
+from tenantry.http.connection import ServerConnection
 from tenantry.http.connections import Connections
 from tenantry.http.errors import BadRequest, HandlerTimeout, InternalError, TooManyRequests
 from tenantry.http.exchange import Exchange, SlowBody
@@ -180,8 +180,8 @@ class HttpServer(Generic[RequestT]):
         for connection in connections:
             connection.force_close()
 
-    def _connection(self) -> Connection:
-        return Connection(self._serve, self._pool, self._bodies)
+    def _connection(self) -> ServerConnection:
+        return ServerConnection(self._serve, self._pool, self._bodies)
 
     async def _serve(self, exchange: Exchange) -> bool:
         """Answers a request. Returns whether the connection may be reused."""

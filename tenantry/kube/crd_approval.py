@@ -7,7 +7,7 @@ from datetime import datetime
 from tenantry.kube.crd_naming import condition
 from tenantry.kube.crd_validation import APPROVED, is_protected
 from tenantry.kube.objects import Object, annotations_of, timestamp
-from tenantry.kube.schema import addresses
+from tenantry.kube.schema import ip_and_url
 
 CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
 _REFERENCE = "see https://github.com/kubernetes/enhancements/pull/1111"
@@ -44,7 +44,7 @@ def _verdict(annotation: str) -> tuple[str, str, str]:
 
 def _is_url(text: str) -> bool:
     try:
-        parts = addresses.url(text)
+        parts = ip_and_url.url(text)
     except ValueError:
         return False
     return bool(parts.scheme and parts.host)

@@ -15,7 +15,7 @@ from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid,
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.names import dns1035_label_errors, dns1123_subdomain_errors
 from tenantry.kube.objects import Object, annotations_of, is_deleting
-from tenantry.kube.schema import addresses, formats
+from tenantry.kube.schema import formats, ip_and_url
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.ratchet import child_schema
 from tenantry.kube.schema.structural import Schema
@@ -362,7 +362,7 @@ def client_errors(client: Object, path: str) -> Iterator[FieldError]:
     form = "desired format: https://host[/path]"
     try:
         # A text without a scheme is a valid URL (a path), and is then refused because scheme and host are missing.
-        parts = addresses.url(url if ":" in url or url.startswith("/") else f"/{url}")
+        parts = ip_and_url.url(url if ":" in url or url.startswith("/") else f"/{url}")
     except ValueError as error:
         yield required(f"{path}.url", f"url must be a valid URL: {error}; {form}")
         return

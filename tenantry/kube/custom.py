@@ -12,7 +12,7 @@ from tenantry.kube.crd_naming import accepted_names
 from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
 from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import field_names
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object, group_version, is_deleting
 from tenantry.kube.printer_columns import columns_of

@@ -12,7 +12,7 @@ from typing import Any
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.go_decode import Mismatch, normaliser
-from tenantry.kube.messages import OBJECT_META, Message
+from tenantry.kube.message_tables import OBJECT_META, Message
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import bad_request

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenantry.kube.go_times import canonical_micro_time, canonical_time
-from tenantry.kube.messages import Field, FieldType, Message
+from tenantry.kube.message_tables import Field, FieldType, Message
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import canonical
 

@@ -14,8 +14,8 @@ import orjson
 
 from tenantry.base.broadcast import Broadcast, KeyedBroadcast
 from tenantry.base.cache import Cache
-from tenantry.base.slices import in_slices
 from tenantry.base.tasks import call, call_each
+from tenantry.base.time_slices import in_slices
 from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import Object
 from tenantry.storage.follower import Follower

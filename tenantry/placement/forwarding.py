@@ -17,7 +17,7 @@ from tenantry.http.messages import Relay, RelaySink, Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import StatusError, unavailable
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.owners import Owners, Use
+from tenantry.placement.shard_connections import ShardConnections, Use
 
 _FIRST_RETRY_SECONDS = 0.02
 _LAST_RETRY_SECONDS = 0.25
@@ -37,13 +37,13 @@ class _NotServed(Exception):
 class Forwarding:
     """Forwards requests. `patience_seconds`: how long a request waits until its range has an owner that serves it."""
 
-    def __init__(self, owners: Owners, *, patience_seconds: float) -> None:
+    def __init__(self, owners: ShardConnections, *, patience_seconds: float) -> None:
         self._owners = owners
         self._patience_seconds = patience_seconds
         self.retries = 0
         """Number of attempts after the first one of a request."""
         self.unknown_outcomes = 0
-        """Number of writes whose connection ended before the answer: nobody knows whether they were executed."""
+        """Number of writes whose connection ended before the answer: it is unknown whether they were executed."""
 
     async def send(
         self,

@@ -18,7 +18,7 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.fence import FenceValue
 from tenantry.storage.range import Range
-from tenantry.storage.store import Fence, Fenced, Put, StoreError
+from tenantry.storage.store import Compare, CompareFailed, Put, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -166,13 +166,13 @@ class Ownership:
         """Removes the owner from the range's row: this shard has released the range."""
         backoff = _backoff()
         try:
-            while (record := self._map.records().get(name)) is not None and name in self._to_hand_over():
+            while (stored := self._map.rows().get(name)) is not None and name in self._to_hand_over():
                 key = range_key(name)
-                row = replace(record.row, owner="")
+                row = replace(stored.row, owner="")
                 try:
-                    revision = await self._cell.store.commit([Fence(key, record.mod_revision)], [Put(key, encode(row))], [])
+                    revision = await self._cell.store.commit([Compare(key, stored.mod_revision)], [Put(key, encode(row))], [])
                     await self._map.reached(revision)
-                except Fenced:
+                except CompareFailed:
                     await self._map.moved()
                 except StoreError as error:
                     logger.warning("cannot hand over range %s, retrying", name, extra={"error": str(error)})

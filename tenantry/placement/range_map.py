@@ -57,7 +57,7 @@ class RangeMap:
         """The row of the last opening and the revision of its key (0: no range was opened)."""
         self.unreadable: set[str] = set()
         """Names of the ranges whose rows cannot be decoded: their intervals are unknown."""
-        self._records: dict[str, Stored[RangeRow]] = {}
+        self._rows: dict[str, Stored[RangeRow]] = {}
         self._sessions: dict[str, Stored[SessionRow]] = {}
         self._drains: set[str] = set()
         self._infos: dict[str, RangeInfo] = {}
@@ -109,9 +109,9 @@ class RangeMap:
         """The living shard with a uid; None if there is none."""
         return self._shards.get(uid)
 
-    def records(self) -> Mapping[str, Stored[RangeRow]]:
+    def rows(self) -> Mapping[str, Stored[RangeRow]]:
         """The rows of the ranges by name. Do not change the mapping."""
-        return self._records
+        return self._rows
 
     def sessions(self) -> Mapping[str, Stored[SessionRow]]:
         """The rows of the sessions by uid. Do not change the mapping."""
@@ -162,10 +162,10 @@ class RangeMap:
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
         first = self.version == 0
-        self._records, self._sessions, self._drains, self.unreadable = {}, {}, set(), set()
+        self._rows, self._sessions, self._drains, self.unreadable = {}, {}, set(), set()
         for kv in kvs:
             self._take(kv, False)
-        self._refresh(revision, self._records.keys() | self._infos.keys(), self._sessions.keys() | self._shards.keys())
+        self._refresh(revision, self._rows.keys() | self._infos.keys(), self._sessions.keys() | self._shards.keys())
         if first:
             self._log.clear()
             self._log_start = revision
@@ -192,11 +192,11 @@ class RangeMap:
         try:
             if key.startswith(RANGES):
                 name = key[len(RANGES) :]
-                self._records.pop(name, None)
+                self._rows.pop(name, None)
                 self.unreadable.discard(name)
                 if not deleted:
                     self.unreadable.add(name)
-                    self._records[name] = Stored(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
+                    self._rows[name] = Stored(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
                     self.unreadable.discard(name)
                 return RANGES, name
             if key.startswith(SESSIONS):
@@ -222,7 +222,7 @@ class RangeMap:
         if changed_uids:
             # The info of a range has the name of its owner, or no name if the owner is gone.
             gone_or_come = set(changed_uids)
-            names.update(name for name, record in self._records.items() if record.row.owner in gone_or_come)
+            names.update(name for name, stored in self._rows.items() if stored.row.owner in gone_or_come)
         changed_names = [name for name in names if self._refresh_range(name)]
         if changed_names:
             self._ordered = tuple(sorted(self._infos.values(), key=lambda info: info.start))
@@ -235,10 +235,10 @@ class RangeMap:
         return bool(changed_names or changed_uids)
 
     def _refresh_shard(self, uid: str) -> bool:
-        record = self._sessions.get(uid)
-        if record is None:
+        stored = self._sessions.get(uid)
+        if stored is None:
             return self._shards.pop(uid, None) is not None
-        row = record.row
+        row = stored.row
         info = ShardInfo(row.name, uid, row.url, uid in self._drains or row.state == "draining")
         if self._shards.get(uid) == info:
             return False
@@ -246,10 +246,10 @@ class RangeMap:
         return True
 
     def _refresh_range(self, name: str) -> bool:
-        record = self._records.get(name)
-        if record is None:
+        stored = self._rows.get(name)
+        if stored is None:
             return self._infos.pop(name, None) is not None
-        row = record.row
+        row = stored.row
         owner = self._shards.get(row.owner)
         info = RangeInfo(
             name=name,

@@ -16,8 +16,8 @@ from tenantry.http.upstream_connection import Answer, UpstreamConnection, Upstre
 from tenantry.kube.status import internal
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.owners import Owners
 from tenantry.placement.range_map import RangeMap
+from tenantry.placement.shard_connections import ShardConnections
 
 ANSWER_BYTES_LIMIT = 64 << 20
 """Maximum size of an answer that this process reads itself. Answers that it relays to a client have no limit."""
@@ -37,7 +37,7 @@ class RemotePeers:
     def __init__(
         self,
         range_map: RangeMap,
-        owners: Owners,
+        owners: ShardConnections,
         *,
         uid: str,
         own: Callable[[str], Handler | None],

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from tenantry.base.shares import Shares
-from tenantry.rpc.refusals import over_quota, refuse, retry_after
+from tenantry.rpc.error_details import over_quota, refuse, retry_after
 from tenantry.rpc.wrapping import WrappingInterceptor
 
 RETRY_SECONDS = 1.0

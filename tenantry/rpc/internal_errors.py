@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from tenantry.base.loop_turns import in_steps
-from tenantry.rpc.refusals import reason, refuse
+from tenantry.rpc.error_details import reason, refuse
 from tenantry.rpc.wrapping import WrappingInterceptor
 
 logger = logging.getLogger(__name__)

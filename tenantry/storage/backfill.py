@@ -8,9 +8,9 @@ from contextlib import aclosing
 from functools import partial
 
 from tenantry.base.backoff import Backoff
-from tenantry.base.slices import in_slices, turns
 from tenantry.base.tasks import restarting
-from tenantry.storage import versions
+from tenantry.base.time_slices import in_slices, turns
+from tenantry.storage import resource_version
 from tenantry.storage.history import History
 from tenantry.storage.keys import interval
 from tenantry.storage.load import ParseHead, events_of
@@ -103,7 +103,7 @@ async def backfill_range(
         except Compacted:
             # The store compacts faster than this reads. Only clients that resume a watch from before the load have to list again.
             return
-    oldest = versions.end_of_revision(store.cell, since - 1)
+    oldest = resource_version.end_of_revision(store.cell, since - 1)
     async for resource in in_slices(tuple(histories), 1):
         range_.backfill_resource(resource, histories[resource])
     range_.backfill_complete(histories, oldest)
@@ -112,7 +112,7 @@ async def backfill_range(
 async def _histories(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> dict[str, History]:
     """Reads the events from `since` to `until`, both included. Returns a history for each resource, bounded as every history."""
     found: dict[str, History] = {}
-    oldest = versions.end_of_revision(store.cell, since - 1)
+    oldest = resource_version.end_of_revision(store.cell, since - 1)
     start, end = interval(range_.start, range_.end)
     # A watch reports progress when it has shown everything, so this loop ends in a quiet range too.
     async with aclosing(store.watch(start, end, from_revision=since)) as watch:

@@ -13,19 +13,19 @@ from types import MappingProxyType
 
 from tenantry.base.broadcast import Broadcast
 from tenantry.base.signal import Signal
-from tenantry.storage import versions
+from tenantry.storage import resource_version
 from tenantry.storage.backfill import Backfills
 from tenantry.storage.commit import CommitLimits, Committer
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
-from tenantry.storage.growth import PendingGrowth
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import OBJECTS, Key
 from tenantry.storage.load import ParseHead, load_range
+from tenantry.storage.pending_growth import PendingGrowth
 from tenantry.storage.range import AppliedVersion, Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
-from tenantry.storage.transaction import Place, Transaction
+from tenantry.storage.store import Compare, Delete, Put, Store, StoreError
+from tenantry.storage.transaction import PendingChange, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Cell:
         self.ranges: Mapping[str, Range] = MappingProxyType(self._ranges)
         self._ordered: list[Range] = []
         self._starts: list[str] = []
-        self._fences: dict[str, Fence] = {}
+        self._fences: dict[str, Compare] = {}
         self._adopting: dict[str, tuple[str, str]] = {}
         self._adopted: set[str] = set()
         """The names of all ranges that this shard has owned since it started."""
@@ -149,7 +149,7 @@ class Cell:
             revision = await load_range(self.store, range_, self._parse_head)
             if fence.mod_revision == fence.create_revision and name not in self._adopted:
                 # The range never had an owner, so its history is empty. A watch of the store would only take time to show that.
-                range_.backfill((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
+                range_.backfill((), resource_version.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
             else:
                 self._backfills.begin(range_, revision, fence.create_revision)
         finally:
@@ -230,7 +230,7 @@ class Cell:
         The call raises Stale, NotOwned, Overdrawn (too many writes of its cluster wait), Unavailable, ValueError (an impossible
         transaction). Awaiting raises NotOwned (another shard acquired the range), Indeterminate, Unavailable.
         """
-        places: list[Place] = []
+        places: list[PendingChange] = []
         keys: set[Key] = set()
         puts = list(puts)
         deletes = list(deletes)
@@ -251,7 +251,7 @@ class Cell:
             head = change.head
             if head is None and change.value is not None:
                 head = self._parse_head(key, change.value)
-            places.append(Place(change, range_, current, head))
+            places.append(PendingChange(change, range_, current, head))
             for catalog_key, value in change.catalog.items():
                 if value is None:
                     deletes.append(Delete(catalog_key))
@@ -298,7 +298,7 @@ class Cell:
 
     def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
         """Makes memory show a committed batch, then calls subscribers."""
-        base = versions.make(self.store.cell, revision, 0)
+        base = resource_version.make(self.store.cell, revision, 0)
         events_of: dict[Range, list[RecordEvent]] = {}
         for transaction in transactions:
             records: list[Record | None] = []
@@ -315,7 +315,7 @@ class Cell:
         for range_, events in events_of.items():
             events.sort(key=_version)
             range_.apply(events)
-        version = versions.end_of_revision(self.store.cell, revision)
+        version = resource_version.end_of_revision(self.store.cell, revision)
         if self.guard.alive:
             # No other shard acquires a range from a shard with a live session, so this version is right for all ranges of this
             # one.

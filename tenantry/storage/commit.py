@@ -23,10 +23,11 @@ from tenantry.base.tasks import essential
 from tenantry.storage.commit_queue import CommitQueue
 from tenantry.storage.keys import JOURNAL, fence_name
 from tenantry.storage.range import Range
+from tenantry.storage.resource_version import LAST_INDEX
 from tenantry.storage.store import (
+    Compare,
+    CompareFailed,
     Delete,
-    Fence,
-    Fenced,
     Indeterminate,
     Put,
     Store,
@@ -34,8 +35,7 @@ from tenantry.storage.store import (
     Unavailable,
     Unencodable,
 )
-from tenantry.storage.transaction import Place, Transaction
-from tenantry.storage.versions import LAST_INDEX
+from tenantry.storage.transaction import PendingChange, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Committer:
         store: Store,
         shard_uid: str,
         *,
-        fences: Mapping[str, Fence],
+        fences: Mapping[str, Compare],
         applied: Callable[[int, Sequence[Transaction]], None],
         fenced: Callable[[str, bytes | None], None],
         finished: Callable[[Transaction], None],
@@ -150,7 +150,7 @@ class Committer:
             self._task.cancel()
         await self.idle()
         if self._journal_revision:
-            journal = Fence(self._journal_key, self._journal_revision)
+            journal = Compare(self._journal_key, self._journal_revision)
             self._journal_revision = 0
             with contextlib.suppress(StoreError):  # a journal that is left behind is one small key
                 await self._store.commit([journal], [], [Delete(self._journal_key)])
@@ -186,14 +186,14 @@ class Committer:
         self._in_flight = batch
         self._batch_number += 1
         ranges = {name for transaction in batch for name in transaction.ranges}
-        fences = [Fence(self._journal_key, self._journal_revision), *(self._fences[name] for name in sorted(ranges))]
+        compares = [Compare(self._journal_key, self._journal_revision), *(self._fences[name] for name in sorted(ranges))]
         puts, deletes = _operations(batch)
         puts.append(Put(self._journal_key, str(self._batch_number).encode(), len(puts)))
         changes = sum(len(transaction.places) for transaction in batch)
         started = time.perf_counter()
         try:
-            revision = await self._write(fences, puts, deletes)
-        except Fenced as refused:
+            revision = await self._write(compares, puts, deletes)
+        except CompareFailed as refused:
             self._refuse(batch, refused)
         except StoreError as error:
             self._measured(time.perf_counter() - started, changes, error)
@@ -217,18 +217,18 @@ class Committer:
                 if not transaction.future.done():
                     transaction.future.set_result(transaction.records)
 
-    async def _write(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    async def _write(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
         """Writes the batch and returns its revision. Does not return before the outcome is known.
 
-        Raises Fenced, and the errors of `Store.commit` if the batch certainly had no effect."""
+        Raises CompareFailed, and the errors of `Store.commit` if the batch certainly had no effect."""
         loop = asyncio.get_running_loop()
         backoff: Backoff | None = None
         deadline: float | None = None
         try:
             while True:
                 try:
-                    return await self._store.commit(fences, puts, deletes)
-                except Fenced as refused:
+                    return await self._store.commit(compares, puts, deletes)
+                except CompareFailed as refused:
                     # The journal is compared first. If it matched, no earlier attempt succeeded, and none can: the fence is lost.
                     if refused.name != fence_name(self._journal_key):
                         raise
@@ -258,7 +258,7 @@ class Committer:
     async def _journaled(self, *, moved: bool) -> int | None:
         """Reads the journal. Returns the revision of the batch in flight, None if it is not known yet.
 
-        `moved`: the journal is known to have changed. Raises Fenced if another process wrote or deleted it.
+        `moved`: the journal is known to have changed. Raises CompareFailed if another process wrote or deleted it.
         """
         try:
             page = await self._store.read(self._journal_key, self._journal_key + b"\0")
@@ -270,11 +270,11 @@ class Committer:
             # The registry deleted the journal: this shard had no session for longer than the retention. Earlier attempts compare
             # the old revision of the journal, so they fail.
             self._journal_revision = 0
-            raise Fenced("", None)
+            raise CompareFailed("", None)
         if page.kvs and page.kvs[0].value == str(self._batch_number).encode():
             return page.kvs[0].mod_revision
         # Another process writes with our uid. We cannot trust that we own any of our ranges.
-        raise Fenced("", None)
+        raise CompareFailed("", None)
 
     def _stall(self) -> None:
         """Fails the writers with an unknown outcome. The batch stays in flight, because memory must learn the outcome."""
@@ -287,7 +287,7 @@ class Committer:
                 transaction.future.exception()
         self._fail_all(self.waiting.clear(), lambda _: Unavailable("the store does not answer"))
 
-    def _refuse(self, batch: list[Transaction], refused: Fenced) -> None:
+    def _refuse(self, batch: list[Transaction], refused: CompareFailed) -> None:
         """Drops the range whose fence is lost, and queues the transactions on other ranges again, in front of the queue."""
         lost = {refused.name} & set(self._fences) or {name for transaction in batch for name in transaction.ranges}
         self._in_flight = []
@@ -342,7 +342,7 @@ def _operations(batch: Sequence[Transaction]) -> tuple[list[Put], list[Delete]]:
     ones.
     """
     puts: list[Put] = []
-    deletions: dict[Range, list[Place]] = {}
+    deletions: dict[Range, list[PendingChange]] = {}
     for transaction in batch:
         for place in transaction.places:
             if place.change.value is None:

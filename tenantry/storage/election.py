@@ -16,7 +16,7 @@ from typing import Any
 from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import awaited, restarting
 from tenantry.storage.keys import ELECTION
-from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
+from tenantry.storage.store import Compare, CompareFailed, Indeterminate, LeaseGone, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Election:
         self._identity = identity
         self._lead = lead
         self._ttl_seconds = ttl_seconds
-        # Steady: nobody leads in a pause.
+        # Steady: there is no leader in a pause.
         self._backoff = Backoff.steady(RETRY_SECONDS)
         self._task: asyncio.Task[None] | None = None
         self.leading = False
@@ -96,8 +96,8 @@ class Election:
 
     async def _win(self, lease: int) -> bool:
         try:
-            await self._store.commit([Fence(self._key, 0)], [Put(self._key, self._identity.encode(), 0, lease)], [])
-        except (Fenced, Indeterminate):
+            await self._store.commit([Compare(self._key, 0)], [Put(self._key, self._identity.encode(), 0, lease)], [])
+        except (CompareFailed, Indeterminate):
             # Another process was first, or the answer was lost. In the second case the key, if it is ours, is deleted with its
             # lease.
             return False

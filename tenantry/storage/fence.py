@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from tenantry.storage.keys import FENCES
-from tenantry.storage.store import Fence, Indeterminate, Put, Store
+from tenantry.storage.store import Compare, Indeterminate, Put, Store
 
 
 class FenceValue(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ def decode_fence(value: bytes) -> FenceValue:
         raise ValueError(f"not the value of a fence: {value!r}") from error
 
 
-class StoredFence(msgspec.Struct, frozen=True):
+class FenceState(msgspec.Struct, frozen=True):
     """A fence as it was read. `mod_revision`: what a commit compares, 0 if the fence does not exist. `create_revision`: its first
     revision. Commits to the range compare its fence, so nothing in the range is older."""
 
@@ -41,25 +41,25 @@ class StoredFence(msgspec.Struct, frozen=True):
     create_revision: int = 0
 
     @property
-    def condition(self) -> Fence:
-        return Fence(fence_key(self.name), self.mod_revision)
+    def condition(self) -> Compare:
+        return Compare(fence_key(self.name), self.mod_revision)
 
 
 def fence_key(name: str) -> bytes:
     return f"{FENCES}{name}".encode()
 
 
-async def read_fence(store: Store, name: str) -> StoredFence:
+async def read_fence(store: Store, name: str) -> FenceState:
     """Reads the fence of a range. Raises Unavailable."""
     key = fence_key(name)
     page = await store.read(key, key + b"\0")
     if not page.kvs:
-        return StoredFence(name, 0, None)
+        return FenceState(name, 0, None)
     found = page.kvs[0]
-    return StoredFence(name, found.mod_revision, decode_fence(found.value), found.create_revision)
+    return FenceState(name, found.mod_revision, decode_fence(found.value), found.create_revision)
 
 
-async def rewrite_fence(store: Store, seen: StoredFence, owner: str) -> StoredFence:
+async def rewrite_fence(store: Store, seen: FenceState, owner: str) -> FenceState:
     """Writes `owner` into the fence if it has not changed since `seen`. Raises Fenced (it has), Indeterminate, Unavailable."""
     value = FenceValue(owner, seen.value.generation + 1 if seen.value else 1)
     try:
@@ -69,10 +69,10 @@ async def rewrite_fence(store: Store, seen: StoredFence, owner: str) -> StoredFe
         if now.value != value:
             raise
         return now
-    return StoredFence(seen.name, revision, value, seen.create_revision or revision)
+    return FenceState(seen.name, revision, value, seen.create_revision or revision)
 
 
-async def acquire_fence(store: Store, name: str, owner: str) -> StoredFence:
+async def acquire_fence(store: Store, name: str, owner: str) -> FenceState:
     """Makes `owner` the owner of a range, whichever shard owns it now. Returns the fence. Raises the errors of
     `rewrite_fence`."""
     seen = await read_fence(store, name)

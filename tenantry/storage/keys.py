@@ -52,7 +52,7 @@ def catalog_key(resource: str, cluster: str, name: str) -> bytes:
 
 
 def fence_name(key: bytes) -> str:
-    """The name of a compared key for `Fenced`: the name of the range for the key of a fence, the whole key for any other."""
+    """The name of a compared key for `CompareFailed`: for the key of a fence the name of its range, else the whole key."""
     return key.decode().removeprefix(FENCES)
 
 

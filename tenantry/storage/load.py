@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from sys import intern
 
-from tenantry.base.slices import in_slices
-from tenantry.storage import versions
+from tenantry.base.time_slices import in_slices
+from tenantry.storage import resource_version
 from tenantry.storage.keys import Key, decode_key, interval
 from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
@@ -31,7 +31,7 @@ async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
         if not page.more:
             break
         start = page.kvs[-1].key + b"\0"
-    range_.loaded(versions.end_of_revision(store.cell, revision))
+    range_.loaded(resource_version.end_of_revision(store.cell, revision))
     return revision
 
 
@@ -39,20 +39,21 @@ def record_of(cell: int, kv: KeyValue, parse_head: ParseHead) -> Record:
     """The record of a stored object."""
     key = decode_key(kv.key)
     key = Key(intern(key.cluster), intern(key.resource), intern(key.namespace), key.name)
-    return Record(key, kv.value, versions.make(cell, kv.mod_revision, kv.index), parse_head(key, kv.value))
+    return Record(key, kv.value, resource_version.make(cell, kv.mod_revision, kv.index), parse_head(key, kv.value))
 
 
 def events_of(cell: int, batch: Batch, parse_head: ParseHead) -> list[RecordEvent]:
-    """The events of a batch with the versions that the owner gave them, in the order of versions. The watch must cover one range.
+    """The events of a batch with the versions that the owner gave them, in the order of versions. The watch must
+    cover one range.
 
     Deletions have the last indexes of the revision, in the order of the watch, as `storage.commit` numbers them.
     """
     found: list[RecordEvent] = []
-    index = versions.LAST_INDEX - sum(event.deleted for event in batch.events)
+    index = resource_version.LAST_INDEX - sum(event.deleted for event in batch.events)
     for event in batch.events:
         previous = record_of(cell, event.previous, parse_head) if event.previous is not None else None
         if event.deleted:
-            version = versions.make(cell, batch.revision, index)
+            version = resource_version.make(cell, batch.revision, index)
             index += 1
             found.append(RecordEvent(decode_key(event.kv.key), version, None, previous))
         else:

@@ -7,16 +7,16 @@ from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-from tenantry.storage.checks import check_commit
+from tenantry.storage.commit_checks import check_commit
 from tenantry.storage.keys import fence_name
-from tenantry.storage.leases import Leases
+from tenantry.storage.local_leases import Leases
 from tenantry.storage.store import (
     Batch,
     Compacted,
+    Compare,
+    CompareFailed,
     Delete,
     Event,
-    Fence,
-    Fenced,
     KeyValue,
     LeaseGone,
     Page,
@@ -68,13 +68,13 @@ class MemoryStore:
         cut = found if limit is None else found[:limit]
         return Page(cut, at, len(cut) < len(found))
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
         self._check_open()
         check_commit(puts, deletes)
-        for fence in fences:
-            kv = self._kvs.get(fence.key)
-            if (kv.mod_revision if kv else 0) != fence.mod_revision:
-                raise Fenced(fence_name(fence.key), kv.value if kv else None)
+        for compare in compares:
+            kv = self._kvs.get(compare.key)
+            if (kv.mod_revision if kv else 0) != compare.mod_revision:
+                raise CompareFailed(fence_name(compare.key), kv.value if kv else None)
         for put in puts:
             if put.lease and put.lease not in self._leases:
                 raise LeaseGone(put.lease)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.storage.store import Fence, Fenced, Indeterminate, Put, Store
+from tenantry.storage.store import Compare, CompareFailed, Indeterminate, Put, Store
 
 SECRETS = "/secrets/"
 _ATTEMPTS = 5
@@ -18,8 +18,8 @@ async def shared_secret(store: Store, name: str, make: Callable[[], bytes]) -> b
         if page.kvs:
             return page.kvs[0].value
         try:
-            await store.commit([Fence(key, 0)], [Put(key, make())], [])
-        except Fenced:
+            await store.commit([Compare(key, 0)], [Put(key, make())], [])
+        except CompareFailed:
             # Another process created it first. Use that one.
             continue
         except Indeterminate:

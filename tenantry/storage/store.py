@@ -48,7 +48,7 @@ class Damaged(StoreError):
     """The data of the store is damaged or incomplete. Nothing was changed."""
 
 
-class Fenced(StoreError):
+class CompareFailed(StoreError):
     """A fence did not have the expected revision: another shard owns that range now. Nothing was changed.
 
     `name`: the first fence, in the given order, that did not match (`keys.fence_name`). `value`: its present value, None if the
@@ -106,7 +106,7 @@ class Delete(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
-class Fence(msgspec.Struct, frozen=True, gc=False):
+class Compare(msgspec.Struct, frozen=True, gc=False):
     """A precondition of a commit: `key` was last written at `mod_revision` (0: the key does not exist)."""
 
     key: bytes
@@ -147,15 +147,15 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-        """Writes all operations in one transaction, if all fences match. Returns its revision.
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        """Writes all operations in one transaction, if all compares match. Returns its revision.
 
         A commit has at most 128 operations, each key once. A commit that changes nothing (no puts, and deletions of keys that do
         not exist) makes no revision: the present one is returned. A put without a lease detaches the key from its old lease. An
         acknowledged commit survives a power failure.
 
-        Raises Fenced, LeaseGone (the lease of a put), Indeterminate, Unavailable, TooLarge, ValueError (too many operations, or a
-        key twice).
+        Raises CompareFailed, LeaseGone (the lease of a put), Indeterminate, Unavailable, TooLarge, ValueError (too many
+        operations, or a key twice).
         """
         ...
 

@@ -12,7 +12,7 @@ from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Delete, Put
 
 
-class Place:
+class PendingChange:
     """A change that is not committed yet. `range`: where it writes. `current`: the record in memory. `head`: the head of the new
     record, None for a deletion. `index`: its index in the batch."""
 
@@ -47,7 +47,7 @@ class Transaction:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Sequence[PendingChange],
         puts: Sequence[Put],
         deletes: Sequence[Delete],
         future: asyncio.Future[Sequence[Record | None]],
@@ -69,7 +69,7 @@ class Transaction:
         )
         self.records: Sequence[Record | None] = ()
         self.done: Signal | None = None
-        """Closed when its outcome is known; made by the first who waits for that, as hardly anybody does."""
+        """Closed when its outcome is known; made by the first waiter, as few transactions have one."""
         self.growth: Sequence[tuple[str, str, int, int]] = ()
         """The result of `growth.PendingGrowth.begin`."""
 

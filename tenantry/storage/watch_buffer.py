@@ -13,7 +13,7 @@ EVENTS_LIMIT = 4096
 HISTORY_REVISIONS = 256
 """How many revisions of the log are read at a time. It bounds the memory for a reader that is far behind."""
 
-History = Callable[[int, int], Awaitable[Iterable[Batch]]]
+ReadLog = Callable[[int, int], Awaitable[Iterable[Batch]]]
 """Reads the log from one revision to another, both included. Raises Compacted."""
 
 
@@ -58,7 +58,7 @@ class WatchBuffer:
         self._dropped = None
         return dropped, batches
 
-    async def follow(self, history: History, from_revision: int, until: int) -> AsyncGenerator[Batch, None]:
+    async def follow(self, history: ReadLog, from_revision: int, until: int) -> AsyncGenerator[Batch, None]:
         """Yields all batches from a revision on. Those up to `until`, and those that were dropped, are read from the log.
 
         An empty batch follows when the log was read up to `until`. Raises Compacted, Unavailable (the store was closed)."""

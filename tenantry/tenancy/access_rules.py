@@ -11,7 +11,7 @@ from __future__ import annotations
 import orjson
 
 from tenantry.kube.objects import Object, annotations_of, name_of
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -51,8 +51,8 @@ class AccessRules:
         return role is None or gives_access(role)
 
     def revoked_owner_binding(self, cluster: str) -> Object | None:
-        """The copy that says that the owner's binding of a cluster was deleted: a binding without subjects. None if nobody owns
-        the cluster."""
+        """The copy that says that the owner's binding of a cluster was deleted: a binding without subjects. None if the
+        cluster has no owner."""
         if not self._owner(cluster):
             return None
         return {"metadata": {"name": OWNER_BINDING}, "roleRef": {"kind": "ClusterRole", "name": OWNER_ROLE}}

@@ -18,7 +18,7 @@ from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import restarting
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
-from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.kube.rbac.default_roles import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.kube.types.namespace import living
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.range_map import RangeMap
@@ -29,13 +29,13 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.storage.store import StoreError
 from tenantry.tenancy import bootstrap_objects as root
-from tenantry.tenancy.changes import OPERATIONS, Changes
 from tenantry.tenancy.exports.binding_controller import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
-from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.exports.resource_locks import LOCKS_ANNOTATION, locks_annotation
 from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.object_changes import OPERATIONS, Changes
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES, SystemDefinitions
 from tenantry.tenancy.types.kcp_type import KcpType
@@ -44,7 +44,7 @@ from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE
 from tenantry.tenancy.workspaces.initial_contents import base_contents
 from tenantry.tenancy.workspaces.shard_controller import shard_object
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WITH_POLICY = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: ClusterRoles in root limit what consumers may do."""
@@ -122,7 +122,7 @@ class Bootstrap:
                 # A controller wrote first, or the range was released: its next owner continues.
                 pass
             except StoreError as error:
-                log.warning("root cannot be installed; trying again", extra={"error": str(error)})
+                logger.warning("root cannot be installed; trying again", extra={"error": str(error)})
             await backoff.pause()
 
     async def _install(self) -> None:

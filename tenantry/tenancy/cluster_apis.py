@@ -17,8 +17,8 @@ import orjson
 from tenantry.apiserver.deferred import Deferred, SharedWork, decided, may_defer
 from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache
-from tenantry.base.slices import in_slices
 from tenantry.base.tasks import restarting
+from tenantry.base.time_slices import in_slices
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.definition import ResourceDefinition

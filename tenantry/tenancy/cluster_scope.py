@@ -21,8 +21,8 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.copies import Copies
 
 ONLY_MASTERS = "only privileged callers may work across logical clusters"
 

@@ -26,7 +26,7 @@ LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 SHARDS = "core.kcp.io/shards"
 
 WORKSPACES = cluster_paths.WORKSPACES
-"""The catalog copies of Workspaces are the path index: see `tenantry.tenancy.copies.project_workspace`."""
+"""The catalog copies of Workspaces are the path index: see `tenantry.tenancy.catalog_copies.project_workspace`."""
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 WORKSPACE_AUTHENTICATION_CONFIGURATIONS = "tenancy.kcp.io/workspaceauthenticationconfigurations"
 

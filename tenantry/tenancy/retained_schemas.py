@@ -20,9 +20,9 @@ from tenantry.kube.objects import Object
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import decoded

@@ -27,18 +27,18 @@ from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
-from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers import build_controllers as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
-from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.exports import build_controllers as export_controllers
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.tenancy.mounts import ClustersMount
+from tenantry.tenancy.object_changes import Changes
+from tenantry.tenancy.path_resolvers import ClustersResolver
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
 from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
@@ -144,7 +144,7 @@ class Tenancy:
         )
         self.ready = asyncio.Event()
         """Set when the shard may serve: the catalog is read, and root is installed."""
-        self.clusters = ClustersMount(
+        self.clusters = ClustersResolver(
             Locator(cell, self.directory),
             self.scopes,
             shard_name=name,

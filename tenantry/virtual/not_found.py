@@ -19,7 +19,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
+from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, View
 
 

@@ -123,7 +123,7 @@ class View:
     ) -> bool:
         """Whether RBAC in a logical cluster (id) allows a verb on a `resource` (plural, or `plural/subresource`) or on a `path`.
 
-        Of clusters on other shards, only the RBAC that is copied to all shards is known (`tenantry.tenancy.copies`).
+        Of clusters on other shards, only the RBAC that is copied to all shards is known (`tenantry.tenancy.catalog_copies`).
         """
         plural, _, subresource = resource.partition("/")
         question = Attributes(user, verb, cluster, group=group, resource=plural, subresource=subresource, name=name, path=path)

@@ -22,7 +22,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.virtual.admission.logical_cluster_status import LogicalClusterStatusAdmission
-from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
+from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"

@@ -1,4 +1,4 @@
-"""A scope, a mount and an authorizer that need nothing behind them."""
+"""A scope, a path resolver and an authorizer that need nothing behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.mount import Resolved
+from tenantry.apiserver.path_resolver import Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User

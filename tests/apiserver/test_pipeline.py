@@ -10,12 +10,12 @@ import pytest
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
-from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
-from tenantry.apiserver.mount import RemotePlace
+from tenantry.apiserver.path_resolver import RemoteRoute
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call
@@ -36,10 +36,10 @@ class ServedScopes:
         self.root = FakeScope("root", self.rules)
         self.other = FakeScope("abc", self.rules)
         self.health = Health()
-        self.mounts: dict[str, Any] = {"clusters": Clusters({"root": self.root, "abc": self.other})}
+        self.resolvers: dict[str, Any] = {"clusters": Clusters({"root": self.root, "abc": self.other})}
         anonymous = options.pop("anonymous", True)
         self.pipeline = Pipeline(
-            self.mounts,
+            self.resolvers,
             UnionAuthenticator(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
             root=lambda: self.root,
             root_cluster="root",
@@ -181,7 +181,7 @@ async def test_a_preset_user_is_trusted(served: ServedScopes) -> None:
 
 
 async def test_views_and_unknown_services(served: ServedScopes) -> None:
-    served.mounts["services/mine"] = Clusters({"abc": served.other})
+    served.resolvers["services/mine"] = Clusters({"abc": served.other})
     assert (await served.ask("/services/mine/abc/api/v1/configmaps", "master")).status == 200
     assert await served.text("/services/other/abc", "master") == (404, "404 page not found\n")
     code, message = await served.status("/services/other/abc", "alice")
@@ -190,10 +190,10 @@ async def test_views_and_unknown_services(served: ServedScopes) -> None:
 
 async def test_what_is_elsewhere_is_answered_there(served: ServedScopes) -> None:
     class Ranges:
-        def locate(self, path: str) -> RemotePlace:
-            return RemotePlace("range-2", f"/ranges{path}")
+        def locate(self, path: str) -> RemoteRoute:
+            return RemoteRoute("range-2", f"/ranges{path}")
 
-    served.mounts["ranges"] = Ranges()
+    served.resolvers["ranges"] = Ranges()
     assert await served.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")
 
 

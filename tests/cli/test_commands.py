@@ -19,13 +19,13 @@ from gateway.main import Gateway
 from gateway.settings import GatewaySettings
 from registry.main import RegistryProcess
 from registry.settings import RegistrySettings
-from tenantry.cli import fleet as fleet_commands
+from tenantry.cli import shard_commands
 from tenantry.cli.main import main
 from tenantry.cli.screen import ProgressBar, Screen
 from tenantry.client.sync import LoopThread
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.upstream import Upstream
-from tenantry.placement import reach_probe
+from tenantry.placement import reachability_probe
 from tenantry.storage.memory import MemoryStore
 from tests.cli.executed import executed
 from tests.support.patience import PATIENCE_SECONDS
@@ -70,7 +70,7 @@ async def reached(upstream: Upstream) -> str:
 @pytest.fixture
 def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     # These shards have no server that a gateway could reach.
-    monkeypatch.setattr(reach_probe, "reaches", reached)
+    monkeypatch.setattr(reachability_probe, "reaches", reached)
     loop = LoopThread("platform")
     store = MemoryStore()
     authority = CertificateAuthority.create()
@@ -238,7 +238,7 @@ def test_an_interrupted_drain_is_no_success(platform: Platform, say: Any, monkey
         os.kill(os.getpid(), signal.SIGINT)
         return 1
 
-    monkeypatch.setattr(fleet_commands, "_ranges_left", left)
+    monkeypatch.setattr(shard_commands, "_ranges_left", left)
     # Shells have what they start in the background ignore Ctrl-C, the tests among it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

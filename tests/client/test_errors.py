@@ -9,7 +9,7 @@ import pytest
 from google.rpc import status_pb2
 
 from tenantry.client.errors import ClientError, InvalidArgument, NoOwner, NotFound, Refused, Unreachable, from_failure, from_rpc
-from tenantry.rpc.refusals import reason, retry_after
+from tenantry.rpc.error_details import reason, retry_after
 
 
 def failed(code: grpc.StatusCode, text: str = "", trailers: tuple[tuple[str, bytes], ...] | None = ()) -> Any:

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 import pytest
 
-from tenantry.base import slices
+from tenantry.base import time_slices
 from tenantry.controllers.listing import Listings
 from tenantry.controllers.queue import WorkQueue
 from tenantry.controllers.runner import ControllerRunner
@@ -68,8 +68,8 @@ class Lister(Recorder):
 
 async def test_an_acquired_range_is_listed_by_all_controllers_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     # A slice lasts no time, and a piece is one object: so much is the least that is ever done at once.
-    monkeypatch.setattr(slices.turns, "_slice_seconds", 0.0)
-    monkeypatch.setattr(slices, "PIECE", 1)
+    monkeypatch.setattr(time_slices.turns, "_slice_seconds", 0.0)
+    monkeypatch.setattr(time_slices, "PIECE", 1)
     range_ = FakeRange()
     range_.load(record(f"n{number}") for number in range(RECORDS))
     shard = FakeShard(range_)

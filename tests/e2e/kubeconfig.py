@@ -12,7 +12,7 @@ from tests.support.forms import Platform
 
 def kubeconfig(server: Platform, place: Api) -> dict[str, Any]:
     """The platform's own document, with `shard-base` as current context and the workspace as what that is about, at the last of
-    the front doors."""
+    the front proxies."""
     document: dict[str, Any] = yaml.safe_load(server.kubeconfig.read_text())
     document["current-context"] = "shard-base"
     for cluster in document["clusters"]:

@@ -41,7 +41,7 @@ def test_a_platform_outlives_its_certificates(form: str, tmp_path: Path) -> None
             return time.time() > last_end
 
         wait_for(all_have_ended)
-        # Requests to all front doors, whose pools of connections have been in use all the time.
+        # Requests to all front proxies, whose pools of connections have been in use all the time.
         assert len(place.items(CONFIG_MAPS)) >= written
         now = [shown(own, port) for port in ports]
         now.append(x509.load_pem_x509_certificate(lookup.read_bytes()))

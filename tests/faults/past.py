@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
-from tenantry.storage import versions
+from tenantry.storage import resource_version
 from tests.faults.log import Operation, Owned, Stored
 from tests.faults.verdict import DOUBLED, OLD_OWNER, ORDER, TORN, Verdict
 
@@ -65,7 +65,7 @@ class Past:
         known: set[tuple[str, int]] = set()
         for stored in self.stored:
             key = (stored.cluster, stored.name)
-            if stored.version < last or versions.revision_of(stored.version) != stored.revision:
+            if stored.version < last or resource_version.revision_of(stored.version) != stored.revision:
                 verdict.wrong(ORDER, f"version {stored.version} of {key} is of revision {stored.revision} and follows {last}")
             last = stored.version
             # Deletions of one revision in two ranges have the same: nobody is told of both.

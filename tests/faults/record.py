@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tenantry.placement.map_rows import RangeRow, decode
-from tenantry.storage import versions
+from tenantry.storage import resource_version
 from tenantry.storage.fence import decode_fence
 from tenantry.storage.keys import FENCES, JOURNAL, OBJECTS, RANGES, Key, decode_key, prefix_end
 from tenantry.storage.store import Batch, Event, Store
@@ -62,13 +62,13 @@ def _stored(cell: int, batch: Batch, prefix: str, intervals: dict[str, tuple[str
             deletions.setdefault(_range_of(key.cluster, intervals), []).append(key)
         elif _wanted(key, prefix):
             value, whole = value_of(_data(event))
-            version = versions.make(cell, batch.revision, event.kv.index)
+            version = resource_version.make(cell, batch.revision, event.kv.index)
             found.append(Stored(batch.revision, version, key.cluster, key.name, value, writer, not whole))
     for keys in deletions.values():
         # etcd keeps nothing beside a deletion: those of one range have the last indexes, in order.
-        for index, key in enumerate(keys, versions.LAST_INDEX - len(keys)):
+        for index, key in enumerate(keys, resource_version.LAST_INDEX - len(keys)):
             if _wanted(key, prefix):
-                version = versions.make(cell, batch.revision, index)
+                version = resource_version.make(cell, batch.revision, index)
                 found.append(Stored(batch.revision, version, key.cluster, key.name, None, writer))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.storage import versions
+from tenantry.storage import resource_version
 from tests.faults.checker import check, main
 from tests.faults.log import Entry, Fault, Item, Log, Opened, Operation, Owned, Stored, TakenOver, Watched, read_log
 from tests.faults.verdict import (
@@ -29,7 +29,7 @@ C, D = "aaa0000000000001", "aab0000000000001"
 
 
 def v(revision: int, index: int = 0) -> int:
-    return versions.make(1, revision, index)
+    return resource_version.make(1, revision, index)
 
 
 class Story:

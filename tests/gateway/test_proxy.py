@@ -1,4 +1,4 @@
-"""The front door between processes, on real sockets with TLS."""
+"""The front proxy between processes, on real sockets with TLS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenantry.apiserver.forwarded import FORWARDED_HEADERS, NOT_OWNER
 from tenantry.apiserver.request import Request
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response, Sink, Stream, frame
-from tests.gateway.door import A, B, Door, running_door
+from tests.gateway.front_proxy import A, B, Door, running_door
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import eventually
 

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.work import WorkerThreads
+from tenantry.apiserver.worker_threads import WorkerThreads
 from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
 from tests.support.one_process import Stack, running

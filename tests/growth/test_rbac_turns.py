@@ -12,7 +12,7 @@ import pytest
 
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.endpoints import reviews
-from tenantry.base import slices
+from tenantry.base import time_slices
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
@@ -126,8 +126,8 @@ async def test_what_changes_while_rbac_is_read_counts(monkeypatch: pytest.Monkey
         await shard.post("clusterrolebindings", admins("old", "bob"), "")
         chain = chain_of(shard)
         chain._clusters.clear()
-        monkeypatch.setattr(slices.turns, "_slice_seconds", 0.0)
-        monkeypatch.setattr(slices, "PIECE", 1)
+        monkeypatch.setattr(time_slices.turns, "_slice_seconds", 0.0)
+        monkeypatch.setattr(time_slices, "PIECE", 1)
         reading = [asyncio.create_task(asked(shard, who)) for who in ("ada", "eve", "bob")]
         await until(lambda: chain._making and chain._making[CLUSTER].count([person("user-9")]))
         others = [f"other-{n}" for n in range(size - 1)]

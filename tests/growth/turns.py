@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.base import slices
+from tenantry.base import time_slices
 
 
 class Turn:
@@ -51,8 +51,8 @@ class Turn:
 @contextmanager
 def counted_turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Turn]:
     """Counts while it is entered; slices last no time meanwhile."""
-    monkeypatch.setattr(slices.turns, "_slice_seconds", 0.0)
-    monkeypatch.setattr(slices, "PIECE", 1)
+    monkeypatch.setattr(time_slices.turns, "_slice_seconds", 0.0)
+    monkeypatch.setattr(time_slices, "PIECE", 1)
     turn = Turn()
     previous = sys.gettrace()
     sys.settrace(turn.call)

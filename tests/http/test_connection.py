@@ -14,7 +14,7 @@ import uvloop
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server
 from tenantry.http import server
-from tenantry.http.connection import Connection
+from tenantry.http.connection import ServerConnection
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response, Sink, Stream
 from tests.support.patience import PATIENCE_SECONDS
@@ -56,10 +56,10 @@ class Served:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ServerConnection:
         """The only one."""
         (found,) = self.server._pool.all
-        assert isinstance(found, Connection)
+        assert isinstance(found, ServerConnection)
         return found
 
 

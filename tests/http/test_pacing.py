@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tenantry.base.shares import Shares
-from tenantry.http.bodies import Bodies
+from tenantry.http.body_limits import Bodies
 from tenantry.http.callers import Caller
 from tenantry.http.limits import Limits
 from tenantry.http.pacing import Pacing

@@ -20,9 +20,9 @@ from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_c
 from tenantry.http.messages import Relay, Reply, Response, Sink, Stream, frame
 from tenantry.kube.status import StatusError
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode, range_key, session_key
-from tenantry.placement.owners import Owners
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.remote_peers import RemotePeers
+from tenantry.placement.shard_connections import ShardConnections
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tests.support.waiting import one_turn
@@ -101,7 +101,7 @@ async def _shards(client: Pair | None = None, *, patience_seconds: float = 2.0) 
     range_map = RangeMap(store)
     await range_map.start()
     client = client or AUTHORITY.issue_client("tenantry-shard")
-    owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
+    owners = ShardConnections(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
     owners.start()
     owned: dict[str, Handler] = {}
     peers = RemotePeers(range_map, owners, uid="me", own=owned.get, identities=IDENTITIES, patience_seconds=patience_seconds)

@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.assigner import Move, Policy, RangeWeight, decide, least_loaded
+from registry.assigner import BalancePolicy, Move, RangeWeight, decide, least_loaded
 from tenantry.placement.map import ShardInfo
 
 ROUNDS_MAX = 200
@@ -220,10 +220,10 @@ def test_churn_of_a_round_is_bounded(fleet: tuple[list[float], int], data: st.Da
         if range_.owner == heavy:
             placement.ranges[range_.name] = range_._replace(weight=range_.weight * 1.6)
     filling = {
-        uid for uid, load in placement.loads().items() if load < Policy().filling * placement.total / len(placement.shards)
+        uid for uid, load in placement.loads().items() if load < BalancePolicy().filling * placement.total / len(placement.shards)
     }
     moves = placement.round()
-    assert placement.weight([move for move in moves if move.target not in filling]) <= Policy().churn * placement.total
+    assert placement.weight([move for move in moves if move.target not in filling]) <= BalancePolicy().churn * placement.total
     placement.rounds()
     heaviest = max(r.weight for r in placement.ranges.values())
     loads = placement.loads().values()

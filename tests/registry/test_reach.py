@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.storage.store import Store
-from tests.placement.test_reach import REASON, report
+from tests.placement.test_reachability import REASON, report
 from tests.support.shards import FleetInMemory
 from tests.support.waiting import eventually
 

@@ -316,7 +316,7 @@ async def test_damaged_rows_are_left_out(fleet: FleetInMemory, store: Store) -> 
     # Nobody knows which ids that range has, so a new one could have the same.
     with pytest.raises(CannotOpen, match="are unreadable: broken"):
         await registry.open_range({}, fleet.map.version)
-    await store.commit([], [Put(range_key("root"), encode(fleet.map.records()["root"].row))], [Delete(range_key("broken"))])
+    await store.commit([], [Put(range_key("root"), encode(fleet.map.rows()["root"].row))], [Delete(range_key("broken"))])
     await eventually(fleet.placed)
     await registry.map.reached(fleet.map.version)
     await eventually(lambda: not registry.map.unreadable)

@@ -8,7 +8,7 @@ from registry import stale_keys
 from registry.compaction import SAMPLES, Compaction
 from registry.stale_keys import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
-from tenantry.storage.store import Delete, Fence, Put, Store
+from tenantry.storage.store import Compare, Delete, Put, Store
 from tests.support.clock import Clock
 
 HOUR = 3600.0
@@ -40,12 +40,12 @@ async def test_who_comes_back_meanwhile_keeps_it(store: Store, monkeypatch: pyte
     before = await journal(store, "back") + 1
     commit = store.commit
 
-    async def late(fences: list[Fence], puts: list[Put], deletes: list[Delete]) -> int:
+    async def late(compares: list[Compare], puts: list[Put], deletes: list[Delete]) -> int:
         if comes_back == "session":
             await commit([], [Put(f"{SESSIONS}back".encode(), b"")], [])
         else:
             await commit([], [Put(f"{JOURNAL}back".encode(), b"2")], [])
-        return await commit(fences, puts, deletes)
+        return await commit(compares, puts, deletes)
 
     monkeypatch.setattr(store, "commit", late)
     assert await delete_journals(store, before) == 0

@@ -26,7 +26,7 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.storage.fence import FenceValue, decode_fence, fence_key, read_fence
 from tenantry.storage.keys import FENCES, RANGES, prefix_end
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Delete, Fence, Fenced, Put
+from tenantry.storage.store import Compare, CompareFailed, Delete, Put
 from tests.support.explored import run_machine
 
 LEADERS = 3
@@ -68,7 +68,7 @@ class Shard:
         self.store = store
         self.uid = uid
         self.map = LateMap(store)
-        self.owned: dict[str, Fence] = {}
+        self.owned: dict[str, Compare] = {}
         self.begun = 0
         self.proved = False
 
@@ -96,10 +96,10 @@ class Shard:
                 if name not in self.owned and fence.value is not None and fence.value.owner == self.uid:
                     self.owned[name] = fence.condition
             else:
-                record = self.map.records()[name]
+                record = self.map.rows()[name]
                 row = Put(range_key(name), encode(replace(record.row, owner="")))
-                with suppress(Fenced):
-                    await self.store.commit([Fence(range_key(name), record.mod_revision)], [row], [])
+                with suppress(CompareFailed):
+                    await self.store.commit([Compare(range_key(name), record.mod_revision)], [row], [])
 
 
 class Registries(RuleBasedStateMachine):
@@ -162,7 +162,7 @@ class Registries(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, LEADERS - 1))
     def range_opens(self, who: int) -> None:
-        with suppress(Fenced, CannotOpen):
+        with suppress(CompareFailed, CannotOpen):
             self.run(self.leaders[who].openings._open({}))
 
     @rule(who=st.integers(0, LEADERS - 1), weights=st.lists(st.integers(0, 1000), max_size=6))
@@ -218,7 +218,7 @@ class Registries(RuleBasedStateMachine):
             owner = self.run(read_fence(self.store, name)).value
             try:
                 self.run(self.store.commit([fence], [Put(f"/journal/{shard.uid}".encode(), b"")], []))
-            except Fenced:
+            except CompareFailed:
                 del shard.owned[name]
             else:
                 assert owner is not None and owner.owner == shard.uid
@@ -280,8 +280,8 @@ class Registries(RuleBasedStateMachine):
         else:
             raise AssertionError("the ranges come to no rest")
         holders = [name for shard in self.shards for name in shard.owned]
-        assert sorted(holders) == sorted(leader.map.records())
-        for name, record in leader.map.records().items():
+        assert sorted(holders) == sorted(leader.map.rows())
+        for name, record in leader.map.rows().items():
             fence = await read_fence(self.store, name)
             assert fence.value == FenceValue(record.row.owner, record.row.generation)
             assert (await self.store.read(fence_key(name), fence_key(name) + b"\0")).kvs

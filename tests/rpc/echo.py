@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from tenantry.rpc.refusals import missing, reason, refuse
+from tenantry.rpc.error_details import missing, reason, refuse
 
 SERVICE = "tests.Echo"
 

@@ -13,7 +13,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change
-from tenantry.storage.store import Fenced, TooLarge, Unavailable
+from tenantry.storage.store import CompareFailed, TooLarge, Unavailable
 from tests.support.ranges import cell_on
 
 
@@ -66,7 +66,7 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
 
     key = Key("root", "core/configmaps", "default", "x")
     await cell.commit([Change(key, b"{}", None, None)])
-    cell.writes.send(0.1, 1, Fenced("root", None))
+    cell.writes.send(0.1, 1, CompareFailed("root", None))
     text = metrics.text().decode()
     assert "tenantry_store_changes_total 1.0" in text
     assert "tenantry_store_commit_duration_seconds_count 1.0" in text

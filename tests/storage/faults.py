@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Page, Put, Unavailable
+from tenantry.storage.store import Compare, CompareFailed, Delete, Indeterminate, Page, Put, Unavailable
 
 
 class FaultyStore(MemoryStore):
@@ -21,11 +21,11 @@ class FaultyStore(MemoryStore):
         self.gate = asyncio.Event()
         self.gate.set()
         self.faulted = asyncio.Event()
-        self.commits: list[tuple[Sequence[Fence], Sequence[Put], Sequence[Delete]]] = []
-        self.late: list[tuple[Sequence[Fence], Sequence[Put], Sequence[Delete]]] = []
+        self.commits: list[tuple[Sequence[Compare], Sequence[Put], Sequence[Delete]]] = []
+        self.late: list[tuple[Sequence[Compare], Sequence[Put], Sequence[Delete]]] = []
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-        self.commits.append((fences, puts, deletes))
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        self.commits.append((compares, puts, deletes))
         await self.gate.wait()
         fault = self.faults.popleft() if self.faults else ""
         if fault:
@@ -33,11 +33,11 @@ class FaultyStore(MemoryStore):
         if fault == "lost before":
             raise Indeterminate("the answer was lost")
         if fault == "late":
-            self.late.append((fences, puts, deletes))
+            self.late.append((compares, puts, deletes))
             raise Indeterminate("the answer was lost")
         if fault == "unavailable":
             raise Unavailable("no")
-        revision = await super().commit(fences, puts, deletes)
+        revision = await super().commit(compares, puts, deletes)
         if fault == "lost after":
             raise Indeterminate("the answer was lost")
         return revision
@@ -51,11 +51,11 @@ class FaultyStore(MemoryStore):
     async def deliver(self) -> int:
         """Lets the late commits arrive; how many of them took effect."""
         effective = 0
-        for fences, puts, deletes in self.late:
+        for compares, puts, deletes in self.late:
             try:
-                await super().commit(fences, puts, deletes)
+                await super().commit(compares, puts, deletes)
                 effective += 1
-            except Fenced:
+            except CompareFailed:
                 continue
         self.late.clear()
         return effective

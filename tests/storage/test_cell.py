@@ -6,17 +6,28 @@ from typing import Any
 
 import pytest
 
-from tenantry.storage import versions
+from tenantry.storage import resource_version
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.fence import FenceValue, acquire_fence, read_fence
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.overtaken import ATTEMPTS, transact
 from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
+from tenantry.storage.retry_on_conflict import ATTEMPTS, transact
+from tenantry.storage.store import (
+    Batch,
+    Compare,
+    CompareFailed,
+    Delete,
+    Indeterminate,
+    Overdrawn,
+    Put,
+    Store,
+    Unavailable,
+    Unencodable,
+)
 from tests.storage.faults import FaultyStore
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ranges import RESOURCE, cell_on, create, key, there
@@ -32,7 +43,7 @@ def broken(range_: Range, owner: FenceValue | None) -> None:
 async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
-    assert range_.version == versions.end_of_revision(store.cell, (await store.read(b"/", b"0")).revision)
+    assert range_.version == resource_version.end_of_revision(store.cell, (await store.read(b"/", b"0")).revision)
     (record,) = await cell.commit([create("a", b"1")])
     assert record is not None
     assert range_.get(key("a")) is record
@@ -58,7 +69,7 @@ async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store
     future.add_done_callback(lambda _: seen.append("writer"))
     await future
     await quiet()
-    revision = versions.revision_of(range_.version)
+    revision = resource_version.revision_of(range_.version)
     assert seen == [("hook", revision, 2, 2), ("subscriber", ["a", "b"]), "writer"]
 
 
@@ -288,7 +299,7 @@ async def test_it_is_found_out_what_became_of_a_lost_answer_and_nothing_happens_
     store.silent_reads = 0
     assert await store.deliver() == 0
     (stored,) = (await store.read(key("a").encode(), key("a").encode() + b"\0")).kvs
-    assert versions.make(1, stored.mod_revision, stored.index) == record.version
+    assert resource_version.make(1, stored.mod_revision, stored.index) == record.version
     await cell.commit([create("after")])
     assert seen == ["before", "a", "after"]
     assert not store.faults
@@ -449,7 +460,7 @@ async def test_a_uid_used_twice_loses_everything_it_touches() -> None:
     with pytest.raises(NotOwned):
         await cell.commit([create("b")])
     assert not cell.ranges
-    with pytest.raises(Fenced):
+    with pytest.raises(CompareFailed):
         await cell.commit([], [Put(b"/ranges/x", b"")])
 
 
@@ -559,11 +570,11 @@ async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
     records = [there(*await cell.commit([create(str(at))])) for at in range(6)]
-    revision = versions.revision_of(records[3].version)
+    revision = resource_version.revision_of(records[3].version)
     await store.compact(revision)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
     await successor.backfilled(0)
-    assert successor.oldest(RESOURCE) == versions.end_of_revision(store.cell, revision - 1)
+    assert successor.oldest(RESOURCE) == resource_version.end_of_revision(store.cell, revision - 1)
     assert [event.version for event in successor.events_after(records[2].version | 127, RESOURCE)] == [
         record.version for record in records[3:]
     ]
@@ -657,10 +668,10 @@ async def test_what_cannot_be_sent_fails_alone() -> None:
     """Whatever a store cannot make a request of: the writers beside it are innocent."""
 
     class Strict(MemoryStore):
-        async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
             if any(put.value == b"malformed" for put in puts):
                 raise TypeError("not a request")
-            return await super().commit(fences, puts, deletes)
+            return await super().commit(compares, puts, deletes)
 
     cell = cell_on(Strict())
     range_ = await cell.adopt("root", "r", "t")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenantry.storage.fence import FenceValue, StoredFence, acquire_fence, decode_fence, read_fence, rewrite_fence
-from tenantry.storage.store import Fenced, Indeterminate, Store
+from tenantry.storage.fence import FenceState, FenceValue, acquire_fence, decode_fence, read_fence, rewrite_fence
+from tenantry.storage.store import CompareFailed, Indeterminate, Store
 from tests.storage.faults import FaultyStore
 
 
@@ -25,9 +25,9 @@ async def test_every_change_of_owner_is_a_new_generation_and_revision(store: Sto
     assert two.mod_revision > one.mod_revision
 
 
-async def rewritten_by_nobody(store: Store, one: StoredFence, two: StoredFence) -> StoredFence:
+async def rewritten_by_nobody(store: Store, one: FenceState, two: FenceState) -> FenceState:
     """A taker that saw the old fence is refused and learns of the owner."""
-    with pytest.raises(Fenced) as refused:
+    with pytest.raises(CompareFailed) as refused:
         await rewrite_fence(store, one, "c")
     assert refused.value.value is not None
     assert decode_fence(refused.value.value) == two.value

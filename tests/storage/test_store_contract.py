@@ -8,9 +8,9 @@ import pytest
 
 from tenantry.storage.store import (
     Compacted,
+    Compare,
+    CompareFailed,
     Delete,
-    Fence,
-    Fenced,
     LeaseGone,
     Put,
     Store,
@@ -126,12 +126,13 @@ async def test_128_operations_fit(store: Store) -> None:
 async def test_a_fence_that_moved_refuses_the_whole_commit(store: Store) -> None:
     revision = await store.commit([], [Put(b"/fences/one", b"me"), Put(b"/fences/two", b"me")], [])
     assert (
-        await store.commit([Fence(b"/fences/one", revision), Fence(b"/fences/none", 0)], [Put(b"/a", b"1")], []) == revision + 1
+        await store.commit([Compare(b"/fences/one", revision), Compare(b"/fences/none", 0)], [Put(b"/a", b"1")], [])
+        == revision + 1
     )
-    moved = await store.commit([Fence(b"/fences/two", revision)], [Put(b"/fences/two", b"other")], [])
-    with pytest.raises(Fenced) as refused:
+    moved = await store.commit([Compare(b"/fences/two", revision)], [Put(b"/fences/two", b"other")], [])
+    with pytest.raises(CompareFailed) as refused:
         await store.commit(
-            [Fence(b"/fences/one", revision), Fence(b"/fences/two", revision)], [Put(b"/a", b"2")], [Delete(b"/b")]
+            [Compare(b"/fences/one", revision), Compare(b"/fences/two", revision)], [Put(b"/a", b"2")], [Delete(b"/b")]
         )
     assert (refused.value.name, refused.value.value) == ("two", b"other")
     page = await store.read(b"/a", b"/b")
@@ -140,19 +141,19 @@ async def test_a_fence_that_moved_refuses_the_whole_commit(store: Store) -> None
 
 async def test_the_first_wrong_fence_is_named(store: Store) -> None:
     await store.commit([], [Put(b"/fences/one", b"x"), Put(b"/journal/s", b"7")], [])
-    with pytest.raises(Fenced) as refused:
-        await store.commit([Fence(b"/journal/s", 0), Fence(b"/fences/one", 0)], [Put(b"/a", b"")], [])
+    with pytest.raises(CompareFailed) as refused:
+        await store.commit([Compare(b"/journal/s", 0), Compare(b"/fences/one", 0)], [Put(b"/a", b"")], [])
     assert (refused.value.name, refused.value.value) == ("/journal/s", b"7")
-    with pytest.raises(Fenced) as refused:
-        await store.commit([Fence(b"/fences/gone", 5)], [Put(b"/a", b"")], [])
+    with pytest.raises(CompareFailed) as refused:
+        await store.commit([Compare(b"/fences/gone", 5)], [Put(b"/a", b"")], [])
     assert (refused.value.name, refused.value.value) == ("gone", None)
 
 
 async def test_of_two_takers_of_a_fence_one_wins(store: Store) -> None:
-    takes = [store.commit([Fence(b"/fences/r", 0)], [Put(b"/fences/r", b"%d" % i)], []) for i in range(4)]
+    takes = [store.commit([Compare(b"/fences/r", 0)], [Put(b"/fences/r", b"%d" % i)], []) for i in range(4)]
     outcomes = await asyncio.gather(*takes, return_exceptions=True)
     assert sum(isinstance(outcome, int) for outcome in outcomes) == 1
-    assert sum(isinstance(outcome, Fenced) for outcome in outcomes) == 3
+    assert sum(isinstance(outcome, CompareFailed) for outcome in outcomes) == 3
 
 
 async def test_a_watch_shows_what_was_and_what_comes(store: Store) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tenantry.storage.store import Compacted, Delete, Fence, Fenced, LeaseGone, Put
+from tenantry.storage.store import Compacted, Compare, CompareFailed, Delete, LeaseGone, Put
 from tests.support.explored import run_machine
 from tests.support.stores import ENGINES, Watch, brief, brief_event
 
@@ -92,12 +92,12 @@ class StoreMachine(RuleBasedStateMachine):
         if fence is not None:
             key, off = fence
             entry = self.state.get(key)
-            fences = [Fence(key, max(0, (entry[1] if entry else 0) + off))]
+            fences = [Compare(key, max(0, (entry[1] if entry else 0) + off))]
         commit = self.engine.store.commit(
             fences, [Put(key, value, 0, lease) for key, value in puts.items()], [Delete(key) for key in removed]
         )
         if fences and fences[0].mod_revision != (entry[1] if entry else 0):
-            with pytest.raises(Fenced) as refused:
+            with pytest.raises(CompareFailed) as refused:
                 self.run(commit)
             assert refused.value.value == (entry[0] if entry else None)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from tenantry.apiserver.authentication.service_account import BoundObject
+from tenantry.apiserver.authentication.service_account_tokens import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS

@@ -46,7 +46,7 @@ class Platform(Running):
 
     @property
     def masters(self) -> Api:
-        """As system:masters, without a cluster in the URL. Requests take all front doors in turn."""
+        """As system:masters, without a cluster in the URL. Requests take all front proxies in turn."""
         return Api(self.url, self.ca, self.token(), tuple(self.urls))
 
     @property

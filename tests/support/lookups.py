@@ -1,4 +1,4 @@
-"""A gateway's look-ups over gRPC, on a store in memory, without an HTTP front door."""
+"""A gateway's look-ups over gRPC, on a store in memory, without an HTTP front proxy."""
 
 from __future__ import annotations
 

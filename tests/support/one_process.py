@@ -1,4 +1,4 @@
-"""Everything that `tenantry start` runs but sockets and SQLite: registry, shards and front door over a store in memory."""
+"""Everything that `tenantry start` runs but sockets and SQLite: registry, shards and front proxy over a store in memory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.front_door import FrontDoor
+from gateway.local_proxy import LocalProxy
 from shard.identity import Identity
 from shard.options import ShardOptions
 from shard.wiring import Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
-from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.metrics import Metrics
-from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
+from tenantry.cli.local_platform import TTL_SECONDS, LocalPlatform
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import ShardInfo
@@ -80,14 +80,14 @@ class Stack:
             )
 
         names = [f"shard-{number + 1}" for number in range(shards)]
-        self.fleet = LocalFleet(store, capacity=capacity, names=names, make_shard=make_shard)
+        self.fleet = LocalPlatform(store, capacity=capacity, names=names, make_shard=make_shard)
         self.map = self.fleet.map
         self.shards = self.fleet.shards
-        self._front: FrontDoor | None = None
+        self._front: LocalProxy | None = None
 
     async def start(self) -> None:
         await self.fleet.start()
-        self._front = FrontDoor(
+        self._front = LocalProxy(
             self.tenancy.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
         )
 

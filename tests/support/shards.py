@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from registry.assigner import Policy
+from registry.assigner import BalancePolicy
 from registry.wiring import Registry
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
@@ -60,7 +60,7 @@ class FleetInMemory:
         self.members: dict[str, Member] = {}
         self._uids = count(1)
 
-    async def registry(self, *, capacity: int = CAPACITY, policy: Policy | None = None, balance: bool = True) -> Registry:
+    async def registry(self, *, capacity: int = CAPACITY, policy: BalancePolicy | None = None, balance: bool = True) -> Registry:
         if not self.map.version:
             await self.map.start()
         registry = Registry(self.store, capacity=capacity, policy=policy, balance=balance)

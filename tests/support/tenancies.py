@@ -15,7 +15,7 @@ from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.mount import Mount
+from tenantry.apiserver.path_resolver import PathResolver
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.request import Request
@@ -36,15 +36,15 @@ from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
-from tenantry.tenancy.exports.revise import revise
-from tenantry.tenancy.mounts import RangesMount
+from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.mount import ServicesMount, load_views
+from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
 from tests.support.people import MASTER
@@ -186,17 +186,17 @@ class ServedShard(TenantShard):
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else None
         self.views = load_views(wanted, self.context, own)
-        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views, shard_name=name, ranges=self.cell.ranges)
+        services = ServicesResolver(tenancy.directory, tenancy.scopes, self.views, shard_name=name, ranges=self.cell.ranges)
         clusters = tenancy.clusters
-        self.ranges = RangesMount(
+        self.ranges = RangesResolver(
             tenancy.range_map,
             {"clusters": clusters, "services": services},
             ranges=self.cell.ranges,
             is_privileged=tenancy.authorizer.is_privileged,
         )
-        mounts: dict[str, Mount] = {"services": services, "clusters": clusters, "ranges": self.ranges}
+        resolvers: dict[str, PathResolver] = {"services": services, "clusters": clusters, "ranges": self.ranges}
         self.pipeline = Pipeline(
-            mounts,
+            resolvers,
             authenticator or UnionAuthenticator(anonymous=True),
             root=lambda: tenancy.scopes.cluster("root"),
             root_cluster="root",

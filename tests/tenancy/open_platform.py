@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from tenantry.apiserver import objects, records
+from tenantry.apiserver import local_client, records
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
@@ -146,7 +146,7 @@ class OpenPlatform:
         return Response(status, orjson.dumps(answer))
 
     async def create(self, cluster: str, definition: ResourceDefinition, obj: Object, user: User = USER) -> Object:
-        return await objects.create(self.tenancy_of(cluster).scopes.cluster(cluster), definition, obj, user=user)
+        return await local_client.create(self.tenancy_of(cluster).scopes.cluster(cluster), definition, obj, user=user)
 
     async def workspace(self, parent: str, name: str, *, user: User = USER, **spec: Any) -> Object:
         """Makes a workspace and waits until it is Ready."""
@@ -173,12 +173,12 @@ class OpenPlatform:
     async def update(
         self, cluster: str, definition: ResourceDefinition, name: str, change: Callable[[Object], Object | None], **more: Any
     ) -> None:
-        await objects.update(
+        await local_client.update(
             self.tenancy_of(cluster).scopes.cluster(cluster), definition, more.pop("namespace", ""), name, change, **more
         )
 
     async def delete(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> None:
-        await objects.delete(self.tenancy_of(cluster).scopes.cluster(cluster), definition, namespace, name)
+        await local_client.delete(self.tenancy_of(cluster).scopes.cluster(cluster), definition, namespace, name)
 
     async def until(self, condition: Callable[[], T]) -> T:
         """What `condition` gives, once it is true; looked at after each commit."""
@@ -219,8 +219,8 @@ async def _serve(tenancy: Tenancy, request: Request) -> tuple[int, Object]:
     subresource = rest[1] if len(rest) > 1 else ""
     user = request.user or SYSTEM
     if request.method == "POST":
-        return 201, await objects.create(scope, definition, orjson.loads(await request.read_body(1 << 20)), user=user)
-    found = objects.read(scope, definition, "", name)
+        return 201, await local_client.create(scope, definition, orjson.loads(await request.read_body(1 << 20)), user=user)
+    found = local_client.read(scope, definition, "", name)
     if request.method == "PATCH":
         body = orjson.loads(await request.read_body(1 << 20))
 
@@ -232,9 +232,9 @@ async def _serve(tenancy: Tenancy, request: Request) -> tuple[int, Object]:
                     obj["status"][field_name] = value
             return obj
 
-        found = await objects.update(scope, definition, "", name, merge, subresource=subresource, user=user)
+        found = await local_client.update(scope, definition, "", name, merge, subresource=subresource, user=user)
     elif request.method == "DELETE":
-        found = await objects.delete(scope, definition, "", name, user=user)
+        found = await local_client.delete(scope, definition, "", name, user=user)
     if found is None:
         raise StatusError(404, "NotFound", f"{plural} {name} not found")
     return 200, found

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
-from tenantry.tenancy.exports import locks
+from tenantry.tenancy.exports import resource_locks
 from tenantry.tenancy.exports.permission_claims import claim_selector
 from tenantry.tenancy.types.conversion import (
     ACCEPTABLE_CLAIMS,
@@ -306,10 +306,10 @@ def test_an_owner_is_a_user_or_nobody(text: str) -> None:
 
 @given(texts)
 def test_locks_are_locks_or_none(text: str) -> None:
-    locks.locked_by_others(locks.parse(text), "b")
-    taken = locks.with_locks(text, "b", [{"group": "", "resource": "configmaps"}])
-    assert locks.parse(taken)["configmaps"] == {"n": "b"}
-    assert "configmaps" not in locks.parse(locks.without_binding(taken, "b"))
+    resource_locks.locked_by_others(resource_locks.parse(text), "b")
+    taken = resource_locks.with_locks(text, "b", [{"group": "", "resource": "configmaps"}])
+    assert resource_locks.parse(taken)["configmaps"] == {"n": "b"}
+    assert "configmaps" not in resource_locks.parse(resource_locks.without_binding(taken, "b"))
 
 
 def test_a_selector_that_is_none_selects_nothing() -> None:

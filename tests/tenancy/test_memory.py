@@ -23,7 +23,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_access import Access
-from tenantry.tenancy.authorization.policy import Policy
+from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person
 from tests.support.reachable import alive, growth, lengths
@@ -276,7 +276,7 @@ async def watched(stack: Stack, cluster: str) -> asyncio.Task[None]:
 
 
 async def test_nothing_is_kept_of_ranges_that_moved_away(tmp_path: Path) -> None:
-    kinds = (Range, Record, History, Hub, WatchFeed, WatcherGroup, Watcher, Policy, Access, ApiSet, ResourceDefinition)
+    kinds = (Range, Record, History, Hub, WatchFeed, WatcherGroup, Watcher, ClusterBindings, Access, ApiSet, ResourceDefinition)
     async with running(tmp_path, shards=2, capacity=1) as stack:
         clusters = [await stack.workspace("root", f"w{number}") for number in range(2)]
         places = [

@@ -16,12 +16,12 @@ import pytest
 import pytest_asyncio
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.work import AT_ONCE, WorkerThreads
+from tenantry.apiserver.worker_threads import AT_ONCE, WorkerThreads
 from tenantry.base.loop_turns import in_steps
 from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import Attempts
+from tenantry.storage.retry_on_conflict import Attempts
 from tests.support.clusters import definition
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.mount import RemotePlace, Resolved
+from tenantry.apiserver.path_resolver import RemoteRoute, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import SYSTEM, User
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.cluster_scope import ClusterScope, WildcardScope
-from tenantry.tenancy.mounts import ClustersMount, RangesMount
+from tenantry.tenancy.path_resolvers import ClustersResolver, RangesResolver
 from tenantry.tenancy.resource_identity import split_identity
 from tests.tenancy.open_platform import running
 
@@ -43,23 +43,23 @@ def test_an_empty_identity_is_an_internal_error() -> None:
 async def test_clusters_are_found_by_path_and_id() -> None:
     async with running() as platform:
         cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
-        mount = platform.tenancy.clusters
+        resolver = platform.tenancy.clusters
         for text in (cluster, "root:one"):
-            scope, rest = resolved(mount, f"{text}/api/v1/namespaces")
+            scope, rest = resolved(resolver, f"{text}/api/v1/namespaces")
             assert isinstance(scope, ClusterScope)
             assert (scope.cluster, rest) == (cluster, "/api/v1/namespaces")
 
 
-def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | Resolved, str]:
-    place = mount.locate(path)
-    assert not isinstance(place, RemotePlace)
-    found = place.resolve(GET)
+def resolved(resolver: ClustersResolver | RangesResolver, path: str) -> tuple[Scope | Resolved, str]:
+    route = resolver.locate(path)
+    assert not isinstance(route, RemoteRoute)
+    found = route.resolve(GET)
     return found.scope or found, found.path
 
 
-async def refusal(mount: ClustersMount | RangesMount, path: str, who: User = SYSTEM) -> int:
+async def refusal(resolver: ClustersResolver | RangesResolver, path: str, who: User = SYSTEM) -> int:
     """The code with which a caller who may do everything is refused; 0 where it is not."""
-    scope, rest = resolved(mount, path)
+    scope, rest = resolved(resolver, path)
     try:
         decision = scope.authorizer.authorize(Attributes(user=who, verb="get", cluster=scope.cluster or "", path=rest))
     except StatusError as error:
@@ -82,25 +82,25 @@ async def test_an_inactive_cluster_shows_only_itself() -> None:
             return obj
 
         await platform.update(cluster, platform.tenancy.definitions.logical_clusters, "cluster", stop)
-        mount = platform.tenancy.clusters
-        assert await refusal(mount, f"{cluster}/api/v1/configmaps") == 403
-        assert await refusal(mount, f"{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster") == 0
+        resolver = platform.tenancy.clusters
+        assert await refusal(resolver, f"{cluster}/api/v1/configmaps") == 403
+        assert await refusal(resolver, f"{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster") == 0
 
 
 async def test_a_range_serves_its_own_clusters() -> None:
     async with running() as platform:
         await platform.map.open_range({})
         tenancy = platform.tenancy
-        mount = RangesMount(
+        resolver = RangesResolver(
             tenancy.range_map,
             {"clusters": tenancy.clusters},
             ranges=tenancy.cell.ranges,
             is_privileged=tenancy.authorizer.is_privileged,
         )
-        assert await refusal(mount, "/root/readyz") == 0
-        assert await refusal(mount, "/root/clusters/root/api") == 0
+        assert await refusal(resolver, "/root/readyz") == 0
+        assert await refusal(resolver, "/root/clusters/root/api") == 0
         for path in ("/range-2/clusters/root/api", "/nowhere/readyz", "/nowhere/clusters/root/api", "/root/other"):
-            assert await refusal(mount, path) == 404
+            assert await refusal(resolver, path) == 404
 
 
 async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
-from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User

@@ -17,7 +17,7 @@ from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.storage.record import Record
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.claimable import CLAIMABLE
-from tenantry.virtual.restrict import STATUS, restricted
+from tenantry.virtual.restricted_definitions import STATUS, restricted
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
 from tests.support.people import MASTER, person

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 REGISTRY = "tenantry-registry"
-"""Of every registry. Clients verify this name, so that they need not know the host name."""
+"""The name of every registry. Clients verify this name, so that they need not know the host name."""
 SHARD = "tenantry-shard"
 GATEWAY = "tenantry-gateway"
 LOOKUP = "tenantry-lookup"
-"""Of administrative commands such as `tenantry ranges`."""
+"""The name of administrative commands such as `tenantry ranges`."""
 FRONT_PROXIES = (SHARD, GATEWAY)
 """Shards trust the user headers of requests from these."""
 _OURS = "tenantry-"

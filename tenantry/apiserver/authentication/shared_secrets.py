@@ -12,7 +12,7 @@ import uuid
 import msgspec
 
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens
-from tenantry.apiserver.authentication.service_account import TokenIssuer, new_key
+from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, new_key
 from tenantry.storage.secrets import shared_secret
 from tenantry.storage.store import Damaged, Store
 

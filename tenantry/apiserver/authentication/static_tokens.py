@@ -12,7 +12,7 @@ from pathlib import Path
 from tenantry.apiserver.authentication.authenticator import TokenIdentity
 from tenantry.apiserver.user import User
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class TokenFileError(Exception):
@@ -50,10 +50,10 @@ def read_token_file(path: Path) -> dict[str, User]:
                     )
                 token, name, uid = record[0], record[1], record[2]
                 if not token:
-                    log.warning("a line without a token is skipped", extra={"file": str(path), "line": number})
+                    logger.warning("a line without a token is skipped", extra={"file": str(path), "line": number})
                     continue
                 if token in users:
-                    log.warning("a token occurs twice, the later line is used", extra={"file": str(path), "line": number})
+                    logger.warning("a token occurs twice, the later line is used", extra={"file": str(path), "line": number})
                 # As upstream, an empty fourth column is one group with an empty name.
                 users[token] = User(name, tuple(record[3].split(",")) if len(record) > 3 else (), uid)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -9,7 +9,7 @@ from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.negotiation import JSON, PROTOBUF, YAML, encode, negotiate
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import manager_of, write_options
-from tenantry.apiserver.work import run_weighed
+from tenantry.apiserver.worker_threads import run_weighed
 from tenantry.http.messages import Response
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.objects import Object, timestamp

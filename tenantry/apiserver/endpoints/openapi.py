@@ -15,7 +15,7 @@ from tenantry.apiserver.endpoints.documents import Document, document, not_modif
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.negotiation import TEXT
 from tenantry.apiserver.request import Request
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.http.messages import Response
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
@@ -29,7 +29,7 @@ _YEAR_SECONDS = 365 * 24 * 3600
 _AT_ONCE_BYTES = 64 << 10
 """The part of a larger definition is made in a thread."""
 _AT_ONCE_PIECES = 8
-"""Of at most 64 KiB each that are copied."""
+"""How many pieces are copied at once, of at most 64 KiB each."""
 _makers = SharedWork()
 
 

@@ -12,7 +12,7 @@ from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.scope import Call, Connector
 from tenantry.apiserver.user import User, make_extra, seen_in, with_home
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.field_errors import show

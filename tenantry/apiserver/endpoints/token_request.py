@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tenantry.apiserver.authentication.service_account import BoundObject, Lookup, TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import BoundObject, Lookup, TokenIssuer
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
 from tenantry.apiserver.scope import Call, Connector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import DELETE, Review
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
+from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import delete_change, store_change

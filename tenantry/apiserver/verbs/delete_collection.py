@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
+from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
@@ -10,7 +10,7 @@ from tenantry.apiserver.verbs.list import select
 from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options
 from tenantry.apiserver.verbs.request_selection import selection
 from tenantry.apiserver.verbs.respond import list_response, representation_of
-from tenantry.base.slices import turns
+from tenantry.base.time_slices import turns
 from tenantry.http.messages import Reply
 from tenantry.kube.status import StatusError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.request_selection import visible_to
+from tenantry.apiserver.verbs.resource_version_parameter import check_cell, wait_for_version, watched
 from tenantry.apiserver.verbs.respond import record_response, representation_of
-from tenantry.apiserver.verbs.versions import check_cell, wait_for_version, watched
 from tenantry.http.messages import Reply
 from tenantry.kube.status import not_found
 from tenantry.storage.record import Record

@@ -10,9 +10,9 @@ from tenantry.apiserver.verbs import continue_token
 from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.request_selection import selection
+from tenantry.apiserver.verbs.resource_version_parameter import requested, wait_for_version
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.verbs.versions import requested, wait_for_version
 from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired

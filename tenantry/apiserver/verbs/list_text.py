@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from tenantry.apiserver.negotiation import YAML
-from tenantry.base.slices import turns
+from tenantry.base.time_slices import turns
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.bodies import check_values, parse
+from tenantry.apiserver.body_decoding import check_values, parse
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import is_true
-from tenantry.apiserver.work import run_weighed, weigh
+from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.kube.codec import json_slices, protobuf
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, check_values, parse, weigh_body
+from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
@@ -20,7 +20,7 @@ from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
-from tenantry.apiserver.work import run_weighed, weigh
+from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec

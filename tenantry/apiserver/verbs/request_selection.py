@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import ALWAYS_SELECTABLE, Match, Selection
-from tenantry.apiserver.work import run_weighed
+from tenantry.apiserver.worker_threads import run_weighed
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.status import bad_request

@@ -16,8 +16,8 @@ from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, Y
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
 from tenantry.apiserver.verbs.write import Outcome
-from tenantry.apiserver.work import run_weighed, weigh
-from tenantry.base.slices import turns
+from tenantry.apiserver.worker_threads import run_weighed, weigh
+from tenantry.base.time_slices import turns
 from tenantry.http.messages import Response
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial

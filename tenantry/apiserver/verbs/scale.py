@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tenantry.apiserver import records
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse
 from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import update_outcome
@@ -19,7 +19,7 @@ from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.apiserver.verbs.write import Steps, Target, run
-from tenantry.apiserver.work import weigh
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.decode import check_types

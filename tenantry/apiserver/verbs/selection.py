@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tenantry.apiserver import records
 from tenantry.apiserver.visibility import Visibility
-from tenantry.base.slices import turns
+from tenantry.base.time_slices import turns
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors.fields import FieldSelector
 from tenantry.kube.selectors.labels import LabelSelector

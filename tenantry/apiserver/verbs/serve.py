@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenantry.apiserver.refusal import status_response
+from tenantry.apiserver.error_responses import status_response
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Call, Connector, Scope

@@ -8,8 +8,8 @@ from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchRequest, WatchStream, default_timeout
 from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.request_selection import selection
+from tenantry.apiserver.verbs.resource_version_parameter import check_cell, watched
 from tenantry.apiserver.verbs.respond import representation_of
-from tenantry.apiserver.verbs.versions import check_cell, watched
 from tenantry.apiserver.watch_events import Encoder, error_event
 from tenantry.http.messages import Reply, Sink, Stream, frame
 from tenantry.kube.codec.table import INCLUDE

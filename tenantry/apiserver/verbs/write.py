@@ -22,7 +22,7 @@ from tenantry.apiserver import records
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User
-from tenantry.apiserver.work import is_light, weigh, workers
+from tenantry.apiserver.worker_threads import is_light, weigh, workers
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
@@ -193,7 +193,7 @@ def _run_at_once(steps: Steps) -> Outcome:
 
 
 _computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
-"""At most one heavy write of an object at a time: of two at once, one would be computed in vain."""
+"""At most one heavy write of an object at a time: of two at once, one would be computed for nothing."""
 
 
 async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:

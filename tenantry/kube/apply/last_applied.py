@@ -13,9 +13,9 @@ import orjson
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import EMPTY, FieldSet
 from tenantry.kube.apply.managed_fields import compare_objects
-from tenantry.kube.apply.ownership import fields_of
+from tenantry.kube.apply.owned_fields import fields_of
 from tenantry.kube.apply.typed import Node, TypedError
-from tenantry.kube.apply.validate import validate
+from tenantry.kube.apply.typed_validation import validate
 from tenantry.kube.objects import Object, annotations_of
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"

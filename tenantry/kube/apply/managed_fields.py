@@ -10,7 +10,7 @@ from tenantry.kube.apply import field_set
 from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path
 from tenantry.kube.apply.managers import Managers, OwnedFields, cap_updates, decode, encode, is_reset, updater
-from tenantry.kube.apply.ownership import reconcile_with_schema
+from tenantry.kube.apply.owned_fields import reconcile_with_schema
 from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema

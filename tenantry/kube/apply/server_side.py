@@ -22,9 +22,9 @@ from tenantry.kube.apply.managed_fields import (
 )
 from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, OwnedFields, applier, decode, encode
 from tenantry.kube.apply.merge import merge
-from tenantry.kube.apply.ownership import fields_of, reconcile_with_schema, remove_fields, with_named_fields
+from tenantry.kube.apply.owned_fields import fields_of, reconcile_with_schema, remove_fields, with_named_fields
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
-from tenantry.kube.apply.validate import error_text, validate
+from tenantry.kube.apply.typed_validation import error_text, validate
 from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.patch.json_values import copy_of
 from tenantry.kube.schema.structural import Schema

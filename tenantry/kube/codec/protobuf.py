@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec.json_codec import unrecognized
-from tenantry.kube.messages import DELETE_OPTIONS, Field, Message
+from tenantry.kube.message_tables import DELETE_OPTIONS, Field, Message
 from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.types import BUILTINS
 from tenantry.kube.types.reviews import TOKEN_REQUEST

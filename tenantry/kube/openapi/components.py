@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from tenantry.kube.messages import DELETE_OPTIONS, OBJECT_META
+from tenantry.kube.message_tables import DELETE_OPTIONS, OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.structural import Schema

@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.openapi.components import (
     DELETE_OPTIONS_SCHEMA,

@@ -22,7 +22,7 @@ _HINT = (
 
 
 @dataclass(slots=True)
-class _Budget:
+class _DefinitionBudget:
     """The total cost of the rules of one schema, and the paths of those that cost much."""
 
     total: float = 0
@@ -36,7 +36,7 @@ def rule_errors(schema: Schema, path: str) -> list[FieldError]:
 
 def errors_of(found: Sequence[RuledSchema], path: str) -> list[FieldError]:
     """The errors of the rules of schemas (`ruled_schemas`) in a structural schema at `path`."""
-    budget = _Budget()
+    budget = _DefinitionBudget()
     errors: list[FieldError] = []
     types: list[Types] = []
     for ruled in found:
@@ -56,7 +56,7 @@ def errors_of(found: Sequence[RuledSchema], path: str) -> list[FieldError]:
 
 
 def _rule(
-    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, uncorrelated: str | None, budget: _Budget
+    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, uncorrelated: str | None, budget: _DefinitionBudget
 ) -> Iterator[FieldError]:
     if not rule.rule.strip():
         yield required(f"{path}.rule", "rule is not specified")
@@ -111,7 +111,7 @@ def _is_field_path(text: str, schema: Schema) -> bool:
 
 
 def _message_expression(
-    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, budget: _Budget, *, optional: bool
+    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, budget: _DefinitionBudget, *, optional: bool
 ) -> Iterator[FieldError]:
     place = f"{path}.messageExpression"
     try:
@@ -126,7 +126,7 @@ def _message_expression(
 
 
 def _cost(
-    checked: CheckedExpression, schema: Schema, path: str, what: str, times: float, budget: _Budget
+    checked: CheckedExpression, schema: Schema, path: str, what: str, times: float, budget: _DefinitionBudget
 ) -> Iterator[FieldError]:
     cost = cel_cost.estimate(checked.serialized, schema) * times
     budget.total += cost

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.exact import exact
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors
-from tenantry.kube.schema.addresses import url
+from tenantry.kube.schema.ip_and_url import url
 
 Format = Callable[[str], bool]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenantry.kube.field_paths import Path, ReportedPaths
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema

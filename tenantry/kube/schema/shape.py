@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.schema.combinations import general_checks
 from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text

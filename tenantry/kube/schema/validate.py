@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tenantry.kube.schema.cel_rules import Rules, compile_rules
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.problem import (
     NO_FIELD,
@@ -19,7 +20,6 @@ from tenantry.kube.schema.problem import (
     ValidationBudget,
 )
 from tenantry.kube.schema.ratchet import ABSENT, Ratchet, path_text
-from tenantry.kube.schema.rules import Rules, compile_rules
 from tenantry.kube.schema.shape import compile_shape
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.unique import compile_lists

@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import forbidden, invalid, too_long
-from tenantry.kube.messages import kind
+from tenantry.kube.message_tables import kind
 from tenantry.kube.names import config_key_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError

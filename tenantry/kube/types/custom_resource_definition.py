@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.kube.columns import CREATED_AT, NAME
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate

@@ -10,7 +10,7 @@ from tenantry.kube.columns import NAME
 from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
 from tenantry.kube.durations import age
 from tenantry.kube.field_errors import IMMUTABLE, invalid, required
-from tenantry.kube.messages import kind, message
+from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import path_segment_errors, qualified_name_errors
 from tenantry.kube.objects import GroupResource, Object, namespace_of
 from tenantry.kube.status import FieldError

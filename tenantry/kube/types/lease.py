@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import invalid
-from tenantry.kube.messages import kind, message
+from tenantry.kube.message_tables import kind, message
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
 

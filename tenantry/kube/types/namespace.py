@@ -6,7 +6,7 @@ from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.finalizers import finalizer_errors
-from tenantry.kube.messages import kind, message
+from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import dns1123_label_errors
 from tenantry.kube.objects import Object, is_deleting, metadata_of, name_of
 from tenantry.kube.status import FieldError

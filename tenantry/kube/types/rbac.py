@@ -9,7 +9,7 @@ from tenantry.kube.columns import AGE, CREATED_AT, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import invalid, not_supported, required
 from tenantry.kube.label_selector_validation import label_selector_errors
-from tenantry.kube.messages import LABEL_SELECTOR, Message, kind, message
+from tenantry.kube.message_tables import LABEL_SELECTOR, Message, kind, message
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import IMMUTABLE, invalid, while_few
-from tenantry.kube.messages import kind, message
+from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import parse

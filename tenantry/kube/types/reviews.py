@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.definition import ResourceDefinition, Version
-from tenantry.kube.messages import FIELD_SELECTOR_REQUIREMENT, LABEL_SELECTOR_REQUIREMENT, Message, kind, message
+from tenantry.kube.message_tables import FIELD_SELECTOR_REQUIREMENT, LABEL_SELECTOR_REQUIREMENT, Message, kind, message
 
 _AUTHORIZATION = "io.k8s.api.authorization.v1."
 _AUTHENTICATION = "io.k8s.api.authentication.v1."

@@ -9,7 +9,7 @@ from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import IMMUTABLE, invalid, required, too_long
-from tenantry.kube.messages import kind
+from tenantry.kube.message_tables import kind
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import FieldError
 from tenantry.kube.types.config_map import MAX_DATA_BYTES, decoded_size, immutable_errors, key_errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.messages import kind, message
+from tenantry.kube.message_tables import kind, message
 from tenantry.kube.objects import Object
 
 _REF = "io.k8s.api.core.v1."

@@ -8,22 +8,22 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
-from tenantry.storage.checks import check_commit
+from tenantry.storage.commit_checks import check_commit
 from tenantry.storage.etcd import leases
+from tenantry.storage.etcd.call_errors import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
+from tenantry.storage.etcd.client import LASTING, CallRefused, EtcdClient
 from tenantry.storage.etcd.config import EtcdConfig
-from tenantry.storage.etcd.connection import LASTING, Connection, Refused
 from tenantry.storage.etcd.methods import COMPACT, RANGE, TXN
-from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
 from tenantry.storage.etcd.values import CELL_KEY, bounds, decode_value, encode_value, key_value
 from tenantry.storage.etcd.watch import oldest_revision, present_revision, watch
 from tenantry.storage.keys import fence_name
 from tenantry.storage.store import (
     Batch,
     Compacted,
+    Compare,
+    CompareFailed,
     Damaged,
     Delete,
-    Fence,
-    Fenced,
     Indeterminate,
     KeyValue,
     LeaseGone,
@@ -48,7 +48,7 @@ class EtcdStore:
     """A store on etcd. Create it with `open`. Any number of them may use one etcd. Nothing else should use that etcd: other keys
     cost revisions."""
 
-    def __init__(self, connection: Connection, cell: int) -> None:
+    def __init__(self, connection: EtcdClient, cell: int) -> None:
         self._connection = connection
         self._cell = cell
 
@@ -60,7 +60,7 @@ class EtcdStore:
         """
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
-        connection = Connection(config)
+        connection = EtcdClient(config)
         loop = asyncio.get_running_loop()
         until = loop.time() + config.opening_seconds
         backoff = connection.backoff()
@@ -93,7 +93,7 @@ class EtcdStore:
             wanted = keys if limit is None else min(keys, limit - len(kvs))
             try:
                 page = await self._read(first, last, revision, wanted)
-            except Refused as refused:
+            except CallRefused as refused:
                 if wanted == 1:
                     raise Unavailable(f"a value in etcd is too large to be read: {refused}") from None
                 keys = wanted // 2
@@ -105,7 +105,7 @@ class EtcdStore:
             first = page.kvs[-1].key + b"\0"
 
     async def _read(self, start: bytes, end: bytes, revision: int | None, limit: int) -> Page:
-        """Reads one answer of etcd. Raises Refused (the answer is too large), and the errors of `read`."""
+        """Reads one answer of etcd. Raises CallRefused (the answer is too large), and the errors of `read`."""
         wanted = rpc.RangeRequest(key=start, range_end=end, revision=revision or 0, limit=limit)
         try:
             if revision is None:
@@ -118,7 +118,7 @@ class EtcdStore:
                 operations.append(rpc.RequestOp(request_range=before))
             answer = (await self._connection.call(TXN, rpc.TxnRequest(success=operations))).responses[0].response_range
             return Page([key_value(kv) for kv in answer.kvs], revision, answer.more)
-        except Refused as refused:
+        except CallRefused as refused:
             text = str(refused)
             if FUTURE_TEXT in text:
                 raise ValueError(f"revision {revision} is in the future") from None
@@ -128,14 +128,15 @@ class EtcdStore:
                 raise
             raise refusal(refused.error) from None
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
         check_commit(puts, deletes)
-        if not fences and not puts and not deletes:
+        if not compares and not puts and not deletes:
             return await present_revision(self._connection)
         request = rpc.TxnRequest()
-        for fence in fences:
-            request.compare.add(key=fence.key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=fence.mod_revision)
-            request.failure.add().request_range.key = fence.key
+        for compare in compares:
+            modified = compare.mod_revision
+            request.compare.add(key=compare.key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=modified)
+            request.failure.add().request_range.key = compare.key
         for put in puts:
             wanted = request.success.add().request_put
             wanted.key, wanted.value, wanted.lease = put.key, encode_value(put.value, put.index), put.lease
@@ -147,14 +148,14 @@ class EtcdStore:
                 interval.key, interval.range_end = inside
         try:
             answer = await self._connection.call(TXN, request, changes=True)
-        except Refused as refused:
+        except CallRefused as refused:
             if LEASE_GONE_TEXT in str(refused):
                 raise LeaseGone(await self._gone(puts)) from None
-            if FULL_TEXT in str(refused) and not await self._untouched(fences, puts):
+            if FULL_TEXT in str(refused) and not await self._untouched(compares, puts):
                 raise Indeterminate(f"etcd is full; the commit may or may not have happened: {refused}") from None
             raise refusal(refused.error) from None
         if not answer.succeeded:
-            raise _fenced(fences, answer)
+            raise _compare_failed(compares, answer)
         return answer.header.revision
 
     def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
@@ -177,27 +178,27 @@ class EtcdStore:
         try:
             # One less than requested, so that the revision itself stays complete (see `watch`).
             await self._connection.call(COMPACT, rpc.CompactionRequest(revision=revision - 1))
-        except Refused as refused:
+        except CallRefused as refused:
             if COMPACTED_TEXT not in str(refused):
                 raise refusal(refused.error) from None
 
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _untouched(self, fences: Sequence[Fence], puts: Sequence[Put]) -> bool:
+    async def _untouched(self, compares: Sequence[Compare], puts: Sequence[Put]) -> bool:
         """Whether a commit that etcd refused for lack of space certainly had no effect: a key that it compares and puts is
         unchanged.
 
         The commit that fills etcd succeeds, but gets the same answer as later ones, which fail (etcd's `quotaApplierV3`).
         """
         written = {put.key for put in puts}
-        for fence in fences:
-            if fence.key in written:
+        for compare in compares:
+            if compare.key in written:
                 try:
-                    page = await self.read(fence.key, fence.key + b"\0")
+                    page = await self.read(compare.key, compare.key + b"\0")
                 except StoreError:
                     return False
-                return (page.kvs[0].mod_revision if page.kvs else 0) == fence.mod_revision
+                return (page.kvs[0].mod_revision if page.kvs else 0) == compare.mod_revision
         return False
 
     async def _gone(self, puts: Sequence[Put]) -> int:
@@ -211,7 +212,7 @@ class EtcdStore:
         return found[-1]
 
 
-async def _cell(connection: Connection, cell: int) -> int:
+async def _cell(connection: EtcdClient, cell: int) -> int:
     """Reads the number of the store. Writes `cell` if it has none."""
     value = encode_value(msgspec.json.encode(CellValue(cell)), 0)
     request = rpc.TxnRequest(
@@ -222,7 +223,7 @@ async def _cell(connection: Connection, cell: int) -> int:
     try:
         # It may be sent twice: the second time it changes nothing.
         answer = await connection.call(TXN, request)
-    except Refused as refused:
+    except CallRefused as refused:
         raise refusal(refused.error) from None
     if answer.succeeded:
         return cell
@@ -236,10 +237,10 @@ async def _cell(connection: Connection, cell: int) -> int:
     return found.cell
 
 
-def _fenced(fences: Sequence[Fence], answer: rpc.TxnResponse) -> Fenced:
-    """The error for the first fence that did not match."""
-    for fence, operation in zip(fences, answer.responses, strict=True):
+def _compare_failed(compares: Sequence[Compare], answer: rpc.TxnResponse) -> CompareFailed:
+    """The error for the first compare that did not match."""
+    for compare, operation in zip(compares, answer.responses, strict=True):
         kvs = operation.response_range.kvs
-        if (kvs[0].mod_revision if kvs else 0) != fence.mod_revision:
-            return Fenced(fence_name(fence.key), key_value(kvs[0]).value if kvs else None)
-    raise Damaged("etcd refused a commit although all its fences match")
+        if (kvs[0].mod_revision if kvs else 0) != compare.mod_revision:
+            return CompareFailed(fence_name(compare.key), key_value(kvs[0]).value if kvs else None)
+    raise Damaged("etcd refused a commit although all its compares match")

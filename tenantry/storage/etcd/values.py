@@ -7,8 +7,8 @@ resourceVersion needs the index too. Deletions have no value, so their index is 
 from __future__ import annotations
 
 from tenantry._proto.etcd import kv_pb2
+from tenantry.storage.resource_version import BATCH_LIMIT
 from tenantry.storage.store import Damaged, Event, KeyValue
-from tenantry.storage.versions import BATCH_LIMIT
 
 # It does not begin with "/", so it is in no interval of other keys.
 CELL_KEY = b"tenantry/cell"

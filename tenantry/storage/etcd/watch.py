@@ -6,8 +6,9 @@
 So
   N counts as compacted too: a watch starts one revision earlier than wanted, which etcd refuses exactly in this case.
   (Revision 1 is before the first write. etcd does not refuse it while revision 2 exists, and then nothing is missing.)
-* Progress reports are only used from servers that report correctly (`versions`). On other servers a watch first follows all keys.
-  Every revision has an event there, so the history is complete when the revision that was present at the beginning is seen.
+* Progress reports are only used from servers that report correctly (`server_version`). On other servers a watch first follows all
+  keys. Every revision has an event there, so the history is complete when the revision that was present at the beginning is
+  seen.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import grpc
 from tenantry._proto.etcd import kv_pb2
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.base.tasks import restarting
-from tenantry.storage.etcd.connection import Connection, Refused
-from tenantry.storage.etcd.link import Lost, Stream
+from tenantry.storage.etcd.call_errors import PERMISSION_TEXT, CallOutcome, NotPermitted, describe, judge, judge_text, refusal
+from tenantry.storage.etcd.client import CallRefused, EtcdClient
+from tenantry.storage.etcd.member_connection import EtcdStream, Lost
 from tenantry.storage.etcd.methods import RANGE, WATCH
-from tenantry.storage.etcd.refusals import PERMISSION_TEXT, NotPermitted, Verdict, describe, judge, judge_text, refusal
+from tenantry.storage.etcd.server_version import reports_progress_on_request
 from tenantry.storage.etcd.values import CELL_KEY, EVERYTHING, bounds, event
-from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.store import Batch, Compacted, Unavailable
 
 FIRST_PROGRESS_SECONDS = 0.01
@@ -35,10 +36,10 @@ FIRST_PROGRESS_SECONDS = 0.01
 CATCHING_UP_PROGRESS_SECONDS = 0.1
 
 
-async def watch(connection: Connection, start: bytes, end: bytes, from_revision: int) -> AsyncGenerator[Batch, None]:
+async def watch(connection: EtcdClient, start: bytes, end: bytes, from_revision: int) -> AsyncGenerator[Batch, None]:
     """The implementation of `Store.watch`."""
     until = await present_revision(connection)
-    watcher = Watcher(connection, start, end, from_revision, until)
+    watcher = EtcdWatch(connection, start, end, from_revision, until)
     try:
         if from_revision > until:
             await watcher.begun()
@@ -50,17 +51,17 @@ async def watch(connection: Connection, start: bytes, end: bytes, from_revision:
         await watcher.close()
 
 
-async def present_revision(connection: Connection) -> int:
+async def present_revision(connection: EtcdClient) -> int:
     """The present revision of the store. Raises Unavailable."""
     try:
         return (await connection.call(RANGE, rpc.RangeRequest(key=CELL_KEY, count_only=True))).header.revision
-    except Refused as refused:
+    except CallRefused as refused:
         raise refusal(refused.error) from None
 
 
-async def oldest_revision(connection: Connection) -> int:
+async def oldest_revision(connection: EtcdClient) -> int:
     """The oldest revision that can be read, 1 if nothing was compacted. Raises Unavailable."""
-    watcher = Watcher(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
+    watcher = EtcdWatch(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
     try:
         async with asyncio.timeout(connection.config.deadline_seconds):
             # Either etcd sends the put of this key, or it reports the revision of its compaction.
@@ -74,10 +75,10 @@ async def oldest_revision(connection: Connection) -> int:
     return 1
 
 
-class Watcher:
+class EtcdWatch:
     """One watch. `wanted`: the first revision that was not delivered yet. `until`: the present revision at the beginning."""
 
-    def __init__(self, connection: Connection, start: bytes, end: bytes, wanted: int, until: int) -> None:
+    def __init__(self, connection: EtcdClient, start: bytes, end: bytes, wanted: int, until: int) -> None:
         self._connection = connection
         self._start = start
         self._end = end
@@ -86,7 +87,7 @@ class Watcher:
         # Whether etcd cannot have compacted `wanted`. Then the watch does not have to start one revision earlier.
         self._present = wanted > until
         self._everything = False
-        self._stream: Stream | None = None
+        self._stream: EtcdStream | None = None
         self._asking: asyncio.Task[None] | None = None
         self._pieces: list[kv_pb2.Event] = []
         self._backoff = connection.backoff()
@@ -168,14 +169,14 @@ class Watcher:
 
     async def _response(self) -> rpc.WatchResponse:
         while True:
-            stream: Stream | None = None
+            stream: EtcdStream | None = None
             try:
                 stream = self._stream or await self._open()
                 response: rpc.WatchResponse = await stream.read()
             except grpc.aio.AioRpcError as error:
                 verdict, why = judge(error), describe(error)
             except Lost as error:
-                verdict, why = Verdict.ELSEWHERE, str(error)
+                verdict, why = CallOutcome.ELSEWHERE, str(error)
             except Unavailable as error:
                 await self._pause(str(error), error)
                 continue
@@ -187,16 +188,16 @@ class Watcher:
                 return response
             await self._failed(stream or self._stream, verdict, why)
 
-    async def _failed(self, stream: Stream | None, verdict: Verdict, why: str) -> None:
+    async def _failed(self, stream: EtcdStream | None, verdict: CallOutcome, why: str) -> None:
         """Prepares to open the watch again. Raises Unavailable if a retry would not help."""
         await self.close()
         self._pieces = []
         self._present = False
-        if verdict is Verdict.FINAL:
+        if verdict is CallOutcome.FINAL:
             raise Unavailable(f"etcd refused a watch: {why}")
-        if stream is not None and verdict is Verdict.RENEW:
+        if stream is not None and verdict is CallOutcome.RENEW:
             await self._connection.renew(stream.link, stream.token)
-        elif stream is not None and verdict is not Verdict.BUSY:
+        elif stream is not None and verdict is not CallOutcome.BUSY:
             self._connection.leave(stream.link, why)
         await self._pause(why, None)
 
@@ -211,15 +212,15 @@ class Watcher:
         if response.compact_revision:
             raise Compacted(response.compact_revision + 1)
         reason = response.cancel_reason
-        verdict = judge_text(reason) or Verdict.ELSEWHERE
+        verdict = judge_text(reason) or CallOutcome.ELSEWHERE
         if PERMISSION_TEXT in reason:
             # Some versions give the same reason for a token that they do not know any more.
             if self._denied or not self._connection.config.user:
                 raise NotPermitted(reason)
-            self._denied, verdict = True, Verdict.RENEW
+            self._denied, verdict = True, CallOutcome.RENEW
         await self._failed(self._stream, verdict, reason)
 
-    async def _open(self) -> Stream:
+    async def _open(self) -> EtcdStream:
         stream = self._stream = await self._connection.stream(WATCH)
         reports = reports_progress_on_request(stream.link.version)
         self._everything = self._catching_up_until is not None and not reports
@@ -237,7 +238,7 @@ class Watcher:
             self._asking = restarting(partial(self._ask, stream), name="etcd-watch-progress", ends=True)
         return stream
 
-    async def _ask(self, stream: Stream) -> None:
+    async def _ask(self, stream: EtcdStream) -> None:
         """Requests progress: often until the watch has caught up, then every `progress_seconds`."""
         request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         seconds = FIRST_PROGRESS_SECONDS

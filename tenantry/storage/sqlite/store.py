@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tenantry.base.tasks import restarting
-from tenantry.storage.checks import check_commit
-from tenantry.storage.leases import Leases
+from tenantry.storage.commit_checks import check_commit
+from tenantry.storage.local_leases import Leases
 from tenantry.storage.sqlite import schema
 from tenantry.storage.sqlite.lock import DirectoryLock
 from tenantry.storage.sqlite.reader import Reader
 from tenantry.storage.sqlite.retention import Retention
 from tenantry.storage.sqlite.worker import Worker
 from tenantry.storage.sqlite.writer import Committed, Writer
-from tenantry.storage.store import Batch, Delete, Fence, LeaseGone, Page, Put, StoreError, Unavailable
+from tenantry.storage.store import Batch, Compare, Delete, LeaseGone, Page, Put, StoreError, Unavailable
 from tenantry.storage.watch_buffer import WatchBuffer
 
 T = TypeVar("T")
@@ -85,12 +85,12 @@ class SqliteStore:
     async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
         return await self._call(self._read_thread, self._reader.read, start, end, revision, limit)
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
         check_commit(puts, deletes)
         for put in puts:
             if put.lease and put.lease not in self._leases:
                 raise LeaseGone(put.lease)
-        committed = await self._call(self._write_thread, self._writer.commit, fences, puts, deletes, then=self._show)
+        committed = await self._call(self._write_thread, self._writer.commit, compares, puts, deletes, then=self._show)
         return committed.revision
 
     async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:

@@ -13,7 +13,7 @@ import msgspec
 from tenantry.storage.keys import fence_name
 from tenantry.storage.sqlite.reader import PLACE_BITS, Reader, first_id
 from tenantry.storage.sqlite.schema import translated
-from tenantry.storage.store import Batch, Delete, Fence, Fenced, LeaseGone, Put, StoreError
+from tenantry.storage.store import Batch, Compare, CompareFailed, Delete, LeaseGone, Put, StoreError
 
 Interval = tuple[bytes, bytes]
 Operation = tuple[bytes, bytes | None, int, int]
@@ -41,17 +41,17 @@ class Writer:
         self.watches: dict[int, Interval] = {}
         self.revision, self.compacted = self._reader.state()
 
-    def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> Committed:
+    def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> Committed:
         """The implementation of `Store.commit`."""
         operations: list[Operation] = [(put.key, put.value, put.index, put.lease) for put in puts]
         at_once = len(puts) + len(deletes) <= STATEMENT_ROWS and not any(delete.end for delete in deletes)
         if at_once and not any(put.lease for put in puts):
             whole = [*operations, *((delete.key, None, delete.index, 0) for delete in deletes)]
-            if self._append_if(fences, whole):
+            if self._append_if(compares, whole):
                 return self._committed(whole)
-            # A fence does not match, or there is nothing to delete. The transaction finds out which.
+            # A compare does not match, or there is nothing to delete. The transaction finds out which.
         with self._transaction():
-            self._check_fences(fences)
+            self._check_compares(compares)
             for put in puts:
                 if put.lease:
                     self._check_lease(put.lease)
@@ -113,36 +113,36 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):  # the data is safe in the write-ahead log even if closing fails
             self._database.close()
 
-    def _check_fences(self, fences: Sequence[Fence]) -> None:
-        if not fences:
+    def _check_compares(self, compares: Sequence[Compare]) -> None:
+        if not compares:
             return
-        values = list(chain.from_iterable((fence.key, fence.mod_revision) for fence in fences))
-        (wrong,) = self._database.execute(_fence_statement(len(fences)), values).fetchone()
+        values = list(chain.from_iterable((compare.key, compare.mod_revision) for compare in compares))
+        (wrong,) = self._database.execute(_compare_statement(len(compares)), values).fetchone()
         if not wrong:
             return
-        for fence in fences:
+        for compare in compares:
             row = self._database.execute(
-                "SELECT log.id, log.value FROM current JOIN log ON log.id = current.id WHERE current.key = ?", (fence.key,)
+                "SELECT log.id, log.value FROM current JOIN log ON log.id = current.id WHERE current.key = ?", (compare.key,)
             ).fetchone()
-            if (row[0] >> PLACE_BITS if row else 0) != fence.mod_revision:
-                raise Fenced(fence_name(fence.key), row[1] if row else None)
+            if (row[0] >> PLACE_BITS if row else 0) != compare.mod_revision:
+                raise CompareFailed(fence_name(compare.key), row[1] if row else None)
 
     def _check_lease(self, lease: int) -> None:
         if self._database.execute("SELECT 1 FROM leases WHERE id = ?", (lease,)).fetchone() is None:
             raise LeaseGone(lease)
 
-    def _append_if(self, fences: Sequence[Fence], operations: Sequence[Operation]) -> bool:
-        """Writes operations with the next revision if all fences match, in one statement without a transaction around it. False:
-        nothing was changed."""
+    def _append_if(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> bool:
+        """Writes operations with the next revision if all compares match, in one statement without a transaction around it.
+        False: nothing was changed."""
         if not operations:
             return False
         size, values = self._rows(operations, 0)
-        fence_rows = _padded(len(fences))
-        for fence in fences:
-            values += (fence.key, fence.mod_revision)
-        values += [None] * (2 * (fence_rows - len(fences)))
+        compare_rows = _padded(len(compares))
+        for compare in compares:
+            values += (compare.key, compare.mod_revision)
+        values += [None] * (2 * (compare_rows - len(compares)))
         try:
-            return self._database.execute(_append_statement(size, fence_rows), values).rowcount > 0
+            return self._database.execute(_append_statement(size, compare_rows), values).rowcount > 0
         except sqlite3.Error as error:
             self._roll_back()
             raise translated(error) from error
@@ -201,13 +201,13 @@ def _padded(rows: int) -> int:
 
 
 @cache
-def _append_statement(rows: int, fences: int) -> str:
-    """An INSERT of operations. With fences (rows may be empty) it changes nothing unless all of them match."""
+def _append_statement(rows: int, compares: int) -> str:
+    """An INSERT of operations. With compares (rows may be empty) it changes nothing unless all of them match."""
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
-    fenced = f", fences (key, revision) AS (VALUES {', '.join(['(?, ?)'] * fences)})" if fences else ""
+    fenced = f", compares (key, revision) AS (VALUES {', '.join(['(?, ?)'] * compares)})" if compares else ""
     held = (
-        " AND NOT EXISTS (SELECT 1 FROM fences LEFT JOIN current AS held ON held.key = fences.key"
-        f" WHERE coalesce(held.id >> {PLACE_BITS}, 0) <> fences.revision)"
+        " AND NOT EXISTS (SELECT 1 FROM compares LEFT JOIN current AS held ON held.key = compares.key"
+        f" WHERE coalesce(held.id >> {PLACE_BITS}, 0) <> compares.revision)"
     )
     return (
         "INSERT INTO log (id, key, value, created, place, previous, lease)"
@@ -215,13 +215,13 @@ def _append_statement(rows: int, fences: int) -> str:
         f" SELECT wanted.id, wanted.key, wanted.value, coalesce(current.created, wanted.id >> {PLACE_BITS}), wanted.place,"
         " coalesce(current.id, 0), wanted.lease"
         " FROM wanted LEFT JOIN current ON current.key = wanted.key"
-        f" WHERE (wanted.value IS NOT NULL OR current.id IS NOT NULL){held if fences else ''}"
+        f" WHERE (wanted.value IS NOT NULL OR current.id IS NOT NULL){held if compares else ''}"
     )
 
 
 @cache
-def _fence_statement(fences: int) -> str:
-    values = ", ".join(["(?, ?)"] * fences)
+def _compare_statement(compares: int) -> str:
+    values = ", ".join(["(?, ?)"] * compares)
     return (
         f"WITH wanted (key, revision) AS (VALUES {values})"
         " SELECT count(*) FROM wanted LEFT JOIN current ON current.key = wanted.key"

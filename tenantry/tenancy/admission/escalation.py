@@ -23,7 +23,7 @@ _COLLECTED_METADATA = frozenset({"ownerReferences", "finalizers", "managedFields
 """Metadata that a garbage collector may change in roles with more permissions than its own."""
 
 
-class Rules(Protocol):
+class RuleLookup(Protocol):
     """The part of the authorizer that the check uses."""
 
     def authorize(self, attributes: Attributes) -> Decision: ...
@@ -38,7 +38,7 @@ class Rules(Protocol):
 
 
 class EscalationAdmission(Plugin):
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: RuleLookup) -> None:
         self._rules = rules
 
     def validate(self, review: Review) -> None:

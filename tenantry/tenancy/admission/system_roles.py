@@ -9,8 +9,8 @@ from __future__ import annotations
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.objects import name_of
-from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
-from tenantry.kube.rbac.bootstrap import CLUSTER_ROLES as KUBERNETES_ROLES
+from tenantry.kube.rbac.default_roles import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
+from tenantry.kube.rbac.default_roles import CLUSTER_ROLES as KUBERNETES_ROLES
 from tenantry.kube.status import already_exists
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell

@@ -19,7 +19,7 @@ from tenantry.apiserver.deferred import Deferred, SharedWork, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.base.cache import Cache
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
@@ -30,13 +30,13 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.authorization.chained_authorizer import ChainedAuthorizer
 from tenantry.tenancy.authorization.cluster_access import Access, ClusterAccess
+from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings, allowing
 from tenantry.tenancy.authorization.effective_users import effective_users
 from tenantry.tenancy.authorization.initializer_rights import initializer_grants, initializer_groups, waited_for
-from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies, Update
-from tenantry.tenancy.authorization.policy import Policy, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.authorization.workspace_access import WorkspaceAccess
@@ -73,7 +73,7 @@ class AuthorizerChain:
         self._epoch = 0
         """Incremented by a change that invalidates the decisions of all clusters."""
         self._makers = SharedWork()
-        self._making: dict[str, Policy] = {}
+        self._making: dict[str, ClusterBindings] = {}
         """Cluster → policy that is being compiled, unless a change has invalidated it."""
         self._found: tuple[ClusterAccess, User, Access] | None = None
         """The access that was collected in slices for the next request: a user with very long names is not cached."""
@@ -81,7 +81,7 @@ class AuthorizerChain:
         self._by_name = False
         self._depends_on: dict[str, object] = {}
         self._maximal_permission = MaximalPermission(cell, exports, self._policy_allows)
-        self._links: tuple[Link, ...] = (
+        self._links: tuple[ChainedAuthorizer, ...] = (
             RequiredGroups(self._logical_cluster),
             # Before `WorkspaceContent`, which allows controllers of workspace types at once.
             SystemResources(),
@@ -213,7 +213,7 @@ class AuthorizerChain:
             return self._reset(cluster, known.policy)
         return known
 
-    def _reset(self, cluster: str, policy: Policy) -> ClusterAccess:
+    def _reset(self, cluster: str, policy: ClusterBindings) -> ClusterAccess:
         """Caches the policy of a cluster, without users and decisions."""
         known = ClusterAccess(policy, self._epoch)
         self._clusters.put(cluster, known, policy.bytes)
@@ -238,7 +238,8 @@ class AuthorizerChain:
         return True
 
     def _require_cluster(self, attributes: Attributes) -> None:
-        """Raises StatusError 404 if the logical cluster does not exist: nobody would delete what system:masters write there."""
+        """Raises StatusError 404 if the logical cluster does not exist: what system:masters write there would never
+        be deleted."""
         cluster = attributes.cluster
         if not cluster or cluster.startswith("system:") or not self._cell.owns(cluster):
             return

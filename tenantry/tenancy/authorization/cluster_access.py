@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
 from tenantry.base.cache import ENTRY_BYTES, KEY_BYTES_MAX, size_of
-from tenantry.kube.rbac.rules import CompiledRules
-from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
+from tenantry.kube.rbac.policy_rules import CompiledRules
+from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings, Grant, allowing
 
 DECISIONS_MAX = 1000
 """Cached decisions for one user in one cluster, at most: callers choose paths and names of objects."""
@@ -108,7 +108,7 @@ class ClusterAccess:
 
     __slots__ = ("_rules", "bytes", "depends_on", "epoch", "policy", "token", "users")
 
-    def __init__(self, policy: Policy, epoch: int = 0) -> None:
+    def __init__(self, policy: ClusterBindings, epoch: int = 0) -> None:
         self.policy = policy
         self.epoch = epoch
         self.users: dict[User, Access] = {}

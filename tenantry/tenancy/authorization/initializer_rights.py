@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX, User
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.placement.catalog import Catalog
-from tenantry.tenancy.authorization.policy import Grant
+from tenantry.tenancy.authorization.cluster_bindings import Grant
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 
 PERMISSIONS = {INITIALIZER_GROUP_PREFIX: "initializerPermissions", TERMINATOR_GROUP_PREFIX: "terminatorPermissions"}

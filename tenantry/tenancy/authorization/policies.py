@@ -11,15 +11,15 @@ import orjson
 
 from tenantry.base.broadcast import Broadcast
 from tenantry.base.cache import Cache
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.authorization.policy import Policy
+from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
@@ -31,7 +31,7 @@ _SLICE_BINDINGS = 100
 _SLICE_BYTES = 64 << 10
 """The most that is compiled in one turn of the event loop, a fraction of a millisecond."""
 
-Update = Callable[[Policy], None]
+Update = Callable[[ClusterBindings], None]
 """Applies a change of the cluster's RBAC to its policy."""
 
 Subscriber = Callable[[str | None, Update | None], None]
@@ -39,7 +39,7 @@ Subscriber = Callable[[str | None, Update | None], None]
 policy; None: the policy is invalid too."""
 
 
-def _nothing(policy: Policy) -> None:
+def _nothing(policy: ClusterBindings) -> None:
     """The update for a changed role: policies look up roles on demand."""
 
 
@@ -57,7 +57,7 @@ class Policies:
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
         self._catalog = catalog
-        self._everywhere: Policy | None = None
+        self._everywhere: ClusterBindings | None = None
         # Large roles too: otherwise they would be compiled for each request.
         self._roles: Cache[tuple[Key, int], CompiledRules] = Cache(
             "compiled_roles",
@@ -71,24 +71,24 @@ class Policies:
             self._catalog.subscribe(resource, self._catalog_changed)
 
     @property
-    def everywhere(self) -> Policy:
+    def everywhere(self) -> ClusterBindings:
         """The policy of system:admin, which applies in every cluster."""
         if self._everywhere is None:
             self._everywhere = self.compile(SYSTEM_ADMIN)
         return self._everywhere
 
-    def empty(self, cluster: str) -> Policy:
+    def empty(self, cluster: str) -> ClusterBindings:
         """A policy of a cluster without bindings, for `fill`."""
-        return Policy(lambda namespace, name: self.role(cluster, namespace, name))
+        return ClusterBindings(lambda namespace, name: self.role(cluster, namespace, name))
 
-    def compile(self, cluster: str) -> Policy:
+    def compile(self, cluster: str) -> ClusterBindings:
         """The policy of a cluster."""
         policy = self.empty(cluster)
         for raw in self._bindings(cluster):
             policy.put(orjson.loads(raw))
         return policy
 
-    async def fill(self, policy: Policy, cluster: str) -> None:
+    async def fill(self, policy: ClusterBindings, cluster: str) -> None:
         """Compiles a policy that is `empty`, in slices. The caller must apply updates that are published meanwhile."""
         async for raw in in_slices(self._bindings(cluster), 1):
             async for _ in in_slices(policy.putting(orjson.loads(raw))):

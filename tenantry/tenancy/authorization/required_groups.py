@@ -12,9 +12,9 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object, annotations_of
+from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED, groups_of
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.effective_users import is_local
-from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 
 _PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tenantry.apiserver.authentication.service_account import CREDENTIAL_ID_EXTRA
+from tenantry.apiserver.authentication.service_account_tokens import CREDENTIAL_ID_EXTRA
 from tenantry.apiserver.user import SCOPES_EXTRA, WARRANT_EXTRA, User, home_of, seen_in, with_home, without_privileges
 
 _OF_ONE_REQUEST = frozenset({WARRANT_EXTRA, CREDENTIAL_ID_EXTRA})
@@ -32,7 +32,7 @@ def globally_named(user: User, here: str) -> User:
 
 
 def confined(user: User, cluster: str) -> User:
-    """A stored user without its privileged groups, for somebody else who acts as it in `cluster` (id), which was created for
+    """A stored user without its privileged groups, for another user who acts as it in `cluster` (id), which was created for
     it.
 
     If the user had scopes or privileged groups, its scope becomes this cluster, so that permissions in other clusters do not

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.authorization.chained_authorizer import ChainedAuthorizer
 from tenantry.tenancy.authorization.cluster_access import Access
-from tenantry.tenancy.authorization.links import Link
-from tenantry.tenancy.authorization.policy import Grant
+from tenantry.tenancy.authorization.cluster_bindings import Grant
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.workspace_content import Content
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
@@ -34,7 +34,7 @@ class WorkspaceAccess:
         self._catalog = catalog
         self._directory = directory
         self._logical_cluster = logical_cluster
-        self._links: tuple[Link, ...] = (RequiredGroups(self._known), Content(self._known))
+        self._links: tuple[ChainedAuthorizer, ...] = (RequiredGroups(self._known), Content(self._known))
 
     def allows(self, user: User, cluster: str, owner: str, access: Access) -> bool:
         if owner and any(each.name == owner for each in access.users) and self._has_first_binding(cluster):

@@ -10,10 +10,10 @@ from tenantry.apiserver.user import (
     LOGICAL_CLUSTER_ADMIN_GROUP,
 )
 from tenantry.kube.objects import Object
+from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED, groups_of
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.effective_users import is_local
 from tenantry.tenancy.authorization.initializer_rights import initializer_groups, waited_for
-from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 
 _ACCESSIBLE_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})

@@ -6,6 +6,7 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregationController
@@ -16,7 +17,6 @@ from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionCon
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
-from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.types import SystemDefinitions
 
 

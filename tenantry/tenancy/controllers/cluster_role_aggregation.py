@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver import objects
-from tenantry.apiserver.work import workers
-from tenantry.base.slices import in_slices
+from tenantry.apiserver import local_client
+from tenantry.apiserver.worker_threads import workers
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
@@ -120,4 +120,4 @@ class ClusterRoleAggregationController(CollectionController):
             obj["rules"] = wanted
             return obj
 
-        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, aggregated)
+        await local_client.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, aggregated)

@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from tenantry.apiserver import objects
-from tenantry.base.slices import in_slices
+from tenantry.apiserver import local_client
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.crd_approval import approval_condition
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, TakenNames, is_condition_true, named_status
@@ -96,7 +96,9 @@ class CustomResourceDefinitionController(CollectionController):
             wanted = _with_condition(named_status(obj, taken), approval_condition(obj))
             return {**obj, "status": wanted} if wanted != before else None
 
-        after = await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, named, subresource="status")
+        after = await local_client.update(
+            self._scopes.cluster(key.cluster), DEFINITION, "", key.name, named, subresource="status"
+        )
         return after is not None and (after.get("status") or {}).get("acceptedNames") != before.get("acceptedNames")
 
     async def _terminate(self, range_: Range, key: Key, crd: Object) -> None:
@@ -107,14 +109,14 @@ class CustomResourceDefinitionController(CollectionController):
         await self._apis.read(key.cluster)
         if self._has_objects(key.cluster, crd, resource):
             self._terminating[(key.cluster, resource)] = key
-            await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
+            await local_client.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
             failures = await self._purge(range_, range_.each(resource, key.cluster))
             if range_.count(resource, key.cluster):
                 if failures:
                     raise StatusError(500, "InternalError", f"{key.name} cannot be emptied: {failures[0]}")
                 return
             self._terminating.pop((key.cluster, resource), None)
-        await objects.update(scope, DEFINITION, "", key.name, _without_cleanup)
+        await local_client.update(scope, DEFINITION, "", key.name, _without_cleanup)
 
     def _has_objects(self, cluster: str, crd: Object, resource: str) -> bool:
         """Whether the objects with its storage key belong to it. A definition that was never served, or that has the name of a

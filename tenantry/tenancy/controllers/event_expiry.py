@@ -11,8 +11,8 @@ from math import ceil
 
 import orjson
 
-from tenantry.base.slices import in_slices
 from tenantry.base.tasks import restarting
+from tenantry.base.time_slices import in_slices
 from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

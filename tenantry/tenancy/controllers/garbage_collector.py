@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tenantry.apiserver import objects
+from tenantry.apiserver import local_client
 from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Retry
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
@@ -34,7 +34,7 @@ _FEW = 64
 """The most dependents that the event of their owner's deletion enqueues directly."""
 
 
-class _Owners(NamedTuple):
+class _OwnerStates(NamedTuple):
     """The owner references of an object, by the state of the owners.
 
     `living`: they exist. `waiting`: in foreground deletion. `gone`: they do not exist. `unknown`: the type of an owner cannot
@@ -207,7 +207,7 @@ class GarbageCollector(ObjectController):
         if blocking:
             return
         if blocked.joined:
-            raise Retry(0.0, "somebody became a dependent meanwhile")
+            raise Retry(0.0, "another object became a dependent meanwhile")
         await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
         self._stop_waiting(cluster, uid)
 
@@ -216,16 +216,16 @@ class GarbageCollector(ObjectController):
             await self._update(key, lambda o: _without_owners(o, {record.head.uid}))
         await self._update(record.key, lambda o: _without_finalizer(o, ORPHAN))
 
-    def _owners(self, range_: Range, key: Key, obj: Object) -> _Owners:
-        owners = _Owners([], [], [])
+    def _owners(self, range_: Range, key: Key, obj: Object) -> _OwnerStates:
+        owners = _OwnerStates([], [], [])
         apis = self._apis.for_cluster(key.cluster)
         for ref in metadata_of(obj).get("ownerReferences") or ():
             group, _ = split_api_version(ref.get("apiVersion") or "")
             definition = definition_of_kind(apis, group, ref.get("kind") or "")
             if definition is None:
-                return _Owners([], [], [], unknown=True)
+                return _OwnerStates([], [], [], unknown=True)
             if definition.namespaced and not key.namespace:
-                return _Owners([], [], [], impossible=True)
+                return _OwnerStates([], [], [], impossible=True)
             namespace = key.namespace if definition.namespaced else ""
             owner = range_.get(Key(key.cluster, definition.storage_key, namespace, ref.get("name") or ""))
             if owner is None or owner.head.uid != ref.get("uid"):
@@ -239,7 +239,7 @@ class GarbageCollector(ObjectController):
     async def _update(self, key: Key, change: Callable[[Object], Object | None]) -> None:
         definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is not None:
-            await objects.update(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, change)
+            await local_client.update(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, change)
 
     async def _delete(self, record: Record, policy: str) -> None:
         """Deletes the object if it is unchanged: it may have got an owner meanwhile."""
@@ -250,7 +250,7 @@ class GarbageCollector(ObjectController):
             return
         options = DeleteOptions(propagation=policy, uid=record.head.uid, resource_version=str(record.version))
         try:
-            await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, options=options)
+            await local_client.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, options=options)
         except StatusError as error:
             if error.code == 409:
                 raise Retry(why=error.message) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from tenantry.apiserver import objects
+from tenantry.apiserver import local_client
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -68,7 +68,7 @@ class NamespaceContentsController(ObjectController):
         def repaired(obj: Object) -> Object | None:
             return {**obj, "data": wanted["data"]} if obj.get("data") != wanted["data"] else None
 
-        await objects.update(self._scopes.cluster(key.cluster), self._definitions.config_maps, key.name, ROOT_CA, repaired)
+        await local_client.update(self._scopes.cluster(key.cluster), self._definitions.config_maps, key.name, ROOT_CA, repaired)
 
     def _is_complete(self, range_: Range, key: Key) -> bool:
         bundle = range_.get(_bundle(key))
@@ -76,7 +76,7 @@ class NamespaceContentsController(ObjectController):
 
     async def _create(self, key: Key, definition: ResourceDefinition, obj: Object) -> None:
         try:
-            await objects.create(self._scopes.cluster(key.cluster), definition, obj, namespace=key.name)
+            await local_client.create(self._scopes.cluster(key.cluster), definition, obj, namespace=key.name)
         except StatusError as error:
             # It exists already, or the namespace or the workspace is being deleted.
             if error.code not in (404, 409, 403):

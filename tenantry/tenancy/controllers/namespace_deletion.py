@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
-from tenantry.apiserver import objects
-from tenantry.base.slices import in_slices
+from tenantry.apiserver import local_client
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Retry
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, finalizers_of, timestamp
@@ -76,8 +76,8 @@ class NamespaceDeletionController(ObjectController):
                 raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
             return
         if next(contents(range_, key), None) is not None:
-            raise Retry(0.0, "something was on its way into the namespace")
-        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
+            raise Retry(0.0, "an object was being created in the namespace")
+        await local_client.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
 
     async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
@@ -85,7 +85,9 @@ class NamespaceDeletionController(ObjectController):
         def with_conditions(obj: Object) -> Object:
             return _with_conditions(obj, conditions)
 
-        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, with_conditions, subresource="status")
+        await local_client.update(
+            self._scopes.cluster(key.cluster), DEFINITION, "", key.name, with_conditions, subresource="status"
+        )
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:

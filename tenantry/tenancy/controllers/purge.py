@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from itertools import islice
 
-from tenantry.apiserver import objects
-from tenantry.base.slices import batches
+from tenantry.apiserver import local_client
+from tenantry.base.time_slices import batches
 from tenantry.kube.status import StatusError
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
+from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.definition_lookup import definition_of
-from tenantry.tenancy.copies import Copies
 
 BATCH_SIZE = 50
 FAILURES_MAX = 1000
@@ -49,7 +49,7 @@ class Purge:
             await self._apis.read(key.cluster)
             definition = definition_of(self._apis, key.cluster, key.resource)
             if definition is not None:
-                await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name)
+                await local_client.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name)
                 return ""
             await self._cell.writes_done([key])
             current = range_.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tenantry.apiserver import objects
+from tenantry.apiserver import local_client
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.quota import resource_of
@@ -70,7 +70,7 @@ class ResourceQuotaController(CollectionController):
             status = {"hard": hard, "used": used} if hard else {}
             return {**quota, "status": status} if (quota.get("status") or {}) != status else None
 
-        await objects.update(
+        await local_client.update(
             self._scopes.cluster(key.cluster), DEFINITION, key.namespace, key.name, counted, subresource="status"
         )
 

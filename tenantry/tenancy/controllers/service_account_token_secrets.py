@@ -11,8 +11,8 @@ from typing import Protocol
 
 import orjson
 
-from tenantry.apiserver import objects
-from tenantry.apiserver.authentication.service_account import BoundObject
+from tenantry.apiserver import local_client
+from tenantry.apiserver.authentication.service_account_tokens import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import Object, annotations_of, metadata_of
@@ -74,7 +74,7 @@ class ServiceAccountTokenController(CollectionController):
         scope = self._scopes.cluster(key.cluster)
         if account is None or annotations.get(SERVICE_ACCOUNT_UID_ANNOTATION, account.head.uid) != account.head.uid:
             options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))
-            await objects.delete(scope, DEFINITION, key.namespace, key.name, options=options)
+            await local_client.delete(scope, DEFINITION, key.namespace, key.name, options=options)
             return
         if self._missing(secret, ""):
             bound = BoundObject("Secret", key.name, record.head.uid)
@@ -87,7 +87,7 @@ class ServiceAccountTokenController(CollectionController):
                     metadata_of(obj).setdefault("annotations", {})[SERVICE_ACCOUNT_UID_ANNOTATION] = account.head.uid
                 return obj if missing else None
 
-            await objects.update(scope, DEFINITION, key.namespace, key.name, filled)
+            await local_client.update(scope, DEFINITION, key.namespace, key.name, filled)
 
     def _missing(self, secret: Object, token: str) -> dict[str, str]:
         """The entries that its data lacks, in base64. `token`: the value for a missing token."""

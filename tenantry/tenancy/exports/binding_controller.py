@@ -16,11 +16,10 @@ from tenantry.kube.status import not_found
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import Changes
-from tenantry.tenancy.exports import locks
+from tenantry.storage.retry_on_conflict import transact
+from tenantry.tenancy.exports import resource_locks
 from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
 from tenantry.tenancy.exports.conditions import FALSE, mark_true
@@ -33,6 +32,7 @@ from tenantry.tenancy.exports.read_bindings import (
     decoded,
     reference_of,
 )
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,
@@ -63,7 +63,7 @@ def bound_binding(
 ) -> Object:
     """An APIBinding (v1alpha2) that is already Bound, for a new logical cluster, in which nothing can conflict.
 
-    It is written in one transaction with the LogicalCluster, whose annotation is made by `locks.locks_annotation`.
+    It is written in one transaction with the LogicalCluster, whose annotation is made by `resource_locks.locks_annotation`.
     `accept_claims`: whether it accepts every claim of the export, with the claim's default selector or for all objects. `path`:
     the canonical path of `cluster` (annotation kcp.io/path). `export_path`: the value of `spec.reference.export.path`, by
     default the export's own path.
@@ -235,7 +235,7 @@ class BindingController(ObjectController):
         if record is None or record.head.deleting:
             return []
         binding = decoded(record)
-        locked = locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
+        locked = resource_locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
         status, extra = self._wanted(range_, record.key.cluster, binding, locked)
         self._note(record.key, waits=any(each["status"] == FALSE for each in status.get("conditions") or ()))
         changes: list[Change] = []
@@ -246,11 +246,11 @@ class BindingController(ObjectController):
             if extra:
                 obj["metadata"]["annotations"] = {**annotations_of(obj), **extra}
             changes.append(self._changes.updated(definition, record, obj))
-        after = locks.with_locks(locked, record.key.name, status.get("boundResources") or ())
+        after = resource_locks.with_locks(locked, record.key.name, status.get("boundResources") or ())
         if logical_cluster is not None and after != locked:
             definition = self._definitions.logical_clusters
             obj = records.decode(logical_cluster, definition, definition.storage_version)
-            obj["metadata"]["annotations"] = {**annotations_of(obj), locks.LOCKS_ANNOTATION: after}
+            obj["metadata"]["annotations"] = {**annotations_of(obj), resource_locks.LOCKS_ANNOTATION: after}
             changes.append(self._changes.updated(definition, logical_cluster, obj))
         return changes
 
@@ -275,7 +275,7 @@ class BindingController(ObjectController):
             export.object,
             _schemas(self._exports, export),
             taken=taken_names(range_, cluster, name_of(binding), self._exports),
-            locked=locks.locked_by_others(locks.parse(locked), name_of(binding)),
+            locked=resource_locks.locked_by_others(resource_locks.parse(locked), name_of(binding)),
             now=now,
         )
         if not (binding.get("spec") or {}).get("permissionClaims"):

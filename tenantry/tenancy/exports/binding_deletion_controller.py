@@ -10,24 +10,24 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.base.slices import batches, in_slices
+from tenantry.base.time_slices import batches, in_slices
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.exports import locks
+from tenantry.tenancy.exports import resource_locks
 from tenantry.tenancy.exports.binding_controller import FINALIZER
 from tenantry.tenancy.exports.conditions import mark_false
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.read_bindings import decoded
-from tenantry.tenancy.exports.revise import revise
+from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -183,9 +183,12 @@ class BindingDeletionController(ObjectController):
 
     async def _unlock(self, key: Key) -> None:
         def change(logical_cluster: Object) -> bool:
-            before = locks.locks_of(logical_cluster)
-            after = locks.without_binding(before, key.name)
-            logical_cluster["metadata"]["annotations"] = {**annotations_of(logical_cluster), locks.LOCKS_ANNOTATION: after}
+            before = resource_locks.locks_of(logical_cluster)
+            after = resource_locks.without_binding(before, key.name)
+            logical_cluster["metadata"]["annotations"] = {
+                **annotations_of(logical_cluster),
+                resource_locks.LOCKS_ANNOTATION: after,
+            }
             return after != before
 
         place = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")

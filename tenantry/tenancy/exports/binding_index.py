@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
-from tenantry.base.slices import in_slices
 from tenantry.base.tasks import restarting
+from tenantry.base.time_slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from tenantry.kube.objects import GroupResource, Object, name_of
 from tenantry.tenancy.exports.conditions import INFO, WARNING, is_true, mark_false, mark_true, mirror
-from tenantry.tenancy.exports.locks import lock_name
 from tenantry.tenancy.exports.read_bindings import identity_of
+from tenantry.tenancy.exports.resource_locks import lock_name
 
 BINDING, BOUND = "Binding", "Bound"
 READY = "Ready"

@@ -9,7 +9,6 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.binding_controller import BindingController
 from tenantry.tenancy.exports.binding_deletion_controller import BindingDeletionController
@@ -21,6 +20,7 @@ from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IdentityController
 from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.retained_schemas import RetainedSchemasController
 from tenantry.tenancy.types import SystemDefinitions
 

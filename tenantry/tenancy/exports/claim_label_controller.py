@@ -7,17 +7,16 @@ from functools import partial
 from typing import Any
 
 from tenantry.apiserver import records
-from tenantry.base.slices import batches, in_slices
+from tenantry.base.time_slices import batches, in_slices
 from tenantry.controllers.cluster_controller import ClusterController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID
@@ -26,7 +25,8 @@ from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, export_hash
 from tenantry.tenancy.exports.permission_claims import Claims, accepted_claims, bears_claims, claim_labels, matching
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, decoded
-from tenantry.tenancy.exports.revise import revise
+from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 

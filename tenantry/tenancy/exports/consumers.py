@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 import orjson
 
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key, catalog_key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS
 
@@ -91,7 +92,7 @@ class ConsumersController(Controller[ConsumedExport]):
         export = await self._export_of(range_, key.label) if range_.get(place) is None else None
         await transact(self._cell, (place,), lambda: self._compute(range_, key, export))
 
-    def _compute(self, range_: Range, key: ConsumedExport, export: tuple[str, str] | None) -> tuple[Change, ...]:
+    def _compute(self, range_: Range, key: ConsumedExport, export: ExportKey | None) -> tuple[Change, ...]:
         place = key.record_key
         record = range_.get(place)
         consumed = self._index.count(range_.name, key.label) > 0
@@ -107,7 +108,7 @@ class ConsumersController(Controller[ConsumedExport]):
         value = orjson.dumps({"metadata": {"name": key.label}, "export": {"cluster": export[0], "name": export[1]}})
         return (Change(place, value, Head(), None, {entry: b"{}"}),)
 
-    async def _export_of(self, range_: Range, label: str) -> tuple[str, str] | None:
+    async def _export_of(self, range_: Range, label: str) -> ExportKey | None:
         """(cluster id, name) of the export with this hash, read from one of its bindings; None before one is bound."""
         async for key in in_slices(self._index.keys(label), 1):
             record = range_.get(key)

@@ -13,16 +13,17 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
 from tenantry.tenancy.exports.export_lookup import Export, ExportLookup
 from tenantry.tenancy.exports.export_urls import export_url
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.read_bindings import decoded, reference_of
-from tenantry.tenancy.exports.revise import revise
+from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
@@ -96,8 +97,8 @@ class EndpointSliceController(ObjectController):
         self._definitions = definitions
         self._changes = changes
         self._exports = exports
-        self._by_export: dict[tuple[str, str], set[Key]] = {}
-        self._export_of: dict[Key, tuple[str, str]] = {}
+        self._by_export: dict[ExportKey, set[Key]] = {}
+        self._export_of: dict[Key, ExportKey] = {}
         self._catalog.subscribe(CONSUMERS, self._consumers_changed)
         self._catalog.subscribe(API_EXPORTS, self._export_changed)
         self._catalog.subscribe(SHARDS, self._partitions_changed)

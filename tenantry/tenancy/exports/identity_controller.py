@@ -19,14 +19,14 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.export_urls import export_url
 from tenantry.tenancy.exports.hashing import identity_hash
 from tenantry.tenancy.exports.read_bindings import decoded
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
 from tenantry.tenancy.types import SystemDefinitions
 

@@ -8,7 +8,7 @@ from tenantry.kube.objects import Object
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.resources import API_EXPORTS
 
-Place = tuple[str, str]
+ExportKey = tuple[str, str]
 """(cluster id, name) of an export."""
 
 
@@ -16,23 +16,23 @@ class IdentityIndex:
     """An index of the catalog: it is up to date when subscribers to exports are called."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._exports: dict[str, set[Place]] = {}
-        self._identity_of: dict[Place, str] = {}
+        self._exports: dict[str, set[ExportKey]] = {}
+        self._identity_of: dict[ExportKey, str] = {}
         catalog.index(API_EXPORTS, self._changed)
 
-    def exports(self, identity: str) -> Iterable[Place]:
+    def exports(self, identity: str) -> Iterable[ExportKey]:
         """The exports with this identity hash, sorted."""
         return sorted(self._exports.get(identity, ()))
 
     def _changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
-        place = (cluster, name)
+        key = (cluster, name)
         identity = ((export or {}).get("status") or {}).get("identityHash") or ""
-        before = self._identity_of.pop(place, "")
+        before = self._identity_of.pop(key, "")
         if before:
-            places = self._exports[before]
-            places.discard(place)
-            if not places:
+            keys = self._exports[before]
+            keys.discard(key)
+            if not keys:
                 del self._exports[before]
         if identity:
-            self._identity_of[place] = identity
-            self._exports.setdefault(identity, set()).add(place)
+            self._identity_of[key] = identity
+            self._exports.setdefault(identity, set()).add(key)

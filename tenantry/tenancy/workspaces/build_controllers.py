@@ -10,8 +10,8 @@ from tenantry.placement.paths.directory import Directory
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.changes import Changes
-from tenantry.tenancy.copies import Copies
+from tenantry.tenancy.catalog_copies import Copies
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.default_binding_controller import DefaultBindingController
 from tenantry.tenancy.workspaces.logical_cluster_controller import LogicalClusterController

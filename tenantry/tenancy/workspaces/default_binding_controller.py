@@ -14,12 +14,12 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.read_bindings import reference_of
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME

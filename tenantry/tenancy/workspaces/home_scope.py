@@ -18,7 +18,7 @@ from tenantry.tenancy.workspaces.home_workspaces import HOME_NAME, HomeWorkspace
 HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
 """The Kubernetes path of the request, in `root`."""
 HOME_SUBRESOURCE = "home"
-"""The mount makes the request one for this subresource, so that a connector answers it."""
+"""The resolver makes the request one for this subresource, so that a connector answers it."""
 
 
 class HomeScope(ClusterScope):

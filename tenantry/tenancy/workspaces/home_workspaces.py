@@ -28,13 +28,13 @@ from tenantry.placement.paths.directory import Directory
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
-from tenantry.storage.overtaken import Attempts
 from tenantry.storage.record import Change, Head, Record
+from tenantry.storage.retry_on_conflict import Attempts
+from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.effective_users import effective_users
-from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.authorization.stored_user import globally_named
-from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING

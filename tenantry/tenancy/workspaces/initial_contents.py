@@ -9,7 +9,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.types.namespace import living
 from tenantry.storage.record import Change
-from tenantry.tenancy.changes import Template
+from tenantry.tenancy.object_changes import Template
 from tenantry.tenancy.types import SystemDefinitions
 
 NAMESPACES = ("default", "kube-system")

@@ -15,11 +15,11 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import Attempts
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import Attempts
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES, WORKSPACES
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -96,10 +96,10 @@ class LogicalClusterController(ObjectController):
         """An export, schema or type changed, for which new clusters may wait."""
         self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._waiting)))
 
-    def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
+    def _workspace_changed(self, _: str, __: str, ___: str, copy: Object | None) -> None:
         """A Workspace of another shard may have its cluster id now: its cluster can patch its status."""
-        if projection is not None and projection["cluster"] in self._unmirrored:
-            self.enqueue(Key(projection["cluster"], self._resource, "", NAME))
+        if copy is not None and copy["cluster"] in self._unmirrored:
+            self.enqueue(Key(copy["cluster"], self._resource, "", NAME))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name != NAME:
@@ -193,8 +193,8 @@ class LogicalClusterController(ObjectController):
         fingerprint = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
         if self._reported.get(cluster) == fingerprint:
             return
-        projection = self._directory.workspace(*owner)
-        if projection is None or projection["cluster"] != cluster or projection.get("phase") == SCHEDULING:
+        copy = self._directory.workspace(*owner)
+        if copy is None or copy["cluster"] != cluster or copy.get("phase") == SCHEDULING:
             self._unmirrored.add(cluster)
             return
         workspace = await self._remote.get_workspace(*owner)

@@ -1,7 +1,7 @@
 """Deletes the contents of a logical cluster, and then the cluster itself.
 
 Child workspaces are deleted first. Finalizers are respected. API bindings, definitions and RBAC are deleted last, because the
-owners of finalizers need them. Objects without finalizers are deleted in batches, whatever their type: only somebody who waits
+owners of finalizers need them. Objects without finalizers are deleted in batches, whatever their type: only a client that waits
 for a finalizer can observe the order. So a cluster without finalizers is deleted in one transaction.
 """
 
@@ -12,7 +12,7 @@ from enum import Enum
 
 import orjson
 
-from tenantry.base.slices import in_slices
+from tenantry.base.time_slices import in_slices
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.types.namespace import FINALIZER
@@ -20,9 +20,9 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.changes import OPERATIONS, Changes
-from tenantry.tenancy.copies import ENDED
+from tenantry.tenancy.catalog_copies import ENDED
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.object_changes import OPERATIONS, Changes
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
@@ -78,7 +78,7 @@ _DECODED_BYTES = 64 << 10
 class Kind(Enum):
     """How an object is deleted.
 
-    CHILD: a Workspace, which has a logical cluster of its own. WAITING: somebody else's finalizer must be removed first. FREE: it
+    CHILD: a Workspace, which has a logical cluster of its own. WAITING: another party's finalizer must be removed first. FREE: it
     can be deleted at once.
     """
 
@@ -88,7 +88,7 @@ class Kind(Enum):
 class LogicalClusterDeletion:
     """Deletes the contents of logical clusters, one step at a time.
 
-    Each step reads the current contents anew, and gives other tasks of the event loop a turn between slices.
+    Each step reads the current contents again, and gives other tasks of the event loop a turn between slices.
     """
 
     def __init__(self, *, cell: Cell, definitions: SystemDefinitions, changes: Changes) -> None:
@@ -158,7 +158,7 @@ class LogicalClusterDeletion:
         return removals, True
 
     async def _mark_contents(self, range_: Range, key: Key) -> None:
-        """Sets the deletionTimestamp on objects that wait for a finalizer, and removes objects that nobody needs meanwhile."""
+        """Sets the deletionTimestamp on objects that wait for a finalizer, and removes objects that are not needed meanwhile."""
         changes: list[Change] = []
         weight = 0
 

@@ -6,12 +6,12 @@ from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Change
 from tenantry.tenancy.bootstrap_objects import owner_binding
-from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.binding_controller import bound_binding
 from tenantry.tenancy.exports.binding_status import BOUND
 from tenantry.tenancy.exports.export_lookup import ExportLookup
-from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.exports.resource_locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import INITIALIZING

@@ -10,7 +10,7 @@ import orjson
 
 from tenantry.tenancy.well_known import OWNER_ANNOTATION
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def owner_user(annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def owner_user(annotations: Mapping[str, str]) -> dict[str, Any]:
         found = None
     name = found.get("username") if isinstance(found, dict) else None
     if not isinstance(name, str) or not name:
-        log.warning("an owner annotation is invalid and ignored", extra={"length_characters": len(text)})
+        logger.warning("an owner annotation is invalid and ignored", extra={"length_characters": len(text)})
         return {}
     user: dict[str, Any] = {"username": name}
     if isinstance(found.get("uid"), str):

@@ -16,11 +16,11 @@ from tenantry.kube.selectors.labels import from_object
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import OPERATIONS, Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.object_changes import OPERATIONS, Changes
 from tenantry.tenancy.resources import SHARDS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import ROOT

@@ -12,11 +12,11 @@ import orjson
 
 from tenantry.controllers.cluster_controller import ClusterController
 from tenantry.storage.cell import Cell
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.access_rules import VERB, gives_access
-from tenantry.tenancy.copies import Copies
+from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.resources import API_EXPORTS, CLUSTER_ROLES
 from tenantry.tenancy.types import SystemDefinitions
 

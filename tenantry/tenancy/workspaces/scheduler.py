@@ -31,7 +31,7 @@ INCOMING_SECONDS = 60.0
 request takes longer."""
 REFUSED_SECONDS = 5.0
 """How long a range counts as full after its owner refused a cluster. Without it, a shard that knows less than the owner would
-choose the same range again and again."""
+choose the same range repeatedly."""
 
 
 class Unschedulable(Exception):

@@ -10,9 +10,9 @@ from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
-from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, INITIAL_BINDING_COMPLETED
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.identifiers import default_binding_name

@@ -6,7 +6,7 @@ contents.
 If another shard owns the range, there are two steps. The first writes the chosen cluster id to the Workspace, so that a
 repeated step creates nothing twice. The second asks the owner of the range to create the LogicalCluster. The owner creates the
 contents and patches the status of the Workspace (`logical_cluster_controller`). When the LogicalCluster is deleted, the owner
-writes a catalog entry (`tenantry.tenancy.copies.ENDED`), so that no side has to poll, even if the other one was down.
+writes a catalog entry (`tenantry.tenancy.catalog_copies.ENDED`), so that no side has to poll, even if the other one was down.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
 from tenantry.storage.store import Delete
-from tenantry.tenancy.changes import Changes
-from tenantry.tenancy.copies import ENDED
+from tenantry.tenancy.catalog_copies import ENDED
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import SHARDS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -92,7 +92,7 @@ class WorkspaceController(ObjectController):
         self._remote = remote
         self._unschedulable: set[Key] = set()
         self._to_enqueue: set[Key] = set()
-        """Those of `_unschedulable` that the next listing enqueues."""
+        """The keys of `_unschedulable` that the next listing enqueues."""
         self._deletion_requested: dict[Key, str] = {}
         """Workspace → its uid, once its LogicalCluster on another shard was asked to go. A new Workspace may have the same
         name."""

@@ -14,11 +14,11 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
-from tenantry.tenancy.changes import Changes
+from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 
 URLS_READY = "VirtualWorkspaceURLsReady"

@@ -1,4 +1,4 @@
-"""Admission of the status of a LogicalCluster in views: a type's controller removes its own entry, and nobody changes anything
+"""Admission of the status of a LogicalCluster in views: a type's controller removes its own entry, and no client changes anything
 else."""
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
 from tenantry.tenancy.resources import API_BINDINGS
@@ -54,16 +55,16 @@ class AcceptedVisibility:
     adds = True
 
     def __init__(
-        self, domains: Domains, place: tuple[str, str], range_: Range, resource: GroupResource, verb: str, shared: Visibility
+        self, domains: Domains, export: ExportKey, range_: Range, resource: GroupResource, verb: str, shared: Visibility
     ) -> None:
-        """`place`: cluster id and name of the export. `shared`: the visibility by the claim label."""
+        """`export`: cluster id and name of the export. `shared`: the visibility by the claim label."""
         self._domains = domains
-        self._place = place
+        self._export = export
         self._range = range_
         self._resource = resource
         self._verb = verb
         self._shared = shared
-        self._own = export_hash(*place) if resource == BINDING_RESOURCE else ""
+        self._own = export_hash(*export) if resource == BINDING_RESOURCE else ""
         self._known: dict[str, bool] = {}
 
     def sees(self, record: Record) -> bool:
@@ -83,7 +84,7 @@ class AcceptedVisibility:
         events = self._range.events_after(version, API_BINDINGS)
         if not events:
             return self
-        earlier = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
+        earlier = AcceptedVisibility(self._domains, self._export, self._range, self._resource, self._verb, self._shared)
         clusters = {event.key.cluster for event in events}
         bindings = {each: {record.key: record for record in self._range.list(API_BINDINGS, each)} for each in clusters}
         for event in reversed(events):
@@ -105,7 +106,7 @@ class AcceptedVisibility:
             if self._renew(tuple(self._known)):
                 changed()
 
-        stops = (self._range.subscribe(bindings_changed, API_BINDINGS), self._domains.subscribe(*self._place, export_changed))
+        stops = (self._range.subscribe(bindings_changed, API_BINDINGS), self._domains.subscribe(*self._export, export_changed))
 
         def stop() -> None:
             for each in stops:
@@ -126,6 +127,6 @@ class AcceptedVisibility:
         return self._accepted_in(bindings_of(self._range, cluster))
 
     def _accepted_in(self, bindings: Iterable[Object]) -> bool:
-        domain = self._domains.of(*self._place)
-        binding = binding_to(bindings, *self._place)
+        domain = self._domains.of(*self._export)
+        binding = binding_to(bindings, *self._export)
         return domain is not None and binding is not None and accepts(domain, binding, self._resource, self._verb)

@@ -20,11 +20,12 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.permission_claims import normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, identity_of
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import SystemDefinitions
-from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
+from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
 from tenantry.virtual.view import READ_VERBS
 from tenantry.virtual.view_scope import Filter
 
@@ -49,7 +50,7 @@ class Domain:
 
 
 def _size(known: tuple[Domain | None]) -> int:
-    """In bytes, with the definitions: often nobody else has a reference to them."""
+    """In bytes, with the definitions: often there is no other reference to them."""
     domain = known[0]
     if domain is None:
         return 0
@@ -66,11 +67,11 @@ class Domains:
         self._definitions = definitions
         self._exports = exports
         self._apis = apis
-        self._known: Cache[tuple[str, str], tuple[Domain | None]] = Cache(
+        self._known: Cache[ExportKey, tuple[Domain | None]] = Cache(
             "export_domains", bytes_max=_DOMAINS_BYTES_MAX, entry_bytes_max=_DOMAINS_BYTES_MAX, size=_size, keeps_large=True
         )
-        self._subscribers: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of an export's view")
-        self._watched: dict[tuple[str, str], Domain | None] = {}
+        self._subscribers: KeyedBroadcast[ExportKey, []] = KeyedBroadcast("a subscriber of an export's view")
+        self._watched: dict[ExportKey, Domain | None] = {}
         """The last known domains of exports with subscribers."""
         catalog.subscribe(API_EXPORTS, self._changed)
         catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)

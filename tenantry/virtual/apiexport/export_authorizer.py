@@ -12,6 +12,7 @@ from tenantry.kube.objects import GroupResource
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.maximal_permission_policy import has_local_policy, policy_allows
 from tenantry.tenancy.exports.read_bindings import (
     BINDING_RESOURCE,
@@ -36,7 +37,7 @@ class ExportAuthorizer:
 
     def __init__(
         self,
-        export: tuple[str, str],
+        export: ExportKey,
         domain: Domain | None,
         range_: Range,
         cluster: str | None,

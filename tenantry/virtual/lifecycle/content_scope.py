@@ -14,7 +14,7 @@ from tenantry.apiserver.user import User, make_extra, without_privileges
 from tenantry.http.messages import Reply
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.stored_user import confined

@@ -18,7 +18,7 @@ from tenantry.base.cache import Cache
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.policy_rules import CompiledRules
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.record import Record
@@ -28,7 +28,7 @@ from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleEntry, LifecycleScope
 from tenantry.virtual.lifecycle.content_scope import ContentScope
-from tenantry.virtual.restrict import READ_ONLY_STATUS, restricted
+from tenantry.virtual.restricted_definitions import READ_ONLY_STATUS, restricted
 from tenantry.virtual.view import READ_VERBS, Place, View, ViewContext
 from tenantry.virtual.view_scope import Filter, ViewScope
 

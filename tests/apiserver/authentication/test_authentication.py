@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from tenantry.apiserver.authentication import admin_tokens
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
-from tenantry.apiserver.authentication.service_account import (
+from tenantry.apiserver.authentication.service_account_tokens import (
     BoundObject,
     KeyFileError,
     ServiceAccountTokens,

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator, UnionAuthenticator
-from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.endpoints import reviews, token_request

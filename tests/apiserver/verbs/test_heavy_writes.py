@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.work import AT_ONCE, workers
+from tenantry.apiserver.worker_threads import AT_ONCE, workers
 from tenantry.http.messages import Response
 from tenantry.kube.codec import json_size, yaml_codec
 from tenantry.kube.objects import GroupResource, Object
@@ -290,7 +290,7 @@ async def test_a_list_shows_one_version_whatever_happens_while_it_is_made(
             await server("PATCH", CMS + "/o-297", {"metadata": {"labels": {"n": "0"}}})
             await server("POST", CMS, cm("o-100-new", labels={"n": "1"}))
 
-    monkeypatch.setattr("tenantry.base.slices.turns.rest", rest)
+    monkeypatch.setattr("tenantry.base.time_slices.turns.rest", rest)
     listed = (await server("GET", CMS + "?labelSelector=n=1")).json
 
     assert happened

@@ -155,7 +155,7 @@ async def test_lists_at_a_version(filled: RangeServer) -> None:
 
 
 async def test_a_version_of_the_future_is_waited_for(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenantry.apiserver.verbs.versions.WAIT_SECONDS", 0.02)
+    monkeypatch.setattr("tenantry.apiserver.verbs.resource_version_parameter.WAIT_SECONDS", 0.02)
     current = (await filled("GET", CMS)).rv
     future = str(int(current) + 1280)
     for path in (CMS, CMS + "/a"):

@@ -6,7 +6,7 @@ import pytest
 
 from tenantry.apiserver import hub
 from tenantry.apiserver.visibility import Visibility
-from tenantry.base.slices import turns
+from tenantry.base.time_slices import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
@@ -163,7 +163,7 @@ async def test_what_is_too_old_is_an_event(filled: RangeServer) -> None:
 
 
 async def test_from_the_future(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenantry.apiserver.verbs.versions.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("tenantry.apiserver.verbs.resource_version_parameter.WAIT_SECONDS", 0.01)
     future = int(await version(filled)) + 128
     async with filled.watching(f"{CMS}?watch=true&resourceVersion={future}") as sink:
         await filled("POST", CMS, cm("c"))

@@ -3,14 +3,14 @@ import asyncio
 
 import pytest
 
-from tenantry.apiserver import work
+from tenantry.apiserver import worker_threads
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
-from tenantry.storage.store import Fenced, Indeterminate, Unavailable
+from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
 from tests.apiserver.range_server import CLUSTER, RangeServer, cm, thing
 from tests.support.waiting import one_turn
 
@@ -24,7 +24,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 def weight(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write comes to the same, whether it counts as light or as heavy."""
     if request.param == "in parts":
-        monkeypatch.setattr(work, "AT_ONCE", -1)
+        monkeypatch.setattr(worker_threads, "AT_ONCE", -1)
 
 
 async def test_create_fills_in_the_metadata(server: RangeServer) -> None:
@@ -437,7 +437,7 @@ async def test_catalog_copies_are_in_the_same_transaction(server: RangeServer) -
     [
         (Unavailable("the disk is full"), 503, "ServiceUnavailable"),
         (Indeterminate("no answer"), 504, "Timeout"),
-        (Fenced("root", None), 503, "ServiceUnavailable"),
+        (CompareFailed("root", None), 503, "ServiceUnavailable"),
     ],
 )
 async def test_failures_of_the_store(
@@ -460,7 +460,7 @@ async def test_a_range_that_was_lost_is_not_read(server: RangeServer) -> None:
 
 
 async def test_a_client_that_leaves_takes_nothing_back(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "AT_ONCE", 1_000)
+    monkeypatch.setattr(worker_threads, "AT_ONCE", 1_000)
     write = asyncio.create_task(server("POST", CMS, cm("a")))
     # One turn of the loop takes the call to its commit, which the next one would await.
     await one_turn()

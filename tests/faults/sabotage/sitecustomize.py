@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.keys import FENCES, JOURNAL
 from tenantry.storage.read_guard import ReadGuard
-from tenantry.storage.store import Delete, Fence, Put
+from tenantry.storage.store import Compare, Delete, Put
 
 WINDOW_SECONDS = 0.05
 """Between a commit's begin and its sending. In nature it is microseconds, and a round in hundreds stops a shard within them."""
@@ -19,11 +19,11 @@ WINDOW_SECONDS = 0.05
 _commit = EtcdStore.commit
 
 
-async def _unfenced(self: EtcdStore, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-    if any(fence.key.startswith(JOURNAL.encode()) for fence in fences):
-        fences = [fence for fence in fences if not fence.key.startswith(FENCES.encode())]
+async def _unfenced(self: EtcdStore, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    if any(compare.key.startswith(JOURNAL.encode()) for compare in compares):
+        compares = [compare for compare in compares if not compare.key.startswith(FENCES.encode())]
         await asyncio.sleep(WINDOW_SECONDS)
-    return await _commit(self, fences, puts, deletes)
+    return await _commit(self, compares, puts, deletes)
 
 
 match os.environ.get("TENANTRY_SABOTAGE"):

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.rbac.aggregation import aggregated_rules
-from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.kube.rbac.cover import GRANTS_MAX, TooComplex, rule_text, rules_text, uncovered
-from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.rbac.default_roles import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.kube.rbac.policy_rules import CompiledRules
 
 
 def rule(verbs: str, resources: str, groups: str = "", names: str = "") -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.storage.etcd import EtcdConfig, EtcdStore
-from tenantry.storage.etcd.connection import Connection
+from tenantry.storage.etcd.client import EtcdClient
 from tenantry.storage.etcd.methods import STATUS
-from tenantry.storage.store import Compacted, Fence, Indeterminate, Put, Unavailable
+from tenantry.storage.store import Compacted, Compare, Indeterminate, Put, Unavailable
 from tests.storage.etcd.writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
@@ -43,7 +43,7 @@ async def open_on(*members: EtcdServer) -> EtcdStore:
 
 
 async def leads(member: EtcdServer) -> bool:
-    connection = Connection(EtcdConfig((member.url,)))
+    connection = EtcdClient(EtcdConfig((member.url,)))
     status = await connection.call(STATUS, rpc.StatusRequest())
     await connection.close()
     return bool(status.leader == status.header.member_id)
@@ -79,7 +79,7 @@ async def test_no_write_is_called_failed_that_happened_when_the_leader_is_lost(
         while True:
             key = b"/%02d/%05d" % (writer, at)
             try:
-                outcomes[key] = await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
+                outcomes[key] = await store.commit([Compare(key, 0)], [Put(key, b"v")], [])
             except (Unavailable, Indeterminate) as error:
                 outcomes[key] = error
             else:

@@ -17,20 +17,20 @@ import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.storage import versions
-from tenantry.storage.etcd import EtcdConfig, EtcdStore, link
+from tenantry.storage import resource_version
+from tenantry.storage.etcd import EtcdConfig, EtcdStore, member_connection
+from tenantry.storage.etcd.call_errors import NotPermitted
 from tenantry.storage.etcd.leases import seconds_left
 from tenantry.storage.etcd.methods import RANGE
-from tenantry.storage.etcd.refusals import NotPermitted
+from tenantry.storage.etcd.server_version import reports_progress_on_request
 from tenantry.storage.etcd.values import CELL_KEY
-from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.keys import JOURNAL, Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import (
     Compacted,
+    Compare,
     Damaged,
     Delete,
-    Fence,
     Indeterminate,
     LeaseGone,
     Put,
@@ -305,12 +305,12 @@ async def test_tokens_that_expire_are_renewed(forgetful: EtcdServer, open_store:
     async def forgotten() -> str:
         """The token that is in use, once etcd does not know it any more."""
         token = connection._token
-        link = await connection.link(asyncio.get_running_loop().time() + 5)
+        member = await connection.link(asyncio.get_running_loop().time() + 5)
 
         # A look at the token would keep it alive: etcd's log says when it has let it go.
         await eventually(lambda: f'"deleted a simple token","user-name":"root","token":"{token}"' in forgetful.log.read_text())
         with pytest.raises(grpc.aio.AioRpcError, match="invalid auth token"):
-            await link.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
+            await member.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
         return token
 
     token = await forgotten()
@@ -409,15 +409,15 @@ async def test_a_revision_of_many_pieces_is_one_batch(open_store: Open, monkeypa
     watch = Watch(store, *ALL, begin)
     await watch.progress()
     pieces = 0
-    read = link.Stream.read
+    read = member_connection.EtcdStream.read
 
-    async def counted(stream: link.Stream) -> Any:
+    async def counted(stream: member_connection.EtcdStream) -> Any:
         nonlocal pieces
         response = await read(stream)
         pieces += response.fragment
         return response
 
-    monkeypatch.setattr(link.Stream, "read", counted)
+    monkeypatch.setattr(member_connection.EtcdStream, "read", counted)
     big = b"v" * 12_000
     for _ in range(3):
         await store.commit([], [Put(b"/%03d" % at, big, at) for at in range(100)], [])
@@ -433,7 +433,7 @@ async def test_a_revision_of_many_pieces_is_one_batch(open_store: Open, monkeypa
 
 
 async def test_answers_of_any_size_are_read_whole(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "ANSWER_BYTES_LIMIT", 50_000)
+    monkeypatch.setattr(member_connection, "ANSWER_BYTES_LIMIT", 50_000)
     store = await open_store()
     for at in range(0, 100, 20):
         await store.commit([], [Put(b"/%03d" % number, b"v" * 10_000) for number in range(at, at + 20)], [])
@@ -458,7 +458,7 @@ async def test_a_full_etcd_takes_no_writes_and_says_why(open_store: Open) -> Non
         with pytest.raises(Unavailable, match="space exceeded"):
             for _ in range(50):
                 try:
-                    revision = await store.commit([Fence(b"/a", revision)], [Put(b"/a", b"v" * 500_000)], [])
+                    revision = await store.commit([Compare(b"/a", revision)], [Put(b"/a", b"v" * 500_000)], [])
                 except Indeterminate:
                     # The one that filled it, if etcd notices only as it carries it out (see below).
                     revision = (await store.read(*ALL)).kvs[0].mod_revision
@@ -475,7 +475,7 @@ async def test_what_filled_etcd_is_not_called_undone(open_store: Open) -> None:
     try:
         store = await open_store(full.url)
         keys = [b"/%02d" % at for at in range(24)]
-        commits = [store.commit([Fence(key, 0)], [Put(key, b"v" * 300_000)], []) for key in keys]
+        commits = [store.commit([Compare(key, 0)], [Put(key, b"v" * 300_000)], []) for key in keys]
         outcomes = dict(zip(keys, await asyncio.gather(*commits, return_exceptions=True), strict=True))
         there = {kv.key for kv in (await store.read(*ALL)).kvs}
         assert {type(outcome) for outcome in outcomes.values()} <= {int, Unavailable, Indeterminate}
@@ -547,11 +547,11 @@ async def test_the_journal_says_what_became_of_a_lost_answer(lost: str, proxy: P
     proxy.refusing = False
     records = await asyncio.wait_for(write, 60)
     assert (await beside.read(*ALL)).revision == before + 1
-    assert [versions.revision_of(record.version) for record in records if record] == [before + 1] * 2
+    assert [resource_version.revision_of(record.version) for record in records if record] == [before + 1] * 2
     assert range_.count(RESOURCE) == 3
     (after,) = await cell.commit([create("after")])
     assert after is not None
-    assert versions.revision_of(after.version) == before + 2
+    assert resource_version.revision_of(after.version) == before + 2
     await cell.close()
 
 

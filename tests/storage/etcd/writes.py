@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from tenantry.storage.store import Fence, Indeterminate, Put, Store, Unavailable
+from tenantry.storage.store import Compare, Indeterminate, Put, Store, Unavailable
 from tests.support.patience import PATIENCE_SECONDS
 
 ALL = (b"/", b"0")
@@ -16,7 +16,7 @@ async def put_surely(store: Store, key: bytes) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
-                await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
+                await store.commit([Compare(key, 0)], [Put(key, b"v")], [])
                 return
             except Unavailable:
                 continue

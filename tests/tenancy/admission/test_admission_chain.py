@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tenantry.apiserver import objects
+from tenantry.apiserver import local_client
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import ClusterLimits
@@ -173,7 +173,9 @@ async def test_what_the_system_creates_is_charged_too() -> None:
         await shard.post("resourcequotas", quota("q", {"configmaps": "2"}))
         await shard.until(lambda: used(shard, "q"))
         config_maps = shard.tenancy.definitions.get("", "configmaps")
-        await objects.create(shard.tenancy.scopes.cluster(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default")
+        await local_client.create(
+            shard.tenancy.scopes.cluster(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default"
+        )
         assert used(shard, "q") == {"configmaps": "2"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.exports import conditions, locks
+from tenantry.tenancy.exports import conditions, resource_locks
 from tenantry.tenancy.exports.binding_status import Names, bound_status, names_in, unresolved_status
 
 NOW = "2026-01-02T03:04:05Z"
@@ -104,7 +104,7 @@ def test_removed_resource_stays_bound() -> None:
 
 
 def test_locked_by_other_binding() -> None:
-    locked = locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
+    locked = resource_locks.locked_by_others(resource_locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
     status = bind(locked=locked)
     assert status["phase"] == "Binding"
     assert states(status)["BindingUpToDate"] == ("False", "NamingConflicts")
@@ -113,7 +113,7 @@ def test_locked_by_other_binding() -> None:
 
 
 def test_own_lock_is_no_conflict() -> None:
-    assert locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"b"}}'), "b") == {}
+    assert resource_locks.locked_by_others(resource_locks.parse('{"cowboys.wild.west":{"n":"b"}}'), "b") == {}
 
 
 def test_names_taken_by_local_definition() -> None:
@@ -156,9 +156,9 @@ def test_virtual_storage_has_no_versions() -> None:
 
 def test_locks_come_and_go() -> None:
     bound = bind()["boundResources"]
-    annotation = locks.with_locks("", "b", bound)
+    annotation = resource_locks.with_locks("", "b", bound)
     assert annotation == '{"cowboys.wild.west":{"n":"b"}}'
-    assert locks.with_locks(annotation, "b", bound) is annotation
-    assert locks.without_binding(annotation, "other") is annotation
-    assert locks.without_binding(annotation, "b") == "{}"
-    assert locks.parse("not json") == {}
+    assert resource_locks.with_locks(annotation, "b", bound) is annotation
+    assert resource_locks.without_binding(annotation, "other") is annotation
+    assert resource_locks.without_binding(annotation, "b") == "{}"
+    assert resource_locks.parse("not json") == {}

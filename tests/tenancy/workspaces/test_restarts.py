@@ -12,8 +12,8 @@ import pytest
 
 from tenantry.base.cache import caches
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Delete, Fence, Put
-from tenantry.tenancy.copies import ENDED
+from tenantry.storage.store import Compare, Delete, Put
+from tenantry.tenancy.catalog_copies import ENDED
 from tests.support.one_process import WORKSPACES, Stack, new_cell, running
 from tests.support.people import person
 
@@ -29,9 +29,9 @@ class RecordedStore(MemoryStore):
         super().__init__(new_cell())
         self.left_behind: list[MemoryStore] | None = None
 
-    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+    async def commit(self, compares: Sequence[Compare], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
         before = self._revision
-        revision = await super().commit(fences, puts, deletes)
+        revision = await super().commit(compares, puts, deletes)
         if self.left_behind is not None and self._revision > before:
             self.left_behind.append(self.copied())
         return revision

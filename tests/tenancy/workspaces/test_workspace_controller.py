@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.changes import OPERATIONS
+from tenantry.tenancy.object_changes import OPERATIONS
 from tenantry.tenancy.resources import API_BINDINGS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.open_platform import USER, OpenPlatform, running, workspace

@@ -8,9 +8,9 @@ which looks at its arguments.
 from __future__ import annotations
 
 from tenantry.kube.schema.cel_functions.arguments import Function
-from tenantry.kube.schema.cel_library import addresses, lists, quantities, urls
+from tenantry.kube.schema.cel_library import ip_functions, lists, quantities, url_functions
 
-FUNCTIONS = (*lists.FUNCTIONS, *urls.FUNCTIONS, *quantities.FUNCTIONS, *addresses.FUNCTIONS)
+FUNCTIONS = (*lists.FUNCTIONS, *url_functions.FUNCTIONS, *quantities.FUNCTIONS, *ip_functions.FUNCTIONS)
 """The declarations."""
 
 

@@ -14,7 +14,7 @@ from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
-from tenantry.tenancy.admission.escalation import Rules
+from tenantry.tenancy.admission.escalation import RuleLookup
 from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE
@@ -39,7 +39,7 @@ class ClaimEscalationAdmission(Plugin):
     """Checks claims that an APIBinding accepts and did not accept before. A changed selector counts as a new claim. The
     permission for all objects is needed, whatever the selector."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: RuleLookup) -> None:
         self._rules = rules
 
     def validate(self, review: Review) -> None:

@@ -17,8 +17,8 @@ from tenantry.tenancy.types.phase_fields import DELETING
 
 
 class LogicalClusterExistsAdmission(Plugin):
-    """Refuses creates in a logical cluster that does not exist, or whose contents are being deleted: nobody would delete the
-    object."""
+    """Refuses creates in a logical cluster that does not exist, or whose contents are being deleted: the object would
+    never be deleted."""
 
     def __init__(self, *, cell: Cell) -> None:
         self._cell = cell

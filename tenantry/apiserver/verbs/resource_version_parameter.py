@@ -1,0 +1,74 @@
+"""Checks the resourceVersion that a read asks for against the version of the range in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tenantry.apiserver.verbs.options import unsigned
+from tenantry.kube.status import Cause, StatusError, bad_request, expired, timeout
+from tenantry.storage import resource_version
+from tenantry.storage.range import Range
+
+WAIT_SECONDS = 3.0
+"""How long a read waits for a version that memory has not reached (kube-apiserver's value)."""
+
+
+def requested(text: str, range_: Range) -> int:
+    """The resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 where it is not a number, 410 for a version of
+    another cell."""
+    if not text:
+        return 0
+    try:
+        wanted = unsigned(text)
+    except ValueError as error:
+        raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {error}') from None
+    if wanted:
+        check_cell(wanted, range_)
+    return wanted
+
+
+def watched(text: str) -> int:
+    """The resourceVersion parameter of a watch or get. Upstream answers 500 where it is not a number. The cell is not checked."""
+    if not text:
+        return 0
+    try:
+        return unsigned(text)
+    except ValueError as error:
+        raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
+
+
+def check_cell(wanted: int, range_: Range) -> None:
+    """Raises StatusError 410 for a version of another cell: versions of different cells cannot be compared, and the client has to
+    list again."""
+    current = range_.version
+    if current and resource_version.cell_of(wanted) != resource_version.cell_of(current):
+        raise expired(f"too old resource version: {wanted} ({current})")
+
+
+def too_large(wanted: int, current: int) -> StatusError:
+    """504: the version is in the future."""
+    return timeout(
+        f"Timeout: Too large resource version: {wanted}, current: {current}",
+        causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
+    )
+
+
+async def wait_for_version(range_: Range, wanted: int) -> None:
+    """Waits until the range has reached the version. Raises StatusError 504 after `WAIT_SECONDS`."""
+    if wanted <= range_.version:
+        return
+    arrived = asyncio.Event()
+
+    def look(_: object) -> None:
+        if range_.version >= wanted:
+            arrived.set()
+
+    stop = range_.subscribe(look)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await arrived.wait()
+    except TimeoutError:
+        if range_.version < wanted:
+            raise too_large(wanted, range_.version) from None
+    finally:
+        stop()

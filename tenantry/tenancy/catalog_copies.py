@@ -1,0 +1,216 @@
+"""Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
+
+Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied. All RBAC of a provider is copied (a
+cluster with an export or a workspace type), because the shard of the consumer decides who may `bind` or `use` these. Of other
+clusters, only the RBAC that decides about access is copied (`tenantry.tenancy.access_rules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.exact import exact
+from tenantry.kube.objects import Object, annotations_of
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.record import Record
+from tenantry.tenancy.access_rules import OWNER_BINDING, AccessRules
+from tenantry.tenancy.resources import (
+    API_CONVERSIONS,
+    API_EXPORT_ENDPOINT_SLICES,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    LOGICAL_CLUSTERS,
+    PARTITIONS,
+    SHARDS,
+    WORKSPACE_AUTHENTICATION_CONFIGURATIONS,
+    WORKSPACE_TYPES,
+    WORKSPACES,
+)
+from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
+from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
+
+ENDED = "tenantry/ended"
+"""Catalog entries of deleted logical clusters whose Workspace is on another shard: (parent cluster, name) → {cluster, uid}.
+That shard removes the Workspace and the entry."""
+NOTHING: Mapping[bytes, bytes | None] = {}
+COPIED_FOR_PROVIDERS = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+"""Resources that are copied for providers only. Of other clusters, only objects that decide about access are copied."""
+FIRST_COPIES = 40
+"""The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
+`tenantry.tenancy.workspaces.role_copies_controller` copies the others."""
+
+_DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
+
+
+def _whole(obj: Object) -> Object:
+    copy = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    copy["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}
+    return copy
+
+
+def _rules(role: Object) -> Object:
+    return {"metadata": {"name": role["metadata"]["name"]}, "rules": role.get("rules") or []}
+
+
+def _subjects(binding: Object) -> Object:
+    role = binding.get("roleRef") or {}
+    return {
+        "metadata": {"name": binding["metadata"]["name"]},
+        "roleRef": {"kind": role.get("kind"), "name": role.get("name")},
+        "subjects": [{k: v for k, v in each.items() if k != "apiGroup"} for each in binding.get("subjects") or ()],
+    }
+
+
+def _without_endpoints(obj: Object) -> Object:
+    copy = _whole(obj)
+    status = copy.get("status")
+    if status:
+        copy["status"] = {k: v for k, v in status.items() if k != "endpoints"}
+    return copy
+
+
+def project_workspace(obj: Object) -> Object | None:
+    """The entry of a Workspace in the path index: cluster, uid, type, and the phase if it is Unavailable or Scheduling. None: the
+    Workspace has no cluster id yet.
+
+    Scheduling: the cluster has an id, and so counts for the capacity of its range, but may not exist yet.
+    """
+    spec = obj.get("spec") or {}
+    cluster = spec.get("cluster") or annotations_of(obj).get(CLUSTER_ANNOTATION)
+    if not cluster:
+        return None
+    copy: Object = {"cluster": cluster, "uid": obj["metadata"].get("uid", "")}
+    reference = spec.get("type")
+    if reference:
+        copy["type"] = f"{reference.get('path', '')}:{reference['name']}"
+    if not spec.get("cluster"):
+        copy["phase"] = SCHEDULING
+    elif (obj.get("status") or {}).get("phase") == UNAVAILABLE:
+        copy["phase"] = UNAVAILABLE
+    return copy
+
+
+_COPIED: Mapping[str, Callable[[Object], Object | None]] = {
+    API_EXPORTS: _whole,
+    API_RESOURCE_SCHEMAS: _whole,
+    API_CONVERSIONS: _whole,
+    API_EXPORT_ENDPOINT_SLICES: _without_endpoints,
+    WORKSPACE_TYPES: _whole,
+    WORKSPACE_AUTHENTICATION_CONFIGURATIONS: _whole,
+    WORKSPACES: project_workspace,
+    SHARDS: _whole,
+    PARTITIONS: _whole,
+    LOGICAL_CLUSTERS: _whole,
+    CLUSTER_ROLES: _rules,
+    CLUSTER_ROLE_BINDINGS: _subjects,
+}
+_NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in _COPIED}
+
+
+class Copies:
+    """Makes the copies of the objects that this shard writes."""
+
+    def __init__(self, cell: Cell, catalog: Catalog, definitions: SystemDefinitions) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._access_rules = AccessRules(cell, catalog)
+
+    def of(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        """The catalog copies that belong into the transaction that writes `obj` at `key` (None: deletes it).
+
+        `obj` is in the storage version's shape. Copies that would not change are left out.
+        """
+        resource = _NAMES.get((definition.group, definition.plural))
+        if resource is None or not self._is_own(resource, definition.identity, custom=definition.custom):
+            return NOTHING
+        if obj is None:
+            if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
+                obj = self._access_rules.revoked_owner_binding(key.cluster)
+            return self._copy(resource, key.cluster, key.name, obj)
+        if resource in COPIED_FOR_PROVIDERS:
+            wanted = self._catalog.entry(resource, key.cluster, key.name) is not None or self._is_wanted(
+                resource, key.cluster, obj
+            )
+            return self._copy(resource, key.cluster, key.name, obj) if wanted else NOTHING
+        copy = self._copy(resource, key.cluster, key.name, obj)
+        if resource in (API_EXPORTS, WORKSPACE_TYPES) and not self.is_provider(key.cluster):
+            found = dict(copy)
+            for _, more in self.missing_copies(key.cluster, FIRST_COPIES, provider=True):
+                found.update(more)
+            return found
+        return copy
+
+    def removed(self, key: Key) -> Mapping[bytes, bytes | None]:
+        """The changes to the catalog when the object at `key` is removed."""
+        resource, _, identity = key.resource.partition(":")
+        if resource not in _COPIED or not self._is_own(resource, identity, custom=True):
+            return NOTHING
+        removed = self._copy(resource, key.cluster, key.name, None)
+        binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
+        if resource == LOGICAL_CLUSTERS and self._cell.range_of(key.cluster).get(binding) is None:
+            # The copy that says that the owner's binding was deleted is removed with the cluster.
+            return {**removed, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
+        return removed
+
+    def _is_own(self, resource: str, identity: str, *, custom: bool) -> bool:
+        """Whether it is the system's type: a tenant may have a custom type of the same name, which is not copied."""
+        if not custom:
+            return True
+        group, plural = resource.split("/")
+        own = self._definitions.find(group, plural)
+        return own is not None and own.identity == identity
+
+    def is_provider(self, cluster: str) -> bool:
+        """Whether the cluster has an export or a workspace type, which other clusters may use."""
+        return (
+            cluster == SYSTEM_ADMIN
+            or self._catalog.has_any(API_EXPORTS, cluster)
+            or self._catalog.has_any(WORKSPACE_TYPES, cluster)
+        )
+
+    def _is_wanted(self, resource: str, cluster: str, obj: Object) -> bool:
+        return self.is_provider(cluster) or self._access_rules.decides_access(resource, cluster, obj)
+
+    def uncopied(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Object]]:
+        """At most `limit` objects of a cluster of this shard that need a copy and have none. `provider`: as if it were a
+        provider."""
+        range_ = self._cell.range_of(cluster)
+        found: list[tuple[Record, Object]] = []
+        for resource in COPIED_FOR_PROVIDERS:
+            for record in range_.list(resource, cluster):
+                if len(found) == limit:
+                    return found
+                if self._catalog.entry(resource, cluster, record.key.name) is None:
+                    obj = orjson.loads(record.value)
+                    if provider or self._is_wanted(resource, cluster, obj):
+                        found.append((record, obj))
+        return found
+
+    def missing_copies(
+        self, cluster: str, limit: int, *, provider: bool = False
+    ) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+        """As `uncopied`, each object with its copy to write."""
+        return [
+            (record, self._copy(record.key.resource, cluster, record.key.name, obj))
+            for record, obj in self.uncopied(cluster, limit, provider=provider)
+        ]
+
+    def _copy(self, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        entry = self._catalog.entry(resource, cluster, name)
+        content = _COPIED[resource](obj) if obj is not None else None
+        if content is None:
+            return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
+        raw = exact(orjson.dumps(content))
+        if entry is not None and entry.raw == raw:
+            return NOTHING
+        return {catalog_key(resource, cluster, name): raw}

@@ -1,0 +1,221 @@
+"""The resolver of all views: `/services/<view>/<argument>/…[/clusters/<id or *>]/<Kubernetes path>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from tenantry.apiserver.hidden_scope import HiddenScope
+from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.storage_errors import check_readable, not_owner
+from tenantry.kube.status import PlainError, StatusError
+from tenantry.placement.paths.directory import Directory
+from tenantry.storage.range import Range
+from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
+from tenantry.tenancy.path_resolvers import WILDCARD, HiddenRoute, split_first
+from tenantry.tenancy.well_known import ROOT
+from tenantry.virtual.not_found import NotFoundScope
+from tenantry.virtual.view import Place, View, ViewContext
+from tenantry.virtual.view_scope import ViewScope
+
+ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
+_VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_UNUSED_ID_SUFFIX = "-nothing"
+"""Makes an id that no logical cluster has: ids have no hyphen."""
+_CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
+
+
+def installed_views() -> list[type[View]]:
+    """The view classes of installed packages: the entry points of the group `tenantry.virtual_workspaces`.
+
+    Raises TypeError for an entry point that is not a subclass of View.
+    """
+    found: list[type[View]] = []
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+        loaded = point.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, View)):
+            raise TypeError(f"entry point {point.name} = {point.value} is no View; name a subclass of tenantry.virtual.view.View")
+        found.append(loaded)
+    return found
+
+
+def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
+    """Name → view: `views`, and one of each of `classes`, by default those of installed packages.
+
+    Raises ValueError if a name is not a DNS label, or if two views have the same name.
+    """
+    named: dict[str, View] = {}
+    for view in (*views, *(made_by(context) for made_by in (installed_views() if classes is None else classes))):
+        name = view.name
+        where = _class_of(view)
+        if not _VIEW_NAME.fullmatch(name):
+            raise ValueError(f"the view {where} is named {name!r}; `name` must be a lower-case DNS label")
+        if name in named:
+            raise ValueError(
+                f"two views are named {name!r}: {_class_of(named[name])} and {where}; rename one, or uninstall its package"
+            )
+        named[name] = view
+    return named
+
+
+def _class_of(view: View) -> str:
+    return f"{type(view).__module__}.{type(view).__qualname__}"
+
+
+class ServicesResolver:
+    """The resolver of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`.
+
+    `views`: by name. `ranges`: those of this shard.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        scopes: ClusterScopes,
+        views: Mapping[str, View],
+        *,
+        shard_name: str,
+        ranges: Mapping[str, Range],
+    ) -> None:
+        self._directory = directory
+        self._scopes = scopes
+        self._views = dict(views)
+        self._shard_name = shard_name
+        self._ranges = ranges
+
+    def locate(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
+        found = self._parse(path)
+        if found is None:
+            return _no_such_view(path)
+        view, arguments, cluster, inner = found
+        name = self._range_of(cluster, range_name)
+        if name is None:
+            return self._not_found(view, arguments, inner, _page_not_found())
+        range_ = self._ranges.get(name)
+        if range_ is None:
+            return RemoteRoute(name, f"/ranges/{name}/services/{path.lstrip('/')}")
+        check_readable(range_)
+        return ViewRoute(self._scopes, view, Place(arguments, cluster, name), inner)
+
+    def hidden(self, path: str, error: StatusError) -> LocalRoute:
+        found = self._parse(path)
+        if found is None:
+            return _no_such_view(path)
+        view, arguments, _, inner = found
+        return self._not_found(view, arguments, inner, error)
+
+    def _parse(self, path: str) -> tuple[View, tuple[str, ...], str | None, str] | None:
+        """(view, its arguments, cluster id, Kubernetes path). The cluster is None for `*`, and empty if the arguments mean no
+        cluster.
+
+        Returns None if the path belongs to no view.
+        """
+        name, rest = split_first(path)
+        view = self._views.get(name)
+        if view is None:
+            return None
+        arguments: list[str] = []
+        for _ in view.arguments:
+            value, rest = split_first(rest)
+            if not value:
+                return None
+            arguments.append(value)
+        cluster: str | None
+        if view.per_cluster:
+            word, rest = split_first(rest)
+            wanted, rest = split_first(rest)
+            if word != "clusters" or not (wanted == WILDCARD or _CLUSTER_NAME.fullmatch(wanted)):
+                return None
+            cluster = None if wanted == WILDCARD else wanted
+        else:
+            cluster = self._cluster_of(view, tuple(arguments)) or ""
+        return view, tuple(arguments), cluster, rest or "/"
+
+    def _cluster_of(self, view: View, arguments: tuple[str, ...]) -> str | None:
+        try:
+            return view.cluster_of(arguments)
+        except StatusError:
+            return None
+
+    def _range_of(self, cluster: str | None, range_name: str | None) -> str | None:
+        if cluster is None:
+            return range_name or ROOT
+        found = self._directory.range_of(cluster)
+        if found is None or (range_name is not None and found.name != range_name):
+            return None
+        return found.name
+
+    def _not_found(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> LocalRoute:
+        range_ = self._ranges.get(ROOT) or next(iter(self._ranges.values()), None)
+        if range_ is None:
+            raise not_owner(f"shard {self._shard_name} owns no range at the moment")
+        return NotFoundRoute(
+            self._scopes, view, Place(arguments, f"{range_.start}{_UNUSED_ID_SUFFIX}", range_.name), range_, path, error
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRoute:
+    """A route into a view, whose range this shard owns."""
+
+    scopes: ClusterScopes
+    view: View
+    place: Place
+    path: str
+
+    @property
+    def cluster(self) -> str | None:
+        return self.place.cluster
+
+    def resolve(self, request: Request) -> Resolved:
+        place = self.place
+        base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
+        scope = _scope_of(self.view, place, base, self.path)
+        if isinstance(scope, ViewScope) and self.path in ("/api", "/apis"):
+            request.headers = _without_accept(request.headers)
+        return Resolved(self.path, place.cluster, scope.authorizer, scope)
+
+
+@dataclass(frozen=True, slots=True)
+class NotFoundRoute:
+    """A route into a view that does not exist. Its requests are authorized as in a logical cluster that never exists, and then
+    get `error`."""
+
+    scopes: ClusterScopes
+    view: View
+    place: Place
+    range: Range
+    path: str
+    error: StatusError
+
+    @property
+    def cluster(self) -> str | None:
+        return self.place.cluster
+
+    def resolve(self, request: Request) -> Resolved:
+        base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
+        scope = _scope_of(self.view, self.place, base, self.path)
+        hidden = NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)
+        return Resolved(self.path, self.place.cluster, hidden, hidden)
+
+
+def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
+    return view.scope(place, base, path) or ViewScope(view, place, base)
+
+
+def _no_such_view(path: str) -> LocalRoute:
+    """The answer to a path that belongs to no view."""
+    return HiddenRoute(HiddenScope(_page_not_found()), f"/services/{path.lstrip('/')}")
+
+
+def _page_not_found() -> StatusError:
+    return PlainError(404, "404 page not found")
+
+
+def _without_accept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Views do not serve aggregated discovery, whatever the client accepts; client-go then reads each group version (kcp)."""
+    return {**{name.lower(): value for name, value in headers.items()}, "accept": "application/json"}
