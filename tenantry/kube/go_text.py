@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from decimal import Decimal
+from typing import Any, Final
 
+MAP_OF_ANY: Final = "map[interface {}]interface {}"
+"""The type of a map that was decoded from YAML."""
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\"}
 
 
@@ -43,7 +47,7 @@ def plain(value: Any) -> str:
             return str(value)
 
 
-def syntax(value: Any) -> str:
+def syntax(value: Any, map_type: str = "map[string]interface {}") -> str:
     """`%#v` of a decoded JSON value: `map[string]interface {}{"a":1}`."""
     match value:
         case None:
@@ -53,9 +57,9 @@ def syntax(value: Any) -> str:
         case str():
             return quote(value)
         case dict():
-            return "map[string]interface {}{" + ", ".join(f"{quote(key)}:{syntax(value[key])}" for key in sorted(value)) + "}"
+            return map_type + "{" + ", ".join(f"{quote(key)}:{syntax(value[key], map_type)}" for key in sorted(value)) + "}"
         case list():
-            return "[]interface {}{" + ", ".join(syntax(item) for item in value) + "}"
+            return "[]interface {}{" + ", ".join(syntax(item, map_type) for item in value) + "}"
         case float():
             return _number(value)
         case _:
@@ -82,8 +86,13 @@ def type_name(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Go's %v of a float64 (%g with the shortest digits): an exponent below -4 and from 21 on."""
-    text = repr(value)
-    if value == int(value) and abs(value) < 1e21:
-        return str(int(value))
-    return text
+    """Go's %v of a float64 (%g with the shortest digits): with an exponent below 1e-4 and from 1e6 on."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    shortest = Decimal(repr(value)).normalize()
+    exponent = shortest.adjusted() if shortest else 0
+    if -5 < exponent < 6:
+        return f"{shortest:f}"
+    digits = "".join(map(str, shortest.as_tuple().digits))
+    fraction = f".{digits[1:]}" if digits[1:] else ""
+    return f"{'-' if value < 0 else ''}{digits[0]}{fraction}e{exponent:+03d}"

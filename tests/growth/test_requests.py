@@ -218,6 +218,12 @@ REQUESTS: dict[str, Callable[[int], Callable[[], object]]] = {
     "YAML": lambda n: refused(lambda: yaml_codec.decode(b"".join(b"a%d: [b, {c: d}]\n" % i for i in range(n)), duplicates=True)),
     "YAML that repeats keys": lambda n: refused(lambda: yaml_codec.decode(b"a: 1\n" * n, duplicates=True)),
     "YAML aliases": lambda n: refused(lambda: yaml_codec.decode(b"a: &a [" + b"x," * n + b"]\n" + b"b: [*a]\n", duplicates=True)),
+    "YAML keys that are aliases": lambda n: refused(
+        lambda: yaml_codec.decode(b"a: &a [" + b"x," * n + b"]\n" + b"? *a\n: 1\n" * n, duplicates=True)
+    ),
+    "YAML merges": lambda n: refused(
+        lambda: yaml_codec.decode(b"a: &a {" + b"k" * n + b": 1}\nb: {" + b"<<: *a," * n + b"}", duplicates=True)
+    ),
     "a list by keys": lambda n: custom(MAP_LIST, {"list": named(n)}),
     "a list by keys, repeated": lambda n: custom(MAP_LIST, {"list": named(1) * n}),
     "a list by keys, changed": lambda n: custom(

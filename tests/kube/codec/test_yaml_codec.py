@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tenantry.kube.codec.yaml_codec import decode, encode
+from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.status import StatusError
 
 
@@ -72,19 +73,59 @@ def test_a_document_of_very_many_values_is_refused() -> None:
 
 
 def test_merges() -> None:
-    body = b"base: &b {k: 1, l: 1}\nmore: &m {l: 2, m: 2}\nall:\n  <<: [*b, *m]\n  k: 3\nself: &s {<<: *s, v: 1}\n"
+    body = b"base: &b {k: 1, l: 1}\nmore: &m {l: 2, m: 2}\nall:\n  <<: [*b, *m]\n  k: 3\n"
     value, duplicates = decode(body, duplicates=True)
     assert value["all"] == {"k": 3, "l": 1, "m": 2}
-    assert value["self"] == {"v": 1}
-    assert duplicates == []
+    assert duplicates == ['line 1: key "l" already set in map', 'line 5: key "k" already set in map']
 
 
 def test_numbers_are_gos() -> None:
     value, _ = decode(b"a: 12:30:45\nb: 1:30.5\nc: 18446744073709551615\nd: 18446744073709551616\ne: =\nf: 1e3\n")
-    assert value == {"a": "12:30:45", "b": "1:30.5", "c": (1 << 64) - 1, "d": float(1 << 64), "e": "=", "f": "1e3"}
+    assert value == {"a": "12:30:45", "b": "1:30.5", "c": (1 << 64) - 1, "d": float(1 << 64), "e": "=", "f": 1000}
 
 
-@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", '!!int ""', "!!int x", "!!map x", "0x" + "f" * 1000, "!!set {a}"])
+@pytest.mark.parametrize(
+    "text",
+    [".nan", ".inf", "-.inf", '!!int ""', "!!int x", "!!binary x", "&s {<<: *s, v: 1}", "{~: x}", "{18446744073709551615: x}"],
+)
 def test_what_json_cannot_say_is_refused(text: str) -> None:
     with pytest.raises(StatusError):
         decode(f"a: {text}".encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("!!map x", "x"), ("0x" + "f" * 1000, "0x" + "f" * 1000), ("!!set {a}", {"a": None}), ("!!binary aGk=", "hi")],
+)
+def test_tags_and_numbers_that_go_does_not_know_are_text(text: str, value: object) -> None:
+    assert decode(f"a: {text}".encode()) == ({"a": value}, [])
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (LAUGHS + "? *a8\n: x\n", "excessive aliasing"),
+        ("a: &a [" + "x," * 30_000 + "]\n" + "? *a\n: 1\n" * 8000, r'invalid map key: \[\]interface \{\}\{"x", "x"'),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 8000)), "excessive aliasing"),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 8000)), "excessive aliasing"),
+    ],
+    ids=["a key", "one long key after another", "twice each", "once each"],
+)
+def test_a_refusal_shows_no_more_of_what_aliases_repeat_than_it_says(body: str, text: str) -> None:
+    with pytest.raises(StatusError, match=text) as refused:
+        decode(body.encode(), duplicates=True)
+    assert len(refused.value.message) < 10_000
+
+
+def test_reports_of_a_long_key_that_merges_repeat_are_bounded() -> None:
+    key = "k" * 500_000
+    body = f"a: &a {{? {key} : 1}}\nb: {{? {key} : 1, {'<<: *a, ' * 5000}}}"
+    value, repeated = decode(body.encode(), duplicates=True)
+    assert value == {"a": {key: 1}, "b": {key: 1}}
+    assert len(repeated) == ReportedPaths.MAX
+    assert max(map(len, repeated)) < 2000
