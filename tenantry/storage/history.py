@@ -65,14 +65,13 @@ class History:
         events.append(event)
         growth = _size(event)
         self._value_bytes += growth
-        growth += EVENT_BYTES
         while len(events) > limits.events or self._value_bytes > limits.value_bytes:
             dropped = events.popleft()
             size = _size(dropped)
             self._value_bytes -= size
             growth -= size + EVENT_BYTES
             self.oldest = dropped.version
-        return growth
+        return growth + EVENT_BYTES
 
     def after(self, version: int) -> list[RecordEvent]:
         """The events with a higher version, oldest first. Raises TooOld."""
