@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,9 @@ from typing import Protocol
 MODULES = ("tenantry.cli.commands", "tenantry.cli.start", "registry.main", "shard.main", "gateway.main")
 """The modules that the commands import when they run."""
 _PYTHONPATH = os.environ.get("PYTHONPATH")
+_reading = threading.Lock()
+"""Held while exit codes are read. multiprocessing reads one from a pipe, also of any child when it starts another one. If two
+threads read it, one of them finds an empty pipe and reports 255."""
 
 
 class Running(Protocol):
@@ -65,7 +70,8 @@ def forked(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
         path.touch()
     # A daemon of multiprocessing: when this process ends, it is terminated and not awaited.
     process = _server().Process(target=_run, args=(list(arguments), printed, errors, dict(os.environ)), daemon=True)
-    process.start()
+    with _reading:
+        process.start()
     return _Forked(process, arguments)
 
 
@@ -119,11 +125,12 @@ class _Forked:
         self.pid: int = process.pid
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        with _reading:
+            return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if (code := self._process.exitcode) is None:
+        wait([self._process.sentinel], timeout)
+        if (code := self.poll()) is None:
             raise subprocess.TimeoutExpired(["tenantry", *self._arguments], timeout or 0.0)
         return code
 
