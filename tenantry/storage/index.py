@@ -9,6 +9,8 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
 
 EMPTY: Sequence[Record] = ()
+_PLACES_MAX = 64
+"""In so many namespaces an object is looked up by its name. In more, an index by name is used."""
 
 
 class Objects:
@@ -141,6 +143,38 @@ class Index:
     def has_any(self, resource: str, cluster: str, namespace: str | None) -> bool:
         namespaces = self._by_resource.get(resource, {}).get(cluster, {})
         return bool(namespaces) if namespace is None else namespace in namespaces
+
+    def has_many(self, resource: str, cluster: str | None, namespace: str | None, many: int) -> bool:
+        """Whether there are at least `many` objects. Looks at no more places than that."""
+        clusters = self._by_resource.get(resource, {})
+        found = 0
+        for namespaces in clusters.values() if cluster is None else (clusters.get(cluster, {}),):
+            for objects in namespaces.values() if namespace is None else (namespaces.get(namespace),):
+                found += len(objects.records) if objects is not None else 0
+                if found >= many:
+                    return True
+        return False
+
+    def named(self, resource: str, name: str, cluster: str | None, namespace: str | None) -> Sequence[Record] | None:
+        """The records of this name, in the order of keys. None where this would look at more than `_PLACES_MAX` namespaces."""
+        clusters = self._by_resource.get(resource, {})
+        names = (cluster,) if cluster is not None else self.clusters_in_order(resource)
+        if len(names) > _PLACES_MAX:
+            return None
+        found: list[Record] = []
+        places = 0
+        for each in names:
+            namespaces = clusters.get(each)
+            if not namespaces:
+                continue
+            places += len(namespaces) if namespace is None else 1
+            if places > _PLACES_MAX:
+                return None
+            for place in (namespace,) if namespace is not None else sorted(namespaces, key=_key_order):
+                record = self.get(Key(each, resource, place, name))
+                if record is not None:
+                    found.append(record)
+        return found
 
     def clusters_in_order(self, resource: str) -> Sequence[str]:
         order = self._cluster_order.get(resource)

@@ -12,6 +12,7 @@ from tenantry.storage.index import Index, in_key_order
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.selector_index import NAME, SelectorIndexes
 from tenantry.storage.subscriptions import EventCallback, Subscriptions
 
 __all__ = ["AppliedVersion", "EventCallback", "Range", "TooOld"]
@@ -56,6 +57,7 @@ class Range:
         self._guard = guard if guard is not None else ReadGuard()
         self._limits = limits if limits is not None else HistoryLimits()
         self._index = Index()
+        self._selectors = SelectorIndexes(self._index)
         self._histories: dict[str, History] = {}
         """Histories by resource, the least recently written first."""
         self._history_bytes = 0
@@ -103,14 +105,56 @@ class Range:
         iteration may be missing; subscribers get their events."""
         return self._index.each(resource, cluster, namespace)
 
-    def list_at(self, version: int, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
-        """As `list`, at a version of the past. Raises TooOld."""
+    def named(
+        self, resource: str, name: str, cluster: str | None = None, namespace: str | None = None
+    ) -> Sequence[Record] | None:
+        """The records with a name, in the order of keys (None: of all clusters or namespaces). None where neither few places nor
+        an index (`prepare`) make that cheap."""
+        found = self._index.named(resource, name, cluster, namespace)
+        return found if found is not None else self.labelled(resource, NAME, (name,), cluster, namespace)
+
+    def labelled(
+        self,
+        resource: str,
+        label: str,
+        values: Iterable[str] | None,
+        cluster: str | None = None,
+        namespace: str | None = None,
+    ) -> Sequence[Record] | None:
+        """The records with one of these values of a label (distinct; None: with any value), in the order of keys. None where
+        there is no index (`prepare`), or where there are too many for it."""
+        keys = self._selectors.find((resource, cluster, namespace), label, values)
+        if keys is None:
+            return None
+        get = self._index.get
+        return [record for key in sorted(keys, key=in_key_order) if (record := get(key)) is not None]
+
+    def is_indexed(self, resource: str, label: str, cluster: str | None = None, namespace: str | None = None) -> bool:
+        """Whether `labelled` has an index for a label."""
+        return self._selectors.has((resource, cluster, namespace), label)
+
+    async def prepare(self, resource: str, label: str, cluster: str | None = None, namespace: str | None = None) -> None:
+        """Called before `labelled` or `named` (`label` is `selector_index.NAME`): makes an index in slices if this is asked
+        for repeatedly and worthwhile."""
+        await self._selectors.prepare((resource, cluster, namespace), label)
+
+    def list_at(
+        self,
+        version: int,
+        resource: str,
+        cluster: str | None = None,
+        namespace: str | None = None,
+        now: Sequence[Record] | None = None,
+    ) -> Sequence[Record]:
+        """As `list`, at a version of the past. `now`: some of the present records, in the order of keys. Then the result has
+        those that did not change since, and all records as they were that did change. Raises TooOld."""
         later = [
             event
             for event in self.events_after(version, resource, cluster)
             if namespace is None or event.key.namespace == namespace
         ]
-        now = self._index.list(resource, cluster, namespace)
+        if now is None:
+            now = self._index.list(resource, cluster, namespace)
         if not later:
             return now
         before: dict[Key, Record | None] = {}
@@ -173,6 +217,7 @@ class Range:
 
     def load(self, records: Iterable[Record]) -> None:
         """Adds the records that a range begins with. They have no history, and subscribers are not called."""
+        self._selectors.clear()
         put = self._index.put
         for record in records:
             put(record)
@@ -236,6 +281,8 @@ class Range:
             else:
                 index.put(event.record)
             self._remember(event)
+        if self._selectors.made:
+            self._selectors.apply(events)
         self._forget()
 
     def follow(self, events: Sequence[RecordEvent], version: int) -> None:
@@ -254,6 +301,7 @@ class Range:
         self._floor = self.version
         self._applied = AppliedVersion()
         self.owned = False
+        self._selectors.clear()
 
     def dispatch(self, events: Sequence[RecordEvent]) -> None:
         """Calls the subscribers with events that were applied."""
