@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs import continue_token
+from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.request_selection import selection
@@ -17,7 +18,7 @@ from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired
 from tenantry.storage.keys import Key
-from tenantry.storage.range import TooOld
+from tenantry.storage.range import Range, TooOld
 from tenantry.storage.record import Record
 
 _EXPIRED = (
@@ -65,10 +66,12 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     if version:
         await wait_for_version(range_, version)
         await range_.backfilled(version)
+    candidates = Candidates(range_, wanted, call.scope.cluster, call.namespace or None)
+    await candidates.prepare()
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version
-    records = _records(call, at, wanted, token)
+    records = _records(range_, at, candidates, token)
     found, count = await wanted.choose(records if token is None else _after(records, token, call), limit)
     list_metadata: Object = {"resourceVersion": str(at)}
     if count > len(found):
@@ -78,16 +81,11 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     return found, list_metadata
 
 
-def _records(call: Call, at: int, wanted: Selection, token: ContinueToken | None) -> Sequence[Record]:
-    range_, resource, cluster = call.scope.range, call.definition.storage_key, call.scope.cluster
-    namespace = call.namespace or None
+def _records(range_: Range, at: int, candidates: Candidates, token: ContinueToken | None) -> Sequence[Record]:
     if at == range_.version:
-        if wanted.name and cluster is not None and (namespace or not call.definition.namespaced):
-            record = range_.get(Key(cluster, resource, call.namespace, wanted.name))
-            return () if record is None else (record,)
-        return range_.list(resource, cluster, namespace)
+        return candidates.now()
     try:
-        return range_.list_at(at, resource, cluster, namespace)
+        return candidates.at(at)
     except TooOld:
         raise _gone(token, at) from None
 
