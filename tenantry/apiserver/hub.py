@@ -5,6 +5,9 @@
 An event is matched, encoded and framed once for each group, however many watchers the group has. There is no task and no queue
 between a group and a watcher: the group writes to its watchers' sinks in one loop, and one timer for each range sends the
 bookmarks.
+
+Watchers with equal visibilities (`Visibility.key`) are in one group, too. One that begins where that group cannot continue, since
+it resumes from the past or the group is comparing, is in a group of its own until both have shown the same.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from tenantry.apiserver.verbs.selection import Selection
+from tenantry.apiserver.visibility import Visibility
+from tenantry.apiserver.visibility_group import VisibilityGroup
 from tenantry.apiserver.watch_events import Encoder
-from tenantry.apiserver.watcher_groups import VisibilityGroup, Watcher, WatcherGroup
+from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatcherGroup, WatchStart
 from tenantry.http.messages import frame
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
@@ -32,21 +37,25 @@ class WatchFeed:
         self._groups: dict[Hashable, WatcherGroup] = {}
         self._wide: dict[WatcherGroup, None] = {}
         self._named: dict[str, list[WatcherGroup]] = {}
+        self._separate: dict[Hashable, dict[VisibilityGroup, None]] = {}
+        """By the key of the group that they would be in: groups that could not join it yet."""
         self._stop = range_.subscribe(self._arrived, resource, cluster)
 
     def find(self, key: Hashable) -> WatcherGroup | None:
         return self._groups.get(key)
 
-    def add(self, key: Hashable, group: WatcherGroup) -> None:
-        self._groups[key] = group
+    def add(self, group: WatcherGroup) -> None:
+        self._groups[group.key] = group
         if group.name:
             self._named.setdefault(group.name, []).append(group)
         else:
             self._wide[group] = None
+        if isinstance(group, VisibilityGroup) and group.shared_key is not None and group.key != group.shared_key:
+            self._separate.setdefault(group.shared_key, {})[group] = None
 
-    def remove(self, key: Hashable) -> bool:
+    def remove(self, group: WatcherGroup) -> bool:
         """Removes a group. Returns whether no group is left."""
-        group = self._groups.pop(key)
+        del self._groups[group.key]
         if group.name:
             same = self._named[group.name]
             same.remove(group)
@@ -54,14 +63,42 @@ class WatchFeed:
                 del self._named[group.name]
         else:
             del self._wide[group]
+        if isinstance(group, VisibilityGroup):
+            self._no_longer_separate(group)
         group.close()
         if not self._groups:
             self._stop()
         return not self._groups
 
+    def settled(self, group: VisibilityGroup) -> None:
+        """Called when a group has shown what is visible: puts the watchers of equal groups into one, as far as they are
+        settled."""
+        key = group.shared_key
+        if key is None or (key not in self._separate and group.key == key):
+            return
+        shared = self._groups.get(key)
+        if shared is None:
+            if not group.watchers:
+                return
+            self._no_longer_separate(group)
+            del self._groups[group.key]
+            group.key = key
+            self._groups[key] = shared = group
+        assert isinstance(shared, VisibilityGroup)
+        for separate in list(self._separate.get(key, ())):
+            if separate.move_to(shared):
+                self.remove(separate)
+
     @property
     def groups(self) -> Iterable[WatcherGroup]:
         return self._groups.values()
+
+    def _no_longer_separate(self, group: VisibilityGroup) -> None:
+        separate = self._separate.get(group.shared_key)
+        if separate is not None and group in separate:
+            del separate[group]
+            if not separate:
+                del self._separate[group.shared_key]
 
     def _arrived(self, events: Sequence[RecordEvent]) -> None:
         for group in list(self._wide):
@@ -82,57 +119,91 @@ class Hub:
         self._range = range_
         self._emptied = emptied
         self._feeds: dict[tuple[str, str | None], WatchFeed] = {}
-        self._slots: list[dict[Watcher, WatcherGroup]] = [{} for _ in range(BOOKMARK_SECONDS)]
+        self._slots: list[dict[Watcher, None]] = [{} for _ in range(BOOKMARK_SECONDS)]
         self._slot = 0
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def join(
-        self, watcher: Watcher, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, after: int
-    ) -> tuple[WatcherGroup, Callable[[], None]]:
-        """Puts a watcher into its group; later events reach it. Returns the group, and a function with which the watcher leaves
-        it."""
+        self,
+        watcher: Watcher,
+        encoder: Encoder,
+        selection: Selection,
+        namespace: str,
+        cluster: str | None,
+        after: int,
+        start: WatchStart,
+    ) -> tuple[Iterable[WatchChange | None] | None, Callable[[], None]]:
+        """Puts a watcher into its group (`Watcher.group`); later events reach it. Returns its first changes, None where
+        `WatcherGroup.begin` makes them, and a function with which the watcher leaves the group."""
         resource = selection.definition.storage_key
         feed = self._feeds.get((resource, cluster))
         if feed is None:
             feed = self._feeds[resource, cluster] = WatchFeed(self._range, resource, cluster)
-        visibility = selection.visibility
-        key: Hashable
-        group: WatcherGroup | None = None
-        if visibility is not None:
-            key = watcher
-            group = VisibilityGroup(self._range, encoder, selection, namespace, cluster, visibility)
-            feed.add(key, group)
+        first: Iterable[WatchChange | None] | None = None
+        if selection.visibility is not None:
+            group, first = self._visibility_group(
+                feed, watcher, encoder, selection, namespace, cluster, selection.visibility, start
+            )
         else:
             key = (encoder, selection.labels, selection.fields, namespace, after)
-            group = feed.find(key)
-            if group is None:
-                group = WatcherGroup(self._range, encoder, selection, namespace, after)
-                feed.add(key, group)
-        joined = group
-        joined.watchers[watcher] = None
+            found = feed.find(key)
+            if found is None:
+                found = WatcherGroup(key, self._range, encoder, selection, namespace, after)
+                feed.add(found)
+            group = found
+        group.join(watcher)
         if not self._range.owned:
             watcher.finish()
         slot = self._slots[self._slot]
         if watcher.bookmarks:
-            slot[watcher] = joined
+            slot[watcher] = None
             self._waiting += 1
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
 
         def leave() -> None:
-            joined.watchers.pop(watcher, None)
-            if slot.pop(watcher, None) is not None:
+            left = watcher.group
+            if watcher in slot:
+                del slot[watcher]
                 self._waiting -= 1
                 if not self._waiting and self._timer is not None:
                     self._timer.cancel()
                     self._timer = None
-            if not joined.watchers and feed.find(key) is joined and feed.remove(key):
+            if left is None:
+                return
+            left.watchers.pop(watcher, None)
+            if not left.watchers and feed.find(left.key) is left and feed.remove(left):
                 del self._feeds[resource, cluster]
                 if not self._feeds:
                     self._emptied()
 
-        return joined, leave
+        return first, leave
+
+    def _visibility_group(
+        self,
+        feed: WatchFeed,
+        watcher: Watcher,
+        encoder: Encoder,
+        selection: Selection,
+        namespace: str,
+        cluster: str | None,
+        visibility: Visibility,
+        start: WatchStart,
+    ) -> tuple[WatcherGroup, Iterable[WatchChange | None] | None]:
+        """The group of a watcher with a visibility, and its first changes if others are in the group already."""
+        shared_key: Hashable | None = None
+        if visibility.key is not None:
+            shared_key = (encoder, selection.labels, selection.fields, namespace, None, visibility.key)
+            shared = feed.find(shared_key)
+            if isinstance(shared, VisibilityGroup):
+                first = shared.continued(start)
+                if first is not None:
+                    return shared, first
+        key = watcher if shared_key is None or feed.find(shared_key) is not None else shared_key
+        group = VisibilityGroup(key, shared_key, self._range, encoder, selection, namespace, cluster, visibility, feed.settled)
+        feed.add(group)
+        return group, None
 
     def end(self) -> None:
         """Ends every stream cleanly, when the range is released."""
@@ -149,8 +220,9 @@ class Hub:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
         self._slot = (self._slot + 1) % BOOKMARK_SECONDS
         made: dict[WatcherGroup, bytes | None] = {}
-        for watcher, group in self._slots[self._slot].items():
-            if watcher.pending is not None or watcher.dropped:
+        for watcher in self._slots[self._slot]:
+            group = watcher.group
+            if watcher.pending is not None or watcher.dropped or group is None:
                 continue
             if group not in made:
                 line = group.bookmark()

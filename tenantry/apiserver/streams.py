@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tenantry.apiserver.scope import Call
+from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
-from tenantry.apiserver.watcher_groups import VisibilityGroup, WatchChange, Watcher, WatcherGroup
+from tenantry.apiserver.watch_events import Encoder, error_event
+from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatchStart
 from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
 from tenantry.storage.range import TooOld
-from tenantry.storage.record import Record, RecordEvent
 
 DEFAULT_TIMEOUT_SECONDS = (1800.0, 3600.0)
 """The range from which the timeout of a watch without timeoutSeconds is chosen at random, so that clients do not reconnect all at
@@ -52,28 +52,20 @@ class WatchStream:
         self._selection = selection
         self._watch_request = watch_request
         self._range = call.scope.range
+        self._leave: Callable[[], None] = _nothing
 
     async def __call__(self, sink: Sink) -> None:
         """Returns when the watch is over. The stream ends cleanly when its timeout is reached, the type is removed, or the server
         drains."""
         watch_request, call = self._watch_request, self._call
         watcher = Watcher(sink, bookmarks=watch_request.bookmarks, needs_columns=self._encoder.has_columns)
-        group: WatcherGroup | None = None
-        leave = stop = _nothing
+        self._leave = stop = _nothing
         try:
             async with asyncio.timeout(watch_request.timeout_seconds) as watcher.alarm:
                 if watch_request.initial and watch_request.version:
                     await wait_for_version(self._range, watch_request.version)
                 stop = call.scope.watch_apis(lambda: self._apis_changed(watcher))
-                after = watch_request.version if watch_request.version > self._range.version else 0
-                group, leave = call.scope.hubs.of(self._range).join(
-                    watcher, self._encoder, self._selection, call.namespace, call.scope.cluster, after
-                )
-                # No await from here until the state is read: the group's later events continue exactly this state.
-                version = self._range.version
-                await self._send(watcher, await self._first(group, *self._begin(group)))
-                if watch_request.marker and not watcher.dropped:
-                    sink.send(frame(self._marker(watcher, version)))
+                await self._begin(watcher)
                 watcher.release()
                 await sink.closed.wait()
         except TimeoutError:
@@ -82,47 +74,46 @@ class WatchStream:
             sink.send(frame(error_event(error)))
             return
         finally:
-            leave()
+            self._leave()
             stop()
-        if group is not None and watch_request.bookmarks and watcher.pending is None and not watcher.dropped:
+        if watcher.group is not None and watch_request.bookmarks and watcher.pending is None and not watcher.dropped:
             # client-go lists again after a watch that ended without any event, so every watch gets a bookmark.
-            last = group.bookmark()
+            last = watcher.group.bookmark()
             if last is not None:
                 sink.send(frame(last))
 
-    def _begin(self, group: WatcherGroup) -> tuple[Sequence[Record], Sequence[RecordEvent] | None, Selection | None]:
-        """What the watch begins with: the records at that version, as far as they are needed, the history since then, and the
-        selection at that version. The history is None where the watch begins with the current state. The selection is None where
-        it has not changed since. The records are to be read in slices. Raises StatusError 410."""
-        watch_request, range_, call = self._watch_request, self._range, self._call
-        place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
-        resumes = bool(watch_request.version) and not watch_request.initial
-        if not resumes or watch_request.version > range_.version:
-            return list(range_.list(*place)), None, None
+    async def _begin(self, watcher: Watcher) -> None:
+        """Joins a group, and sends what the watch begins with."""
+        watch_request, call, selection = self._watch_request, self._call, self._selection
+        candidates = Candidates(self._range, selection, call.scope.cluster, call.namespace or None)
+        if watch_request.initial or selection.visibility is not None:
+            await candidates.prepare()
+        # No await from here until the state is read: the group's later events continue exactly this state.
+        start = self._start(candidates)
+        version = self._range.version
+        after = watch_request.version if watch_request.version > version else 0
+        first, self._leave = call.scope.hubs.of(self._range).join(
+            watcher, self._encoder, selection, call.namespace, call.scope.cluster, after, start
+        )
+        if first is None and watcher.group is not None:
+            first = await watcher.group.begin(start)
+        await self._send(watcher, first or ())
+        if watch_request.marker and not watcher.dropped:
+            watcher.sink.send(frame(self._marker(watcher, version)))
+
+    def _start(self, candidates: Candidates) -> WatchStart:
+        """Where the watch begins. Raises StatusError 410."""
+        watch_request, version = self._watch_request, self._watch_request.version
+        resumes = bool(version) and not watch_request.initial
+        if not resumes or version > self._range.version:
+            return WatchStart(candidates=candidates, initial=watch_request.initial)
         try:
-            events = range_.events_after(watch_request.version, call.definition.storage_key, call.scope.cluster)
-            if not isinstance(group, VisibilityGroup):
-                return (), events, None
-            then = self._selection.at(watch_request.version)
-            return list(range_.list_at(watch_request.version, *place)), events, None if then is self._selection else then
+            events = candidates.events_after(version)
+            then = self._selection.at(version)
         except TooOld as error:
-            raise expired(f"too old resource version: {watch_request.version} ({error.oldest})") from None
-
-    async def _first(
-        self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
-    ) -> Iterable[WatchChange | None]:
-        """The first changes to send. None stands for a record that is not shown."""
-        if isinstance(group, VisibilityGroup):
-            changes = await group.begin(records, events, then)
-            return changes if events is not None or self._watch_request.initial else ()
-        if events is not None:
-            return map(group.change, events)
-        return self._added(records) if self._watch_request.initial else ()
-
-    def _added(self, records: Sequence[Record]) -> Iterator[WatchChange | None]:
-        match = self._selection.matcher()
-        for record in records:
-            yield (ADDED, record, record.version) if match is None or match(record) else None
+            raise expired(f"too old resource version: {version} ({error.oldest})") from None
+        changed = then if then is not self._selection else None
+        return WatchStart(candidates=candidates, initial=False, version=version, events=events, then=changed)
 
     async def _send(self, watcher: Watcher, changes: Iterable[WatchChange | None]) -> None:
         sink, encode = watcher.sink, self._encoder.event

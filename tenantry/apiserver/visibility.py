@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from tenantry.storage.record import Record
@@ -13,9 +13,15 @@ class Visibility(Protocol):
 
     `adds` False: in watches, an object that becomes visible by a change is MODIFIED and not ADDED. This is for streams that leave
     out the events from before.
+
+    `key`: visibilities of one resource and range with equal keys see the same at all times, for every user, so their watchers
+    share their events. None: no other one is known to see the same.
     """
 
     adds: bool
+
+    @property
+    def key(self) -> Hashable | None: ...
 
     def sees(self, record: Record) -> bool: ...
 

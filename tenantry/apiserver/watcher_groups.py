@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
-from tenantry.base.tasks import restarting
-from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
-from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-
-logger = logging.getLogger(__name__)
 
 WatchChange = tuple[bytes, Record, int]
 """Type, content and version of an event."""
 
-_PIECE = 64
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchStart:
+    """Where a watch begins: with the current state, which is sent if `initial`; or at `version`, with the history since then.
+
+    `events`: that history, None for the current state. `then`: the selection at that version, None where it has not changed
+    since.
+    """
+
+    candidates: Candidates
+    initial: bool
+    version: int = 0
+    events: Sequence[RecordEvent] | None = None
+    then: Selection | None = None
 
 
 class Watcher:
     """One watch stream. `pending` is a list while the initial events are being sent; later events wait in it. Then it is None."""
 
-    __slots__ = ("alarm", "bookmarks", "dropped", "needs_columns", "pending", "pending_bytes", "sink")
+    __slots__ = ("alarm", "bookmarks", "dropped", "group", "needs_columns", "pending", "pending_bytes", "sink")
 
     def __init__(self, sink: Sink, *, bookmarks: bool, needs_columns: bool) -> None:
         self.sink = sink
+        self.group: WatcherGroup | None = None
         self.bookmarks = bookmarks
         self.needs_columns = needs_columns
         self.pending: list[bytes] | None = []
@@ -56,9 +65,13 @@ class Watcher:
 
 
 class WatcherGroup:
-    """Watchers of one collection with the same encoding and filter. They get no events with a version up to `after`."""
+    """Watchers of one collection with the same encoding and filter. They get no events with a version up to `after`.
 
-    def __init__(self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
+    `key`: the group in its feed. Groups with equal keys send equal events.
+    """
+
+    def __init__(self, key: Hashable, range_: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
+        self.key = key
         self.encoder = encoder
         self.name = selection.name
         self.watchers: dict[Watcher, None] = {}
@@ -66,6 +79,18 @@ class WatcherGroup:
         self._match = selection.matcher()
         self._namespace = namespace
         self._after = after
+
+    def join(self, watcher: Watcher) -> None:
+        """From now on the watcher gets what the group sends."""
+        self.watchers[watcher] = None
+        watcher.group = self
+
+    async def begin(self, start: WatchStart) -> Iterable[WatchChange | None]:
+        """The first changes for a watcher that has just joined: what is sent later continues them. None stands for a record that
+        is not shown."""
+        if start.events is not None:
+            return map(self.change, start.events)
+        return self._added(list(start.candidates.now())) if start.initial else ()
 
     def dispatch(self, events: Iterable[RecordEvent]) -> None:
         """Sends events to the watchers, as far as they match."""
@@ -127,117 +152,11 @@ class WatcherGroup:
     def close(self) -> None:
         """Called when the last watcher has left."""
 
+    def _added(self, records: Sequence[Record]) -> Iterator[WatchChange | None]:
+        match = self._match
+        for record in records:
+            yield (ADDED, record, record.version) if match is None or match(record) else None
+
     def _with_columns(self, found: Sequence[tuple[bytes, Record, int]]) -> Iterable[bytes]:
         for index, (kind, record, version) in enumerate(found):
             yield self.encoder.event(kind, record, version, columns=index == 0)
-
-
-class VisibilityGroup(WatcherGroup):
-    """A group with a visibility that may change without a write. It remembers which records it has shown and compares."""
-
-    def __init__(
-        self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, visibility: Visibility
-    ) -> None:
-        super().__init__(range_, encoder, selection, namespace, 0)
-        self.shown: dict[Key, Record] = {}
-        self._arrived_meanwhile: list[Sequence[RecordEvent]] | None = []
-        """Events that arrived while records are being compared, to be dispatched afterwards. None while nothing is being
-        compared."""
-        self._comparing: asyncio.Task[None] | None = None
-        self._cluster = cluster
-        self._selection = selection
-        self._resource = selection.definition.storage_key
-        self._adds = visibility.adds
-        self._scheduled = False
-        self._stop = visibility.subscribe(self._changed)
-
-    def change(self, event: RecordEvent) -> tuple[bytes, Record, int] | None:
-        if self._namespace and event.key.namespace != self._namespace:
-            return None
-        record, match = event.record, self._match
-        if record is not None and match is not None and not match(record):
-            record = None
-        previous = self.shown.pop(event.key, None)
-        if record is not None:
-            self.shown[event.key] = record
-            added = previous is None and (self._adds or event.previous is None)
-            return (ADDED if added else MODIFIED), record, event.version
-        return None if previous is None else (DELETED, previous, event.version)
-
-    async def begin(
-        self, records: Sequence[Record], events: Iterable[RecordEvent] | None, then: Selection | None = None
-    ) -> Sequence[WatchChange]:
-        """Loads what the watcher sees at the start, and returns the first changes to send. Works in slices; events that arrive
-        meanwhile are dispatched afterwards.
-
-        `records` are those at the version where the watch begins. `events` is the history since then, and the changes are what
-        these events mean. `events` is None where the watch begins with the current state, and the changes are then all selected
-        records. `then` is the selection at the beginning, where it differs from the current one. In this case changes of
-        visibility follow, too.
-        """
-        chosen, _ = await (then or self._selection).choose(records)
-        self.shown = {record.key: record for record in chosen}
-        self._scheduled |= then is not None
-        if events is None:
-            changes = [(ADDED, record, record.version) for record in self.shown.values()]
-        else:
-            changes = [change for event in events if (change := self.change(event)) is not None]
-        self._go_on()
-        if self._scheduled:
-            self._compare_soon()
-        return changes
-
-    def bookmark(self) -> bytes | None:
-        return super().bookmark() if self._arrived_meanwhile is None else None
-
-    def dispatch(self, events: Iterable[RecordEvent]) -> None:
-        if self._arrived_meanwhile is None:
-            super().dispatch(events)
-        else:
-            self._arrived_meanwhile.append(tuple(events))
-
-    def close(self) -> None:
-        self._stop()
-        if self._comparing is not None:
-            self._comparing.cancel()
-
-    def _go_on(self) -> None:
-        early, self._arrived_meanwhile = self._arrived_meanwhile, None
-        for events in early or ():
-            super().dispatch(events)
-
-    def _changed(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            if self._arrived_meanwhile is None:
-                self._compare_soon()
-
-    def _compare_soon(self) -> None:
-        self._comparing = restarting(self._compare, name="compare what a watch shows", ends=True)
-
-    async def _compare(self) -> None:
-        try:
-            while self._scheduled and self.watchers:
-                self._scheduled = False
-                await self._compare_once()
-        except Exception:  # the watchers list again, which is better than a watch without events
-            logger.exception("comparing a watch with what is visible failed; its watchers are ended")
-            for watcher in list(self.watchers):
-                watcher.finish()
-
-    async def _compare_once(self) -> None:
-        self._arrived_meanwhile = []
-        version = self._range.version
-        found, _ = await self._selection.choose(self._range.list(self._resource, self._cluster, self._namespace or None))
-        now = {record.key: record for record in found}
-        changes = [(DELETED, record, version) for key, record in self.shown.items() if key not in now]
-        changes += [(ADDED, record, record.version) for key, record in now.items() if key not in self.shown]
-        self.shown = now
-        for at in range(0, len(changes), _PIECE):
-            self._send_changes(changes[at : at + _PIECE])
-            await turns.rest()
-        self._go_on()
-
-    def _send_changes(self, changes: Sequence[tuple[bytes, Record, int]]) -> None:
-        lines = b"".join([self.encoder.event(*change) for change in changes])
-        self.send(lines, lambda: b"".join(self._with_columns(changes)))

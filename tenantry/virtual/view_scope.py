@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
@@ -106,7 +107,7 @@ class ViewScope:
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         if type(self.view).show is View.show:
             return None
-        return lambda obj: self.view.show(self.place, user, obj)
+        return Shown(self.view, self.place, user)
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
         return self.base.catalog(definition, key, obj)
@@ -121,8 +122,20 @@ class ViewScope:
             raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Calls `View.show`. Equal values show the same."""
+
+    view: View
+    place: Place
+    user: User
+
+    def __call__(self, obj: Object) -> Object:
+        return self.view.show(self.place, self.user, obj)
+
+
 class ViewVisibility:
-    """The visibility that calls `View.sees` for each record."""
+    """The visibility that calls `View.sees` for each record. Watchers of one user share it."""
 
     adds = True
 
@@ -130,6 +143,10 @@ class ViewVisibility:
         self._view = view
         self._place = place
         self._user = user
+
+    @property
+    def key(self) -> Hashable | None:
+        return ViewVisibility, self._view, self._place, self._user
 
     def sees(self, record: Record) -> bool:
         return self._view.sees(self._place, self._user, record)
@@ -142,11 +159,16 @@ class ViewVisibility:
 
 
 class Filter:
-    """A visibility that depends on the record alone."""
+    """A visibility that depends on the record alone. `key`: that of `sees`; filters with equal keys see the same."""
 
-    def __init__(self, sees: Callable[[Record], bool], *, adds: bool = True) -> None:
+    def __init__(self, sees: Callable[[Record], bool], key: Hashable, *, adds: bool = True) -> None:
         self._sees = sees
+        self._key = key
         self.adds = adds
+
+    @property
+    def key(self) -> Hashable | None:
+        return Filter, self._key, self.adds
 
     def sees(self, record: Record) -> bool:
         return self._sees(record)

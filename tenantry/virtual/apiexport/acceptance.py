@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tenantry.apiserver.visibility import Visibility
@@ -49,7 +49,8 @@ def _identity(claim: Mapping[str, Any]) -> tuple[GroupResource, str]:
 class AcceptedVisibility:
     """The visible objects of a claimed resource, for one verb: objects with the claim label, of consumers that accepted the verb.
 
-    The answer is kept for each logical cluster, because it is asked for every object. Subscribers are called when it changes.
+    The answer is kept for each logical cluster, because it is asked for every object. Subscribers are called when it changes. It
+    is the same for every user.
     """
 
     adds = True
@@ -66,6 +67,10 @@ class AcceptedVisibility:
         self._shared = shared
         self._own = export_hash(*export) if resource == BINDING_RESOURCE else ""
         self._known: dict[str, bool] = {}
+
+    @property
+    def key(self) -> Hashable | None:
+        return AcceptedVisibility, self._export, self._resource, self._verb, self._shared.key
 
     def sees(self, record: Record) -> bool:
         if not self._shared.sees(record):
@@ -94,7 +99,7 @@ class AcceptedVisibility:
                 bindings[event.key.cluster][event.key] = event.previous
         for cluster, records in bindings.items():
             earlier._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
-        return earlier
+        return earlier if any(known != self._accepts(cluster) for cluster, known in earlier._known.items()) else self
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         def bindings_changed(events: Sequence[RecordEvent]) -> None:

@@ -133,7 +133,9 @@ class Domains:
         if BINDING_RESOURCE not in served:
             served[BINDING_RESOURCE] = restricted(self._definitions.api_bindings, READ_VERBS, NO_SUBRESOURCES)
             wanted = export_hash(cluster, name)
-            filters[BINDING_RESOURCE] = Filter(lambda record: record.head.labels.get(EXPORT_LABEL) == wanted)
+            filters[BINDING_RESOURCE] = Filter(
+                lambda record: record.head.labels.get(EXPORT_LABEL) == wanted, (EXPORT_LABEL, wanted)
+            )
         return Domain(cluster, name, export, tuple(served.values()), claims, filters)
 
     def _claimed(self, resource: GroupResource, identity: str) -> ResourceDefinition | None:
@@ -174,4 +176,4 @@ def _claim_filter(cluster: str, name: str, claim: Mapping[str, Any]) -> Visibili
     def sees(record: Record) -> bool:
         return record.head.labels.get(key) in values
 
-    return Filter(sees)
+    return Filter(sees, (key, frozenset(values)))

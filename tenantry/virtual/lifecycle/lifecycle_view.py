@@ -123,7 +123,8 @@ class LogicalClusterScope(ViewScope, LifecycleScope):
         return self.view.api_set(self.view.apis(self.place))
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
-        return Filter(self._view.waits(self.place.arguments[0]), adds=self._view.adds)
+        identifier = self.place.arguments[0]
+        return Filter(self._view.waits(identifier), (self._view.name, identifier), adds=self._view.adds)
 
 
 def scope_of(view: LifecycleView, place: Place, base: ClusterScope, path: str, *, discovery_is_content: bool) -> Scope:

@@ -209,6 +209,7 @@ async def test_tables_keep_the_metadata_of_lists(filled: RangeServer) -> None:
 
 class Only:
     adds = True
+    key = None
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -294,6 +295,7 @@ async def test_a_subresource_is_there_for_those_who_see_its_object(server: Range
 
     class Labelled:
         adds = True
+        key = None
 
         def sees(self, record: Record) -> bool:
             return "shown" in record.head.labels
