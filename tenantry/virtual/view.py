@@ -25,6 +25,7 @@ from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.access_changes import AccessChanges
+from tenantry.virtual.computed.collections import Collections
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20
@@ -48,12 +49,14 @@ class ViewContext:
 
     `authorizer`: RBAC of logical clusters. `definitions`: the types that every logical cluster has. `directory`: where
     workspaces are, by path and id. `access_changes`: notifies when the workspaces that users may access have changed.
+    `collections`: the objects of computed views.
     """
 
     authorizer: ClusterAuthorizer
     definitions: SystemDefinitions
     directory: Directory
     access_changes: AccessChanges
+    collections: Collections
 
 
 class View:
@@ -61,7 +64,7 @@ class View:
 
     `name`: the path segment after `/services/`, a DNS label. `arguments`: names of the path segments after that. `per_cluster`:
     whether the path continues with `/clusters/<id or *>`; if not, `cluster_of` returns the logical cluster that the arguments
-    mean.
+    mean. `repeats_cluster`: whether the path of such a view may continue with `/clusters/<that id or *>`, which means the same.
 
     `verbs`: the verbs that clients may use. Verbs that write change the stored object, so a view with such verbs must not
     override `show`. `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
@@ -71,6 +74,7 @@ class View:
     name = ""
     arguments: tuple[str, ...] = ()
     per_cluster = True
+    repeats_cluster = False
     verbs: tuple[str, ...] = READ_VERBS
     subresources: tuple[str, ...] = ("status",)
 
