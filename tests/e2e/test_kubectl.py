@@ -258,4 +258,4 @@ def test_the_schemas_of_a_workspace(kubectl: Kubectl, org: tuple[str, str]) -> N
     lines = kubectl("get", "apiresourceschemas", f"--field-selector=metadata.name={name}", *view).splitlines()
     assert lines[0].split() == ["NAME", "AGE"] and [line.split()[0] for line in lines[1:]] == [name]
     assert kubectl("get", "apiresourceschema", name, "-o", "jsonpath={.spec.scope}", *view) == "Cluster"
-    assert "MethodNotAllowed" in kubectl("delete", "apiresourceschema", name, *view, fails=True)
+    assert "Forbidden" in kubectl("delete", "apiresourceschema", name, *view, fails=True)

@@ -42,6 +42,11 @@ class Watch:
         """How many events came that are no bookmarks."""
         return sum(event["type"] != "BOOKMARK" for event in self._sink.events)
 
+    @property
+    def bookmarks(self) -> list[Any]:
+        """The bookmarks that came."""
+        return [event for event in self._sink.events if event["type"] == "BOOKMARK"]
+
     async def next(self) -> tuple[str, str]:
         """(type, cluster or name) of the next event that is no bookmark; `END` when the server ended the watch."""
         event = await self._event()
