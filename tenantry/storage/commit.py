@@ -144,7 +144,7 @@ class Committer:
         while task := self._task or self._failing_task:
             await asyncio.wait([task])
 
-    async def settled(self) -> None:
+    async def in_flight_applied(self) -> None:
         """Returns when the batch that is in flight now has its outcome, which memory then shows. Only one is in flight at a
         time, so memory then has all writes of this shard up to any revision that was known before the call."""
         if self._in_flight:

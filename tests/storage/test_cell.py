@@ -147,17 +147,17 @@ async def test_memory_is_settled_after_the_batch_in_flight() -> None:
     store = FaultyStore()
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
-    await cell.settled()
+    await cell.in_flight_applied()
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     await quiet()
     write.cancel()
-    settled = asyncio.create_task(cell.settled())
+    applied = asyncio.create_task(cell.in_flight_applied())
     await quiet()
-    assert not settled.done()
+    assert not applied.done()
     later = asyncio.ensure_future(cell.commit([create("b")]))
     store.gate.set()
-    await settled
+    await applied
     assert range_.get(key("a")) is not None
     await later
 

@@ -85,7 +85,7 @@ class Collections:
         async with self._completing:
             # One after the other: each may open a watch of the store, and what the first one reads is enough for most others.
             await self._catalog.reached(revision)
-        await self._cell.settled()
+        await self._cell.in_flight_applied()
         return revision
 
     def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
