@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
@@ -40,6 +41,11 @@ class Watch:
     def seen(self) -> int:
         """How many events came that are no bookmarks."""
         return sum(event["type"] != "BOOKMARK" for event in self._sink.events)
+
+    @property
+    def events(self) -> list[Any]:
+        """All events that came, bookmarks included."""
+        return self._sink.events
 
     async def next(self) -> tuple[str, str]:
         """(type, cluster or name) of the next event that is no bookmark; `END` when the server ended the watch."""
