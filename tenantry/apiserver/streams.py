@@ -84,6 +84,8 @@ class WatchStream:
         finally:
             leave()
             stop()
+            # It refers to the task, whose frames refer to the watcher: a cycle that would keep a closed connection.
+            watcher.alarm = None
         if group is not None and watch_request.bookmarks and watcher.pending is None and not watcher.dropped:
             # client-go lists again after a watch that ended without any event, so every watch gets a bookmark.
             last = group.bookmark()
