@@ -108,14 +108,20 @@ class WatchStream:
             then = self._selection.at(watch_request.version)
             return list(range_.list_at(watch_request.version, *place)), events, None if then is self._selection else then
         except TooOld as error:
-            raise expired(f"too old resource version: {watch_request.version} ({error.oldest})") from None
+            raise self._expired(error) from None
+
+    def _expired(self, error: TooOld) -> StatusError:
+        return expired(f"too old resource version: {self._watch_request.version} ({error.oldest})")
 
     async def _first(
         self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
     ) -> Iterable[WatchChange | None]:
         """The first changes to send. None stands for a record that is not shown."""
         if isinstance(group, VisibilityGroup):
-            changes = await group.begin(records, events, then)
+            try:
+                changes = await group.begin(records, events, then)
+            except TooOld as error:
+                raise self._expired(error) from None
             return changes if events is not None or self._watch_request.initial else ()
         if events is not None:
             return map(group.change, events)

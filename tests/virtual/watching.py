@@ -47,6 +47,11 @@ class Watch:
         """The bookmarks that came."""
         return [event for event in self._sink.events if event["type"] == "BOOKMARK"]
 
+    @property
+    def events(self) -> list[Any]:
+        """All events that came, bookmarks included."""
+        return self._sink.events
+
     async def next(self) -> tuple[str, str]:
         """(type, cluster or name) of the next event that is no bookmark; `END` when the server ended the watch."""
         event = await self._event()

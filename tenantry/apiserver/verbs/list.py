@@ -68,17 +68,24 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version
-    records = _records(call, at, wanted, token)
-    found, count = await wanted.choose(records if token is None else _after(records, token, call), limit)
+    # A list at an old version shows what is visible now, and its other pages show the same.
+    visible_at = range_.version if token is None or token.version == ANY_VERSION else token.visible_at or at
+    try:
+        records = _records(call, at, wanted)
+        then = wanted if visible_at == range_.version else wanted.at(visible_at)
+        found, count = await then.choose(records if token is None else _after(records, token, call), limit)
+    except TooOld:
+        raise _gone(token, at) from None
     list_metadata: Object = {"resourceVersion": str(at)}
-    if count > len(found):
-        list_metadata["continue"] = ContinueToken(at, _place(found[-1].key, call)).encode()
-        if not wanted.has_selectors:
+    if count is None or count > len(found):
+        token = ContinueToken(at, _place(found[-1].key, call), 0 if visible_at == at else visible_at)
+        list_metadata["continue"] = token.encode()
+        if count is not None:
             list_metadata["remainingItemCount"] = count - len(found)
     return found, list_metadata
 
 
-def _records(call: Call, at: int, wanted: Selection, token: ContinueToken | None) -> Sequence[Record]:
+def _records(call: Call, at: int, wanted: Selection) -> Sequence[Record]:
     range_, resource, cluster = call.scope.range, call.definition.storage_key, call.scope.cluster
     namespace = call.namespace or None
     if at == range_.version:
@@ -86,10 +93,7 @@ def _records(call: Call, at: int, wanted: Selection, token: ContinueToken | None
             record = range_.get(Key(cluster, resource, call.namespace, wanted.name))
             return () if record is None else (record,)
         return range_.list(resource, cluster, namespace)
-    try:
-        return range_.list_at(at, resource, cluster, namespace)
-    except TooOld:
-        raise _gone(token, at) from None
+    return range_.list_at(at, resource, cluster, namespace)
 
 
 def _gone(token: ContinueToken | None, version: int) -> StatusError:
