@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import orjson
-
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
+from tenantry.apiserver.visibility import Changed
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.record import Record
-from tenantry.tenancy.well_known import OWNER_ANNOTATION
-from tenantry.virtual.view import Place, View
+from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
+from tenantry.virtual.view import Place, View, ViewContext
+from tenantry_personal_workspaces.child_clusters import ChildClusters
 
 
 class PersonalWorkspaces(View):
@@ -23,6 +22,10 @@ class PersonalWorkspaces(View):
     arguments = ("path",)
     per_cluster = False
 
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self._children = ChildClusters()
+
     def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
         return self.context.directory.cluster_of(arguments[0])
 
@@ -32,21 +35,23 @@ class PersonalWorkspaces(View):
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         return (self.definition("tenancy.kcp.io", "workspaces"),)
 
-    def sees(self, place: Place, user: User, record: Record) -> bool:
+    def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
         if user.is_master:
-            return True
-        workspace = orjson.loads(record.value)
-        child: str = (workspace.get("spec") or {}).get("cluster") or ""
-        return bool(child) and self.may_access(user, child, owner=owner_of(workspace))
+            return lambda record: True
+        return self._accessible(self.accessible(user))
 
-    def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
+    def seeing_at(self, place: Place, user: User, version: int) -> Callable[[Record], bool] | None:
+        may_access = self.accessible_at(user, place.cluster or "", version)
+        return self._accessible(may_access) if may_access is not None else None
+
+    def watch_sees(self, place: Place, user: User, changed: Changed) -> Callable[[], None]:
         return self.context.access_changes.subscribe(place.cluster or "", changed)
 
+    def _accessible(self, may_access: MayAccess) -> Callable[[Record], bool]:
+        child_of = self._children.of
 
-def owner_of(workspace: Object) -> str:
-    """The name of the user who created a Workspace; empty if its annotation does not say."""
-    try:
-        owner = orjson.loads(annotations_of(workspace).get(OWNER_ANNOTATION) or "{}")
-    except orjson.JSONDecodeError:
-        return ""
-    return str(owner.get("username") or "") if isinstance(owner, dict) else ""
+        def sees(record: Record) -> bool:
+            cluster, owner = child_of(record)
+            return cluster != "" and may_access(cluster, owner)
+
+        return sees

@@ -4,7 +4,7 @@
 
 An event is matched, encoded and framed once for each group, however many watchers the group has. There is no task and no queue
 between a group and a watcher: the group writes to its watchers' sinks in one loop, and one timer for each range sends the
-bookmarks.
+bookmarks, also of the ranges that are computed from it.
 
 Watchers with equal visibilities (`Visibility.key`) are in one group, too. One that begins where that group cannot continue, since
 it resumes from the past or the group is comparing, is in a group of its own until both have shown the same.
@@ -112,17 +112,60 @@ class WatchFeed:
                 group.dispatch(found)
 
 
-class Hub:
-    """All watchers of one range. `emptied`: called when the last one has left."""
+class Bookmarks:
+    """Sends the bookmarks of a range, and of the ranges that are computed from it, with one timer while there are watchers."""
 
-    def __init__(self, range_: Range, emptied: Callable[[], None]) -> None:
-        self._range = range_
-        self._emptied = emptied
-        self._feeds: dict[tuple[str, str | None], WatchFeed] = {}
+    def __init__(self) -> None:
         self._slots: list[dict[Watcher, None]] = [{} for _ in range(BOOKMARK_SECONDS)]
         self._slot = 0
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    def __bool__(self) -> bool:
+        return self._waiting > 0
+
+    def add(self, watcher: Watcher) -> Callable[[], None]:
+        """Sends bookmarks to a watcher. Returns a function that ends this."""
+        slot = self._slots[self._slot]
+        slot[watcher] = None
+        self._waiting += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+        def remove() -> None:
+            if watcher in slot:
+                del slot[watcher]
+                self._waiting -= 1
+                if not self._waiting and self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+
+        return remove
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
+        self._slot = (self._slot + 1) % BOOKMARK_SECONDS
+        made: dict[WatcherGroup, bytes | None] = {}
+        for watcher in self._slots[self._slot]:
+            group = watcher.group
+            if watcher.pending is not None or watcher.dropped or group is None:
+                continue
+            if group not in made:
+                line = group.bookmark()
+                made[group] = None if line is None else frame(line)
+            framed = made[group]
+            if framed is not None:
+                watcher.sink.send(framed)
+
+
+class Hub:
+    """All watchers of one range. `emptied`: called when the last one has left."""
+
+    def __init__(self, range_: Range, bookmarks: Bookmarks, emptied: Callable[[], None]) -> None:
+        self._range = range_
+        self._bookmarks = bookmarks
+        self._emptied = emptied
+        self._feeds: dict[tuple[str, str | None], WatchFeed] = {}
 
     def join(
         self,
@@ -155,21 +198,12 @@ class Hub:
         group.join(watcher)
         if not self._range.owned:
             watcher.finish()
-        slot = self._slots[self._slot]
-        if watcher.bookmarks:
-            slot[watcher] = None
-            self._waiting += 1
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
+        unmark = self._bookmarks.add(watcher) if watcher.bookmarks else None
 
         def leave() -> None:
+            if unmark is not None:
+                unmark()
             left = watcher.group
-            if watcher in slot:
-                del slot[watcher]
-                self._waiting -= 1
-                if not self._waiting and self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
             if left is None:
                 return
             left.watchers.pop(watcher, None)
@@ -216,40 +250,30 @@ class Hub:
     def watchers(self) -> int:
         return sum(len(group.watchers) for feed in self._feeds.values() for group in feed.groups)
 
-    def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
-        self._slot = (self._slot + 1) % BOOKMARK_SECONDS
-        made: dict[WatcherGroup, bytes | None] = {}
-        for watcher in self._slots[self._slot]:
-            group = watcher.group
-            if watcher.pending is not None or watcher.dropped or group is None:
-                continue
-            if group not in made:
-                line = group.bookmark()
-                made[group] = None if line is None else frame(line)
-            framed = made[group]
-            if framed is not None:
-                watcher.sink.send(framed)
-
 
 class Hubs:
     """The hubs of the ranges of one shard. A range has one while it has watchers."""
 
     def __init__(self) -> None:
         self._hubs: dict[Range, Hub] = {}
+        self._bookmarks: dict[Range, Bookmarks] = {}
 
     def of(self, range_: Range) -> Hub:
         """The hub of a range, to be joined at once: it is made for the first watcher, and dropped after the last one."""
         hub = self._hubs.get(range_)
         if hub is None:
-            hub = self._hubs[range_] = Hub(range_, lambda: self._drop(range_))
+            bookmarks = self._bookmarks.setdefault(range_.base or range_, Bookmarks())
+            hub = self._hubs[range_] = Hub(range_, bookmarks, lambda: self._drop(range_))
         return hub
 
     def end(self, range_: Range) -> None:
-        """Ends every stream of a range cleanly, when the range is released."""
-        hub = self._hubs.get(range_)
-        if hub is not None:
-            hub.end()
+        """Ends every stream of a range, and of the ranges that are computed from it, cleanly: the range is released."""
+        for each, hub in list(self._hubs.items()):
+            if each is range_ or each.base is range_:
+                hub.end()
 
     def _drop(self, range_: Range) -> None:
         self._hubs.pop(range_, None)
+        base = range_.base or range_
+        if not self._bookmarks.get(base):
+            self._bookmarks.pop(base, None)

@@ -3,7 +3,7 @@ decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -103,6 +103,12 @@ def shaped(record: Record, definition: ResourceDefinition, version: str) -> byte
     """The record's stored value in the shape of `version`."""
     mark = record.head.fields.get(_MARK, "")
     return stored.shaped(record.value, definition, version, record.version, written_under=mark)
+
+
+def are_in_shape(found: Sequence[Record], definition: ResourceDefinition, version: str) -> bool:
+    """Whether the stored values of these records are known to have the shape of `version`."""
+    mark = stored.schema_mark(definition, definition.versions[version])
+    return bool(mark) and all(record.head.fields.get(_MARK) == mark for record in found)
 
 
 def serve(record: Record, definition: ResourceDefinition, version: str, prefix: bytes) -> bytes:

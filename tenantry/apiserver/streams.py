@@ -76,6 +76,8 @@ class WatchStream:
         finally:
             self._leave()
             stop()
+            # It refers to the task, whose frames refer to the watcher: a cycle that would keep a closed connection.
+            watcher.alarm = None
         if watcher.group is not None and watch_request.bookmarks and watcher.pending is None and not watcher.dropped:
             # client-go lists again after a watch that ended without any event, so every watch gets a bookmark.
             last = watcher.group.bookmark()
@@ -96,7 +98,10 @@ class WatchStream:
             watcher, self._encoder, selection, call.namespace, call.scope.cluster, after, start
         )
         if first is None and watcher.group is not None:
-            first = await watcher.group.begin(start)
+            try:
+                first = await watcher.group.begin(start)
+            except TooOld as error:
+                raise self._expired(error) from None
         await self._send(watcher, first or ())
         if watch_request.marker and not watcher.dropped:
             watcher.sink.send(frame(self._marker(watcher, version)))
@@ -111,9 +116,12 @@ class WatchStream:
             events = candidates.events_after(version)
             then = self._selection.at(version)
         except TooOld as error:
-            raise expired(f"too old resource version: {version} ({error.oldest})") from None
+            raise self._expired(error) from None
         changed = then if then is not self._selection else None
         return WatchStart(candidates=candidates, initial=False, version=version, events=events, then=changed)
+
+    def _expired(self, error: TooOld) -> StatusError:
+        return expired(f"too old resource version: {self._watch_request.version} ({error.oldest})")
 
     async def _send(self, watcher: Watcher, changes: Iterable[WatchChange | None]) -> None:
         sink, encode = watcher.sink, self._encoder.event

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Protocol
 
 from tenantry.storage.record import Record
+
+
+class Changed(Protocol):
+    """Called when a visibility may give other answers. `names`: for the objects of these names only, of a type without namespaces
+    in one logical cluster; None: for all."""
+
+    def __call__(self, names: Collection[str] | None = None, /) -> None: ...
 
 
 class Visibility(Protocol):
@@ -23,14 +30,14 @@ class Visibility(Protocol):
     @property
     def key(self) -> Hashable | None: ...
 
-    def sees(self, record: Record) -> bool: ...
+    def sees(self, record: Record, /) -> bool: ...
 
     def at(self, version: int) -> Visibility:
         """The visibility at a version, as far as it is known: what the client of a resumed watch was shown. Itself where nothing
-        has changed since. Raises TooOld."""
+        has changed since. Raises TooOld; so does its `sees` for a record of which the answer is not known any more."""
         ...
 
-    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, changed: Changed) -> Callable[[], None]:
         """Calls back when `sees` may give another answer for records that did not change. Returns a function that ends this. A
         watch then compares what it has shown with what is visible now, and sends ADDED and DELETED."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.selection import Selection
@@ -13,6 +13,7 @@ from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, WatcherGroup, WatchStart
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import turns
+from tenantry.http.messages import frame
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -48,10 +49,15 @@ class VisibilityGroup(WatcherGroup):
         """Events that arrived while records are being compared, to be dispatched afterwards. None while nothing is being
         compared."""
         self._comparing: asyncio.Task[None] | None = None
+        self._cluster = cluster
         self._selection = selection
+        self._resource = selection.definition.storage_key
         self._candidates = Candidates(range_, selection, cluster, namespace or None)
         self._adds = visibility.adds
         self._scheduled = False
+        self._by_name = cluster is not None and not selection.definition.namespaced
+        self._changed_meanwhile: set[str] = set()
+        """Names of which the visibility changed while records were being compared."""
         self._settled = settled
         self._stop = visibility.subscribe(self._changed)
 
@@ -65,7 +71,8 @@ class VisibilityGroup(WatcherGroup):
 
     async def begin(self, start: WatchStart) -> Iterable[WatchChange | None]:
         """Loads what is visible at the start, for the first watcher. Works in slices; events that arrive meanwhile are dispatched
-        afterwards. Where the selection was another one at the start, changes of visibility follow, too."""
+        afterwards. Where the selection was another one at the start, changes of visibility follow, too. Raises TooOld where it
+        is not known any more."""
         events = start.events
         records = list(start.candidates.now() if events is None else start.candidates.at(start.version))
         chosen, _ = await (start.then or self._selection).choose(records)
@@ -153,8 +160,17 @@ class VisibilityGroup(WatcherGroup):
         early, self._arrived_meanwhile = self._arrived_meanwhile, None
         for events in early or ():
             super().dispatch(events)
+        names, self._changed_meanwhile = self._changed_meanwhile, set()
+        self._compare_named(names)
 
-    def _changed(self) -> None:
+    def _changed(self, names: Collection[str] | None = None, /) -> None:
+        if names is not None and self._by_name and len(names) <= _PIECE:
+            if self._arrived_meanwhile is None:
+                self._compare_named(names)
+                return
+            if len(self._changed_meanwhile) <= _PIECE:
+                self._changed_meanwhile.update(names)
+                return
         if not self._scheduled:
             self._scheduled = True
             if self._arrived_meanwhile is None:
@@ -188,6 +204,35 @@ class VisibilityGroup(WatcherGroup):
             self._send_changes(changes[at : at + _PIECE])
             await turns.rest()
         self._go_on()
+        if changes:
+            self._send_bookmark()
+
+    def _compare_named(self, names: Collection[str]) -> None:
+        """Compares a few objects, at once. So a change that concerns one object costs a watcher no more than an event does."""
+        cluster, version, match = self._cluster, self._range.version, self._match
+        changes: list[WatchChange] = []
+        if cluster is None:
+            return
+        for name in sorted(names):
+            key = Key(cluster, self._resource, "", name)
+            before, record = self.shown.get(key), self._range.get(key)
+            if record is None or (match is not None and not match(record)):
+                if before is not None:
+                    del self.shown[key]
+                    changes.append((DELETED, before, version))
+            elif before is None:
+                self.shown[key] = record
+                changes.append((ADDED, record, record.version))
+        if changes:
+            self._send_changes(changes)
+            self._send_bookmark()
+
+    def _send_bookmark(self) -> None:
+        """An object that came into sight has the version of its last write. Without a bookmark its watcher would resume from
+        there."""
+        for watcher in self.watchers:
+            if watcher.bookmarks and watcher.pending is None and (line := super().bookmark()) is not None:
+                watcher.sink.send(frame(line))
 
     def _send_changes(self, changes: Sequence[WatchChange]) -> None:
         lines = b"".join([self.encoder.event(*change) for change in changes])

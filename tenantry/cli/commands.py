@@ -14,6 +14,7 @@ from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError, add_flags, settings_from
+from tenantry.base.garbage import importing
 from tenantry.cli import lookup, probe, shard_commands, shared_kubeconfig
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
@@ -87,6 +88,8 @@ def _runner(server: Server) -> Command:
             print(f"tenantry: {error}", file=sys.stderr)
             return 2
         # Importing a server takes about a second, so it is done only for this command.
-        return int(import_module(server.module).run(settings))
+        with importing():
+            module = import_module(server.module)
+        return int(module.run(settings))
 
     return run

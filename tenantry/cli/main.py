@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from tenantry.base.garbage import importing
 from tenantry.cli import probe
 from tenantry.cli.standard_output import Parser, all_written
 
@@ -34,7 +35,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         top = Parser(prog="tenantry")
         probe.add_command(top.add_subparsers(required=True))
         return top
-    from tenantry.cli.commands import parser
+    with importing():
+        from tenantry.cli.commands import parser
 
     return parser()
 

@@ -129,6 +129,11 @@ class Catalog:
         """Whether changes of other shards arrive: False while the watch of the store is interrupted."""
         return self._follower.following
 
+    @property
+    def revision(self) -> int:
+        """The store's revision up to which the catalog is complete. It may have later changes too."""
+        return self._follower.revision
+
     async def start(self) -> None:
         """Reads all copies, then follows their changes. Raises StoreError if the store cannot be read."""
         await self._follower.start()

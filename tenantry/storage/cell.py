@@ -174,6 +174,10 @@ class Cell:
         await self._committer.close()
         await self._backfills.close()
 
+    async def in_flight_applied(self) -> None:
+        """Returns when memory shows every commit of this shard up to any revision that was known before the call."""
+        await self._committer.in_flight_applied()
+
     def owns(self, cluster: str) -> bool:
         return self.owned(cluster) is not None
 

@@ -19,6 +19,7 @@ import msgspec
 
 from tenantry.base.backoff import Backoff
 from tenantry.base.shares import LARGEST_SHARE
+from tenantry.base.signal import Signal
 from tenantry.base.tasks import essential
 from tenantry.storage.commit_queue import CommitQueue
 from tenantry.storage.keys import JOURNAL, fence_name
@@ -142,6 +143,16 @@ class Committer:
         """Returns when no write waits and none is in flight."""
         while task := self._task or self._failing_task:
             await asyncio.wait([task])
+
+    async def in_flight_applied(self) -> None:
+        """Returns when the batch that is in flight now has its outcome, which memory then shows. Only one is in flight at a
+        time, so memory then has all writes of this shard up to any revision that was known before the call."""
+        if self._in_flight:
+            first = self._in_flight[0]
+            # Not the future of the write, which its writer may cancel.
+            if first.done is None:
+                first.done = Signal()
+            await first.done.wait()
 
     async def close(self) -> None:
         """Commits the waiting writes and accepts no more. Does not wait for a store that does not answer."""

@@ -74,6 +74,11 @@ class Follower:
         """Whether the watch runs, or is being opened again."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def revision(self) -> int:
+        """The revision up to which everything was delivered. Later changes may be delivered too."""
+        return self._revision
+
     async def start(self) -> None:
         """Starts following. Returns when everything up to now was delivered. Raises Unavailable, Damaged."""
         if not await self._load():

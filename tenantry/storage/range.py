@@ -30,9 +30,13 @@ class AppliedVersion:
 class Range:
     """The objects of one range. Reads are synchronous, on the event loop. Only `load`, `backfill` and `apply` change it.
 
+    `base`: the range from which this one is computed, None for the ranges of the map. Its watches end with those of its base.
+
     `version`: the resourceVersion at which the range is loaded. `applied`: the version of the owner's last commit to any of its
     ranges. No other shard writes this range, so it is also the version of this range.
     """
+
+    base: Range | None = None
 
     def __init__(
         self,
@@ -191,6 +195,21 @@ class Range:
         """The oldest version that a watch of the resource can resume from."""
         history = self._histories.get(resource)
         return self._histories_start if history is None else history.oldest
+
+    async def reached(self, version: int) -> None:
+        """Returns after an event that shows that the range has reached a version. The caller limits the wait, and looks once more
+        after it: the version also grows without events."""
+        arrived = asyncio.Event()
+
+        def look(_: object) -> None:
+            if self.version >= version:
+                arrived.set()
+
+        stop = self.subscribe(look)
+        try:
+            await arrived.wait()
+        finally:
+            stop()
 
     async def backfilled(self, version: int) -> None:
         """Returns when the history goes back to a version, or when the backfill has ended. The range may have been released

@@ -14,6 +14,10 @@ EventCallback = Callable[[Sequence[RecordEvent]], None]
 Interest = tuple[str | None, str | None]
 
 
+def _nothing(events: Sequence[RecordEvent]) -> None:
+    """The callback of a subscription that has ended."""
+
+
 class Subscription:
     __slots__ = ("active", "callback")
 
@@ -39,6 +43,8 @@ class Subscriptions:
             if not subscription.active:
                 return
             subscription.active = False
+            # The subscriber keeps `stop`: together they would be a cycle.
+            subscription.callback = _nothing
             same = self._by_interest[interest]
             same.remove(subscription)
             if not same:

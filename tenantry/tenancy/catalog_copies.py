@@ -49,11 +49,13 @@ FIRST_COPIES = 40
 `tenantry.tenancy.workspaces.role_copies_controller` copies the others."""
 
 _DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
+_NOT_COPIED = frozenset({"apiVersion", "kind", "metadata"})
 
 
 def _whole(obj: Object) -> Object:
-    copy = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
-    copy["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}
+    # The metadata comes first, so that the copy is in the form of a stored value (`kube.codec.stored`) and can be served as one.
+    copy: Object = {"metadata": {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}}
+    copy.update((k, v) for k, v in obj.items() if k not in _NOT_COPIED)
     return copy
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from tenantry.apiserver.visibility import Changed
 from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.kube.objects import Object
 from tenantry.placement.catalog import Catalog
@@ -24,24 +25,29 @@ class AccessChanges:
 
     def __init__(self, catalog: Catalog, directory: Directory, local_ranges: LocalRanges) -> None:
         self._directory = directory
-        self._subscribers: KeyedBroadcast[str, []] = KeyedBroadcast("a subscriber of changes of access")
-        self._changed: set[str] = set()
+        self._subscribers: KeyedBroadcast[str, [Collection[str] | None]] = KeyedBroadcast("a subscriber of changes of access")
+        self._changed: dict[str, set[str]] = {}
+        """Parent → names of workspaces."""
         self._everywhere = False
+        self._scheduled = False
         local_ranges.follow(self._follow)
         for resource in (*_RBAC, LOGICAL_CLUSTERS):
             catalog.subscribe(resource, self._copied)
 
-    def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls `changed` after RBAC or the phase of a workspace under `parent` (a logical cluster id) changed. Returns a
-        function that ends this."""
+    def subscribe(self, parent: str, changed: Changed) -> Callable[[], None]:
+        """Calls `changed` with the names of the workspaces under `parent` (a logical cluster id) whose RBAC or phase changed, or
+        with None: any of them. Returns a function that ends this."""
         return self._subscribers.subscribe(parent, changed)
 
     def _follow(self, range_: Range) -> Callable[[], None]:
         stops = [range_.subscribe(self._events, resource) for resource in (*_RBAC, LOGICAL_CLUSTERS)]
+        # From now on the range's objects decide, and not their copies, which may be of an earlier time.
+        self._note(SYSTEM_ADMIN)
 
         def stop() -> None:
             for each in stops:
                 each()
+            self._note(SYSTEM_ADMIN)
 
         return stop
 
@@ -56,16 +62,22 @@ class AccessChanges:
         """Subscribers are called in the next turn of the event loop: by then the authorizer has processed the change too."""
         if not self._subscribers:
             return
-        if not self._changed and not self._everywhere:
+        if not self._scheduled:
+            self._scheduled = True
             asyncio.get_running_loop().call_soon(self._publish)
         if cluster == SYSTEM_ADMIN:
             self._everywhere = True
             return
         parent = self._directory.parent_of(cluster)
-        self._changed.add(parent[0] if parent is not None else "")
+        if parent is not None:
+            self._changed.setdefault(parent[0], set()).add(parent[1])
 
     def _publish(self) -> None:
-        parents = set(self._subscribers) if self._everywhere else self._changed
-        self._changed, self._everywhere = set(), False
-        for parent in parents:
-            self._subscribers.send(parent)
+        changed, everywhere = self._changed, self._everywhere
+        self._changed, self._everywhere, self._scheduled = {}, False, False
+        if everywhere:
+            for parent in self._subscribers:
+                self._subscribers.send(parent, None)
+            return
+        for parent, names in changed.items():
+            self._subscribers.send(parent, names)

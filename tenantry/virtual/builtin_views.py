@@ -6,6 +6,7 @@ from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.virtual.apiexport.api_export_view import ApiExportView
+from tenantry.virtual.apiresourceschema.api_resource_schema_view import ApiResourceSchemaView
 from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
 from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
 from tenantry.virtual.view import View, ViewContext
@@ -15,6 +16,7 @@ def builtin_views(context: ViewContext, *, catalog: Catalog, exports: ExportLook
     """All of them. Unlike views of service teams, they use the catalog, exports and APIs directly."""
     return [
         ApiExportView(context, catalog=catalog, exports=exports, apis=apis),
+        ApiResourceSchemaView(context),
         InitializingWorkspaces(context, catalog),
         TerminatingWorkspaces(context, catalog),
     ]

@@ -133,6 +133,14 @@ class ServicesResolver:
             cluster = None if wanted == WILDCARD else wanted
         else:
             cluster = self._cluster_of(view, tuple(arguments)) or ""
+            if view.repeats_cluster:
+                if not _CLUSTER_NAME.fullmatch(cluster):
+                    return None
+                word, after = split_first(rest)
+                if word == "clusters":
+                    wanted, rest = split_first(after)
+                    if wanted not in (WILDCARD, cluster):
+                        return None
         return view, tuple(arguments), cluster, rest or "/"
 
     def _cluster_of(self, view: View, arguments: tuple[str, ...]) -> str | None:

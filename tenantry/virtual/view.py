@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Changed
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer, MayAccess
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.access_changes import AccessChanges
+from tenantry.virtual.computed.collections import Collections
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20
@@ -48,12 +51,14 @@ class ViewContext:
 
     `authorizer`: RBAC of logical clusters. `definitions`: the types that every logical cluster has. `directory`: where
     workspaces are, by path and id. `access_changes`: notifies when the workspaces that users may access have changed.
+    `collections`: the objects of computed views.
     """
 
     authorizer: ClusterAuthorizer
     definitions: SystemDefinitions
     directory: Directory
     access_changes: AccessChanges
+    collections: Collections
 
 
 class View:
@@ -61,7 +66,7 @@ class View:
 
     `name`: the path segment after `/services/`, a DNS label. `arguments`: names of the path segments after that. `per_cluster`:
     whether the path continues with `/clusters/<id or *>`; if not, `cluster_of` returns the logical cluster that the arguments
-    mean.
+    mean. `repeats_cluster`: whether the path of such a view may continue with `/clusters/<that id or *>`, which means the same.
 
     `verbs`: the verbs that clients may use. Verbs that write change the stored object, so a view with such verbs must not
     override `show`. `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
@@ -71,6 +76,7 @@ class View:
     name = ""
     arguments: tuple[str, ...] = ()
     per_cluster = True
+    repeats_cluster = False
     verbs: tuple[str, ...] = READ_VERBS
     subresources: tuple[str, ...] = ("status",)
 
@@ -91,13 +97,25 @@ class View:
         """Whether the user sees an object. `record.head` has its labels, so that `record.value` need not be decoded."""
         return True
 
+    def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
+        """`sees` for one request, which asks it of every object. Override it instead of `sees` to look up once what all objects
+        of a request have in common. A watch asks the same function as long as it lasts: it answers as it is at the time."""
+        return partial(self.sees, place, user)
+
+    def seeing_at(self, place: Place, user: User, version: int) -> Callable[[Record], bool] | None:
+        """`seeing` as it was at a resourceVersion, for a view whose `sees` depends on more than the object: for the next page of
+        a list, and for a watch that resumes. None: nothing has changed since. Raises `tenantry.storage.range.TooOld` if it is not
+        known; so may the function. The client then lists again."""
+        return None
+
     def show(self, place: Place, user: User, obj: Object) -> Object:
         """The object as the user sees it. `obj` is a copy, which may be changed and returned."""
         return obj
 
-    def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
+    def watch_sees(self, place: Place, user: User, changed: Changed) -> Callable[[], None]:
         """For views whose `sees` depends on more than the object: calls `changed` when its answers may have changed, and open
-        watches send ADDED and DELETED. Returns a function that ends this."""
+        watches send ADDED and DELETED. `changed(names)` is about the objects of these names, and costs less. Returns a function
+        that ends this."""
         return lambda: None
 
     def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
@@ -133,6 +151,16 @@ class View:
         """Whether a user may access a logical cluster (id) on any shard. `owner`: the user name of the owner in its Workspace,
         if known."""
         return self.context.authorizer.may_access(user, cluster, owner=owner)
+
+    def accessible(self, user: User) -> MayAccess:
+        """`may_access` of one user for many clusters: a function of a cluster (id) and of the owner's user name, or an empty
+        text."""
+        return self.context.authorizer.accessible(user)
+
+    def accessible_at(self, user: User, parent: str, version: int) -> MayAccess | None:
+        """`accessible` as it was at a resourceVersion, for the workspaces under `parent` (id), which this shard has. None:
+        nothing has changed since. Raises `tenantry.storage.range.TooOld`; so may the function."""
+        return self.context.authorizer.accessible_at(user, parent, version)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
         """The definition of a type that every logical cluster has, built-in or of kcp. Raises LookupError for other types."""

@@ -12,7 +12,7 @@ from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User
-from tenantry.apiserver.visibility import Visibility
+from tenantry.apiserver.visibility import Changed, Visibility
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -97,7 +97,7 @@ class ViewScope:
         return self.view.watch_apis(self.place, changed)
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
-        if type(self.view).sees is View.sees:
+        if type(self.view).sees is View.sees and type(self.view).seeing is View.seeing:
             return None
         return ViewVisibility(self.view, self.place, user)
 
@@ -135,26 +135,23 @@ class Shown:
 
 
 class ViewVisibility:
-    """The visibility that calls `View.sees` for each record. Watchers of one user share it."""
+    """The visibility that asks the view about each record. `sees`: as at an earlier version; by default as it is at the time, and
+    then the watchers of one user share it."""
 
     adds = True
 
-    def __init__(self, view: View, place: Place, user: User) -> None:
+    def __init__(self, view: View, place: Place, user: User, sees: Callable[[Record], bool] | None = None) -> None:
         self._view = view
         self._place = place
         self._user = user
-
-    @property
-    def key(self) -> Hashable | None:
-        return ViewVisibility, self._view, self._place, self._user
-
-    def sees(self, record: Record) -> bool:
-        return self._view.sees(self._place, self._user, record)
+        self.key: Hashable | None = (ViewVisibility, view, place, user) if sees is None else None
+        self.sees = sees if sees is not None else view.seeing(place, user)
 
     def at(self, version: int) -> Visibility:
-        return self
+        then = self._view.seeing_at(self._place, self._user, version)
+        return self if then is None else ViewVisibility(self._view, self._place, self._user, then)
 
-    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, changed: Changed) -> Callable[[], None]:
         return self._view.watch_sees(self._place, self._user, changed)
 
 

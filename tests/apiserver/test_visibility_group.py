@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.apiserver.hub import Hub, WatchFeed
-from tenantry.apiserver.visibility import Visibility
+from tenantry.apiserver.visibility import Changed, Visibility
 from tenantry.apiserver.visibility_group import VisibilityGroup
 from tenantry.apiserver.watch_events import Encoder
 from tenantry.storage.record import Record
@@ -31,7 +31,7 @@ class Sight:
     def __init__(self, *names: str) -> None:
         self.names = frozenset(names)
         self.past = [(0, self.names)]
-        self.listeners: dict[object, Callable[[], None]] = {}
+        self.listeners: dict[object, Changed] = {}
 
     def at(self, version: int) -> frozenset[str]:
         return [names for since, names in self.past if since <= version][-1]
@@ -40,9 +40,9 @@ class Sight:
         self.names = names
         self.past.append((version, names))
 
-    def changed(self) -> None:
+    def changed(self, *names: str) -> None:
         for listener in list(self.listeners.values()):
-            listener()
+            listener(names or None)
 
 
 class Seen:
@@ -61,7 +61,7 @@ class Seen:
         then = self.sight.at(version)
         return self if then == self.sight.names else Seen(self.sight, None, then)
 
-    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, changed: Changed) -> Callable[[], None]:
         token = object()
         self.sight.listeners[token] = changed
 
@@ -218,12 +218,12 @@ async def test_one_that_was_shown_something_else_joins_later(filled: RangeServer
     bookmarks = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={since}"
     second = await Client(filled, bookmarks, Seen(sight, "same")).open()
     await quiet()
-    assert second.sink.short == [("DELETED", "a"), ("ADDED", "c")]
+    assert second.sink.short == [("DELETED", "a"), ("ADDED", "c"), ("BOOKMARK", "")]
     assert [group.key for group in groups(filled)] == [groups(filled)[0].shared_key]
     assert len(sight.listeners) == 1
     for _ in range(10):
-        hub_of(filled)._tick()
-    assert second.sink.short[2:] == [("BOOKMARK", "")]
+        hub_of(filled)._bookmarks._tick()
+    assert second.sink.short[3:] == [("BOOKMARK", "")]
     if not first_leaves:
         await first.close()
     await second.close()
@@ -265,6 +265,23 @@ async def test_streams_that_add_nothing(filled: RangeServer) -> None:
         sight.names = frozenset({"a"})
         for each in opened:
             await each.close()
+
+
+async def test_a_change_of_a_few_names(server: RangeServer, encoded: Counter[bytes]) -> None:
+    for name in ("a", "b"):
+        await server("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    sight = Sight("a")
+    first = await Client(server, "/api/v1/namespaces?watch=true", Seen(sight, "same")).open()
+    await quiet()
+    second = await Client(server, "/api/v1/namespaces?watch=true", Seen(sight, "same")).open()
+    await quiet()
+    encoded.clear()
+    sight.names = frozenset("b")
+    sight.changed("a", "b")
+    assert first.sink.short == second.sink.short == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]
+    assert encoded == {b"DELETED": 1, b"ADDED": 1}
+    await first.close()
+    await second.close()
 
 
 STEPS = st.one_of(

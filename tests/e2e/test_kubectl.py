@@ -247,3 +247,15 @@ def test_events_are_listed(here: Kubectl) -> None:
     here("create", "-f", "-", stdin=json.dumps(event))
     assert "it was tried" in here("get", "events")
     here("events", "--types=Normal")
+
+
+def test_the_schemas_of_a_workspace(kubectl: Kubectl, org: tuple[str, str]) -> None:
+    view = ("--server", f"{next(kubectl.doors)}/services/apiresourceschema/{org[1]}")
+    names = kubectl("get", "apiresourceschemas", "-o", "name", *view).split()
+    assert any(name.endswith(".workspaces.tenancy.kcp.io") for name in names)
+    assert names == sorted(names)
+    name = names[0].partition("/")[2]
+    lines = kubectl("get", "apiresourceschemas", f"--field-selector=metadata.name={name}", *view).splitlines()
+    assert lines[0].split() == ["NAME", "AGE"] and [line.split()[0] for line in lines[1:]] == [name]
+    assert kubectl("get", "apiresourceschema", name, "-o", "jsonpath={.spec.scope}", *view) == "Cluster"
+    assert "Forbidden" in kubectl("delete", "apiresourceschema", name, *view, fails=True)

@@ -143,6 +143,25 @@ async def test_who_waits_for_writes_waits_for_the_one_under_way() -> None:
     await write
 
 
+async def test_memory_is_settled_after_the_batch_in_flight() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    await cell.in_flight_applied()
+    store.gate.clear()
+    write = asyncio.ensure_future(cell.commit([create("a")]))
+    await quiet()
+    write.cancel()
+    applied = asyncio.create_task(cell.in_flight_applied())
+    await quiet()
+    assert not applied.done()
+    later = asyncio.ensure_future(cell.commit([create("b")]))
+    store.gate.set()
+    await applied
+    assert range_.get(key("a")) is not None
+    await later
+
+
 async def test_writers_of_one_key_take_turns(store: Store) -> None:
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")

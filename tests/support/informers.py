@@ -14,6 +14,7 @@ from tests.support.tools import program
 
 SOURCE = Path(__file__).parent.parent / "clients" / "informers"
 LINE_SECONDS = 150.0
+COWBOYS = ("-slice", "cowboys", "-group", "example.com", "-resource", "cowboys", "-field", "spec.intent")
 
 
 def built(folder: Path) -> Path:
@@ -31,14 +32,15 @@ def built(folder: Path) -> Path:
 class Informers:
     """The running program, a context manager: its events and requests as they come, and the contents of its caches when asked."""
 
-    def __init__(self, binary: Path, kubeconfig: Path) -> None:
+    def __init__(self, binary: Path, kubeconfig: Path, *following: str) -> None:
+        """`following`: the flags that say what it follows and reports; by default the cowboys of a slice."""
         self.events: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
         self._ready = threading.Event()
-        arguments = ["-kubeconfig", kubeconfig, "-slice", "cowboys", "-group", "example.com", "-resource", "cowboys"]
+        arguments = following or COWBOYS
         self._process = subprocess.Popen(
-            [str(binary), *map(str, arguments), "-field", "spec.intent"],
+            [str(binary), "-kubeconfig", str(kubeconfig), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

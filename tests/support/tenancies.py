@@ -44,6 +44,7 @@ from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
+from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
@@ -176,11 +177,15 @@ class ServedShard(TenantShard):
         self.controllers = list(tenancy.export_controllers(**settings))
         copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
         tenancy.runner.add(*self.controllers, copies)
+        self.collections = Collections(
+            cell=self.cell, catalog=tenancy.catalog, hubs=tenancy.scopes.hubs, local_ranges=tenancy.local_ranges
+        )
         self.context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
+            collections=self.collections,
         )
         stock = builtin_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         wanted = [view for view in stock if not views or type(view) in views]
@@ -208,6 +213,7 @@ class ServedShard(TenantShard):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.collections.stop()
         await self.stop()
 
     async def until(self, done: Callable[[], Any]) -> Any:

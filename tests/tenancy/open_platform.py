@@ -24,6 +24,7 @@ from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.range_opening import OpenedRange
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
+from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins
 from tests.support.maps import MapInMemory
@@ -48,6 +49,12 @@ class Anybody:
 
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         return True
+
+    def accessible(self, user: User) -> MayAccess:
+        return lambda cluster, owner: True
+
+    def accessible_at(self, user: User, parent: str, version: int) -> MayAccess | None:
+        return None
 
     def is_privileged(self, user: User) -> bool:
         return True

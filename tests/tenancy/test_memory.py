@@ -24,13 +24,14 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings
+from tenantry.tenancy.authorization.past_accessors import PastAccessors
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person
 from tests.support.reachable import alive, growth, lengths
 from tests.support.sinks import MemorySink
 from tests.support.waiting import eventually
 
-BESIDE = (Cache, History, MemoryStore, asyncio.Event)
+BESIDE = (Cache, History, PastAccessors, MemoryStore, asyncio.Event)
 """Bounded by themselves (caches, histories), or what the system works on (the store, which keeps its history)."""
 EXPORTS = "apis/apis.kcp.io/v1alpha2/apiexports"
 BINDINGS = "apis/apis.kcp.io/v1alpha2/apibindings"

@@ -1,4 +1,4 @@
-"""What a refused request held is free with its answer: an error and the frames it went through must not hold each other.
+"""What a refused request or an ended watch held is free at once: an error and its frames must not hold each other.
 
 Only the collector frees such a cycle, and of a request of 3 MiB each would keep some 20 MB until then.
 """
@@ -18,6 +18,7 @@ import pytest_asyncio
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.worker_threads import AT_ONCE, WorkerThreads
 from tenantry.base.loop_turns import in_steps
+from tenantry.http.messages import Stream
 from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
@@ -25,6 +26,7 @@ from tenantry.storage.retry_on_conflict import Attempts
 from tests.support.clusters import definition
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person
+from tests.support.sinks import MemorySink
 from tests.support.sources import OURS
 from tests.support.waiting import one_turn
 
@@ -198,6 +200,35 @@ async def test_of_a_refusal(workspace: tuple[Stack, str], name: str) -> None:
         for _ in range(3):
             await asyncio.create_task(once())
         # The loop holds the last callbacks until its next turn.
+        await one_turn()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("end", ["the client leaves", "the server drains"])
+async def test_of_a_watch_that_ended(workspace: tuple[Stack, str], end: str) -> None:
+    """A watch refers to its connection, whose buffers of TLS take a quarter of a megabyte."""
+    stack, cluster = workspace
+
+    async def read(limit_bytes: int) -> bytes:
+        return b""
+
+    async def once() -> None:
+        request = Request("GET", f"/clusters/{cluster}{CORE}", "watch=true", {}, read, user=MASTER)
+        reply = await stack.handle(request)
+        assert isinstance(reply, Stream)
+        sink = MemorySink()
+        watch = asyncio.create_task(reply.run(sink))
+        await sink.wait(1)
+        if end == "the client leaves":
+            watch.cancel()
+        else:
+            sink.closed.set()
+        await asyncio.wait([watch])
+
+    await asyncio.create_task(once())
+    with nothing_to_collect():
+        for _ in range(3):
+            await asyncio.create_task(once())
         await one_turn()
 
 

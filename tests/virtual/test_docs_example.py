@@ -7,20 +7,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tenantry.kube.objects import Object
 from tenantry.virtual.view import View, ViewContext
 from tests.support.people import person
 from tests.support.tenancies import ServedShard
+from tests.virtual.watching import Watch
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-workspaces.md"
 CLUSTERS = ("rteam00000000000", "000team000000000")
 
 
-def example() -> type[View]:
-    found = re.search(r"<!-- example: published -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def example(name: str = "published") -> type[View]:
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
     names: dict[str, Any] = {}
     exec(compile(found.group(1), str(PAGE), "exec"), names)
-    view: type[View] = names["Published"]
+    view: type[View] = names[name.capitalize()]
     return view
 
 
@@ -61,3 +63,27 @@ async def test_the_view_on_the_page() -> None:
             assert status == 405
             status, listed = await shard.call("GET", f"{base}/*/api/v1", somebody)
             assert [(r["name"], r["verbs"]) for r in listed["resources"]] == [("configmaps", ["get", "list", "watch"])]
+
+
+async def test_the_computed_view_on_the_page() -> None:
+    (cluster, other), owner = CLUSTERS, person("owner")
+
+    def config_map(name: str) -> Object:
+        return {"metadata": {"name": name, "namespace": "default"}, "data": {"a": "b"}}
+
+    async with ServedShard(example("counts")) as shard:
+        for each in CLUSTERS:
+            await shard.cluster(each, owner=owner.name)
+        path = f"/services/counts/clusters/{cluster}/api/v1/configmaps"
+        async with Watch(shard, path, owner) as watch:
+            assert await watch.next() == ("ADDED", "configmaps")
+            await shard.put(cluster, "", "configmaps", config_map("one"))
+            assert await watch.next() == ("MODIFIED", "configmaps")
+            await shard.put(other, "", "configmaps", config_map("one"))
+            await shard.put(cluster, "", "configmaps", config_map("two"))
+            assert await watch.next() == ("MODIFIED", "configmaps")
+        status, found = await shard.call("GET", path, owner)
+        assert (status, [obj["data"] for obj in found["items"]]) == (200, [{"count": "2"}])
+        object_path = f"/services/counts/clusters/{cluster}/api/v1/namespaces/default/configmaps/configmaps"
+        assert (await shard.call("GET", object_path, owner))[1]["data"] == {"count": "2"}
+        assert (await shard.call("GET", path, person("somebody")))[0] == 403

@@ -42,7 +42,11 @@ LIST = "/apis/core.kcp.io/v1alpha1/logicalclusters"
 
 async def test_a_name_twice_does_not_start() -> None:
     with pytest.raises(
-        ValueError, match=r"two views are named 'open': tests\.virtual\.test_mount\.Open and tests\.virtual\.test_mount\.Again"
+        ValueError,
+        match=(
+            r"two views are named 'open': tests\.virtual\.test_services_resolver\.Open"
+            r" and tests\.virtual\.test_services_resolver\.Again"
+        ),
     ):
         load_views([], ServedShard(Open).context, [Open, Again])
     with pytest.raises(ValueError, match="must be a lower-case DNS label"):

@@ -15,7 +15,7 @@ from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard, accepted, claim
 from tests.virtual.apiexport.ranch import NEAR, PROVIDER, SHERIFF, base, create, ranch
-from tests.virtual.test_personal_workspaces import ANN, BOB, ORG, PATH, organisation
+from tests.virtual.organisation import ANN, BOB, ORG, PATH, organisation
 from tests.virtual.watching import Watch
 
 EVERYWHERE = f"{base()}/api/v1/configmaps"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
@@ -41,14 +42,35 @@ class Watch:
         """How many events came that are no bookmarks."""
         return sum(event["type"] != "BOOKMARK" for event in self._sink.events)
 
+    @property
+    def bookmarks(self) -> list[Any]:
+        """The bookmarks that came."""
+        return [event for event in self._sink.events if event["type"] == "BOOKMARK"]
+
+    @property
+    def events(self) -> list[Any]:
+        """All events that came, bookmarks included."""
+        return self._sink.events
+
     async def next(self) -> tuple[str, str]:
         """(type, cluster or name) of the next event that is no bookmark; `END` when the server ended the watch."""
+        event = await self._event()
+        return ("END", "") if event is None else (event["type"], event["object"]["metadata"]["name"])
+
+    async def error(self) -> int:
+        """The code of the error that is the next event."""
+        event = await self._event()
+        assert event is not None and event["type"] == "ERROR", event
+        return int(event["object"]["code"])
+
+    async def _event(self) -> Any:
+        """The next event that is no bookmark; None when the server ended the watch."""
         while True:
             while self._read == len(self._sink.events):
                 if self._ended:
-                    return "END", ""
+                    return None
                 await self._sink.arrival()
             event = self._sink.events[self._read]
             self._read += 1
             if event["type"] != "BOOKMARK":
-                return event["type"], event["object"]["metadata"]["name"]
+                return event

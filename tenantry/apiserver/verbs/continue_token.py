@@ -17,13 +17,17 @@ ANY_VERSION = -1
 
 
 class ContinueToken(NamedTuple):
-    """`start` is the last place of the page before, relative to what is listed: `<cluster>/<namespace>/<name>` on a wildcard."""
+    """`start` is the last place of the page before, relative to what is listed: `<cluster>/<namespace>/<name>` on a wildcard.
+    `visible_at` is the version whose visibility the list shows, where it is not `version`: a list at an old version shows what is
+    visible when it begins. Upstream's tokens do not have it; 0: none."""
 
     version: int
     start: str
+    visible_at: int = 0
 
     def encode(self) -> str:
-        value = orjson.dumps({"v": _FORMAT, "rv": self.version, "start": f"{self.start}\0"})
+        more = {"visibleAt": self.visible_at} if self.visible_at else {}
+        value = orjson.dumps({"v": _FORMAT, "rv": self.version, "start": f"{self.start}\0", **more})
         return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
@@ -46,7 +50,10 @@ def decode(text: str) -> ContinueToken:
         raise _invalid(f"incorrect encoded start resourceVersion (version {_FORMAT})")
     if not isinstance(start, str) or not start.endswith("\0"):
         raise _invalid(f"encoded start key empty (version {_FORMAT})")
-    return ContinueToken(version, start[:-1])
+    visible_at = value.get("visibleAt", 0)
+    if not isinstance(visible_at, int) or visible_at < 0:
+        raise _invalid(f"incorrect encoded visibility (version {_FORMAT})")
+    return ContinueToken(version, start[:-1], visible_at)
 
 
 def _invalid(why: str) -> StatusError:

@@ -18,7 +18,7 @@ from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired
 from tenantry.storage.keys import Key
-from tenantry.storage.range import Range, TooOld
+from tenantry.storage.range import TooOld
 from tenantry.storage.record import Record
 
 _EXPIRED = (
@@ -71,23 +71,21 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version
-    records = _records(range_, at, candidates, token)
-    found, count = await wanted.choose(records if token is None else _after(records, token, call), limit)
-    list_metadata: Object = {"resourceVersion": str(at)}
-    if count > len(found):
-        list_metadata["continue"] = ContinueToken(at, _place(found[-1].key, call)).encode()
-        if not wanted.has_selectors:
-            list_metadata["remainingItemCount"] = count - len(found)
-    return found, list_metadata
-
-
-def _records(range_: Range, at: int, candidates: Candidates, token: ContinueToken | None) -> Sequence[Record]:
-    if at == range_.version:
-        return candidates.now()
+    # A list at an old version shows what is visible now, and its other pages show the same.
+    visible_at = range_.version if token is None or token.version == ANY_VERSION else token.visible_at or at
     try:
-        return candidates.at(at)
+        records = candidates.now() if at == range_.version else candidates.at(at)
+        then = wanted if visible_at == range_.version else wanted.at(visible_at)
+        found, count = await then.choose(records if token is None else _after(records, token, call), limit)
     except TooOld:
         raise _gone(token, at) from None
+    list_metadata: Object = {"resourceVersion": str(at)}
+    if count is None or count > len(found):
+        token = ContinueToken(at, _place(found[-1].key, call), 0 if visible_at == at else visible_at)
+        list_metadata["continue"] = token.encode()
+        if count is not None:
+            list_metadata["remainingItemCount"] = count - len(found)
+    return found, list_metadata
 
 
 def _gone(token: ContinueToken | None, version: int) -> StatusError:

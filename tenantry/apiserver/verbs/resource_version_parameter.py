@@ -57,18 +57,9 @@ async def wait_for_version(range_: Range, wanted: int) -> None:
     """Waits until the range has reached the version. Raises StatusError 504 after `WAIT_SECONDS`."""
     if wanted <= range_.version:
         return
-    arrived = asyncio.Event()
-
-    def look(_: object) -> None:
-        if range_.version >= wanted:
-            arrived.set()
-
-    stop = range_.subscribe(look)
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            await arrived.wait()
+            await range_.reached(wanted)
     except TimeoutError:
         if range_.version < wanted:
             raise too_large(wanted, range_.version) from None
-    finally:
-        stop()

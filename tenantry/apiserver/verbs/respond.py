@@ -28,6 +28,8 @@ from tenantry.storage.record import Record
 
 _BATCH_WEIGHT = 250
 """Bytes of the records that are handled between two checks of the clock."""
+_RUN = 1000
+"""Records that are looked at between two checks of the clock, where that takes a tenth of a microsecond."""
 _SLOW_BATCH_BYTES = 64 * 1024
 """The same for YAML, which a thread encodes at about one microsecond for each byte."""
 
@@ -183,7 +185,7 @@ def _without_type(obj: Object) -> Object:
 async def _spliced(call: Call, found: Sequence[Record], text: Items, bytes_max: int | None) -> Sequence[bytes]:
     definition, version = call.definition, call.version
     prefix = stored.prefix(definition, version, item=True)
-    if not found or not stored.is_plain(definition, call.shape):
+    if not found or not await _served_as_stored(call, found):
         items: list[bytes] = []
         for record in found:
             items.append(records.serve(record, definition, version, prefix))
@@ -203,6 +205,17 @@ async def _spliced(call: Call, found: Sequence[Record], text: Items, bytes_max: 
         if left:
             await turns.rest()
     return pieces
+
+
+async def _served_as_stored(call: Call, found: Sequence[Record]) -> bool:
+    """Whether no value has to be reshaped: the type is plain, or all were written under its present schema."""
+    if stored.is_plain(call.definition, call.shape):
+        return True
+    for at in range(0, len(found), _RUN):
+        if not records.are_in_shape(found[at : at + _RUN], call.definition, call.version):
+            return False
+        await turns.rest()
+    return True
 
 
 def _response(call: Call, media_type: str, pieces: Sequence[bytes]) -> Response:

@@ -30,8 +30,10 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.authorization.accessors import AccessIndex
 from tenantry.tenancy.authorization.chained_authorizer import ChainedAuthorizer
 from tenantry.tenancy.authorization.cluster_access import Access, ClusterAccess
+from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
 from tenantry.tenancy.authorization.cluster_bindings import ClusterBindings, allowing
 from tenantry.tenancy.authorization.effective_users import effective_users
 from tenantry.tenancy.authorization.initializer_rights import initializer_grants, initializer_groups, waited_for
@@ -44,7 +46,7 @@ from tenantry.tenancy.authorization.workspace_content import Content
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.maximal_permission_policy import has_local_policy
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS, WORKSPACES
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
@@ -89,8 +91,12 @@ class AuthorizerChain:
             self._maximal_permission,
         )
         self._workspace_access = WorkspaceAccess(self._logical_cluster, cell=cell, catalog=catalog, directory=directory)
+        self._access_index = AccessIndex(
+            cell=cell, directory=directory, policies=self._policies, workspace_access=self._workspace_access
+        )
         self._catalog.subscribe(API_EXPORTS, self._export_changed)
-        self._catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
+        self._catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._logical_cluster_changed(cluster))
+        self._catalog.subscribe(WORKSPACES, self._workspace_changed)
         local_ranges.follow(self._follow)
 
     def authorize(self, attributes: Attributes) -> Decision:
@@ -119,6 +125,19 @@ class AuthorizerChain:
         """Whether a user may access a logical cluster (id) of any shard. `owner`: the user name of the owner in its Workspace;
         for clusters on other shards it is not known otherwise."""
         return MASTERS_GROUP in user.groups or self._workspace_access.allows(user, cluster, owner, self._access_of(user, cluster))
+
+    def accessible(self, user: User) -> MayAccess:
+        """As `may_access`, for the questions of one user about many clusters."""
+        if MASTERS_GROUP in user.groups:
+            return lambda cluster, owner: True
+        return self._access_index.of(user, lambda cluster, owner: self.may_access(user, cluster, owner=owner))
+
+    def accessible_at(self, user: User, parent: str, version: int) -> MayAccess | None:
+        """As `accessible`, for the workspaces under a parent (id) of this shard, at a version of its range. None: nothing has
+        changed since. Raises TooOld; so do the answers, where it is not known who had access."""
+        if MASTERS_GROUP in user.groups:
+            return None
+        return self._access_index.at(user, lambda cluster, owner: self.may_access(user, cluster, owner=owner), parent, version)
 
     def is_privileged(self, user: User) -> bool:
         """Whether a user may access all logical clusters: system:masters, and by the RBAC of system:admin."""
@@ -271,8 +290,19 @@ class AuthorizerChain:
         for event in events:
             if event.key.resource in RBAC_RESOURCES:
                 self._policies.changed(event)
+            elif event.key.resource == LOGICAL_CLUSTERS:
+                self._logical_cluster_changed(event.key.cluster)
             else:
                 self._forget(event.key.cluster)
+
+    def _logical_cluster_changed(self, cluster: str) -> None:
+        self._forget(cluster)
+        self._access_index.changed(cluster)
+
+    def _workspace_changed(self, _: str, __: str, ___: str, workspace: Object | None) -> None:
+        """The path index has the phases of clusters on other shards."""
+        if workspace is not None and not self._cell.owns(workspace["cluster"]):
+            self._access_index.changed(workspace["cluster"])
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
         """Decisions in consumers' clusters depend on whether the export has a policy. What the policy allows is RBAC."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.user import User
 from tenantry.kube.rbac.cover import Rule
+
+MayAccess = Callable[[str, str], bool]
+"""(cluster id, user name of the owner in its Workspace or empty) → whether a user may access the cluster, at the time of the
+call."""
 
 
 class ClusterAuthorizer(Authorizer, Protocol):
@@ -21,6 +25,15 @@ class ClusterAuthorizer(Authorizer, Protocol):
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may access a logical cluster (id) of any shard. `owner`: the user name of the owner in its Workspace,
         if known."""
+        ...
+
+    def accessible(self, user: User) -> MayAccess:
+        """As `may_access`, for the questions of one user about many clusters."""
+        ...
+
+    def accessible_at(self, user: User, parent: str, version: int) -> MayAccess | None:
+        """As `accessible`, for the workspaces under a parent (id) of this shard, at a version of its range. None: nothing has
+        changed since. Raises TooOld; so do the answers, where it is not known who had access."""
         ...
 
     def is_privileged(self, user: User) -> bool:

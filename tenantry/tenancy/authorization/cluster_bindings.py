@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
@@ -114,9 +114,21 @@ class ClusterBindings:
             if places is not None and places.pop(bound.place, None) is not None and not places:
                 del self._by_subject[subject]
 
+    def subjects(self, gives: Callable[[CompiledRules], bool]) -> Iterator[Collection[Subject]]:
+        """Yields for each ClusterRoleBinding its subjects, or nothing unless `gives` says so of its role. The bindings must not
+        change meanwhile."""
+        roles: dict[BindingKey, bool] = {}
+        for binding in self._bindings.values():
+            if binding.place[0]:
+                continue
+            if binding.role not in roles:
+                rules = self._rules_of(*binding.role)
+                roles[binding.role] = rules is not None and gives(rules)
+            yield binding.subjects.keys() if roles[binding.role] else ()
+
     def count(self, users: Iterable[User]) -> int:
         """How many bindings name any of these users or their groups."""
-        return sum(len(self._by_subject.get(subject, ())) for user in users for subject in _subjects_of(user))
+        return sum(len(self._by_subject.get(subject, ())) for user in users for subject in subjects_of(user))
 
     def grants(self, users: Sequence[User]) -> list[Grant]:
         """The grants of these users and their groups; grants for the whole cluster first."""
@@ -126,7 +138,7 @@ class ClusterBindings:
         """Yields the same grants, and None for each binding that grants nothing. Changes during the iteration may be missed."""
         # A role is looked up once, by however many bindings.
         roles: dict[BindingKey, CompiledRules | None] = {}
-        subjects = dict.fromkeys(subject for user in users for subject in _subjects_of(user))
+        subjects = dict.fromkeys(subject for user in users for subject in subjects_of(user))
         for everywhere in (True, False):
             for subject in subjects:
                 for binding in tuple(self._by_subject.get(subject, {}).values()):
@@ -161,7 +173,8 @@ def allowing(grants: Iterable[Grant], attributes: Attributes) -> Grant | None:
     return None
 
 
-def _subjects_of(user: User) -> Iterator[Subject]:
+def subjects_of(user: User) -> Iterator[Subject]:
+    """The subjects of bindings that mean a user."""
     yield "User", user.name
     for group in user.groups:
         yield "Group", group

@@ -5,7 +5,7 @@ A policy is compiled on demand. Subscribers get the updates for every binding an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
@@ -81,23 +81,23 @@ class Policies:
         """A policy of a cluster without bindings, for `fill`."""
         return ClusterBindings(lambda namespace, name: self.role(cluster, namespace, name))
 
-    def compile(self, cluster: str) -> ClusterBindings:
-        """The policy of a cluster."""
+    def compile(self, cluster: str, resources: Sequence[str] = _BINDINGS) -> ClusterBindings:
+        """The policy of a cluster. `resources`: the kinds of bindings that are needed."""
         policy = self.empty(cluster)
-        for raw in self._bindings(cluster):
+        for raw in self._bindings(cluster, resources):
             policy.put(orjson.loads(raw))
         return policy
 
-    async def fill(self, policy: ClusterBindings, cluster: str) -> None:
+    async def fill(self, policy: ClusterBindings, cluster: str, resources: Sequence[str] = _BINDINGS) -> None:
         """Compiles a policy that is `empty`, in slices. The caller must apply updates that are published meanwhile."""
-        async for raw in in_slices(self._bindings(cluster), 1):
+        async for raw in in_slices(self._bindings(cluster, resources), 1):
             async for _ in in_slices(policy.putting(orjson.loads(raw))):
                 pass
 
-    def is_large(self, cluster: str) -> bool:
+    def is_large(self, cluster: str, resources: Sequence[str] = _BINDINGS) -> bool:
         """Whether a policy has to be compiled in slices."""
         total = 0
-        for count, raw in enumerate(self._bindings(cluster), 1):
+        for count, raw in enumerate(self._bindings(cluster, resources), 1):
             total += len(raw)
             if count > _SLICE_BINDINGS or total > _SLICE_BYTES:
                 return True
@@ -151,10 +151,10 @@ class Policies:
     def _range_of(self, cluster: str) -> Range | None:
         return self._cell.range_of(cluster) if self._cell.owns(cluster) else None
 
-    def _bindings(self, cluster: str) -> Iterator[bytes]:
+    def _bindings(self, cluster: str, resources: Sequence[str]) -> Iterator[bytes]:
         """The encoded bindings of a cluster, read lazily."""
         range_ = self._range_of(cluster)
-        for resource in _BINDINGS:
+        for resource in resources:
             if range_ is not None:
                 for record in range_.each(resource, cluster):
                     yield record.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
@@ -37,11 +37,21 @@ class RequiredGroups:
         obj = self._logical_cluster(attributes.cluster)
         if obj is None:
             return None if attributes.cluster.startswith("system:") else Decision(Verdict.NO_OPINION, NOT_PERMITTED)
-        wanted = annotations_of(obj).get(REQUIRED_GROUPS_ANNOTATION)
-        if not wanted or groups & _SATISFYING:
+        alternatives = alternatives_of(obj)
+        if not alternatives or satisfies(groups, alternatives):
             return None
-        for alternative in wanted.split(";"):
-            if all(group.strip() in groups for group in alternative.split(",")):
-                return None
         # The answer does not reveal whether the workspace exists.
         return Decision(Verdict.DENY, NOT_PERMITTED)
+
+
+def alternatives_of(logical_cluster: Object | None) -> tuple[frozenset[str], ...]:
+    """The alternatives of groups that a LogicalCluster requires; none if it requires no group."""
+    wanted = annotations_of(logical_cluster).get(REQUIRED_GROUPS_ANNOTATION) if logical_cluster is not None else None
+    if not wanted:
+        return ()
+    return tuple(frozenset(group.strip() for group in alternative.split(",")) for alternative in wanted.split(";"))
+
+
+def satisfies(groups: frozenset[str], alternatives: Iterable[frozenset[str]]) -> bool:
+    """Whether a user with these groups has what a LogicalCluster requires."""
+    return any(groups >= alternative for alternative in alternatives) or not groups.isdisjoint(_SATISFYING)

@@ -34,10 +34,10 @@ class WorkspaceAccess:
         self._catalog = catalog
         self._directory = directory
         self._logical_cluster = logical_cluster
-        self._links: tuple[ChainedAuthorizer, ...] = (RequiredGroups(self._known), Content(self._known))
+        self._links: tuple[ChainedAuthorizer, ...] = (RequiredGroups(self.known), Content(self.known))
 
     def allows(self, user: User, cluster: str, owner: str, access: Access) -> bool:
-        if owner and any(each.name == owner for each in access.users) and self._has_first_binding(cluster):
+        if owner and any(each.name == owner for each in access.users) and self.has_first_binding(cluster):
             access = Access(access.users, (*access.grants, _OWNERS))
         question = Attributes(user, VERB, cluster, path=PATH)
         for link in self._links:
@@ -46,11 +46,11 @@ class WorkspaceAccess:
                 return decision.allowed
         return access.may_access
 
-    def _has_first_binding(self, cluster: str) -> bool:
+    def has_first_binding(self, cluster: str) -> bool:
         """Whether a cluster of another shard still has the owner's binding: no copy says otherwise."""
         return not self._cell.owns(cluster) and self._catalog.entry(CLUSTER_ROLE_BINDINGS, cluster, OWNER_BINDING) is None
 
-    def _known(self, cluster: str) -> Object | None:
+    def known(self, cluster: str) -> Object | None:
         """The LogicalCluster. For one of another shard without a copy, an object with the phase in the path index."""
         found = self._logical_cluster(cluster)
         if found is not None or self._cell.owns(cluster):

@@ -41,7 +41,7 @@ class Content:
         obj = self._logical_cluster(cluster)
         if obj is None:
             return Decision(Verdict.DENY, NOT_PERMITTED)
-        phase = (obj.get("status") or {}).get("phase") or "Scheduling"
+        phase = _phase_of(obj)
         has_access = access.may_access or is_local(attributes.user, cluster)
         if phase not in _ACCESSIBLE_PHASES:
             if not has_access:
@@ -54,3 +54,13 @@ class Content:
         if has_access:
             return None
         return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
+
+
+def is_accessible(logical_cluster: Object) -> bool:
+    """Whether the phase of a LogicalCluster lets those in who have access."""
+    return _phase_of(logical_cluster) in _ACCESSIBLE_PHASES
+
+
+def _phase_of(logical_cluster: Object) -> str:
+    phase: str = (logical_cluster.get("status") or {}).get("phase") or "Scheduling"
+    return phase

@@ -14,6 +14,7 @@ from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.types import config_map
+from tenantry.storage.range import TooOld
 from tenantry.storage.record import Record
 from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
 
@@ -129,6 +130,7 @@ LIST_VERSIONS = [
     ("limit=-1", 200, ""),
     ("continue=garbage", 400, "invalid continue token: continue key is not valid: invalid character '\\u0081' looking for beginning of value"),
     ("continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ", 400, "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+    ("continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidmlzaWJsZUF0IjoieCJ9", 400, "invalid continue token: continue key is not valid: incorrect encoded visibility (version meta.k8s.io/v1)"),
     ("labelSelector=%21%21bad", 400, "unable to parse requirement: found '!', expected: identifier"),
     ("fieldSelector=foo", 400, "invalid selector: 'foo'; can't understand 'foo'"),
     ("fieldSelector=data.k%3D1", 400, '"data.k" is not a known field selector: only "metadata.name", "metadata.namespace"'),
@@ -234,6 +236,57 @@ async def test_what_is_not_visible_does_not_exist(filled: RangeServer) -> None:
     assert (await filled("DELETE", CMS)).names == ["a"]
     filled.scope.seen = None
     assert (await filled("GET", CMS)).names == ["b", "c", "c-1", "c.1"]
+
+
+class Remembering(Only):
+    """A visibility that knows what it was."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.before: dict[int, tuple[str, ...]] = {}
+        self.asked = 0
+
+    def sees(self, record: Record) -> bool:
+        self.asked += 1
+        return super().sees(record)
+
+    def at(self, version: int) -> Visibility:
+        if version not in self.before:
+            raise TooOld(version + 1)
+        return Only(*self.before[version])
+
+
+async def test_pages_show_one_visibility_and_no_count(filled: RangeServer) -> None:
+    seen = filled.scope.seen = Remembering("a", "c", "c.1")
+    first = await filled("GET", CMS + "?limit=1")
+    metadata = first.json["metadata"]
+    assert (first.names, "remainingItemCount" in metadata) == (["a"], False)
+    await filled("POST", CMS, cm("moves-the-version"))
+    seen.names, seen.before = ("b", "c.1"), {int(first.rv): ("a", "c", "c.1")}
+    second = await filled("GET", CMS, query={"limit": 1, "continue": metadata["continue"]})
+    last = await filled("GET", CMS, query={"limit": 1, "continue": second.json["metadata"]["continue"]})
+    assert (second.names, last.names, last.json["metadata"].get("continue")) == (["c"], ["c.1"], None)
+    assert (await filled("GET", CMS)).names == ["b", "c.1"]
+    # A list at an old version begins with what is visible now.
+    exact = {"resourceVersion": first.rv, "resourceVersionMatch": "Exact", "limit": 1}
+    begun = await filled("GET", CMS, query=exact)
+    seen.before[int((await filled("GET", CMS)).rv)] = seen.names
+    await filled("POST", CMS, cm("moves-it-again"))
+    rest = await filled("GET", CMS, query={"continue": begun.json["metadata"]["continue"]})
+    assert begun.names + rest.names == ["b", "c.1"]
+    seen.before = {}
+    gone = await filled("GET", CMS, query={"limit": 1, "continue": metadata["continue"]})
+    assert (gone.status, gone.json["reason"]) == (410, "Expired")
+    assert (await filled("GET", CMS, query={"continue": gone.json["metadata"]["continue"]})).names == ["b", "c.1"]
+
+
+async def test_a_page_looks_no_further_than_it_has_to(server: RangeServer) -> None:
+    for number in range(100):
+        assert (await server("POST", CMS, cm(f"c-{number:02d}"))).status == 201
+    seen = server.scope.seen = Remembering(*(f"c-{number:02d}" for number in range(100)))
+    page = await server("GET", CMS + "?limit=3")
+    assert page.names == ["c-00", "c-01", "c-02"]
+    assert seen.asked < 20
 
 
 async def test_views_show_a_picture(filled: RangeServer) -> None:

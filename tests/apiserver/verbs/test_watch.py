@@ -205,7 +205,7 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: RangeServer) -> None:
 
 async def test_bookmarks_come_every_minute(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
-    watches = filled.scope.hubs.of(filled.scope.range)
+    watches = filled.scope.hubs.of(filled.scope.range)._bookmarks
     async with filled.watching(path) as sink, filled.watching(path.replace("allowWatch", "no")) as without:
         for _ in range(hub.BOOKMARK_SECONDS - 1):
             watches._tick()

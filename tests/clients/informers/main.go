@@ -1,6 +1,6 @@
 // Informers follows an APIExportEndpointSlice and runs one dynamic informer for each URL that it lists, as a
 // controller of a service provider would. It prints one JSON line for each event, and on each line of standard
-// input the contents of all caches.
+// input the contents of all caches. With -url it follows one apiserver in place of those of a slice.
 package main
 
 import (
@@ -79,6 +79,7 @@ func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
 type fleet struct {
 	config   *rest.Config
 	resource schema.GroupVersionResource
+	suffix   string
 	field    []string
 	printer  *printer
 
@@ -120,7 +121,7 @@ func (f *fleet) follow(ctx context.Context, urls []string) error {
 
 func (f *fleet) start(parent context.Context, url string) (*member, error) {
 	config := rest.CopyConfig(f.config)
-	config.Host = strings.TrimSuffix(url, "/") + "/clusters/*"
+	config.Host = strings.TrimSuffix(url, "/") + f.suffix
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &requests{url, f.printer, next} })
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -178,9 +179,40 @@ func identity(u *unstructured.Unstructured) string {
 	return u.GetAnnotations()[clusterAnnotation] + "|" + u.GetNamespace() + "/" + u.GetName()
 }
 
+// followSlice has an informer for each URL of an endpoint slice, from now on.
+func followSlice(ctx context.Context, provider dynamic.Interface, slice string, f *fleet) error {
+	factory := dynamicinformer.NewDynamicSharedInformerFactory(provider, 0)
+	informer := factory.ForResource(slices).Informer()
+	changed := func(o any) {
+		u := o.(*unstructured.Unstructured)
+		if u.GetName() != slice {
+			return
+		}
+		var urls []string
+		endpoints, _, _ := unstructured.NestedSlice(u.Object, "status", "endpoints")
+		for _, endpoint := range endpoints {
+			urls = append(urls, endpoint.(map[string]any)["url"].(string))
+		}
+		if err := f.follow(ctx, urls); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: changed, UpdateFunc: func(_, o any) { changed(o) }}); err != nil {
+		return err
+	}
+	go informer.Run(ctx.Done())
+	synced, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	if !cache.WaitForCacheSync(synced.Done(), informer.HasSynced) {
+		return fmt.Errorf("the endpoint slice could not be listed within 30 seconds")
+	}
+	return nil
+}
+
 func run() error {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig whose current context is the provider's workspace")
 	slice := flag.String("slice", "", "name of the APIExportEndpointSlice")
+	url := flag.String("url", "", "URL of an apiserver, in place of those of a slice")
 	group := flag.String("group", "", "group of the followed resource")
 	version := flag.String("version", "v1", "its version")
 	resource := flag.String("resource", "", "its plural name")
@@ -201,34 +233,19 @@ func run() error {
 	f := &fleet{
 		config:   config,
 		resource: schema.GroupVersionResource{Group: *group, Version: *version, Resource: *resource},
+		suffix:   "/clusters/*",
 		field:    strings.Split(*field, "."),
 		printer:  &printer{out: json.NewEncoder(os.Stdout)},
 		running:  map[string]*member{},
 	}
-	factory := dynamicinformer.NewDynamicSharedInformerFactory(provider, 0)
-	informer := factory.ForResource(slices).Informer()
-	changed := func(o any) {
-		u := o.(*unstructured.Unstructured)
-		if u.GetName() != *slice {
-			return
-		}
-		var urls []string
-		endpoints, _, _ := unstructured.NestedSlice(u.Object, "status", "endpoints")
-		for _, endpoint := range endpoints {
-			urls = append(urls, endpoint.(map[string]any)["url"].(string))
-		}
-		if err := f.follow(ctx, urls); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if *url != "" {
+		f.suffix = ""
+		err = f.follow(ctx, []string{*url})
+	} else {
+		err = followSlice(ctx, provider, *slice, f)
 	}
-	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: changed, UpdateFunc: func(_, o any) { changed(o) }}); err != nil {
+	if err != nil {
 		return err
-	}
-	go informer.Run(ctx.Done())
-	synced, stop := context.WithTimeout(ctx, 30*time.Second)
-	defer stop()
-	if !cache.WaitForCacheSync(synced.Done(), informer.HasSynced) {
-		return fmt.Errorf("the endpoint slice could not be listed within 30 seconds")
 	}
 	f.printer.print(line{Event: "ready"})
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {

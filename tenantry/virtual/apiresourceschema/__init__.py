@@ -1,0 +1,1 @@
+"""The view of the schemas that the APIBindings of a workspace use (kcp)."""

@@ -1,0 +1,260 @@
+"""A collection: the computed objects of one place in a view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple, Protocol
+
+from tenantry.apiserver.storage_errors import check_readable, not_owner, to_status
+from tenantry.base.time_slices import in_slices
+from tenantry.kube.status import StatusError, timeout
+from tenantry.storage import resource_version
+from tenantry.storage.history import EVENT_BYTES
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record
+from tenantry.storage.store import StoreError
+from tenantry.virtual.computed.computed_range import ComputedRange, changes, events
+from tenantry.virtual.computed.computed_record import ComputedRecord
+from tenantry.virtual.computed.sources import Sources
+
+READY_SECONDS = 10.0
+"""How long a request waits for the objects: for the store, if the catalog is behind."""
+ATTEMPTS = 8
+"""How often a collection is computed in a row if its sources change meanwhile."""
+
+OBJECTS_MAX = 10_000
+"""The most objects of one place, and the most copies that they are computed from: they are compared in one turn of the loop."""
+_TOO_MANY = f"this view shows at most {OBJECTS_MAX} objects of a workspace, made from at most as many"
+
+Compute = Callable[[Sources], Iterator[ComputedRecord | None]]
+"""Reads the sources and yields the objects. It runs in slices, with a rest after each item; None is a place for a rest. If it
+yields two objects of one name, the last one counts."""
+
+
+class Computed(NamedTuple):
+    """The result of a computation. `objects` None: nothing has changed since the last one."""
+
+    sources: Sources
+    objects: dict[Key, ComputedRecord] | None
+
+
+class Upkeep(Protocol):
+    """What a collection needs of the shard's collections."""
+
+    def sources(self, range_: Range) -> Sources: ...
+
+    async def complete_revision(self) -> int:
+        """Returns the newest revision that memory shows when this is called, when memory is complete up to it. Raises
+        StoreError."""
+        ...
+
+    def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
+        """Calls back after changes of these sources. Returns a function that ends this."""
+        ...
+
+    def refresh_soon(self, collection: Collection) -> None: ...
+
+    def keep(self, collection: Collection) -> None:
+        """Called when its size has changed, or when it has no subscriber any more."""
+        ...
+
+    def end_streams(self, range_: Range) -> None: ...
+
+    async def moved(self, version: int) -> None:
+        """Returns when memory may have reached a version."""
+        ...
+
+
+class Collection:
+    """The objects of one place, computed from `base` and the catalog.
+
+    With subscribers, it follows its sources, and is computed soon after a change. Without, it has no subscriptions, and the next
+    request finds out whether its sources have changed.
+
+    Versions are revisions of the store up to which the objects are known to be complete. A watch cannot resume from a version
+    before the first computation (410).
+    """
+
+    def __init__(
+        self, upkeep: Upkeep, cell: int, base: Range, cluster: str, name: tuple[str, str, Hashable], compute: Compute
+    ) -> None:
+        """`cell`: the number of the cell. `cluster`: the logical cluster in the keys of the objects. `name`: for `upkeep`."""
+        self.name = name
+        self.base = base
+        self._upkeep = upkeep
+        self._cell = cell
+        self._cluster = cluster
+        self._compute = compute
+        self._range: ComputedRange | None = None
+        self._sources: Sources | None = None
+        self._missed = 0
+        """How often in a row a source has changed before the objects were shown."""
+        self._computing = asyncio.Lock()
+        self._subscribers = 0
+        self._changed = False
+        """Whether a source has changed, while it follows its sources."""
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def range(self) -> ComputedRange:
+        """The objects. Raises StatusError 503 before the first `refresh`."""
+        if self._range is None:
+            raise not_owner(f"the view of range {self.base.name} is not computed yet")
+        return self._range
+
+    @property
+    def followed(self) -> bool:
+        return self._subscribers > 0
+
+    @property
+    def bytes(self) -> int:
+        """Estimated memory, with the values."""
+        size = self._sources.bytes if self._sources is not None else 0
+        if self._range is not None:
+            objects, values = self._range.usage(self._cluster)
+            size += objects * EVENT_BYTES + values
+        return size
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing that it was computed from has changed."""
+        if self._range is None or self._sources is None:
+            return False
+        return not self._changed if self._stop is not None else self._sources.are_current()
+
+    async def refresh(self, *, version: int = 0) -> None:
+        """Computes the objects if something has changed, or if a version is not reached yet. Raises StoreError, and StatusError
+        if the base range was released, or if there are too many objects."""
+        async with self._computing:
+            if self.is_current and self.range.version >= version:
+                return
+            shown = False
+            while not shown:
+                computed = await self.compute()
+                shown = self.show(computed, await self._upkeep.complete_revision())
+
+    async def compute(self) -> Computed:
+        """Computes the objects if something has changed, and does not show them yet. Raises StatusError."""
+        check_readable(self.base)
+        if self._range is not None and self._sources is not None and self._sources.are_current():
+            return Computed(self._sources, None)
+        sources = self._upkeep.sources(self.base)
+        found: dict[Key, ComputedRecord] = {}
+        async for computed in in_slices(self._compute(sources), 1):
+            if computed is not None:
+                found[Key(self._cluster, computed.resource, computed.namespace, computed.name)] = computed
+            if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
+                raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
+        return Computed(sources, found)
+
+    def show(self, computed: Computed, revision: int) -> bool:
+        """Shows computed objects as those at the end of a revision: one that was read after `compute`, and up to which memory is
+        complete now.
+
+        Returns False, and does not show them, if a source has changed meanwhile: they may lack changes up to the revision, or
+        have later ones. After `ATTEMPTS` of these in a row they are shown nevertheless, and computed again. Raises StatusError if
+        the base range was released.
+        """
+        check_readable(self.base)
+        sources, found = computed
+        current = sources.are_current()
+        self._missed = 0 if current else self._missed + 1
+        if not current and (found is None or self._missed < ATTEMPTS):
+            return False
+        end = resource_version.end_of_revision(self._cell, max(revision, sources.newest))
+        if found is not None:
+            self._use(sources, found, end)
+        elif self._range is not None:
+            self._range.advance(end)
+            self._changed = False
+        return True
+
+    async def ready(self) -> None:
+        """Returns when the objects show what memory had when this was called. Raises StatusError."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self.refresh()
+        except TimeoutError:
+            raise timeout("Timeout: the objects of this view could not be computed in time, try again") from None
+        except StoreError as error:
+            raise to_status(error) from error
+
+    async def reached(self, version: int) -> None:
+        """Returns when the objects are complete up to a version. The caller limits the wait. Raises StatusError."""
+        try:
+            while True:
+                await self._upkeep.moved(version)
+                await self.refresh(version=version)
+                if self.range.version >= version:
+                    return
+        except StoreError as error:
+            raise to_status(error) from error
+
+    def end(self) -> None:
+        """Called when the base range is released, or when the objects cannot be computed: ends the streams and refuses
+        requests."""
+        ended, self._range, self._sources = self._range, None, None
+        if ended is not None:
+            ended.owned = False
+            self._upkeep.end_streams(ended)
+
+    def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> None:
+        before = self._range
+        if before is None:
+            self._range = self._new_range(found, end)
+        else:
+            self._change(before, found, end)
+        self._sources = sources
+        if self._stop is not None:
+            self._stop()
+            self._follow(sources)
+        self._upkeep.keep(self)
+
+    def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> None:
+        records = [record for resource in before.resources(self._cluster) for record in before.list(resource, self._cluster)]
+        changed = changes(records, found.items())
+        last = before.version
+        if not changed:
+            before.advance(end)
+        elif len(changed) <= end - last:
+            before.follow(events(changed, end - len(changed) + 1), end)
+        else:
+            # More changes than there are versions since the last one. Watches end, and list again.
+            self._range = self._new_range(found, max(end, last + 1))
+            before.owned = False
+            self._upkeep.end_streams(before)
+
+    def _new_range(self, found: dict[Key, ComputedRecord], version: int) -> ComputedRange:
+        made = ComputedRange(self.base, ask=self.reached, joined=self._joined, left=self._left)
+        made.load(
+            Record(key, computed.value, resource_version.make(self._cell, max(1, computed.revision), 0), computed.head)
+            for key, computed in found.items()
+        )
+        made.loaded(version)
+        return made
+
+    def _joined(self) -> None:
+        self._subscribers += 1
+        if self._subscribers == 1 and self._sources is not None:
+            self._follow(self._sources)
+            self._upkeep.keep(self)
+
+    def _left(self) -> None:
+        self._subscribers -= 1
+        if not self._subscribers and self._stop is not None:
+            self._stop()
+            self._stop = None
+            self._upkeep.keep(self)
+
+    def _follow(self, sources: Sources) -> None:
+        self._stop = self._upkeep.follow(sources, self.base, self._source_changed)
+        self._changed = False
+        if not sources.are_current():
+            self._source_changed()
+
+    def _source_changed(self) -> None:
+        if not self._changed:
+            self._changed = True
+            self._upkeep.refresh_soon(self)
