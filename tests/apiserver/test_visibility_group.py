@@ -94,9 +94,8 @@ class Client:
         await self.task
 
     def new(self) -> list[Any]:
-        found = self.sink.events[self.read :]
-        self.read += len(found)
-        return found
+        before, self.read = self.read, len(self.sink.events)
+        return self.sink.events[before:]
 
 
 def hub_of(server: RangeServer) -> Hub:
@@ -271,9 +270,7 @@ async def test_a_change_of_a_few_names(server: RangeServer, encoded: Counter[byt
     for name in ("a", "b"):
         await server("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     sight = Sight("a")
-    first = await Client(server, "/api/v1/namespaces?watch=true", Seen(sight, "same")).open()
-    await quiet()
-    second = await Client(server, "/api/v1/namespaces?watch=true", Seen(sight, "same")).open()
+    first, second = [await Client(server, "/api/v1/namespaces?watch=true", Seen(sight, "same")).open() for _ in range(2)]
     await quiet()
     encoded.clear()
     sight.names = frozenset("b")
