@@ -140,7 +140,7 @@ def reads_per_second() -> float:
 
 async def load_seconds(store: Store) -> tuple[float, int]:
     begin = time.perf_counter()
-    range_ = await Cell(store, "loader", parse_head).adopt("root", "r", "t")
+    range_ = await Cell(store, "loader", parse_head).acquire("root", "r", "t")
     return time.perf_counter() - begin, range_.count(RESOURCE)
 
 
@@ -168,7 +168,7 @@ async def etcd(directory: Path, sqlite: Mapping[str, float]) -> dict[str, float]
         rows["commit of 1 put, ms"] = await engine_milliseconds(store, 1)
         rows["commit of 100 puts, ms"] = await engine_milliseconds(store, 100)
         cell = Cell(store, "bench", parse_head)
-        range_ = await cell.adopt("root", "r", "t")
+        range_ = await cell.acquire("root", "r", "t")
         for count in (1, 32):
             rows[f"creates/s, {count} writers"] = await writers(cell, count, f"w{count}")
         await cell.close()
@@ -192,7 +192,7 @@ async def measure() -> dict[str, float]:
         figures["commit of 1 put, ms"] = await engine_milliseconds(store, 1)
         figures["commit of 100 puts, ms"] = await engine_milliseconds(store, 100)
         cell = Cell(store, "bench", parse_head)
-        range_ = await cell.adopt("root", "r", "t")
+        range_ = await cell.acquire("root", "r", "t")
         for count in (1, 32):
             before = (await store.read(b"/none", b"/none")).revision
             figures[f"creates/s, {count} writers"] = await writers(cell, count, f"w{count}")
@@ -211,7 +211,7 @@ async def measure() -> dict[str, float]:
         if os.environ.get("ETCD") or shutil.which("etcd"):
             figures |= await etcd(directory, figures)
     memory = Cell(MemoryStore(), "bench", parse_head)
-    await memory.adopt("root", "r", "t")
+    await memory.acquire("root", "r", "t")
     figures["creates/s, 32 writers, no engine"] = await writers(memory, 32, "m")
     figures["gets/s"] = reads_per_second()
     figures["bytes for each object over its 500"] = record_bytes()

@@ -21,6 +21,7 @@ WORDS = {
     r"\bwishe?s?\b": "request",
     r"print_of|_too_dear|\bBugs\b|_leave_access": "the field's name",
     r"how-manyth": "a number",
+    r"\b_?settled?\b": "done, synced, in flight",
     r"\b(?:leads now|leads no more)\b": "became leader, stopped leading",
     r"\bbroken off\b": "failed",
     r"\b(?:worth while|worth the while)\b": "worthwhile",

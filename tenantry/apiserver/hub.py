@@ -70,9 +70,9 @@ class WatchFeed:
             self._stop()
         return not self._groups
 
-    def settled(self, group: VisibilityGroup) -> None:
+    def synced(self, group: VisibilityGroup) -> None:
         """Called when a group has shown what is visible: puts the watchers of equal groups into one, as far as they are
-        settled."""
+        synced."""
         key = group.shared_key
         if key is None or (key not in self._separate and group.key == key):
             return
@@ -235,7 +235,7 @@ class Hub:
                 if first is not None:
                     return shared, first
         key = watcher if shared_key is None or feed.find(shared_key) is not None else shared_key
-        group = VisibilityGroup(key, shared_key, self._range, encoder, selection, namespace, cluster, visibility, feed.settled)
+        group = VisibilityGroup(key, shared_key, self._range, encoder, selection, namespace, cluster, visibility, feed.synced)
         feed.add(group)
         return group, None
 

@@ -26,7 +26,7 @@ _PIECE = 64
 class VisibilityGroup(WatcherGroup):
     """It remembers which records it has shown, and compares them with what is visible when the visibility changes.
 
-    `shared_key`: what groups that send the same have in common; None where no other does. `settled`: called when the group has
+    `shared_key`: what groups that send the same have in common; None where no other does. `synced`: called when the group has
     shown what is visible, at its beginning and after each change of the visibility.
     """
 
@@ -40,7 +40,7 @@ class VisibilityGroup(WatcherGroup):
         namespace: str,
         cluster: str | None,
         visibility: Visibility,
-        settled: Callable[[VisibilityGroup], None],
+        synced: Callable[[VisibilityGroup], None],
     ) -> None:
         super().__init__(key, range_, encoder, selection, namespace, 0)
         self.shared_key = shared_key
@@ -58,11 +58,11 @@ class VisibilityGroup(WatcherGroup):
         self._by_name = cluster is not None and not selection.definition.namespaced
         self._changed_meanwhile: set[str] = set()
         """Names of which the visibility changed while records were being compared."""
-        self._settled = settled
+        self._synced = synced
         self._stop = visibility.subscribe(self._changed)
 
     @property
-    def is_settled(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether its watchers have been sent all that is visible now: it does not compare, and need not."""
         return self._arrived_meanwhile is None and not self._scheduled
 
@@ -87,13 +87,13 @@ class VisibilityGroup(WatcherGroup):
         if self._scheduled:
             self._compare_soon()
         else:
-            self._settled(self)
+            self._synced(self)
         return changes
 
     def continued(self, start: WatchStart) -> Iterable[WatchChange | None] | None:
         """The first changes for a watcher that joins now, after other ones: from what the group has shown. None where it cannot
-        join, because the group is not settled or the watcher was shown something else at its version."""
-        if not self.is_settled or start.then is not None:
+        join, because the group is not synced or the watcher was shown something else at its version."""
+        if not self.is_synced or start.then is not None:
             return None
         if start.events is not None:
             return self._replayed(start.events)
@@ -112,7 +112,7 @@ class VisibilityGroup(WatcherGroup):
 
     def move_to(self, other: VisibilityGroup) -> bool:
         """Moves the watchers to a group that sends the same, if their watchers were shown the same until now."""
-        if not (self.is_settled and other.is_settled and self.shown == other.shown):
+        if not (self.is_synced and other.is_synced and self.shown == other.shown):
             return False
         for watcher in self.watchers:
             other.join(watcher)
@@ -190,7 +190,7 @@ class VisibilityGroup(WatcherGroup):
                 watcher.finish()
             return
         self._comparing = None
-        self._settled(self)
+        self._synced(self)
 
     async def _compare_once(self) -> None:
         self._arrived_meanwhile = []

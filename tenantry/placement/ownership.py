@@ -136,7 +136,7 @@ class Ownership:
                     async with self._loading:
                         if wanted.generation > 1:
                             await self._prepared(self._map.version)
-                        await self._cell.adopt(name, wanted.start, wanted.end, take=False)
+                        await self._cell.acquire(name, wanted.start, wanted.end, take=False)
                     if session == self._sessions:
                         break
                     await self._cell.release(name)

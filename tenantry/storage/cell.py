@@ -128,7 +128,7 @@ class Cell:
         self.waiting = (self._committer.waiting.operations, self._committer.waiting.bytes)
         """The shares of logical clusters in the writes that wait for the store: operations and bytes."""
 
-    async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
+    async def acquire(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
         """Acquires the fence of a range, loads the range and serves it. Its earlier history is read later (`Range.backfilled`).
 
         `take` False: the fence is only read. Use it when the registry has already written this shard into the fence. The caller

@@ -19,7 +19,7 @@ from tests.support.ranges import cell_on
 
 async def cell_with(store: MemoryStore) -> Cell:
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     return cell
 
 

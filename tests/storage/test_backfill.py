@@ -17,18 +17,18 @@ from tests.support.waiting import quiet
 async def taken(store: SlowHistory) -> tuple[Range, int, int]:
     """A range after its second owner took it, the version before its one object was made, and that of the object."""
     first = cell_on(store)
-    before = (await first.adopt("root", "r", "t")).version
+    before = (await first.acquire("root", "r", "t")).version
     (record,) = await first.commit([create("a")])
-    return await cell_on(store, "shard-2").adopt("root", "r", "t"), before, there(record).version
+    return await cell_on(store, "shard-2").acquire("root", "r", "t"), before, there(record).version
 
 
 async def test_reads_of_the_present_and_writes_do_not_wait_for_a_backfill() -> None:
     store = SlowHistory()
     first = cell_on(store)
-    before = (await first.adopt("root", "r", "t")).version
+    before = (await first.acquire("root", "r", "t")).version
     (old,) = await first.commit([create("a")])
     second = cell_on(store, "shard-2")
-    range_ = await second.adopt("root", "r", "t")
+    range_ = await second.acquire("root", "r", "t")
     loaded = range_.version
     await store.asked.wait()
     (new,) = await second.commit([create("b")])
@@ -72,7 +72,7 @@ async def test_waiters_for_the_backfill_of_a_released_range_are_woken(begun: boo
     store = SlowHistory()
     await taken(store)
     cell = cell_on(store, "shard-3")
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     waiting = asyncio.create_task(range_.backfilled(0))
     if begun:
         await quiet()
@@ -85,7 +85,7 @@ async def test_closing_ends_backfills() -> None:
     store = SlowHistory()
     await taken(store)
     cell = cell_on(store, "shard-3")
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     waiting = asyncio.create_task(range_.backfilled(0))
     await quiet()
     await cell.close()

@@ -42,7 +42,7 @@ def broken(range_: Range, owner: FenceValue | None) -> None:
 
 async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     assert range_.version == resource_version.end_of_revision(store.cell, (await store.read(b"/", b"0")).revision)
     (record,) = await cell.commit([create("a", b"1")])
     assert record is not None
@@ -53,14 +53,14 @@ async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
     assert changed.version > record.version
     await cell.commit([create("b", b"3")])
     assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
-    other = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    other = await cell_on(store, "shard-2").acquire("root", "r", "t")
     (found,) = other.list(RESOURCE)
     assert found == Record(key("b"), b"3", range_.list(RESOURCE)[0].version, Head(uid="uid of b"))
 
 
 async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store: Store) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     seen: list[object] = []
     changes = [create("a"), create("b")]
     cell.commits.subscribe(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
@@ -75,7 +75,7 @@ async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store
 
 async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     seen: list[object] = []
 
     def broken(*_: object) -> None:
@@ -94,7 +94,7 @@ async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store:
 async def test_expectations_are_compared_by_the_call_itself() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     first = cell.commit([create("a")])
     with pytest.raises(Stale) as refused:
         cell.commit([create("b"), create("a")])
@@ -128,7 +128,7 @@ async def test_expectations_are_compared_by_the_call_itself() -> None:
 async def test_who_waits_for_writes_waits_for_the_one_under_way() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     waits = [asyncio.create_task(cell.writes_done([key("z"), key("a")])) for _ in range(2)]
@@ -143,10 +143,10 @@ async def test_who_waits_for_writes_waits_for_the_one_under_way() -> None:
     await write
 
 
-async def test_memory_is_settled_after_the_batch_in_flight() -> None:
+async def test_memory_has_the_batch_that_was_in_flight() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     await cell.in_flight_applied()
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
@@ -164,7 +164,7 @@ async def test_memory_is_settled_after_the_batch_in_flight() -> None:
 
 async def test_writers_of_one_key_take_turns(store: Store) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
 
     async def add() -> None:
         while True:
@@ -183,7 +183,7 @@ async def test_writers_of_one_key_take_turns(store: Store) -> None:
 async def test_a_cancelled_writer_takes_nothing_back() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     store.gate.clear()
 
     async def write() -> None:
@@ -201,8 +201,8 @@ async def test_a_cancelled_writer_takes_nothing_back() -> None:
 async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
-    await cell.adopt("two", "000", "001")
+    await cell.acquire("root", "r", "t")
+    await cell.acquire("two", "000", "001")
     store.commits.clear()
     store.gate.clear()
     writes = [cell.commit([create("first")])]
@@ -224,7 +224,7 @@ async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -
 async def test_bytes_bound_a_batch_and_big_ones_go_alone() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     store.commits.clear()
     big = b"v" * 600_000
     await asyncio.gather(*(cell.commit([create(name, big * (3 if name == "c" else 1))]) for name in "abcd"))
@@ -234,7 +234,7 @@ async def test_bytes_bound_a_batch_and_big_ones_go_alone() -> None:
 async def test_a_raw_key_is_written_once_a_batch() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     copy = catalog_key("g/r", "root", "a")
     await asyncio.gather(
         cell.commit([create("a", catalog={copy: b"1"})]),
@@ -250,7 +250,7 @@ async def test_a_raw_key_is_written_once_a_batch() -> None:
 async def test_too_much_waiting_is_refused() -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=CommitLimits(waiting_operations=4, waiting_bytes=1000, largest_share=1))
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     store.gate.clear()
     writes = [cell.commit([create("in flight")])]
     await quiet()
@@ -270,7 +270,7 @@ async def test_one_cluster_does_not_fill_the_queue_and_others_do_not_wait_behind
     store = FaultyStore()
     limits = CommitLimits(waiting_operations=1000, waiting_bytes=1 << 20, batch_operations=20, batch_bytes=20 << 10)
     cell = cell_on(store, limits=limits)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     value = b"v" * (10_000 if large else 10)
     store.gate.clear()
     done: list[str] = []
@@ -308,7 +308,7 @@ async def test_it_is_found_out_what_became_of_a_lost_answer_and_nothing_happens_
 ) -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     seen: list[str] = []
     range_.subscribe(lambda events: seen.extend(event.key.name for event in events))
     await cell.commit([create("before")])
@@ -327,7 +327,7 @@ async def test_it_is_found_out_what_became_of_a_lost_answer_and_nothing_happens_
 async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_outcome() -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=IMPATIENT)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     silent = ["lost after"] + ["lost before"] * 100_000
     store.faults.extend(silent)
     store.silent_reads = 100_000
@@ -351,7 +351,7 @@ async def test_a_store_that_takes_no_writes_any_more_still_tells_of_the_last_one
     """As etcd does when it is full: the commit that filled it is done."""
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     store.faults.extend(["lost after"] + ["unavailable"] * 100_000)
     await asyncio.wait_for(cell.commit([create("a")]), PATIENCE_SECONDS)
     assert range_.count(RESOURCE) == 1
@@ -364,7 +364,7 @@ async def test_a_store_that_takes_no_writes_any_more_still_tells_of_the_last_one
 async def test_closing_does_not_wait_for_a_silent_store() -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=IMPATIENT)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     store.faults.extend(["lost before"] * 100_000)
     write = asyncio.ensure_future(cell.commit([create("a")]))
     await quiet()
@@ -378,7 +378,7 @@ async def test_closing_does_not_wait_for_a_silent_store() -> None:
 async def test_an_unavailable_store_changes_nothing() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     store.faults.append("unavailable")
     with pytest.raises(Unavailable):
         await cell.commit([create("a")])
@@ -388,7 +388,7 @@ async def test_an_unavailable_store_changes_nothing() -> None:
 
 async def test_closing_commits_what_waits(store: Store) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     write = asyncio.ensure_future(cell.commit([create("a")]))
     await cell.close()
     await write
@@ -402,8 +402,8 @@ async def test_closing_commits_what_waits(store: Store) -> None:
 async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    lost = await cell.adopt("root", "r", "t")
-    kept = await cell.adopt("two", "000", "001")
+    lost = await cell.acquire("root", "r", "t")
+    kept = await cell.acquire("two", "000", "001")
     demotions: list[object] = []
     cell.demotions.subscribe(broken)
     cell.demotions.subscribe(lambda range_, owner: demotions.append((range_, owner and owner.owner)))
@@ -426,7 +426,7 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
         cell.range_of("root")
     assert [record.key.name for record in kept.list(RESOURCE)] == ["a", "c"]
     assert [record.key.name for record in lost.list(RESOURCE)] == ["before"]
-    back = await cell.adopt("root", "r", "t")
+    back = await cell.acquire("root", "r", "t")
     assert [record.key.name for record in back.list(RESOURCE)] == ["before"]
     await cell.commit([create("again")])
 
@@ -434,8 +434,8 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
 async def test_writers_of_a_lost_range_are_told_a_few_in_a_turn() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
-    await cell.adopt("two", "000", "001")
+    await cell.acquire("root", "r", "t")
+    await cell.acquire("two", "000", "001")
     await acquire_fence(store, "root", "shard-2")
     store.gate.clear()
     writes = [asyncio.ensure_future(cell.commit([create(f"a{i}")])) for i in range(400)]
@@ -458,7 +458,7 @@ async def test_a_lost_answer_and_a_lost_fence() -> None:
     for fault, expected in (("lost after", list), ("late", NotOwned)):
         store = FaultyStore()
         cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
-        await cell.adopt("root", "r", "t")
+        await cell.acquire("root", "r", "t")
         store.faults.append(fault)
         write = asyncio.ensure_future(cell.commit([create("a")]))
         await store.faulted.wait()
@@ -466,14 +466,14 @@ async def test_a_lost_answer_and_a_lost_fence() -> None:
         (outcome,) = await asyncio.gather(write, return_exceptions=True)
         assert type(outcome) is expected
         assert await store.deliver() == 0
-        found = await cell_on(store, "shard-3").adopt("root", "r", "t")
+        found = await cell_on(store, "shard-3").acquire("root", "r", "t")
         assert found.count(RESOURCE) == (1 if expected is list else 0)
 
 
 async def test_a_uid_used_twice_loses_everything_it_touches() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     await cell.commit([create("a")])
     await store.commit([], [Put(b"/journal/shard-1", b"77")], [])
     with pytest.raises(NotOwned):
@@ -487,39 +487,41 @@ async def test_a_forgotten_journal_costs_one_write_and_the_ranges_are_taken_up_a
     """As of a shard that was without a session for so long that the registry took it for dead."""
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     await cell.commit([create("a")])
     await store.commit([], [], [Delete(b"/journal/shard-1")])
     with pytest.raises(NotOwned):
         await cell.commit([create("b")])
     assert not cell.ranges
-    range_ = await cell.adopt("root", "r", "t", take=False)
+    range_ = await cell.acquire("root", "r", "t", take=False)
     await cell.commit([create("c")])
     assert [range_.get(key(name)) is not None for name in "abc"] == [True, False, True]
 
 
 async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
     cell, other = cell_on(store), cell_on(store, "shard-2")
-    first, second = await asyncio.gather(cell.adopt("root", "r", "t"), cell.adopt("overlap", "s", "u"), return_exceptions=True)
+    first, second = await asyncio.gather(
+        cell.acquire("root", "r", "t"), cell.acquire("overlap", "s", "u"), return_exceptions=True
+    )
     assert not isinstance(first, BaseException)
     assert isinstance(second, ValueError)
     for bounds in (("root", "x", "y"), ("other", "a", "rz"), ("other", "ra", "rb")):
         with pytest.raises(ValueError):
-            await cell.adopt(*bounds)
+            await cell.acquire(*bounds)
     with pytest.raises(NotOwned) as refused:
-        await other.adopt("root", "r", "t", take=False)
+        await other.acquire("root", "r", "t", take=False)
     assert refused.value.owner is not None and refused.value.owner.owner == "shard-1"
     with pytest.raises(NotOwned):
-        await other.adopt("unknown", "a", "b", take=False)
+        await other.acquire("unknown", "a", "b", take=False)
     await acquire_fence(store, "new", "shard-2")
-    assert (await other.adopt("new", "a", "b", take=False)).owned
+    assert (await other.acquire("new", "a", "b", take=False)).owned
     assert [cell.owns(cluster) for cluster in ("root", "system:admin", "t", "qz", "")] == [True, True, False, False, False]
 
 
 async def test_releasing_flushes_first() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     release = asyncio.create_task(cell.release("root"))
@@ -532,12 +534,12 @@ async def test_releasing_flushes_first() -> None:
     await write
     assert range_.count(RESOURCE) == 1
     assert not cell.ranges
-    assert (await cell.adopt("root", "r", "t")).count(RESOURCE) == 1
+    assert (await cell.acquire("root", "r", "t")).count(RESOURCE) == 1
 
 
 async def test_every_range_goes_on_with_the_cell(store: Store) -> None:
     cell = cell_on(store)
-    one, two = await cell.adopt("root", "r", "t"), await cell.adopt("two", "000", "001")
+    one, two = await cell.acquire("root", "r", "t"), await cell.acquire("two", "000", "001")
     await cell.commit([create("a")])
     assert one.version == two.version
     old = two.version
@@ -548,8 +550,8 @@ async def test_every_range_goes_on_with_the_cell(store: Store) -> None:
 async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -> None:
     """Every event has the same version after a change of owner, so a watch resumes between any two of them."""
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
-    await cell.adopt("two", "000", "001")
+    range_ = await cell.acquire("root", "r", "t")
+    await cell.acquire("two", "000", "001")
     begin = range_.version
     records = await asyncio.gather(
         *(cell.commit([create(name, cluster=cluster)]) for name in "abcdef" for cluster in ("000x", "root"))
@@ -563,7 +565,7 @@ async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -
     events = range_.events_after(begin, RESOURCE)
     assert len(events) == 6 + 3 + 2 + 1
     assert len({event.version for event in events}) == len(events)
-    successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    successor = await cell_on(store, "shard-2").acquire("root", "r", "t")
     await successor.backfilled(begin)
     for since in (begin, *(event.version for event in events)):
         expected = [(event.key, event.version, event.record and event.record.value) for event in events if event.version > since]
@@ -579,19 +581,19 @@ async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -
 async def test_loading_takes_many_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.storage.load.PAGE_KEYS", 7)
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     await cell.commit([create(f"{at:03}") for at in range(50)])
-    range_ = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    range_ = await cell_on(store, "shard-2").acquire("root", "r", "t")
     assert [record.key.name for record in range_.list(RESOURCE)] == [f"{at:03}" for at in range(50)]
 
 
 async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     records = [there(*await cell.commit([create(str(at))])) for at in range(6)]
     revision = resource_version.revision_of(records[3].version)
     await store.compact(revision)
-    successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    successor = await cell_on(store, "shard-2").acquire("root", "r", "t")
     await successor.backfilled(0)
     assert successor.oldest(RESOURCE) == resource_version.end_of_revision(store.cell, revision - 1)
     assert [event.version for event in successor.events_after(records[2].version | 127, RESOURCE)] == [
@@ -612,7 +614,7 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
 
     monkeypatch.setattr(store, "watch", watched)
     cell = cell_on(store)
-    old = await cell.adopt("root", "r", "t")
+    old = await cell.acquire("root", "r", "t")
     for name in "abc":
         await cell.commit([create(name)])
     before = old.version
@@ -621,11 +623,11 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
     await cell.commit([create("d")])
     asked.clear()
     first_owner = cell_on(store, "shard-2")
-    two = await first_owner.adopt("two", "000", "001", take=False)
+    two = await first_owner.acquire("two", "000", "001", take=False)
     assert not asked and not two.events_after(before, RESOURCE)
     (written,) = await first_owner.commit([create("e", cluster="000x")])
     assert written is not None
-    again = await cell_on(store, "shard-3").adopt("two", "000", "001")
+    again = await cell_on(store, "shard-3").acquire("two", "000", "001")
     await again.backfilled(before)
     assert asked == [opened]
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
@@ -634,10 +636,10 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
 async def test_a_range_that_was_given_back_has_its_history() -> None:
     """Its fence looks like that of one that nobody had before."""
     cell = cell_on(MemoryStore(cell=1))
-    before = (await cell.adopt("root", "r", "t")).version
+    before = (await cell.acquire("root", "r", "t")).version
     (written,) = await cell.commit([create("a")])
     await cell.release("root")
-    again = await cell.adopt("root", "r", "t")
+    again = await cell.acquire("root", "r", "t")
     await again.backfilled(before)
     assert written is not None
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
@@ -647,7 +649,7 @@ async def test_reads_end_with_the_session() -> None:
     now = 100.0
     guard = ReadGuard(lambda: now)
     cell = cell_on(FaultyStore(), guard=guard)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     assert range_.readable
     guard.renewed(sent_at=100.0, ttl_seconds=2.0, margin_seconds=0.5)
     now = 101.4
@@ -659,7 +661,7 @@ async def test_reads_end_with_the_session() -> None:
 async def test_a_lost_range_tells_nothing_of_what_its_former_owner_does_elsewhere(store: Store) -> None:
     """A bookmark must not pass over what the next owner wrote meanwhile."""
     cell = cell_on(store)
-    lost, kept = await cell.adopt("root", "r", "t"), await cell.adopt("range-2", "000", "001")
+    lost, kept = await cell.acquire("root", "r", "t"), await cell.acquire("range-2", "000", "001")
     await cell.commit([create("a")])
     version = lost.version
     await acquire_fence(store, "root", "shard-2")
@@ -673,7 +675,7 @@ async def test_a_lost_range_tells_nothing_of_what_its_former_owner_does_elsewher
 async def test_a_range_is_not_carried_on_by_other_ranges_without_a_proof_of_life(store: Store) -> None:
     guard = ReadGuard()
     cell = cell_on(store, guard=guard)
-    quiet, busy = await cell.adopt("root", "r", "t"), await cell.adopt("range-2", "000", "001")
+    quiet, busy = await cell.acquire("root", "r", "t"), await cell.acquire("range-2", "000", "001")
     version = quiet.version
     guard.deadline = 0.0
     await cell.commit([create("a", cluster="000")])
@@ -693,7 +695,7 @@ async def test_what_cannot_be_sent_fails_alone() -> None:
             return await super().commit(compares, puts, deletes)
 
     cell = cell_on(Strict())
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     writes = [cell.commit([create(name, value)]) for name, value in (("a", b"1"), ("b", b"malformed"), ("c", b"2"))]
     first, second, third = await asyncio.gather(*writes, return_exceptions=True)
     assert not isinstance(first, BaseException) and not isinstance(third, BaseException)
@@ -706,7 +708,7 @@ async def test_what_cannot_be_sent_fails_alone() -> None:
 async def test_writes_of_no_range_wait_beside_each_other(store: Store) -> None:
     """What deletes other keys alone has no object and, before keys counted, had no size."""
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     keys = [catalog_key("ended", "root", name) for name in "abc"]
     await cell.commit([], [Put(each, b"{}") for each in keys])
     await asyncio.gather(*(cell.commit([], deletes=[Delete(each)]) for each in keys))
@@ -717,7 +719,7 @@ async def test_writes_of_no_range_wait_beside_each_other(store: Store) -> None:
 
 async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> None:
     cell = cell_on(MemoryStore())
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     await cell.commit([create("a")])
     turns_of_others = 0
 
@@ -744,7 +746,7 @@ async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> 
 
 async def test_attempts_wait_for_whoever_was_quicker() -> None:
     cell = cell_on(MemoryStore())
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     await cell.commit([create("a", b"0")])
 
     async def count() -> None:

@@ -16,7 +16,7 @@ from tests.support.waiting import quiet
 async def test_what_is_being_written_counts() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     record = there((await cell.commit([create("a", b"12345")]))[0])
     assert cell.usage("root") == (1, 5)
     store.gate.clear()
@@ -37,7 +37,7 @@ async def test_what_is_being_written_counts() -> None:
 async def test_what_becomes_less_counts_once_it_has(value: bytes | None) -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     record = there((await cell.commit([create("a", b"12345")]))[0])
     store.gate.clear()
     write = cell.commit([Change(key("a"), value, Head() if value else None, record)])
@@ -51,7 +51,7 @@ async def test_what_becomes_less_counts_once_it_has(value: bytes | None) -> None
 async def test_what_failed_counts_no_more() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     store.faults.append("unavailable")
     write = cell.commit([create("a", b"12345")])
     assert cell.usage("root") == (1, 5)
@@ -63,7 +63,7 @@ async def test_what_failed_counts_no_more() -> None:
 async def test_writes_that_add_nothing_end_in_any_order() -> None:
     store = FaultyStore()
     cell = cell_on(store)
-    await cell.adopt("root", "r", "t")
+    await cell.acquire("root", "r", "t")
     records = [there((await cell.commit([create(name, b"12345")]))[0]) for name in "ab"]
     await asyncio.gather(*(cell.commit([Change(record.key, b"1", Head(), record)]) for record in records))
     assert cell.usage("root") == (2, 2)

@@ -40,4 +40,4 @@ def there(record: Record | None) -> Record:
 async def root_range(store: Store | None = None, uid: str = "shard-1") -> tuple[Cell, Range]:
     """A cell of the apiserver's, and in it the range in which every cluster of a new platform is."""
     cell = Cell(store or MemoryStore(), uid, parse_head)
-    return cell, await cell.adopt("root", "r", "t")
+    return cell, await cell.acquire("root", "r", "t")

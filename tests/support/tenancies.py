@@ -131,7 +131,7 @@ class TenantShard:
     async def start(self) -> None:
         for info in self.map.ranges():
             if info.shard == self.name:
-                await self.cell.adopt(info.name, info.start, info.end)
+                await self.cell.acquire(info.name, info.start, info.end)
         await self.tenancy.start()
 
     async def idle(self, condition: Callable[[], object] = lambda: True) -> None:

@@ -94,7 +94,7 @@ class Map(MapInMemory):
 
     async def add(self, info: RangeInfo) -> None:
         (shard,) = (shard for shard in self._platform.shards if shard.name == info.shard)
-        await shard.cell.adopt(info.name, info.start, info.end)
+        await shard.cell.acquire(info.name, info.start, info.end)
         self.put(info)
 
 

@@ -40,7 +40,7 @@ async def move(name: str, source: ServedShard, target: ServedShard) -> None:
     await source.cell.release(name)
     info = source.map.named(name)
     assert info is not None
-    await target.cell.adopt(name, info.start, info.end)
+    await target.cell.acquire(name, info.start, info.end)
     for shard in (source, target):
         shard.map.put(replace(info, shard=target.name))
         shard.tenancy.ranges_changed()

@@ -531,7 +531,7 @@ async def test_the_journal_says_what_became_of_a_lost_answer(lost: str, proxy: P
     """The commit takes effect once, whether it was the request that was lost or the answer."""
     store, beside = await open_store(url(proxy)), await open_store()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     await cell.commit([create("before")])
     before = (await beside.read(*ALL)).revision
     setattr(proxy, lost, True)
@@ -563,7 +563,7 @@ async def journaled(store: Store, key: bytes, after: int) -> bool:
 async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServer, open_store: Open) -> None:
     store = await open_store()
     cell = cell_on(store)
-    range_ = await cell.adopt("root", "r", "t")
+    range_ = await cell.acquire("root", "r", "t")
     begin = range_.version
     made = await asyncio.gather(*(cell.commit([create(str(at))]) for at in range(60)))
     records = [record for (record,) in made if record is not None]
@@ -571,7 +571,7 @@ async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServe
     await asyncio.gather(*(cell.commit([change]) for change in changes))
     server.kill()
     server.start()
-    again = await cell_on(await open_store(), "shard-2").adopt("root", "r", "t")
+    again = await cell_on(await open_store(), "shard-2").acquire("root", "r", "t")
     assert again.list(RESOURCE) == range_.list(RESOURCE)
     expected = range_.events_after(begin, RESOURCE)
     assert len(expected) == 90

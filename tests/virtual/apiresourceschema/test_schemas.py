@@ -170,7 +170,7 @@ async def test_a_released_range_ends_its_streams() -> None:
             assert await watch.next() == ("END", "")
         assert not shard.collections._followed
         assert not list(shard.collections._kept)
-        await shard.cell.adopt("range-9", range_.start, range_.end)
+        await shard.cell.acquire("range-9", range_.start, range_.end)
         shard.tenancy.ranges_changed()
         assert await west.names() == [COWBOYS]
         resumed = f"watch=true&resourceVersion={int(found['metadata']['resourceVersion']) - 1}"
