@@ -196,7 +196,8 @@ class Hub:
                 feed.add(found)
             group = found
         group.join(watcher)
-        if not self._range.owned:
+        base = self._range.base
+        if not self._range.owned or (base is not None and not base.owned):
             watcher.finish()
         unmark = self._bookmarks.add(watcher) if watcher.bookmarks else None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.hub import BOOKMARK_SECONDS
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Stream
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
@@ -17,7 +20,9 @@ from tenantry.virtual.computed.computed_record import ComputedRecord
 from tenantry.virtual.computed.computed_view import ComputedView
 from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.view import Place
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.people import person
+from tests.support.sinks import MemorySink
 from tests.support.tenancies import ServedShard
 from tests.support.waiting import until
 from tests.virtual.watching import Watch
@@ -165,3 +170,18 @@ async def test_a_collection_without_watches_is_evicted_for_others() -> None:
             assert followed.range.version > int(found["metadata"]["resourceVersion"])
         await until(lambda: not shard.collections._followed)
         assert list(shard.collections._kept)
+
+
+async def test_a_watch_that_begins_when_its_base_is_released_ends() -> None:
+    async with ServedShard(Mirror) as shard:
+        await shard.cluster(CLUSTER)
+        await put(shard, "a")
+        assert await names(shard) == ["a"]
+        reply = await shard.pipeline(Request("GET", PATH, "watch=true", {}, user=SOMEBODY))
+        assert isinstance(reply, Stream)
+        shard.tenancy.scopes.hubs.end(shard.cell.range_of(CLUSTER))
+        await shard.cell.release("root")
+        shard.tenancy.ranges_changed()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await reply.run(MemorySink())
+        assert not shard.tenancy.scopes.hubs._hubs
