@@ -13,6 +13,7 @@ from tenantry.placement.catalog import Entry
 from tenantry.storage.keys import Key
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.binding_status import BOUND
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, decoded, reference_of
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -31,6 +32,9 @@ class ApiResourceSchemaView(ComputedView):
 
     For callers that may access the workspace and `get` APIBindings in it, discovery included (kcp). The schemas are shown as they
     are in the provider's workspace. If two providers have a schema of one name, that of the lower cluster id is shown.
+
+    Only admission writes the label of the export, for callers that may bind it. A status can be written by a provider that claims
+    APIBindings, so it counts where the label agrees.
     """
 
     name = "apiresourceschema"
@@ -54,9 +58,10 @@ class ApiResourceSchemaView(ComputedView):
         for record in sources.records(API_BINDINGS, place.cluster or ""):
             binding = decoded(record)
             status = binding.get("status") or {}
-            home = status.get("apiExportClusterName") or ""
-            if status.get("phase") == BOUND and home:
-                export = sources.copy(API_EXPORTS, home, reference_of(binding)[1])
+            home, export_name = status.get("apiExportClusterName") or "", reference_of(binding)[1]
+            bound = home and record.head.labels.get(EXPORT_LABEL) == export_hash(home, export_name)
+            if status.get("phase") == BOUND and bound:
+                export = sources.copy(API_EXPORTS, home, export_name)
                 for name in _schema_names(export):
                     schema = sources.copy(API_RESOURCE_SCHEMAS, home, name)
                     if export is not None and schema is not None and (name not in chosen or home < chosen[name][0]):

@@ -6,8 +6,10 @@ import pytest
 
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User
 from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tests.support.people import MASTER, person
-from tests.virtual.apiresourceschema.town import ACCESS, CONSUMER, GET_BINDINGS, NEIGHBOUR, READER, SCHEMAS, base, town
+from tests.virtual.apiresourceschema.town import ACCESS, CONSUMER, GET_BINDINGS, NEIGHBOUR, PROVIDER, READER, SCHEMAS, base, town
 
 LISTS_BINDINGS: Object = {**GET_BINDINGS, "verbs": ["list", "watch"]}
 READS_SCHEMAS: Object = {**GET_BINDINGS, "resources": ["apiresourceschemas"], "verbs": ["*"]}
@@ -119,3 +121,31 @@ async def test_a_range_of_another_shard() -> None:
         path = f"{base()}/clusters/*{SCHEMAS}"
         passed = await west.here.call("GET", path, READER)
         assert passed == (200, {"passed": "range-9", "path": f"/ranges/range-9{path}"})
+
+
+async def test_a_status_alone_shows_nothing() -> None:
+    """A provider with a claim on APIBindings may write their status. Only the label tells which export was bound with
+    permission."""
+    hidden = "rhidden000000000"
+    async with town() as west:
+        await west.here.cluster(hidden, "root:hidden")
+        await west.here.export(hidden, group="hidden.example")
+        await west.there.until(lambda: west.there.identity(hidden, "cowboys"))
+        assert await west.names() == ["v1.cowboys.wild.west"]
+        # Nothing corrects the status of a binding whose export does not exist.
+        export = west.here.cell.range_of(PROVIDER).get(Key(PROVIDER, API_EXPORTS, "", "cowboys"))
+        assert export is not None
+        await west.here.cell.commit([west.here.tenancy.changes.removed(export)])
+        await west.there.until(lambda: west.there.tenancy.catalog.entry(API_EXPORTS, PROVIDER, "cowboys") is None)
+        await west.there.idle()
+        await west.there.edit(
+            CONSUMER,
+            "apis.kcp.io",
+            "apibindings",
+            "cowboys",
+            lambda binding: binding["status"].update(phase="Bound", apiExportClusterName=hidden),
+        )
+        await west.there.idle()
+        binding = west.there.get(CONSUMER, API_BINDINGS, "cowboys")
+        assert binding is not None and binding["status"]["apiExportClusterName"] == hidden
+        assert await west.names() == []

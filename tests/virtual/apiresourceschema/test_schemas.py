@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tenantry.storage import resource_version
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.virtual.apiresourceschema.api_resource_schema_view import ApiResourceSchemaView
 from tenantry.virtual.computed.computed_record import ComputedRecord
 from tenantry.virtual.computed.sources import Sources
@@ -190,7 +191,7 @@ async def test_two_providers_of_one_name() -> None:
             "apis.kcp.io",
             "apibindings",
             {
-                "metadata": {"name": "first"},
+                "metadata": {"name": "first", "labels": {EXPORT_LABEL: export_hash(PROVIDER, "cowboys")}},
                 "spec": {"reference": {"export": {"path": PROVIDER, "name": "cowboys"}}},
                 "status": {"phase": "Bound", "apiExportClusterName": PROVIDER},
             },
