@@ -13,15 +13,15 @@ from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS, WORKSPACES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 _RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 
 
 class AccessChanges:
-    """One subscription to RBAC and LogicalClusters for all subscribers. Each is notified of workspaces under its own parent
-    only."""
+    """One subscription to RBAC, LogicalClusters and Workspaces for all subscribers. Each is notified of workspaces under its own
+    parent only."""
 
     def __init__(self, catalog: Catalog, directory: Directory, local_ranges: LocalRanges) -> None:
         self._directory = directory
@@ -33,10 +33,11 @@ class AccessChanges:
         local_ranges.follow(self._follow)
         for resource in (*_RBAC, LOGICAL_CLUSTERS):
             catalog.subscribe(resource, self._copied)
+        catalog.subscribe(WORKSPACES, self._workspace_copied)
 
     def subscribe(self, parent: str, changed: Changed) -> Callable[[], None]:
-        """Calls `changed` with the names of the workspaces under `parent` (a logical cluster id) whose RBAC or phase changed, or
-        with None: any of them. Returns a function that ends this."""
+        """Calls `changed` with the names of the workspaces under `parent` (a logical cluster id) whose RBAC, phase or cluster
+        changed, or with None: any of them. Returns a function that ends this."""
         return self._subscribers.subscribe(parent, changed)
 
     def _follow(self, range_: Range) -> Callable[[], None]:
@@ -58,19 +59,29 @@ class AccessChanges:
     def _copied(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
         self._note(cluster)
 
+    def _workspace_copied(self, _: str, parent: str, name: str, copy: Object | None) -> None:
+        """A copy says whose workspace a cluster is, and has the phase of a cluster of another shard. The owner of the parent may
+        have the Workspace before its copy arrives."""
+        if self._subscribers:
+            self._schedule()
+            self._changed.setdefault(parent, set()).add(name)
+
     def _note(self, cluster: str) -> None:
-        """Subscribers are called in the next turn of the event loop: by then the authorizer has processed the change too."""
         if not self._subscribers:
             return
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._publish)
+        self._schedule()
         if cluster == SYSTEM_ADMIN:
             self._everywhere = True
             return
         parent = self._directory.parent_of(cluster)
         if parent is not None:
             self._changed.setdefault(parent[0], set()).add(parent[1])
+
+    def _schedule(self) -> None:
+        """Subscribers are called in the next turn of the event loop: by then the authorizer has processed the change too."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._publish)
 
     def _publish(self) -> None:
         changed, everywhere = self._changed, self._everywhere

@@ -14,7 +14,7 @@ from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.support.people import person
 from tests.support.tenancies import ServedShard
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, quiet, until
 from tests.virtual.organisation import ANN, AWAY, BOB, ORG, OWNER_BINDING, PATH, RBAC, away, names, organisation
 from tests.virtual.watching import Watch
 
@@ -230,3 +230,41 @@ async def test_the_owner_binding_is_the_last_word() -> None:
         async with Watch(here, PATH, ANN) as watch:
             await there.bind_role(AWAY, "workspace-admin", "cluster-admin", "ann")
             assert await watch.next() == ("ADDED", "away")
+
+
+@pytest.mark.parametrize("late", ["workspace", "phase"])
+async def test_a_workspace_whose_copy_comes_late(late: str) -> None:
+    """The new owner of the parent has the Workspace before it knows from the catalog whose workspace the child is, and its
+    phase."""
+    child = "000child00000000"
+    owner = {"experimental.tenancy.kcp.io/owner": '{"username":"ann"}'}
+    async with ServedShard(PersonalWorkspaces) as here:
+        there = ServedShard(PersonalWorkspaces, store=here.store, name="there")
+        async with there:
+            await here.cluster(ORG, "root:org")
+            await there.until(lambda: there.tenancy.directory.cluster_of("root:org"))
+            workspace: Object = {
+                "metadata": {"name": "child", "annotations": owner},
+                "spec": {"cluster": child},
+                "status": {"phase": "Unavailable"},
+            }
+            if late == "phase":
+                await here.put(ORG, "tenancy.kcp.io", "workspaces", workspace)
+                await there.until(lambda: there.tenancy.directory.knows(child))
+            held: list[tuple[Any, ...]] = []
+            catalog = there.tenancy.catalog
+            apply = catalog._apply
+            catalog._apply = lambda *change: held.append(change)  # type: ignore[method-assign]
+            if late == "phase":
+                await here.edit(ORG, "tenancy.kcp.io", "workspaces", "child", phase("Ready"))
+            else:
+                await here.put(ORG, "tenancy.kcp.io", "workspaces", {**workspace, "status": {"phase": "Ready"}})
+            await move("root", here, there)
+            async with Watch(there, PATH, ANN) as watch:
+                await quiet()
+                assert watch.seen == 0
+                catalog._apply = apply  # type: ignore[method-assign]
+                await until(lambda: held)
+                for change in held:
+                    apply(*change)
+                assert await watch.next() == ("ADDED", "child")
