@@ -140,6 +140,11 @@ class Directory:
         """(parent cluster, workspace name) of the workspace of a cluster; None for `root` and `system:*`."""
         return self._parents.get(cluster)
 
+    def child_of(self, parent: str, name: str) -> str | None:
+        """The cluster of a workspace by its parent cluster and name; None if it is not known. In a subscriber of the catalog that
+        was added before `start`, the cluster before the change."""
+        return self._clusters.get((parent, name))
+
     def path_of(self, cluster: str) -> str | None:
         """The canonical path of a cluster; None if it has no workspace and no path begins with it."""
         names: list[str] = []

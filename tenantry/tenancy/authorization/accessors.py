@@ -146,7 +146,7 @@ class AccessIndex:
         home = home_of(user)
         mine = frozenset(subject for each in users for subject in subjects_of(each))
         groups = frozenset(group for each in users for group in each.groups)
-        names = frozenset(each.name for each in users)
+        names = frozenset(each.name for each in users if each.name)
         find, compile_ = self._known.get, self._compile
         token: object = None
         everywhere = False

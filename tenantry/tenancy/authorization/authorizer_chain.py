@@ -67,6 +67,7 @@ class AuthorizerChain:
     ) -> None:
         self._cell = cell
         self._catalog = catalog
+        self._directory = directory
         self._policies = Policies(cell=cell, catalog=catalog)
         self._policies.subscribe(self._policy_changed)
         self._clusters: Cache[str, ClusterAccess] = Cache(
@@ -299,10 +300,13 @@ class AuthorizerChain:
         self._forget(cluster)
         self._access_index.changed(cluster)
 
-    def _workspace_changed(self, _: str, __: str, ___: str, workspace: Object | None) -> None:
-        """The path index has the phases of clusters on other shards."""
-        if workspace is not None and not self._cell.owns(workspace["cluster"]):
-            self._access_index.changed(workspace["cluster"])
+    def _workspace_changed(self, _: str, parent: str, name: str, workspace: Object | None) -> None:
+        """The path index has the phases of clusters on other shards, and says whether they exist. The directory, which is started
+        later, is called after this: it still has the cluster of a Workspace that is deleted."""
+        former, cluster = self._directory.child_of(parent, name), workspace["cluster"] if workspace is not None else None
+        for each in {former, cluster}:
+            if each is not None and not self._cell.owns(each):
+                self._access_index.changed(each)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
         """Decisions in consumers' clusters depend on whether the export has a policy. What the policy allows is RBAC."""

@@ -23,6 +23,7 @@ from tenantry.apiserver.user import (
     make_extra,
 )
 from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
 from tenantry.storage.range import TooOld
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
@@ -188,3 +189,18 @@ async def test_the_answers_of_the_past(place: str) -> None:
         assert authorizer.accessible_at(MASTER, ORG, 1) is None
         with pytest.raises(TooOld):
             authorizer.accessible_at(bob, ORG, 1)
+
+
+async def test_a_workspace_that_is_gone() -> None:
+    """A cluster of another shard without copies is known by its Workspace alone."""
+    async with platform() as (here, there):
+        cluster = CLUSTERS["here-waiting"]
+        accessible = there.tenancy.authorizer.accessible(person("ann"))
+        await there.until(lambda: accessible(cluster, "ann"))
+        workspaces = here.tenancy.definitions.workspaces.storage_key
+        record = here.cell.range_of(ORG).get(Key(ORG, workspaces, "", "here-waiting"))
+        assert record is not None
+        await here.cell.commit([here.tenancy.changes.removed(record)])
+        await there.until(lambda: not there.tenancy.directory.knows(cluster))
+        assert not there.tenancy.authorizer.may_access(person("ann"), cluster, owner="ann")
+        assert not accessible(cluster, "ann")
