@@ -268,3 +268,28 @@ async def test_a_workspace_whose_copy_comes_late(late: str) -> None:
                 for change in held:
                     apply(*change)
                 assert await watch.next() == ("ADDED", "child")
+
+
+async def test_a_watch_of_what_was_listed_after_a_change_on_another_shard() -> None:
+    """It begins, although this shard commits nothing and does not know who had access before the change."""
+    async with away() as (here, there):
+        await quiet()
+        before = here.cell.range_of(ORG).version
+        await there.edit(AWAY, *LOGICAL_CLUSTER, annotate("system:authenticated"))
+        await until(lambda: here.cell.range_of(ORG).version > before)
+        since = await version_of(here, ANN)
+        async with Watch(here, PATH, ANN, f"watch=true&resourceVersion={since}") as watch:
+            await there.edit(AWAY, *LOGICAL_CLUSTER, annotate("staff"))
+            assert await watch.next() == ("DELETED", "away")
+            assert watch.seen == 1
+
+
+async def test_a_watch_of_what_was_listed_after_a_change_of_a_workspace() -> None:
+    async with away() as (here, _):
+        await here.until(lambda: here.tenancy.directory.knows(AWAY))
+        here.tenancy.authorizer._access_index._known.clear()  # type: ignore[attr-defined]
+        await here.edit(ORG, "tenancy.kcp.io", "workspaces", "away", phase("Unavailable"))
+        since = await version_of(here, ANN)
+        async with Watch(here, PATH, ANN, f"watch=true&resourceVersion={since}") as watch:
+            await here.edit(ORG, "tenancy.kcp.io", "workspaces", "away", phase("Ready"))
+            assert await watch.next() == ("ADDED", "away")

@@ -6,6 +6,7 @@ entry for each user and workspace. An `Accessors` is kept for each cluster, for 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -23,13 +24,15 @@ from tenantry.apiserver.user import (
     is_service_account,
 )
 from tenantry.base.cache import Cache
+from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.policy_rules import CompiledRules
+from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell
-from tenantry.storage.range import TooOld
+from tenantry.storage.range import Range, TooOld
 from tenantry.tenancy.access_rules import PATH, VERB
 from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
 from tenantry.tenancy.authorization.cluster_bindings import Subject, allowing, subjects_of
@@ -88,8 +91,11 @@ class AccessIndex:
     `changed` is called with each cluster whose LogicalCluster or Workspace changed. Changes of RBAC come from `policies`.
     """
 
-    def __init__(self, *, cell: Cell, directory: Directory, policies: Policies, workspace_access: WorkspaceAccess) -> None:
+    def __init__(
+        self, *, cell: Cell, catalog: Catalog, directory: Directory, policies: Policies, workspace_access: WorkspaceAccess
+    ) -> None:
         self._cell = cell
+        self._catalog = catalog
         self._directory = directory
         self._policies = policies
         self._workspace_access = workspace_access
@@ -99,10 +105,13 @@ class AccessIndex:
         self._compiling: dict[str, object] = {}
         self._everywhere_token = object()
         """Replaced when the RBAC of system:admin changes, which applies in every cluster."""
+        self._behind: set[Range] = set()
+        """Ranges whose version does not tell yet whether something is from before a change on another shard."""
+        self._advancing: asyncio.Task[None] | None = None
         policies.subscribe(lambda cluster, _: self.changed(cluster))
 
-    def changed(self, cluster: str | None) -> None:
-        """Who may access a cluster may have changed (None: all of them)."""
+    def changed(self, cluster: str | None, *, revision: int = 0) -> None:
+        """Who may access a cluster may have changed (None: all of them). `revision`: that of its Workspace, if that changed."""
         if cluster is None:
             self._known.clear()
             self._compiling.clear()
@@ -116,12 +125,32 @@ class AccessIndex:
         if range_ is None:
             return
         version = range_.version
-        if self._cell.owns(cluster):
+        if self._cell.owns(cluster) or revision == resource_version.revision_of(version):
             # The commit that made this change has raised the version. What was shown at an earlier one is from before it. A
             # change on another shard has no place among the versions of this range: what was shown at the present one may be
             # from before it or after it.
             version -= resource_version.BATCH_LIMIT
+        else:
+            self._advance_soon(range_)
         self._past.add(cluster, known, version)
+
+    def _advance_soon(self, range_: Range) -> None:
+        self._behind.add(range_)
+        if self._advancing is None or self._advancing.done():
+            self._advancing = restarting(self._advance, name="versions after changes of access", ends=True)
+
+    async def _advance(self) -> None:
+        """Raises versions to the revision of the last change on other shards. What is listed from then on is from after the
+        change. Without this, a watch of it would get 410 until the next commit of this shard."""
+        while self._behind:
+            ranges, self._behind = self._behind, set()
+            revision = self._catalog.revision
+            # Then memory has all commits of this shard up to the revision, and no other shard writes its ranges.
+            await self._cell.in_flight_applied()
+            version = resource_version.end_of_revision(self._cell.store.cell, revision)
+            for range_ in ranges:
+                if range_.readable:
+                    range_.advance(version)
 
     def of(self, user: User, otherwise: MayAccess) -> MayAccess:
         """Answers for a user, from now on and as it is at the time. `otherwise` answers where permissions depend on more than

@@ -93,7 +93,7 @@ class AuthorizerChain:
         )
         self._workspace_access = WorkspaceAccess(self._logical_cluster, cell=cell, catalog=catalog, directory=directory)
         self._access_index = AccessIndex(
-            cell=cell, directory=directory, policies=self._policies, workspace_access=self._workspace_access
+            cell=cell, catalog=catalog, directory=directory, policies=self._policies, workspace_access=self._workspace_access
         )
         self._catalog.subscribe(API_EXPORTS, self._export_changed)
         self._catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._logical_cluster_changed(cluster))
@@ -304,9 +304,10 @@ class AuthorizerChain:
         """The path index has the phases of clusters on other shards, and says whether they exist. The directory, which is started
         later, is called after this: it still has the cluster of a Workspace that is deleted."""
         former, cluster = self._directory.child_of(parent, name), workspace["cluster"] if workspace is not None else None
+        copy = self._catalog.entry(WORKSPACES, parent, name)
         for each in {former, cluster}:
             if each is not None and not self._cell.owns(each):
-                self._access_index.changed(each)
+                self._access_index.changed(each, revision=copy.revision if copy is not None else 0)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
         """Decisions in consumers' clusters depend on whether the export has a policy. What the policy allows is RBAC."""
