@@ -204,3 +204,22 @@ async def test_a_workspace_that_is_gone() -> None:
         await there.until(lambda: not there.tenancy.directory.knows(cluster))
         assert not there.tenancy.authorizer.may_access(person("ann"), cluster, owner="ann")
         assert not accessible(cluster, "ann")
+
+
+async def test_the_past_of_users_for_whom_more_than_subjects_counts() -> None:
+    async with platform() as (here, _):
+        cluster = CLUSTERS["here-waiting"]
+        authorizer, range_ = here.tenancy.authorizer, here.cell.range_of(ORG)
+        bob, controller = person("bob"), person("controller", INITIALIZER)
+        for user in (bob, controller):
+            assert authorizer.accessible(user)(cluster, "")
+        before = range_.version
+        await here.edit(cluster, "core.kcp.io", "logicalclusters", "cluster", lambda obj: obj["status"].update(phase="Ready"))
+        assert not authorizer.accessible(controller)(cluster, "")
+        assert authorizer.accessible(bob)(cluster, "")
+        # For bob nothing has changed.
+        assert authorizer.accessible_at(bob, ORG, before) is None
+        then = authorizer.accessible_at(controller, ORG, before)
+        assert then is not None
+        with pytest.raises(TooOld):
+            then(cluster, "")
