@@ -39,7 +39,7 @@ _WRITTEN = f"{_CLUSTER}/apis/coordination.k8s.io/v1/namespaces/default/leases"
 _EXPORTS = f"{_CLUSTER}/apis/apis.kcp.io/v1alpha2/apiexports"
 _BINDINGS = f"{_CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings"
 _INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-_SETTLED_SECONDS = 0.3
+_IDLE_SECONDS = 0.3
 
 
 class Measured:
@@ -109,7 +109,7 @@ class Measured:
             seen += more
 
         connections = [await self.client.connect() for _ in range(OPENED)]
-        await asyncio.sleep(_SETTLED_SECONDS)
+        await asyncio.sleep(_IDLE_SECONDS)
         before = self.server.cpu_seconds()
         for start in range(0, OPENED, 50):
             batch = connections[start : start + 50]
@@ -120,7 +120,7 @@ class Measured:
         used = self.server.cpu_seconds() - before
         for each in connections:
             each.close()
-        await asyncio.sleep(_SETTLED_SECONDS)
+        await asyncio.sleep(_IDLE_SECONDS)
         return used / OPENED * 1e6
 
     async def events(self, path: str, watchers: int = WATCHERS) -> float:
@@ -135,7 +135,7 @@ class Measured:
         connections = [await self.client.connect() for _ in range(watchers)]
         for each in connections:
             await each.watch(f"{path}?watch=1", count)
-        await asyncio.sleep(_SETTLED_SECONDS)
+        await asyncio.sleep(_IDLE_SECONDS)
         seen = 0
         before = self.server.cpu_seconds()
         for number in range(WRITES):
@@ -147,7 +147,7 @@ class Measured:
         used = self.server.cpu_seconds() - before
         for each in (*connections, writer):
             each.close()
-        await asyncio.sleep(_SETTLED_SECONDS)
+        await asyncio.sleep(_IDLE_SECONDS)
         return used / WRITES * 1e6
 
 

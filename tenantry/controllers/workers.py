@@ -109,7 +109,7 @@ class Workers(Generic[K]):
                 try:
                     for key in keys(event):
                         add(key)
-                except Exception:
+                except Exception:  # one object may cause any error; the events of other tenants still come
                     raised(f"controller {controller.name}, for an event of {event.key},")
                     for key in controller.fallback_keys(event.key):
                         add(key)

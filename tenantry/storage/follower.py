@@ -172,7 +172,7 @@ class Follower:
             return
         try:
             self._changed(batch)
-        except Exception:
+        except Exception:  # raised again: the batch may be applied in part, so everything is read again
             self._complete = False
             raise
         self._revision = batch.revision

@@ -69,5 +69,5 @@ class Subscriptions:
                 if subscription.active:
                     try:
                         subscription.callback(found)
-                    except Exception:
+                    except Exception:  # the other subscribers still get the events
                         raised("a subscriber of range events")

@@ -4,6 +4,7 @@ a search, else all. The selection is still asked of each."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.kube.selectors.requirements import Requirement
@@ -12,7 +13,8 @@ from tenantry.storage.record import Record, RecordEvent
 from tenantry.storage.selector_index import NAME
 
 _BY_VALUE = frozenset({"=", "==", "in"})
-_BY_PRESENCE = frozenset({"exists", "gt", "lt"})
+_INDEXABLE = _BY_VALUE | {"exists", "gt", "lt"}
+"""The others are looked up by the presence of the label."""
 _INDEXES_MAX = 4
 """So many requirements of one label selector are looked up in indexes."""
 
@@ -80,13 +82,8 @@ class Candidates:
         return [event for event in events if event.key.name == name]
 
     def _indexable(self) -> Iterator[Requirement]:
-        count = 0
-        for requirement in self._selection.labels.requirements:
-            if requirement.operator in _BY_VALUE or requirement.operator in _BY_PRESENCE:
-                yield requirement
-                count += 1
-                if count == _INDEXES_MAX:
-                    return
+        requirements = self._selection.labels.requirements
+        return islice((each for each in requirements if each.operator in _INDEXABLE), _INDEXES_MAX)
 
 
 def _values(requirement: Requirement) -> tuple[str, ...] | None:

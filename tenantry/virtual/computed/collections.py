@@ -148,7 +148,7 @@ class Collections:
             for collection in list(islice(self._waiting, BATCH)):
                 try:
                     computed.append((collection, await collection.compute()))
-                except Exception as error:
+                except Exception as error:  # a view of a service team may raise any error; the others are still computed
                     self._failed(collection, error)
             revision = await self.complete_revision()
             for collection, result in computed:
@@ -156,7 +156,7 @@ class Collections:
                 try:
                     if not collection.show(result, revision):
                         self._waiting[collection] = None
-                except Exception as error:
+                except Exception as error:  # the same for what its objects do to the range
                     self._failed(collection, error)
                 await turns.rest()
 

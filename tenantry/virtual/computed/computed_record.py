@@ -31,17 +31,18 @@ class ComputedRecord(NamedTuple):
     def of_object(definition: ResourceDefinition, obj: Object, revision: int) -> ComputedRecord:
         """The record of a complete object in the shape of the definition's storage version. Its metadata has a `uid`, which
         stays the same as long as it is the same object."""
-        namespace = obj["metadata"].get("namespace", "") if definition.namespaced else ""
-        head = records.head_of(obj, definition)
-        return ComputedRecord(definition.storage_key, namespace, name_of(obj), stored.encode(obj), head, revision)
+        return _record(definition, obj, stored.encode(obj), revision)
 
     @staticmethod
     def of_copy(definition: ResourceDefinition, copy: Entry, revision: int) -> ComputedRecord:
         """The record of an object that is copied to the catalog as a whole. It shares the bytes of the copy."""
         obj = copy.object
-        if not copy.raw.startswith(stored.HEAD):
-            # A copy that an earlier version of this program wrote.
-            return ComputedRecord.of_object(definition, obj, revision)
-        namespace = obj["metadata"].get("namespace", "") if definition.namespaced else ""
-        head = records.head_of(obj, definition)
-        return ComputedRecord(definition.storage_key, namespace, name_of(obj), copy.raw, head, revision)
+        # A copy that an earlier version of this program wrote is not in the stored form.
+        value = copy.raw if copy.raw.startswith(stored.HEAD) else stored.encode(obj)
+        return _record(definition, obj, value, revision)
+
+
+def _record(definition: ResourceDefinition, obj: Object, value: bytes, revision: int) -> ComputedRecord:
+    namespace = obj["metadata"].get("namespace", "") if definition.namespaced else ""
+    head = records.head_of(obj, definition)
+    return ComputedRecord(definition.storage_key, namespace, name_of(obj), value, head, revision)
