@@ -6,13 +6,11 @@ import asyncio
 import logging
 import socket
 import uuid
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from shard.identity import Identity, identity_of
 from shard.load_reports import reporting_loads
 from shard.registry_opener import RegistryOpener
 from shard.settings import ShardSettings
@@ -20,6 +18,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.callers import ApiCallers
@@ -31,7 +30,7 @@ from tenantry.apiserver.storage_errors import not_owner
 from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
-from tenantry.http.listen_addresses import WILDCARDS, bracketed
+from tenantry.http.listen_addresses import WILDCARDS, bracketed, own_address
 from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.placement.map import ShardInfo
@@ -258,17 +257,6 @@ def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
         last_retry_seconds=ttl_seconds / 8,
         keepalive_timeout_seconds=ttl_seconds / 2,
     )
-
-
-def own_address(target: str) -> str:
-    """The local address from which this machine reaches `target` (`host:port`). Sends nothing. Raises OSError if there is
-    none."""
-    host, _, port = target.rpartition(":")
-    for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
-        with suppress(OSError), socket.socket(family, kind) as probe:
-            probe.connect(address)
-            return str(probe.getsockname()[0])
-    raise OSError(f"cannot find the address of this shard, because there is no route to {target}; set --advertise-address")
 
 
 def _issuer_of(path: str) -> TokenIssuer | None:

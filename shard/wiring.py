@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from shard.health_checks import add_checks
-from shard.identity import Identity
 from shard.options import ShardOptions
-from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
+from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
@@ -30,13 +28,12 @@ from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
-from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.path_resolvers import RangesResolver
-from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
@@ -121,7 +118,7 @@ class Shard:
             doubted=self.ownership.end_watches,
             open_store=open_store,
         )
-        tenancy.local_ranges.follow(partial(_forget_tokens, authenticator))
+        tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
@@ -199,19 +196,3 @@ class Shard:
         await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()
-
-
-def _forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
-    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
-
-    def changed(events: Sequence[RecordEvent]) -> None:
-        if any(event.record is None for event in events):
-            authenticator.forget()
-
-    stops = [range_.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
-
-    def stop() -> None:
-        for each in stops:
-            each()
-
-    return stop
