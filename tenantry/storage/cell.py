@@ -278,7 +278,7 @@ class Cell:
 
     def _drop(self, name: str) -> Range:
         range_ = self._ranges.pop(name)
-        self._fences.pop(name)
+        self._fences.pop(name, None)
         range_.freeze()
         self._backfills.end(range_)
         self._arrange()
