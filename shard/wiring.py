@@ -24,8 +24,10 @@ from tenantry.placement.ownership import Ownership
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
+from tenantry.placement.remote_views import RemoteViews
 from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
+from tenantry.placement.view_processes import ViewProcesses
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
@@ -37,11 +39,8 @@ from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.computed.collections import Collections
-from tenantry.virtual.services_resolver import ServicesResolver, load_views
-from tenantry.virtual.view import ViewContext
+from tenantry.virtual.make_views import make_views
+from tenantry.virtual.services_resolver import ServicesResolver
 
 
 class Shard:
@@ -49,6 +48,7 @@ class Shard:
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
     gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own.
+    `view_processes`, `remote_views`: the views that processes of their own serve, and the way there.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class Shard:
         version: str,
         options: ShardOptions,
         open_store: OpenStore | None = None,
+        view_processes: ViewProcesses | None = None,
+        remote_views: RemoteViews | None = None,
     ) -> None:
         self.info = info
         guard = ReadGuard()
@@ -134,17 +136,15 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        self._collections = Collections(cell=self.cell, catalog=tenancy.catalog, hubs=hubs, local_ranges=tenancy.local_ranges)
-        context = ViewContext(
-            authorizer=tenancy.authorizer,
-            definitions=tenancy.definitions,
-            directory=tenancy.directory,
-            access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
-            collections=self._collections,
-        )
-        views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        views = make_views(tenancy, self.cell, hubs)
+        self._collections = views.collections
         services = ServicesResolver(
-            tenancy.directory, tenancy.scopes, load_views(views, context), shard_name=info.name, ranges=self.cell.ranges
+            tenancy.directory,
+            tenancy.scopes,
+            views.named,
+            shard_name=info.name,
+            ranges=self.cell.ranges,
+            elsewhere=view_processes,
         )
         ranges = RangesResolver(
             range_map,
@@ -163,6 +163,7 @@ class Shard:
             version=VersionEndpoint(version),
             issuer=IssuerEndpoint(identity.issuer, urls.external),
             token_cluster=token_cluster,
+            views=remote_views,
         )
 
     def __repr__(self) -> str:

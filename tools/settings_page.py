@@ -9,9 +9,16 @@ from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import table
 from tenantry.cli.settings import StartSettings
+from views.settings import ViewsSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
-COMMANDS = {"start": StartSettings, "registry": RegistrySettings, "shard": ShardSettings, "gateway": GatewaySettings}
+COMMANDS = {
+    "start": StartSettings,
+    "registry": RegistrySettings,
+    "shard": ShardSettings,
+    "gateway": GatewaySettings,
+    "views": ViewsSettings,
+}
 
 
 def page() -> str:

@@ -273,6 +273,10 @@ class Hubs:
             if each is range_ or each.base is range_:
                 hub.end()
 
+    def watched(self, range_: Range) -> bool:
+        """Whether a range, or one that is computed from it, has watchers."""
+        return any(each is range_ or each.base is range_ for each in self._hubs)
+
     def _drop(self, range_: Range) -> None:
         self._hubs.pop(range_, None)
         base = range_.base or range_

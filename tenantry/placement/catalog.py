@@ -66,9 +66,11 @@ class Catalog:
 
     `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`. Returned objects are shared:
     do not change them.
+
+    `progress`: whether `progressed` is called (`storage.follower.Follower`).
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, progress: bool = False) -> None:
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
         """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
@@ -76,7 +78,12 @@ class Catalog:
         self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
         self._follower = Follower(
-            store, [(PREFIX, prefix_end(PREFIX))], load=self._load, changed=self._changed, name="the catalog"
+            store,
+            [(PREFIX, prefix_end(PREFIX))],
+            load=self._load,
+            changed=self._changed,
+            name="the catalog",
+            progress=progress,
         )
 
     def get(self, resource: str, cluster: str, name: str) -> Object | None:
@@ -144,6 +151,10 @@ class Catalog:
     async def reached(self, revision: int) -> None:
         """Returns when the catalog is complete up to a revision of the store. May be called before `start`. Raises StoreError."""
         await self._follower.reached(revision)
+
+    async def progressed(self, revision: int) -> None:
+        """As `reached` after `start`, in a round trip. The caller limits the wait."""
+        await self._follower.progressed(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
         """Applies the copies that this shard committed. It subscribes to `Cell.commits`, which runs before the writer gets its

@@ -55,7 +55,7 @@ class Tenancy:
 
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
-    disables them. `authorizer` and `build_admission`: others than those of tenancy, for tests.
+    disables them. `catalog`: None makes one. `authorizer` and `build_admission`: others than those of tenancy, for tests.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Tenancy:
         connectors: Connectors | None = None,
         ca_certificate: str = "",
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        catalog: Catalog | None = None,
         authorizer: ClusterAuthorizer | None = None,
         build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
@@ -81,7 +82,7 @@ class Tenancy:
         self.peers = peers
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
-        self.catalog = Catalog(cell.store)
+        self.catalog = catalog or Catalog(cell.store)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
         self.definitions = SystemDefinitions()
@@ -234,6 +235,15 @@ class Tenancy:
         self.apis.start()
         await self.runner.start()
         self._bootstrap.follow()
+        self.ready.set()
+
+    async def start_reading(self) -> None:
+        """As `start`, for a process that owns nothing: no controllers, and nothing is installed."""
+        await self.catalog.start()
+        self.directory.start()
+        self.local_ranges.changed()
+        await self._bootstrap.run()
+        self.apis.start()
         self.ready.set()
 
     async def stop(self) -> None:

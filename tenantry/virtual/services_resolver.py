@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
+from typing import Protocol
 
 from tenantry.apiserver.hidden_scope import HiddenScope
 from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
@@ -66,10 +68,22 @@ def _class_of(view: View) -> str:
     return f"{type(view).__module__}.{type(view).__qualname__}"
 
 
+class Elsewhere(Protocol):
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the views that processes of their own serve now."""
+        ...
+
+
+class _Nowhere:
+    names = frozenset[str]()
+
+
 class ServicesResolver:
     """The resolver of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`.
 
-    `views`: by name. `ranges`: those of this shard.
+    `views`: by name. `ranges`: those of this shard. `elsewhere`: the views that processes of their own serve. They need not be
+    among `views`.
     """
 
     def __init__(
@@ -80,7 +94,9 @@ class ServicesResolver:
         *,
         shard_name: str,
         ranges: Mapping[str, Range],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere or _Nowhere()
         self._directory = directory
         self._scopes = scopes
         self._views = dict(views)
@@ -88,8 +104,26 @@ class ServicesResolver:
         self._ranges = ranges
 
     def locate(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
+        elsewhere = self._elsewhere.names
+        if elsewhere and (name := split_first(path)[0]) in elsewhere:
+            prefix = f"/ranges/{range_name}" if range_name is not None else ""
+            here = partial(self._here, path, range_name=range_name)
+            place = self.range_name_of(path, range_name) or ROOT
+            return RemoteRoute(place, f"{prefix}/services/{path.lstrip('/')}", name, here)
+        return self._here(path, range_name=range_name)
+
+    def range_name_of(self, path: str, range_name: str | None = None) -> str | None:
+        """The name of the range whose objects a path is about. None: there is none, or the path belongs to no view that is
+        installed here."""
+        found = self._parse(path)
+        return self._range_of(found[2], range_name) if found is not None else range_name
+
+    def _here(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
         found = self._parse(path)
         if found is None:
+            name_of_view, _ = split_first(path)
+            if name_of_view not in self._views and name_of_view in self._elsewhere.names:
+                raise _not_installed(name_of_view)
             return _no_such_view(path)
         view, arguments, cluster, inner = found
         name = self._range_of(cluster, range_name)
@@ -218,6 +252,11 @@ def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
 def _no_such_view(path: str) -> LocalRoute:
     """The answer to a path that belongs to no view."""
     return HiddenRoute(HiddenScope(_page_not_found()), f"/services/{path.lstrip('/')}")
+
+
+def _not_installed(name: str) -> StatusError:
+    text = f"writes through the view {name} are done by shards, and shard processes do not have it: install its package there too"
+    return StatusError(501, "NotImplemented", text)
 
 
 def _page_not_found() -> StatusError:

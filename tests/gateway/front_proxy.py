@@ -22,6 +22,9 @@ from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.paths.directory import Directory
 from tenantry.placement.shard_connections import ShardConnections
+from tenantry.placement.view_connections import ViewConnections
+from tenantry.placement.view_forwarding import ViewForwarding
+from tenantry.placement.view_processes import ViewProcesses
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tests.support.maps import MapInMemory
@@ -121,12 +124,17 @@ async def running_door(
     )
     owners.start()
     health = Health()
+    processes = ViewProcesses(store)
+    await processes.start()
+    views = ViewConnections(processes, tls=pair_client_context(authority.certificate, authority.issue_client("tenantry-gateway")))
+    views.start()
     forwarding = Forwarding(owners, patience_seconds=patience_seconds)
     proxy = Proxy(
         Router(directory, token_cluster=lambda _: None),
         forwarding,
         identities=ClientCertificates(authority.certificate),
         health=health,
+        views=ViewForwarding(views, answer_seconds=patience_seconds),
     )
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
     edge = http_server(proxy, tls=tls, limits=limits)
@@ -137,6 +145,8 @@ async def running_door(
     finally:
         await edge.stop()
         owners.stop()
+        views.stop()
+        await processes.stop()
         for stop in running.servers:
             await stop()
         directory.stop()

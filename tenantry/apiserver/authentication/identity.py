@@ -37,3 +37,8 @@ def identity_of(
         issuer=issuer,
         anonymous=settings.anonymous_auth,
     )
+
+
+def issuer_of(path: str) -> TokenIssuer | None:
+    """The issuer whose key is in a file (PEM). None: `path` is empty. Raises KeyFileError, OSError."""
+    return TokenIssuer.of_pem(Path(path).read_bytes(), path) if path else None
