@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from shard.health_checks import add_checks
@@ -39,16 +40,19 @@ from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
+from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.make_views import make_views
 from tenantry.virtual.services_resolver import ServicesResolver
+from tenantry.virtual.view import View
 
 
 class Shard:
     """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
-    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own.
-    `view_processes`, `remote_views`: the views that processes of their own serve, and the way there.
+    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own. `views`:
+    classes of views beside the built-in ones; None: those of installed packages. `view_processes`, `remote_views`: the views that
+    processes of their own serve, and the way there.
     """
 
     def __init__(
@@ -67,10 +71,12 @@ class Shard:
         version: str,
         options: ShardOptions,
         open_store: OpenStore | None = None,
+        views: Sequence[type[View]] | None = None,
         view_processes: ViewProcesses | None = None,
         remote_views: RemoteViews | None = None,
     ) -> None:
         self.info = info
+        classes = installed_views() if views is None else views
         guard = ReadGuard()
         self.cell = Cell(
             store,
@@ -100,6 +106,7 @@ class Shard:
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=options.home_creator_groups,
+            types=types_of(classes),
         )
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory
@@ -136,12 +143,12 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        views = make_views(tenancy, self.cell, hubs)
-        self._collections = views.collections
+        made = make_views(tenancy, self.cell, hubs, classes)
+        self._collections = made.collections
         services = ServicesResolver(
             tenancy.directory,
             tenancy.scopes,
-            views.named,
+            made.named,
             shard_name=info.name,
             ranges=self.cell.ranges,
             elsewhere=view_processes,

@@ -32,6 +32,7 @@ from tenantry.tenancy.path_resolvers import RangesResolver, split_first
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
+from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.make_views import make_views
 from tenantry.virtual.services_resolver import ServicesResolver
 from tenantry.virtual.view import View
@@ -64,6 +65,7 @@ class ViewServer:
         memory: RangeMemory,
         history_limits: HistoryLimits,
     ) -> None:
+        classes = installed_views()
         hubs = Hubs()
         self.reader = Reader(store, parse_head, changed=self._ranges_changed, ended=hubs.end, history_limits=history_limits)
         self._catalog = Catalog(store, progress=True)
@@ -83,10 +85,11 @@ class ViewServer:
             urls=urls,
             peers=peers,
             home_creator_groups=None,
+            types=types_of(classes),
             catalog=self._catalog,
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
-        made = make_views(tenancy, self.reader, hubs)
+        made = make_views(tenancy, self.reader, hubs, classes)
         self.views = _chosen(made.named, only)
         self._collections = made.collections
         self.ranges = LoadedRanges(

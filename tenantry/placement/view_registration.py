@@ -13,7 +13,7 @@ from tenantry.base.tasks import restarting
 from tenantry.placement.map_rows import decode, encode
 from tenantry.placement.view_rows import ViewNameRow, ViewProcessRow, view_name_key, view_process_key
 from tenantry.storage.keys import VIEW_PROCESSES, prefix_end
-from tenantry.storage.store import Compare, CompareFailed, Delete, LeaseGone, Put, Store, StoreError
+from tenantry.storage.store import Compare, CompareFailed, Delete, KeyValue, LeaseGone, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,14 @@ class ViewRegistration:
             await backoff.pause()
 
 
+def _views_of(kv: KeyValue) -> Sequence[str]:
+    try:
+        return decode(kv.value, ViewProcessRow).views
+    except ValueError:
+        # Gateways and shards skip it, too.
+        return ()
+
+
 async def forget_views(store: Store, views: Sequence[str]) -> list[str]:
     """Gives these views back to the shards, but for those that a living process serves. Returns those that it gave back. Raises
     StoreError."""
@@ -110,7 +118,7 @@ async def forget_views(store: Store, views: Sequence[str]) -> list[str]:
         name = await store.read(key, key + b"\0")
         prefix = VIEW_PROCESSES.encode()
         living = await store.read(prefix, prefix_end(prefix))
-        if not name.kvs or any(view in decode(kv.value, ViewProcessRow).views for kv in living.kvs):
+        if not name.kvs or any(view in _views_of(kv) for kv in living.kvs):
             continue
         try:
             await store.commit([Compare(key, name.kvs[0].mod_revision)], [], [Delete(key)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tenantry.apiserver.hub import Hubs
@@ -10,6 +11,7 @@ from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.computed.collections import Collections
+from tenantry.virtual.copied_objects import CopiedObjects
 from tenantry.virtual.services_resolver import load_views
 from tenantry.virtual.view import View, ViewContext
 
@@ -21,8 +23,9 @@ class Views(NamedTuple):
     collections: Collections
 
 
-def make_views(tenancy: Tenancy, cell: Cell, hubs: Hubs) -> Views:
-    """`cell`, `hubs`: those of `tenancy`. Raises ValueError and TypeError as `load_views`."""
+def make_views(tenancy: Tenancy, cell: Cell, hubs: Hubs, classes: Iterable[type[View]]) -> Views:
+    """`cell`, `hubs`: those of `tenancy`. `classes`: of views beside the built-in ones. Raises ValueError and
+    TypeError as `load_views`."""
     collections = Collections(cell=cell, catalog=tenancy.catalog, hubs=hubs, local_ranges=tenancy.local_ranges)
     context = ViewContext(
         authorizer=tenancy.authorizer,
@@ -30,6 +33,8 @@ def make_views(tenancy: Tenancy, cell: Cell, hubs: Hubs) -> Views:
         directory=tenancy.directory,
         access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         collections=collections,
+        copies=CopiedObjects(tenancy.catalog),
+        exported=tenancy.apis.exported,
     )
     builtin = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
-    return Views(load_views(builtin, context), collections)
+    return Views(load_views(builtin, context, classes), collections)

@@ -217,5 +217,10 @@ def platform(
     if form == ONE_PROCESS:
         return OneProcess(folder, (*capacity, *serving, *life), shards, spawn)
     authenticating = ("--token-auth-file", str(token_file)) if token_file else ()
-    flags = {"registry": (*capacity, *life), "shard": (*serving, *life), "gateway": life, "views": (*authenticating, *life)}
+    flags: dict[str, Sequence[str]] = {
+        "registry": (*capacity, *life),
+        "shard": (*serving, *life),
+        "gateway": life,
+        "views": (*authenticating, *life),
+    }
     return Distributed(flags, spawn, views=VIEWS if form == VIEWS_APART else 0)
