@@ -99,7 +99,7 @@ class LoadedRanges:
         self._used[name] = asyncio.get_running_loop().time()
 
     async def _shows(self, name: str, revision: int) -> None:
-        await self._catalog.progressed(revision)
+        await self._catalog.reached(revision)
         if name in self._reader.ranges:
             await self._reader.progressed(name, revision)
 
@@ -165,7 +165,7 @@ class LoadedRanges:
         try:
             async with asyncio.timeout(self._fresh_seconds):
                 revision = await self._present.read()
-                await self._catalog.progressed(revision)
+                await self._catalog.reached(revision)
             self.why_not = ""
         except TimeoutError:
             self.why_not = "the catalog does not get its changes from the store"
@@ -180,6 +180,3 @@ class LoadedRanges:
                 self._shown[name] = loop.time()
             except (TimeoutError, KeyError) as error:
                 logger.warning("range %s does not get its changes from the store", name, extra={"error": repr(error)})
-
-    def readiness(self) -> str | None:
-        return self.why_not or None

@@ -67,10 +67,11 @@ class Catalog:
     `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`. Returned objects are shared:
     do not change them.
 
-    `progress`: whether `progressed` is called (`storage.follower.Follower`).
+    `progress`: whether `reached` is called for many requests; what it costs then is told in `storage.follower.Follower`.
     """
 
     def __init__(self, store: Store, *, progress: bool = False) -> None:
+        self._progress = progress
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
         """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
@@ -150,11 +151,10 @@ class Catalog:
 
     async def reached(self, revision: int) -> None:
         """Returns when the catalog is complete up to a revision of the store. May be called before `start`. Raises StoreError."""
-        await self._follower.reached(revision)
-
-    async def progressed(self, revision: int) -> None:
-        """As `reached` after `start`, in a round trip. The caller limits the wait."""
-        await self._follower.progressed(revision)
+        if self._progress and self._follower.following:
+            await self._follower.progressed(revision)
+        else:
+            await self._follower.reached(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
         """Applies the copies that this shard committed. It subscribes to `Cell.commits`, which runs before the writer gets its
