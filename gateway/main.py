@@ -104,7 +104,7 @@ class Gateway(Process[GatewaySettings]):
             health=self.health,
             views=views,
         )
-        self._register_metrics(owners, forwarding)
+        self._register_metrics(owners, forwarding, views)
         await self._serve_probes(settings.bind_address, settings.health_port)
         host = urlsplit(settings.external_url).hostname or "localhost"
         serving = self.certificates.serving(
@@ -166,7 +166,7 @@ class Gateway(Process[GatewaySettings]):
             self._root_seen = root is not None and bool(root.shard)
         return None if self._root_seen else "no shard serves the root workspace yet"
 
-    def _register_metrics(self, owners: ShardConnections, forwarding: Forwarding) -> None:
+    def _register_metrics(self, owners: ShardConnections, forwarding: Forwarding, views: ViewForwarding) -> None:
         def connections() -> tuple[int, int, int]:
             pools = owners.upstreams
             return sum(p.connections for p in pools), sum(p.idle for p in pools), sum(p.opened for p in pools)
@@ -174,6 +174,7 @@ class Gateway(Process[GatewaySettings]):
         self.metrics.registry.register(
             GatewayMetrics(
                 forwarding,
+                views,
                 connections=connections,
                 cut=lambda: owners.cut,
                 followers=lambda: self._feed.followers,

@@ -13,7 +13,7 @@ from tenantry.base.tasks import restarting
 from tenantry.placement.map_rows import decode, encode
 from tenantry.placement.view_rows import ViewNameRow, ViewProcessRow, view_name_key, view_process_key
 from tenantry.storage.keys import VIEW_PROCESSES, prefix_end
-from tenantry.storage.store import Compare, CompareFailed, Delete, KeyValue, LeaseGone, Put, Store, StoreError
+from tenantry.storage.store import Compare, CompareFailed, Delete, LeaseGone, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,11 @@ class ViewRegistration:
         self._task = restarting(self._renew, name="the registration of views")
 
     async def drain(self) -> None:
-        """Says that the process is about to end: it gets no new requests. Raises StoreError."""
-        self._row = replace(self._row, state="draining")
-        await self._put()
+        """Says that the process is about to end, so that others get new requests. Where there is no other one for each view, it
+        goes on serving until `stop`. Raises StoreError."""
+        if set(self._row.views) <= await _served(self._store, without=self._uid):
+            self._row = replace(self._row, state="draining")
+            await self._put()
 
     async def stop(self) -> None:
         """Ends the registration. Where no other process serves a view of this one, shards serve it from now on, as far as they
@@ -61,6 +63,9 @@ class ViewRegistration:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         try:
+            # First, so that there is no moment at which requests find neither a process nor a shard. Once more after it, because
+            # two processes that end at one time each take the other one for the one that stays.
+            await forget_views(self._store, self._row.views, without=self._uid)
             await self._store.revoke_lease(self._lease)
             await forget_views(self._store, self._row.views)
         except StoreError as error:
@@ -100,25 +105,32 @@ class ViewRegistration:
             await backoff.pause()
 
 
-def _views_of(kv: KeyValue) -> Sequence[str]:
-    try:
-        return decode(kv.value, ViewProcessRow).views
-    except ValueError:
-        # Gateways and shards skip it, too.
-        return ()
-
-
-async def forget_views(store: Store, views: Sequence[str]) -> list[str]:
-    """Gives these views back to the shards, but for those that a living process serves. Returns those that it gave back. Raises
+async def _served(store: Store, *, without: str = "") -> set[str]:
+    """The views that living processes serve and go on serving. `without`: the uid of a process that does not count. Raises
     StoreError."""
+    prefix = VIEW_PROCESSES.encode()
+    page = await store.read(prefix, prefix_end(prefix))
+    served: set[str] = set()
+    for kv in page.kvs:
+        try:
+            row = decode(kv.value, ViewProcessRow)
+        except ValueError:
+            # Gateways and shards skip it, too.
+            continue
+        if kv.key != view_process_key(without) and row.state != "draining":
+            served.update(row.views)
+    return served
+
+
+async def forget_views(store: Store, views: Sequence[str], *, without: str = "") -> list[str]:
+    """Gives these views back to the shards, but for those that a living process serves. `without`: the uid of a process that does
+    not count. Returns those that it gave back. Raises StoreError."""
     forgotten: list[str] = []
     for view in views:
         key = view_name_key(view)
         # Read before the processes: one that registers meanwhile puts it again, and the transaction fails.
         name = await store.read(key, key + b"\0")
-        prefix = VIEW_PROCESSES.encode()
-        living = await store.read(prefix, prefix_end(prefix))
-        if not name.kvs or any(view in _views_of(kv) for kv in living.kvs):
+        if not name.kvs or view in await _served(store, without=without):
             continue
         try:
             await store.commit([Compare(key, name.kvs[0].mod_revision)], [], [Delete(key)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -84,10 +85,30 @@ async def test_it_says_whether_it_is_ready(registered: Registered) -> None:
     await until(lambda: not registered.processes.processes["one"].ready)
     registered.why = ""
     await until(lambda: registered.processes.processes["one"].ready)
+    await one.stop()
+
+
+async def test_one_that_ends_serves_on_where_there_is_no_other(registered: Registered) -> None:
+    one, other = registered.registration("one", "a"), registered.registration("other", "a")
+    await one.start()
+    await other.start()
     await one.drain()
     await registered.shown()
     assert registered.processes.processes["one"].state == "draining" and not registered.processes.processes["one"].ready
+    await other.drain()
+    await registered.shown()
+    assert registered.processes.processes["other"].ready
+    await other.stop()
+    assert await registered.shown() == (set(), {"one": ("a",)}), "the one that drains takes no requests"
     await one.stop()
+
+
+async def test_processes_that_end_at_one_time_give_it_back(registered: Registered) -> None:
+    both = [registered.registration("one", "a"), registered.registration("two", "a")]
+    for each in both:
+        await each.start()
+    await asyncio.gather(*(each.stop() for each in both))
+    assert await registered.shown() == (set(), {})
 
 
 async def test_one_damaged_row_hides_no_other(registered: Registered) -> None:
