@@ -21,7 +21,7 @@ from tools.spawning import executed
 WATCHERS = (1, 20)
 WRITES = 1500
 PER_SECOND = 150
-ROUNDS = 5
+ROUNDS = 4
 LIST = "/apis/example.com/v1/cowboys"
 
 

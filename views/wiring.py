@@ -90,7 +90,7 @@ class ViewServer:
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         made = make_views(tenancy, self.reader, hubs, classes)
-        self.views = _chosen(made.named, only)
+        self.views = chosen(made.named, only)
         self._collections = made.collections
         self.ranges = LoadedRanges(
             self.reader,
@@ -168,7 +168,8 @@ class ViewServer:
         self.tenancy.ranges_changed()
 
 
-def _chosen(views: Mapping[str, View], only: Collection[str]) -> dict[str, View]:
+def chosen(views: Mapping[str, View], only: Collection[str]) -> dict[str, View]:
+    """The views that `only` names; all, where it is empty. Raises SettingError."""
     unknown = sorted(set(only) - set(views))
     if unknown:
         raise SettingError(f"--only names {', '.join(unknown)}; installed are {', '.join(sorted(views))}")

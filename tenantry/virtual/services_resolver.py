@@ -91,27 +91,16 @@ class ServicesResolver:
         self._shard_name = shard_name
         self._ranges = ranges
 
-    def locate(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
-        elsewhere = self._elsewhere.names
-        if elsewhere and (name := split_first(path)[0]) in elsewhere:
-            prefix = f"/ranges/{range_name}" if range_name is not None else ""
-            here = partial(self._here, path, range_name=range_name)
-            place = self.range_name_of(path, range_name) or ROOT
-            return RemoteRoute(place, f"{prefix}/services/{path.lstrip('/')}", name, here)
-        return self._here(path, range_name=range_name)
-
-    def range_name_of(self, path: str, range_name: str | None = None) -> str | None:
-        """The name of the range whose objects a path is about. None: there is none, or the path belongs to no view that is
-        installed here."""
-        found = self._parse(path)
-        return self._range_of(found[2], range_name) if found is not None else range_name
-
-    def _here(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
+    def locate(self, path: str, *, range_name: str | None = None, here: bool = False) -> LocalRoute | RemoteRoute:
+        """`here`: also a view that a process of its own serves is located in this process. Raises StatusError 501 where it is not
+        installed."""
+        if self._elsewhere.names and (first := split_first(path)[0]) in self._elsewhere.names:
+            if not here:
+                return self._in_its_process(first, path, range_name)
+            if first not in self._views:
+                raise _not_installed(first)
         found = self._parse(path)
         if found is None:
-            name_of_view, _ = split_first(path)
-            if name_of_view not in self._views and name_of_view in self._elsewhere.names:
-                raise _not_installed(name_of_view)
             return _no_such_view(path)
         view, arguments, cluster, inner = found
         name = self._range_of(cluster, range_name)
@@ -122,6 +111,18 @@ class ServicesResolver:
             return RemoteRoute(name, f"/ranges/{name}/services/{path.lstrip('/')}")
         check_readable(range_)
         return ViewRoute(self._scopes, view, Place(arguments, cluster, name), inner)
+
+    def range_name_of(self, path: str, range_name: str | None = None) -> str | None:
+        """The name of the range whose objects a path is about. None: there is none, or the path belongs to no view that is
+        installed here."""
+        found = self._parse(path)
+        return self._range_of(found[2], range_name) if found is not None else range_name
+
+    def _in_its_process(self, view: str, path: str, range_name: str | None) -> RemoteRoute:
+        prefix = f"/ranges/{range_name}" if range_name is not None else ""
+        here = partial(self.locate, path, range_name=range_name, here=True)
+        place = self.range_name_of(path, range_name) or ROOT
+        return RemoteRoute(place, f"{prefix}/services/{path.lstrip('/')}", view, here)
 
     def hidden(self, path: str, error: StatusError) -> LocalRoute:
         found = self._parse(path)
