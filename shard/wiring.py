@@ -42,7 +42,6 @@ from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import ViewContext
 
@@ -137,13 +136,12 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        self._collections = Collections(cell=self.cell, catalog=tenancy.catalog, hubs=hubs, local_ranges=tenancy.local_ranges)
         context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
-            collections=self._collections,
+            collections=tenancy.collections,
         )
         views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesResolver(
@@ -195,7 +193,6 @@ class Shard:
     async def stop(self) -> None:
         await self.ownership.stop()
         await self._expiry.stop()
-        await self._collections.stop()
         await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()

@@ -30,6 +30,7 @@ from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
+from tenantry.tenancy.computed.collections import Collections
 from tenantry.tenancy.controllers import build_controllers as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.exports import build_controllers as export_controllers
@@ -82,6 +83,7 @@ class Tenancy:
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
         self.catalog = Catalog(cell.store)
+        self.collections = Collections(cell=cell, catalog=self.catalog, hubs=hubs, local_ranges=self.local_ranges)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
         self.definitions = SystemDefinitions()
@@ -241,6 +243,7 @@ class Tenancy:
         self._stop_map()
         await self._bootstrap.stop()
         await self.runner.stop()
+        await self.collections.stop()
         self.apis.stop()
         self.directory.stop()
         await self.catalog.stop()

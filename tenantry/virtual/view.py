@@ -25,9 +25,9 @@ from tenantry.placement.paths.directory import Directory
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer, MayAccess
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.computed.collections import Collections
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.computed.collections import Collections
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20

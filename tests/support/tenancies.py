@@ -44,7 +44,6 @@ from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
@@ -177,9 +176,7 @@ class ServedShard(TenantShard):
         self.controllers = list(tenancy.export_controllers(**settings))
         copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
         tenancy.runner.add(*self.controllers, copies)
-        self.collections = Collections(
-            cell=self.cell, catalog=tenancy.catalog, hubs=tenancy.scopes.hubs, local_ranges=tenancy.local_ranges
-        )
+        self.collections = self.tenancy.collections
         self.context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
@@ -213,7 +210,6 @@ class ServedShard(TenantShard):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.collections.stop()
         await self.stop()
 
     async def until(self, done: Callable[[], Any]) -> Any:

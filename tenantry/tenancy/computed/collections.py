@@ -18,9 +18,9 @@ from tenantry.placement.catalog import Catalog
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
+from tenantry.tenancy.computed.collection import Collection, Compute, Computed
+from tenantry.tenancy.computed.sources import CopyName, Sources
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.virtual.computed.collection import Collection, Compute, Computed
-from tenantry.virtual.computed.sources import CopyName, Sources
 
 KEPT_BYTES_MAX = 64 << 20
 """For all collections without watches."""

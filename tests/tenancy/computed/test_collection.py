@@ -15,9 +15,9 @@ from tenantry.storage import resource_version
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.record import Head, Record, RecordEvent
-from tenantry.virtual.computed.collection import Collection
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
+from tenantry.tenancy.computed.collection import Collection
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tests.support.waiting import until
 
 RESOURCE = "example.io/things"

@@ -1,4 +1,4 @@
-"""A collection: the computed objects of one place in a view."""
+"""A collection: the computed objects of one place, in a view or in a workspace."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.storage.store import StoreError
-from tenantry.virtual.computed.computed_range import ComputedRange, changes, events
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
+from tenantry.tenancy.computed.computed_range import ComputedRange, changes, events
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 
 READY_SECONDS = 10.0
 """How long a request waits for the objects: for the store, if the catalog is behind."""
