@@ -124,6 +124,7 @@ class Shard:
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
+            *tenancy.replication_controllers(),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
@@ -143,7 +144,9 @@ class Shard:
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
             collections=tenancy.collections,
         )
-        views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        views = builtin_views(
+            context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
+        )
         services = ServicesResolver(
             tenancy.directory, tenancy.scopes, load_views(views, context), shard_name=info.name, ranges=self.cell.ranges
         )

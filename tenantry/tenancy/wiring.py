@@ -40,6 +40,10 @@ from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.path_resolvers import ClustersResolver
+from tenantry.tenancy.replication import build_controllers as replication_controllers
+from tenantry.tenancy.replication.publications import REPLICATED, Publications
+from tenantry.tenancy.replication.replication_lookup import ReplicationLookup
+from tenantry.tenancy.replication.virtual_resources import VirtualResources
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
 from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
@@ -82,7 +86,7 @@ class Tenancy:
         self.peers = peers
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
-        self.catalog = Catalog(cell.store)
+        self.catalog = Catalog(cell.store, tallied=(REPLICATED,))
         self.collections = Collections(cell=cell, catalog=self.catalog, hubs=hubs, local_ranges=self.local_ranges)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
@@ -92,6 +96,7 @@ class Tenancy:
             cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
         )
         self.exports = ExportLookup(self.catalog, self.directory, identities)
+        self.replication = ReplicationLookup(self.catalog, self.exports)
         self.apis = ClusterApis(
             cell=cell,
             catalog=self.catalog,
@@ -99,7 +104,8 @@ class Tenancy:
             definitions=self.definitions,
             identities=identities,
         )
-        self.copies = Copies(cell, self.catalog, self.definitions)
+        self._publications = publications = Publications(self.catalog)
+        self.copies = Copies(cell, self.catalog, self.definitions, publications)
         self.changes = Changes(self.copies)
         self._contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
         self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
@@ -116,6 +122,8 @@ class Tenancy:
             exports=self.exports,
             claims=self._claims,
             authorizer=self.authorizer,
+            apis=self.apis,
+            publications=publications,
         )
         self.scopes = ClusterScopes(
             shard_name=name,
@@ -126,6 +134,7 @@ class Tenancy:
             admission=admission,
             copies=self.copies,
             connectors=connectors if connectors is not None else {},
+            virtual=VirtualResources(self.collections, self.replication),
         )
         self._remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
         homes = (
@@ -199,6 +208,22 @@ class Tenancy:
             exports=self.exports,
             claims=self._claims,
             publish_on_exports=publish_on_exports,
+        )
+
+    def replication_controllers(self) -> Iterable[Controller[Any]]:
+        """The controllers of replicated resources."""
+        return replication_controllers.build(
+            cell=self.cell,
+            catalog=self.catalog,
+            range_map=self.range_map,
+            urls=self.urls,
+            definitions=self.definitions,
+            apis=self.apis,
+            copies=self.copies,
+            changes=self.changes,
+            exports=self.exports,
+            publications=self._publications,
+            lookup=self.replication,
         )
 
     def workspace_controllers(self) -> Iterable[Controller[Any]]:

@@ -38,6 +38,7 @@ from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.update_object import revise
 from tenantry.tenancy.path_resolvers import RangesResolver
+from tenantry.tenancy.replication.admission.cached_resource import plugins as cached_resource_plugins
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.wiring import Tenancy
@@ -98,7 +99,8 @@ def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory
     """The admission of exports alone."""
     own = plugins(**{name: parts[name] for name in ("exports", "claims", "authorizer")})
     paths = PathAnnotationAdmission(directory=directory)
-    return AdmissionChain([SystemFinalizersAdmission(definitions=definitions), *own, paths])
+    cached = cached_resource_plugins(**{name: parts[name] for name in ("apis", "publications")})
+    return AdmissionChain([SystemFinalizersAdmission(definitions=definitions), *own, *cached, paths])
 
 
 class TenantShard:
@@ -175,7 +177,7 @@ class ServedShard(TenantShard):
         tenancy = self.tenancy
         self.controllers = list(tenancy.export_controllers(**settings))
         copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
-        tenancy.runner.add(*self.controllers, copies)
+        tenancy.runner.add(*self.controllers, *tenancy.replication_controllers(), copies)
         self.collections = self.tenancy.collections
         self.context = ViewContext(
             authorizer=tenancy.authorizer,
@@ -184,7 +186,9 @@ class ServedShard(TenantShard):
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
             collections=self.collections,
         )
-        stock = builtin_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        stock = builtin_views(
+            self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
+        )
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else None
         self.views = load_views(wanted, self.context, own)

@@ -90,6 +90,7 @@ class Collections:
 
     def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
         stops = [range_.subscribe(lambda _: changed(), *name) for name in sources.lists]
+        stops += [self._catalog.follow_tally(*group, changed) for group in sources.groups]
         for name in sources.copies:
             if name.resource not in self._copied_resources:
                 self._copied_resources.add(name.resource)

@@ -1,0 +1,106 @@
+"""Which resources of which logical clusters are replicated: an index of the catalog's ClusterCachedResources.
+
+Every shard has it, so a shard that acquires a range knows before the first write which objects need a copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from tenantry.kube.objects import GroupResource, Object, is_deleting
+from tenantry.kube.selectors import labels as label_selectors
+from tenantry.kube.selectors.labels import NOTHING, LabelSelector
+from tenantry.placement.catalog import Catalog
+from tenantry.tenancy.types.cached_resource_names import BOTH
+
+REPLICATED = "tenantry/replicated"
+"""The catalog's resource of replicated objects. The cluster of a copy is the id of its publication."""
+OBJECTS_MAX = 5_000
+"""The most replicated objects of one logical cluster: every shard has all of them."""
+BYTES_MAX = 16 << 20
+"""The most bytes of them."""
+OBJECT_BYTES_MAX = 256 << 10
+"""The most bytes of one: it is in one transaction with its original."""
+
+
+class Publication:
+    """What one ClusterCachedResource replicates, as its spec says it now.
+
+    `id`: names the copies. It changes with the object and with the resource, so that copies of different resources never mix.
+    `gvr`: as `gvr_of`. `resource`: `<group|core>/<plural>`.
+    """
+
+    __slots__ = ("gvr", "id", "resource", "selector", "version")
+
+    def __init__(self, uid: str, spec: Object) -> None:
+        group, self.version, plural = spec.get("group") or "", spec.get("version") or "", spec.get("resource") or ""
+        self.gvr = gvr_of(spec)
+        self.resource = f"{group or 'core'}/{plural}"
+        self.id = f"{uid}.{hashlib.sha224(self.gvr.encode()).hexdigest()[:8]}"
+        self.selector = selector_of(spec)
+
+
+def selector_of(spec: Object) -> LabelSelector:
+    """The objects that are replicated: none if the selector is not valid."""
+    try:
+        return label_selectors.from_object(spec.get("labelSelector") or {})
+    except ValueError:
+        return NOTHING
+
+
+def gvr_of(spec: Object) -> str:
+    """The resource as Go prints a GroupVersionResource in kcp's messages."""
+    return ".".join((spec.get("group") or "", spec.get("version") or "", spec.get("resource") or ""))
+
+
+def group_resource_of(spec: Object) -> GroupResource:
+    return GroupResource(spec.get("group") or "", spec.get("resource") or "")
+
+
+class Publications:
+    """An index of the catalog: it is up to date when subscribers to these resources are called.
+
+    `by_cluster`: the publications of each logical cluster that has any, without those that are being deleted.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._by_cluster: dict[str, Mapping[tuple[str, str], Publication]] = {}
+        self.by_cluster: Mapping[str, Mapping[tuple[str, str], Publication]] = MappingProxyType(self._by_cluster)
+        for names in BOTH:
+            catalog.index(names.resource, self._changed)
+
+    def usage(self, cluster: str) -> tuple[int, int]:
+        """The number of replicated objects of a logical cluster, and their bytes."""
+        objects = size = 0
+        for publication in self._by_cluster.get(cluster, {}).values():
+            tally = self._catalog.tally(REPLICATED, publication.id)
+            objects += tally.objects
+            size += tally.size_bytes
+        return objects, size
+
+    def fits(self, cluster: str, publication: Publication, name: str, raw: bytes) -> bool:
+        """Whether an object may be replicated in this form: within the limits of its logical cluster."""
+        if len(raw) > OBJECT_BYTES_MAX:
+            return False
+        before = self._catalog.entry(REPLICATED, publication.id, name)
+        objects, size = self.usage(cluster)
+        objects += before is None
+        size += len(raw) - (len(before.raw) if before is not None else 0)
+        return objects <= OBJECTS_MAX and size <= BYTES_MAX
+
+    def groups_of(self, uid: str) -> Sequence[str]:
+        """The ids of all publications with copies that the object with this uid has, or had before its spec was changed."""
+        return [cluster for cluster, _ in self._catalog.names(REPLICATED) if cluster.startswith(f"{uid}.")]
+
+    def _changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
+        # A new mapping: callers iterate over the old one.
+        found = {place: each for place, each in self._by_cluster.get(cluster, {}).items() if place != (resource, name)}
+        if obj is not None and not is_deleting(obj):
+            found[resource, name] = Publication(obj["metadata"].get("uid", ""), obj.get("spec") or {})
+        if found:
+            self._by_cluster[cluster] = found
+        else:
+            self._by_cluster.pop(cluster, None)
