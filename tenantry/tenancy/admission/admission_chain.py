@@ -88,7 +88,7 @@ def build(
             *export_plugins(exports=exports, claims=claims, authorizer=authorizer),
             *cached_resource_plugins(apis=apis, publications=publications),
             PathAnnotationAdmission(directory=directory),
-            ReservedCrdAdmission(),
+            ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
