@@ -91,6 +91,7 @@ class Catalog:
         self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
         self._tallies: dict[str, dict[str, Tally]] = {resource: {} for resource in tallied}
+        self._tally_indexes: dict[str, list[Callable[[str, bool], None]]] = {}
         self._tallied: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of the copies of a cluster")
         self._follower = Follower(
             store, [(PREFIX, prefix_end(PREFIX))], load=self._load, changed=self._changed, name="the catalog"
@@ -138,6 +139,11 @@ class Catalog:
     def tally(self, resource: str, cluster: str) -> Tally:
         """The copies of one cluster of a tallied resource."""
         return self._tallies[resource].get(cluster, _NONE)
+
+    def index_tallies(self, resource: str, callback: Callable[[str, bool], None]) -> None:
+        """Calls back with a cluster of a tallied resource when it gets its first copy (True), and when it has lost the last
+        (False)."""
+        self._tally_indexes.setdefault(resource, []).append(callback)
 
     def follow_tally(self, resource: str, cluster: str, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls `changed` after every later change of a tally. Returns a function that ends this."""
@@ -237,10 +243,13 @@ class Catalog:
         objects, size, _ = tallies.get(cluster, _NONE)
         objects += (now is not None) - (before is not None)
         size += (len(now.raw) if now is not None else 0) - (len(before.raw) if before is not None else 0)
+        known = cluster in tallies
         if objects:
             tallies[cluster] = Tally(objects, size, next(_numbers))
         else:
             tallies.pop(cluster, None)
+        if known != bool(objects):
+            call_each(self._tally_indexes.get(resource, ()), "an index of tallies", cluster, bool(objects))
         self._tallied.send((resource, cluster))
 
     def _notify(self, resource: str, cluster: str, name: str, now: Entry | None) -> None:

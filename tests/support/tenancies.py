@@ -101,7 +101,7 @@ def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory
     """The admission of exports alone."""
     own = plugins(**{name: parts[name] for name in ("exports", "claims", "authorizer")})
     paths = PathAnnotationAdmission(directory=directory)
-    cached = cached_resource_plugins(**{name: parts[name] for name in ("apis", "publications")})
+    cached = cached_resource_plugins(**{name: parts[name] for name in ("apis", "publications", "authorizer")})
     return AdmissionChain([SystemFinalizersAdmission(definitions=definitions), *own, *cached, paths])
 
 

@@ -86,7 +86,7 @@ def build(
                 authorizer=authorizer,
             ),
             *export_plugins(exports=exports, claims=claims, authorizer=authorizer),
-            *cached_resource_plugins(apis=apis, publications=publications),
+            *cached_resource_plugins(apis=apis, publications=publications, authorizer=authorizer),
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),

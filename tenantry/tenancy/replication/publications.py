@@ -22,7 +22,9 @@ OBJECTS_MAX = 5_000
 BYTES_MAX = 16 << 20
 """The most bytes of them."""
 OBJECT_BYTES_MAX = 256 << 10
-"""The most bytes of one: it is in one transaction with its original."""
+"""The most bytes of the copies of one object: they are in one transaction with it."""
+PUBLICATIONS_MAX = 50
+"""The most ClusterCachedResources of one logical cluster: each write of an object looks at all of them."""
 
 
 class Publication:
@@ -69,8 +71,11 @@ class Publications:
         self._catalog = catalog
         self._by_cluster: dict[str, Mapping[tuple[str, str], Publication]] = {}
         self.by_cluster: Mapping[str, Mapping[tuple[str, str], Publication]] = MappingProxyType(self._by_cluster)
+        self._groups: dict[str, set[str]] = {}
+        """Uid of a ClusterCachedResource → the ids of its publications that have copies."""
         for names in BOTH:
             catalog.index(names.resource, self._changed)
+        catalog.index_tallies(REPLICATED, self._group_changed)
 
     def usage(self, cluster: str) -> tuple[int, int]:
         """The number of replicated objects of a logical cluster, and their bytes."""
@@ -83,8 +88,6 @@ class Publications:
 
     def fits(self, cluster: str, publication: Publication, name: str, raw: bytes) -> bool:
         """Whether an object may be replicated in this form: within the limits of its logical cluster."""
-        if len(raw) > OBJECT_BYTES_MAX:
-            return False
         before = self._catalog.entry(REPLICATED, publication.id, name)
         objects, size = self.usage(cluster)
         objects += before is None
@@ -93,7 +96,17 @@ class Publications:
 
     def groups_of(self, uid: str) -> Sequence[str]:
         """The ids of all publications with copies that the object with this uid has, or had before its spec was changed."""
-        return [cluster for cluster, _ in self._catalog.names(REPLICATED) if cluster.startswith(f"{uid}.")]
+        return tuple(self._groups.get(uid, ()))
+
+    def _group_changed(self, publication: str, exists: bool) -> None:
+        uid = publication.partition(".")[0]
+        groups = self._groups.setdefault(uid, set())
+        if exists:
+            groups.add(publication)
+        else:
+            groups.discard(publication)
+        if not groups:
+            del self._groups[uid]
 
     def _changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
         # A new mapping: callers iterate over the old one.

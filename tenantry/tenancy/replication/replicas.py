@@ -12,6 +12,7 @@ from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, labels_of
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.keys import Key, catalog_key
+from tenantry.tenancy.replication import publications
 from tenantry.tenancy.replication.publications import REPLICATED, Publication, Publications
 
 Whole = Callable[[Object], Object]
@@ -21,9 +22,9 @@ Whole = Callable[[Object], Object]
 class Replicas:
     """Makes the copies of the objects of logical clusters with publications."""
 
-    def __init__(self, catalog: Catalog, publications: Publications, whole: Whole) -> None:
+    def __init__(self, catalog: Catalog, index: Publications, whole: Whole) -> None:
         self._catalog = catalog
-        self._publications = publications
+        self._publications = index
         self._whole = whole
 
     def of(
@@ -37,9 +38,18 @@ class Replicas:
         logical cluster."""
         resource = key.resource.partition(":")[0]
         found: dict[bytes, bytes | None] = {}
+        left = publications.OBJECT_BYTES_MAX
         for publication in published.values():
             if publication.resource == resource:
-                found.update(self._copy(publication, definition, key, obj))
+                raw = self._raw(publication, definition, obj) if obj is not None else None
+                if raw is not None:
+                    left -= len(raw)
+                    if left < 0 or not self._publications.fits(key.cluster, publication, key.name, raw):
+                        # No copy is better than one that is not true any more. The controller reports it.
+                        raw = None
+                entry = self._catalog.entry(REPLICATED, publication.id, key.name)
+                if (entry.raw if entry is not None else None) != raw:
+                    found[catalog_key(REPLICATED, publication.id, key.name)] = raw
         return found
 
     def removed(self, published: Mapping[tuple[str, str], Publication], key: Key) -> Mapping[bytes, bytes | None]:
@@ -50,18 +60,6 @@ class Replicas:
             for publication in published.values()
             if publication.resource == resource and self._catalog.entry(REPLICATED, publication.id, key.name) is not None
         }
-
-    def _copy(
-        self, publication: Publication, definition: ResourceDefinition, key: Key, obj: Object | None
-    ) -> Mapping[bytes, bytes | None]:
-        entry = self._catalog.entry(REPLICATED, publication.id, key.name)
-        raw = self._raw(publication, definition, obj) if obj is not None else None
-        if raw is not None and not self._publications.fits(key.cluster, publication, key.name, raw):
-            # No copy is better than one that is not true any more. The controller reports it.
-            raw = None
-        if (entry.raw if entry is not None else None) == raw:
-            return {}
-        return {catalog_key(REPLICATED, publication.id, key.name): raw}
 
     def _raw(self, publication: Publication, definition: ResourceDefinition, obj: Object) -> bytes | None:
         """The copy in the shape of the published version; None if the object is not replicated."""

@@ -10,12 +10,14 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.replication import publications
 from tenantry.tenancy.replication.publications import REPLICATED
 from tenantry.tenancy.resources import SECRETS
-from tests.support.people import MASTER
+from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
 from tests.tenancy.replication.county import (
+    ACCESS,
     CACHE,
     GROUP,
     PROVIDER,
+    READ,
     SHERIFFS,
     County,
     cached_resource,
@@ -134,6 +136,26 @@ async def test_refusals() -> None:
         assert (await refused(made, body))[0] == 422
 
 
+async def test_who_replicates_may_read() -> None:
+    everything: Object = {"apiGroups": ["cache.kcp.io"], "resources": ["*"], "verbs": ["*"]}
+    async with county() as made:
+        await made.here.role(PROVIDER, "keeper", ACCESS, everything)
+        await made.here.bind_role(PROVIDER, "keeper", "keeper", "keeper")
+        path = f"/clusters/{PROVIDER}{CACHED}"
+        status, answer = await made.here.call("POST", path, person("keeper"), cached_resource())
+        assert (status, answer["message"]) == (
+            403,
+            'clustercachedresources.cache.kcp.io "sheriffs" is forbidden: spec: Forbidden: who replicates sheriffs.wild.dev '
+            'needs the verbs "get, list, watch" on it',
+        )
+        await made.here.role(PROVIDER, "reader", READ)
+        await made.here.bind_role(PROVIDER, "reader", "reader", "keeper")
+        assert (await made.here.call("POST", path, person("keeper"), cached_resource()))[0] == 201
+        patch = {"spec": {"resource": "clusterroles", "group": "rbac.authorization.k8s.io", "version": "v1"}}
+        merge = {"content_type": "application/merge-patch+json"}
+        assert (await made.here.call("PATCH", f"{path}/sheriffs", person("keeper"), patch, **merge))[0] == 403
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
@@ -216,6 +238,17 @@ async def test_a_workspace_replicates_no_more_than_it_may(monkeypatch: pytest.Mo
         # An object that does not fit any more leaves no old copy.
         await made.merge(f"{SHERIFFS}/b", {"spec": {"star": "x" * 100}})
         await copied(made, "c")
+
+
+async def test_a_workspace_has_not_many_cached_resources() -> None:
+    async with county() as made:
+        for number in range(publications.PUBLICATIONS_MAX):
+            await made.post(CACHED, cached_resource(f"r{number}", resource=f"r{number}"))
+        status, message = await refused(made, cached_resource("more", resource="more"))
+        assert (status, message.endswith("a workspace has at most 50 of these")) == (403, True)
+        await made.delete(f"{CACHED}/r0")
+        await made.here.until(lambda: not made.cached("r0"))
+        await made.post(CACHED, cached_resource("more", resource="more"))
 
 
 async def test_a_new_owner_continues() -> None:
