@@ -63,14 +63,16 @@ class Entry:
 
 
 class Tally(NamedTuple):
-    """The copies of one cluster of a tallied resource. `change`: a number that no other state has."""
+    """The copies of one cluster of a tallied resource. `change`: a number that no other state has. `revision`: the store's, of
+    the last change."""
 
     objects: int
     size_bytes: int
     change: int
+    revision: int
 
 
-_NONE = Tally(0, 0, 0)
+_NONE = Tally(0, 0, 0, 0)
 
 
 class Catalog:
@@ -234,18 +236,18 @@ class Catalog:
             by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
         if resource in self._tallies:
-            self._count(resource, cluster, entry, now)
+            self._count(resource, cluster, entry, now, revision)
         if resource in self._changes or self._all_changes or resource in self._indexes:
             call(self._notify, f"decoding a copy of {resource}", resource, cluster, name, now)
 
-    def _count(self, resource: str, cluster: str, before: Entry | None, now: Entry | None) -> None:
+    def _count(self, resource: str, cluster: str, before: Entry | None, now: Entry | None, revision: int) -> None:
         tallies = self._tallies[resource]
-        objects, size, _ = tallies.get(cluster, _NONE)
+        objects, size, _, last = tallies.get(cluster, _NONE)
         objects += (now is not None) - (before is not None)
         size += (len(now.raw) if now is not None else 0) - (len(before.raw) if before is not None else 0)
         known = cluster in tallies
         if objects:
-            tallies[cluster] = Tally(objects, size, next(_numbers))
+            tallies[cluster] = Tally(objects, size, next(_numbers), max(last, revision))
         else:
             tallies.pop(cluster, None)
         if known != bool(objects):

@@ -131,6 +131,7 @@ async def test_copies_of_a_cluster_are_tallied() -> None:
     for revision, (name, value) in enumerate([("b", b"{} "), ("a", b"[   ]"), ("b", None), ("a", None)], 10):
         catalog.committed(revision, [change({catalog_key("t/things", "one", name): value})])
         changes.add(catalog.tally("t/things", "one").change)
+        assert catalog.tally("t/things", "one").revision == (revision if tally()[0] else 0)
     catalog.committed(20, [change({catalog_key("t/things", "two", "x"): b"{}", catalog_key(API_EXPORTS, "one", "x"): b"{}"})])
     stop()
     catalog.committed(21, [change({catalog_key("t/things", "one", "z"): b"{}"})])

@@ -68,10 +68,10 @@ class Sources:
 
     def group(self, resource: str, cluster: str) -> Sequence[tuple[str, Entry]]:
         """(name, copy) of every copy in one cluster of a resource that the catalog tallies, not decoded."""
-        self._groups.setdefault(CopyGroup(resource, cluster), self._catalog.tally(resource, cluster).change)
-        found = self._catalog.entries(resource, cluster)
-        self.newest = max(self.newest, max((entry.revision for _, entry in found), default=0))
-        return found
+        tally = self._catalog.tally(resource, cluster)
+        self._groups.setdefault(CopyGroup(resource, cluster), tally.change)
+        self.newest = max(self.newest, tally.revision)
+        return self._catalog.entries(resource, cluster)
 
     def records(self, resource: str, cluster: str | None) -> Sequence[Record]:
         """All objects of a resource in a logical cluster of the place's range (None: in all of them), in the order of keys.

@@ -62,7 +62,7 @@ class VirtualResources:
             raise unresolved(served.resource)
         place = (replicated.id, definition.uid, definition.identity)
         compute = _Replicas(definition, replicated.id).compute
-        collection = self._collections.of(base, _COLLECTION, place, replicated.id, compute)
+        collection = self._collections.of(base, _COLLECTION, place, replicated.id, compute, at_once=True)
         base.requests += 1
         if not collection.is_current:
             await collection.ready()

@@ -185,3 +185,26 @@ async def test_a_binding_that_is_deleted_serves_nothing() -> None:
         await county.there.until(lambda: county.there.get(CONSUMER, "apis.kcp.io/apibindings", "offices") is None)
         assert (await county.read())[0] == 404
         assert county.here.get(PROVIDER, SLICE, "sh") is not None
+
+
+async def test_a_watch_lasts_while_many_objects_change() -> None:
+    async with bound_county() as county:
+        path = f"/clusters/{CONSUMER}{SHERIFFS}"
+        async with Watch(county.there, path, MASTER) as watch:
+            assert [await watch.next(), await watch.next()] == [("ADDED", "doc"), ("ADDED", "wyatt")]
+            seen: set[str] = set()
+            for number in range(150):
+                await county.sheriff(f"s{number}")
+            while len(seen) < 150:
+                kind, name = await watch.next()
+                assert kind == "ADDED"
+                seen.add(name)
+            versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in watch.events]
+            assert versions[2:] == sorted(set(versions[2:]))
+            for number in range(150):
+                await county.delete(f"{SHERIFFS}/s{number}")
+            while seen:
+                kind, name = await watch.next()
+                assert kind == "DELETED"
+                seen.remove(name)
+        assert await county.names() == ["doc", "wyatt"]
