@@ -16,7 +16,7 @@ from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.provider import GROUP, binding, schema
 from tests.e2e.test_kubectl import Kubectl
 from tests.e2e.test_views_two_shards import far_workspace
-from tests.support.api import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, CRDS, Api, Object
+from tests.support.api import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, CRDS, WORKSPACES, Api, Object
 from tests.support.forms import Platform, platform
 from tests.support.informers import Informers
 from tests.support.tools import kubectls, program
@@ -188,4 +188,8 @@ def test_an_informer_follows_selectors_and_goes_on_after_a_crash(
     wait_for(lambda: provider.get(f"{CACHED}/sheriffs")["status"]["resourceCounts"] == counts, "the counts are right")
     provider.delete(f"{CACHED}/sheriffs")
     provider.gone(f"{CACHED}/sheriffs")
-    assert far.status_of("GET", SHERIFFS) == 500
+    wait_for(lambda: far.status_of("GET", SHERIFFS) == 500, "the consumer learns that nothing is replicated")
+    # Workspaces with such types, and with what they replicate, end as others do.
+    for name in ("near", "provider"):
+        running.root.delete(f"{WORKSPACES}/{name}")
+        running.root.gone(f"{WORKSPACES}/{name}")

@@ -146,6 +146,9 @@ class Domains:
             return self._definitions.find(resource.group, resource.resource)
         for export in self._exports.with_identity(identity):
             for entry in (export.object.get("spec") or {}).get("resources") or ():
+                if (entry.get("storage") or {}).get("virtual"):
+                    # Consumers have no objects of it, and so none to give away.
+                    continue
                 if entry.get("name") == resource.resource and (entry.get("group") or "") == resource.group:
                     definition = self._bound(export.cluster, entry["schema"], identity)
                     if definition is not None:
