@@ -23,6 +23,8 @@ BYTES_MAX = 16 << 20
 """The most bytes of them."""
 OBJECT_BYTES_MAX = 256 << 10
 """The most bytes of the copies of one object: they are in one transaction with it."""
+SELECTOR_WORDS_MAX = 500
+"""The most keys and values of a label selector: each write of an object is matched."""
 PUBLICATIONS_MAX = 50
 """The most ClusterCachedResources of one logical cluster: each write of an object looks at all of them."""
 
@@ -34,22 +36,26 @@ class Publication:
     `gvr`: as `gvr_of`. `resource`: `<group|core>/<plural>`.
     """
 
-    __slots__ = ("gvr", "id", "resource", "selector", "version")
+    __slots__ = ("_label_selector", "_selector", "gvr", "id", "resource", "version")
 
     def __init__(self, uid: str, spec: Object) -> None:
         group, self.version, plural = spec.get("group") or "", spec.get("version") or "", spec.get("resource") or ""
         self.gvr = gvr_of(spec)
         self.resource = f"{group or 'core'}/{plural}"
         self.id = f"{uid}.{hashlib.sha224(self.gvr.encode()).hexdigest()[:8]}"
-        self.selector = selector_of(spec)
+        self._label_selector = spec.get("labelSelector") or {}
+        self._selector: LabelSelector | None = None
 
-
-def selector_of(spec: Object) -> LabelSelector:
-    """The objects that are replicated: none if the selector is not valid."""
-    try:
-        return label_selectors.from_object(spec.get("labelSelector") or {})
-    except ValueError:
-        return NOTHING
+    @property
+    def selector(self) -> LabelSelector:
+        """The objects that are replicated: none if the selector is not valid. It is compiled where it is used, on the shard that
+        owns the objects."""
+        if self._selector is None:
+            try:
+                self._selector = label_selectors.from_object(self._label_selector)
+            except ValueError:
+                self._selector = NOTHING
+        return self._selector
 
 
 def gvr_of(spec: Object) -> str:

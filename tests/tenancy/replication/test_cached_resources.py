@@ -131,6 +131,9 @@ async def test_refusals() -> None:
         assert await refused(made, core) == (403, f'{prefix}: Invalid value: "configmaps": {why}')
         bad = {"matchExpressions": [{"key": "a", "operator": "Like"}]}
         assert (await refused(made, cached_resource("x", resource="others", labelSelector=bad)))[0] == 403
+        many = {"matchExpressions": [{"key": "a", "operator": "In", "values": [f"v{number}" for number in range(500)]}]}
+        status, message = await refused(made, cached_resource("x", resource="others", labelSelector=many))
+        assert (status, message.endswith("must have at most 500 keys and values")) == (403, True)
         body = cached_resource("x")
         del body["spec"]["resource"]
         assert (await refused(made, body))[0] == 422

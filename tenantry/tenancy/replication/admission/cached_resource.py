@@ -14,7 +14,13 @@ from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.virtual_storage import READ_VERBS
-from tenantry.tenancy.replication.publications import PUBLICATIONS_MAX, Publications, group_resource_of, gvr_of
+from tenantry.tenancy.replication.publications import (
+    PUBLICATIONS_MAX,
+    SELECTOR_WORDS_MAX,
+    Publications,
+    group_resource_of,
+    gvr_of,
+)
 from tenantry.tenancy.types.cached_resource_names import BOTH, GROUP, CachedResourceNames
 
 
@@ -36,8 +42,13 @@ class CachedResourceAdmission(Plugin):
         if not is_main_write(review) or review.object is None:
             return
         spec = review.object.get("spec") or {}
+        selector = spec.get("labelSelector") or {}
+        expressions = selector.get("matchExpressions") or ()
+        words = 2 * len(selector.get("matchLabels") or ()) + sum(1 + len(each.get("values") or ()) for each in expressions)
+        if words > SELECTOR_WORDS_MAX:
+            raise refuse(review, f"spec.labelSelector: Too many: must have at most {SELECTOR_WORDS_MAX} keys and values")
         try:
-            label_selectors.from_object(spec.get("labelSelector") or {})
+            label_selectors.from_object(selector)
         except ValueError as error:
             raise refuse(review, f"spec.labelSelector: Invalid value: {error}") from None
         old = (review.old_object or {}).get("spec") or {}
