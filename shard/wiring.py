@@ -131,6 +131,7 @@ class Shard:
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
+            *tenancy.replication_controllers(),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
@@ -143,12 +144,11 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        made = make_views(tenancy, self.cell, hubs, classes)
-        self._collections = made.collections
+        made = make_views(tenancy, classes)
         services = ServicesResolver(
             tenancy.directory,
             tenancy.scopes,
-            made.named,
+            made,
             shard_name=info.name,
             ranges=self.cell.ranges,
             elsewhere=view_processes,
@@ -200,7 +200,6 @@ class Shard:
     async def stop(self) -> None:
         await self.ownership.stop()
         await self._expiry.stop()
-        await self._collections.stop()
         await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()

@@ -20,7 +20,6 @@ from tenantry.base.flags import SettingError
 from tenantry.base.metrics import Metrics
 from tenantry.http.messages import Reply
 from tenantry.kube.status import StatusError, unavailable
-from tenantry.placement.catalog import Catalog
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange, RangeOpening
@@ -68,7 +67,6 @@ class ViewServer:
         classes = installed_views()
         hubs = Hubs()
         self.reader = Reader(store, parse_head, changed=self._ranges_changed, ended=hubs.end, history_limits=history_limits)
-        self._catalog = Catalog(store, progress=True)
         lookup = ServiceAccountLookup(self.reader, range_map, peers)
         authenticator = UnionAuthenticator(
             requests=identity.requests,
@@ -86,15 +84,14 @@ class ViewServer:
             peers=peers,
             home_creator_groups=None,
             types=types_of(classes),
-            catalog=self._catalog,
+            follows=True,
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
-        made = make_views(tenancy, self.reader, hubs, classes)
-        self.views = chosen(made.named, only)
-        self._collections = made.collections
+        made = make_views(tenancy, classes)
+        self.views = chosen(made, only)
         self.ranges = LoadedRanges(
             self.reader,
-            self._catalog,
+            tenancy.catalog,
             range_map,
             hubs,
             fresh_seconds=memory.fresh_seconds,
@@ -131,7 +128,6 @@ class ViewServer:
 
     async def stop(self) -> None:
         await self.ranges.stop()
-        await self._collections.stop()
         await self.reader.close()
         await self.tenancy.stop()
 
