@@ -11,8 +11,9 @@ from tenantry.cli import access
 from tenantry.cli.output import FORMS, Columns, render
 
 
-def add_commands(views: argparse.ArgumentParser) -> None:
-    """Adds the sub-commands to the parser of `tenantry views`, which without one runs a process."""
+def add_commands(views: argparse.ArgumentParser) -> Any:
+    """Adds the sub-commands to the parser of `tenantry views`, which without one runs a process. Returns the collection of
+    sub-parsers, for others."""
     commands = views.add_subparsers(metavar="COMMAND", title="commands", description="without one: run a process of views")
     shared = access.flags()
     listing = commands.add_parser("list", parents=[shared], help="list the views that processes of their own serve")
@@ -23,6 +24,7 @@ def add_commands(views: argparse.ArgumentParser) -> None:
     )
     forget.add_argument("view", help="name of the view")
     forget.set_defaults(run=access.command(lambda options: asyncio.run(_forget(options))))
+    return commands
 
 
 _FORGET = (
