@@ -99,6 +99,9 @@ class LoadedRanges:
         self._used[name] = asyncio.get_running_loop().time()
 
     async def _shows(self, name: str, revision: int) -> None:
+        if name in self._reader.ranges and self._catalog.revision < revision:
+            # Both answer in the time of one.
+            self._reader.ask_progress(name)
         await self._catalog.reached(revision)
         if name in self._reader.ranges:
             await self._reader.progressed(name, revision)

@@ -55,6 +55,10 @@ class FollowedRange:
         """Returns when memory shows everything up to a revision of the store. The caller limits the wait."""
         await self._follower.progressed(revision)
 
+    def ask_progress(self) -> None:
+        """See `Follower.ask_progress`."""
+        self._follower.ask_progress()
+
     async def _load(self, pages: AsyncIterator[Page]) -> None:
         range_ = Range(self.name, self.start, self.end, limits=self._history_limits)
         revision = 0

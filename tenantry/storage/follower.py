@@ -125,6 +125,11 @@ class Follower:
             self._ask.send()
             await self._advances.wait(ASKED_AGAIN_SECONDS)
 
+    def ask_progress(self) -> None:
+        """Begins what a later `progressed` waits for, for a caller that asks several followers at one time."""
+        assert self._ask is not None, "made without progress"
+        self._ask.send()
+
     async def _load(self) -> bool:
         """Loads everything, unless it is loaded and nothing was missed since. Returns whether it loaded. Raises StoreError."""
         async with self._loading:

@@ -78,6 +78,10 @@ class Reader(Cell):
         KeyError."""
         await self._followed[name].progressed(revision)
 
+    def ask_progress(self, name: str) -> None:
+        """See `Follower.ask_progress`. Raises KeyError."""
+        self._followed[name].ask_progress()
+
     def commit(
         self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
     ) -> Awaitable[Sequence[Record | None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +180,23 @@ def test_a_process_that_stops_in_order_gives_its_views_back(fleet: Fleet, views:
     assert views.wait() == 0
     wait_for(lambda: served(fleet).status_of("GET", PERSONAL) == 200, "shards serve the views again")
     assert names(fleet) == set()
+
+
+def test_a_process_that_does_not_reach_the_store_serves_nothing_old(fleet: Fleet, views: Process) -> None:
+    api = served(fleet)
+    assert api.status_of("GET", PERSONAL) == 200
+    views.link.cut()
+    assert api.status_of("GET", PERSONAL) == 503
+    shards_are_well(fleet)
+    wait_for(lambda: not ready(views), "it says that it is not ready")
+    views.link.heal()
+    wait_for(lambda: api.status_of("GET", PERSONAL) == 200, "it serves again")
+    wait_for(lambda: ready(views), "it is ready")
+
+
+def ready(process: Process) -> bool:
+    try:
+        with urllib.request.urlopen(process.metrics_url.replace("/metrics", "/readyz"), timeout=30) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
