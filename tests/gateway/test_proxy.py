@@ -580,23 +580,3 @@ async def test_health_is_the_gateways_own(door: Door, call: Caller) -> None:
     door.health.add("map", lambda: "no map")
     async with call("GET", "/livez") as live, call("GET", "/readyz") as ready:
         assert (live.status, ready.status) == (200, 500)
-
-
-async def test_a_view_in_a_process_of_its_own_gets_its_requests_and_the_callers_name(door: Door, call: Caller) -> None:
-    await door.edge_shard("one", echo, "root", "range-a", "range-b")
-    async with call("GET", f"/services/notes/{A}") as answer:
-        assert answer.status == 200, "a shard serves it"
-
-    async def caller_of(request: Request) -> Reply:
-        return Response(200, f"views-1: {request.header('x-remote-user')}".encode(), "text/plain")
-
-    await door.edge_views("views-1", caller_of, "notes")
-    tls = door.caller("ada", ["devs"])
-    for path in (f"/services/notes/{A}", f"/ranges/range-b/services/notes/{A}"):
-        async with aiohttp.ClientSession() as session, session.get(f"{door.url}{path}", ssl=tls) as answer:
-            assert await answer.text() == "views-1: ada"
-    async with call("GET", f"/clusters/{A}/api/v1") as answer:
-        assert (await answer.json())["path"] == f"/clusters/{A}/api/v1", "others go to shards"
-    await door.views_end("views-1")
-    async with call("GET", f"/services/notes/{A}") as answer:
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "1"), "it does not fall on shards"
