@@ -1,0 +1,113 @@
+"""The declarations of all VirtualWorkspaces, from the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tenantry.base.broadcast import KeyedBroadcast
+from tenantry.base.cache import Cache
+from tenantry.kube.objects import Object
+from tenantry.placement.catalog import Catalog
+from tenantry.storage import resource_version
+from tenantry.storage.range import Range, TooOld
+from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.apiexport.domain import Domain, Domains
+from tenantry.virtual.declared.declaration import Declaration, compiled
+
+_BYTES_MAX = 16 << 20
+_SEEN_BYTES_MAX = 4 << 20
+
+
+class _Known(NamedTuple):
+    revision: int
+    domain: Domain
+    declaration: Declaration
+
+
+class _Seen(NamedTuple):
+    """The revision of a VirtualWorkspace that a range shows, and the version of the range since when. `changed`: whether another
+    one was shown before, and not only an unknown one."""
+
+    revision: int
+    since: int
+    changed: bool
+
+
+class Declarations:
+    """Compiled VirtualWorkspaces, in a cache. The key of one is the id of its cluster and its name."""
+
+    def __init__(self, catalog: Catalog, domains: Domains) -> None:
+        self._catalog = catalog
+        self.domains = domains
+        self._known: Cache[ExportKey, _Known] = Cache(
+            "declared_views", bytes_max=_BYTES_MAX, size=lambda known: known.declaration.bytes, keeps_large=True
+        )
+        self._seen: Cache[tuple[str, str, str], _Seen] = Cache("declared_views_seen", bytes_max=_SEEN_BYTES_MAX)
+        self._subscribers: KeyedBroadcast[ExportKey, []] = KeyedBroadcast("a subscriber of a declared view")
+        catalog.subscribe(VIRTUAL_WORKSPACES, self._changed)
+
+    def of(self, cluster: str, name: str) -> Declaration | None:
+        """The declaration; None if the VirtualWorkspace does not exist, or if its export does not exist or has no identity."""
+        entry = self._catalog.entry(VIRTUAL_WORKSPACES, cluster, name)
+        if entry is None:
+            return None
+        known = self._known.get((cluster, name))
+        if known is None or known.revision != entry.revision:
+            spec = entry.object["spec"]
+            domain = self.domains.of(cluster, spec["export"]["name"])
+        else:
+            domain = self.domains.of(cluster, known.domain.name)
+            if domain is known.domain:
+                return known.declaration
+            if domain is not None and _is_same(domain, known.domain):
+                self._known.put((cluster, name), known._replace(domain=domain))
+                return known.declaration
+            spec = entry.object["spec"]
+        if domain is None:
+            self._known.pop((cluster, name))
+            return None
+        declaration = compiled(cluster, name, spec, domain)
+        self._known.put((cluster, name), _Known(entry.revision, domain, declaration))
+        return declaration
+
+    def shown_in(self, range_: Range, cluster: str, name: str) -> None:
+        """To be called before a request is answered from a range: notes since when the range shows the present declaration."""
+        entry = self._catalog.entry(VIRTUAL_WORKSPACES, cluster, name)
+        if entry is None:
+            return
+        place = (cluster, name, range_.name)
+        seen = self._seen.get(place)
+        if seen is None or seen.revision != entry.revision:
+            self._seen.put(place, _Seen(entry.revision, range_.version, seen is not None))
+
+    def require_since(self, range_: Range, cluster: str, name: str, version: int) -> None:
+        """Raises TooOld if the declaration was, or may have been, another one at a version of the range."""
+        seen = self._seen.get((cluster, name, range_.name))
+        if seen is None:
+            raise TooOld(range_.version)
+        unknown = seen.changed or resource_version.revision_of(version) < seen.revision
+        if version < seen.since and unknown:
+            raise TooOld(seen.since)
+
+    def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """Calls `changed` after changes of the VirtualWorkspace, or of the definitions or claims of its export. Returns a
+        function that ends this."""
+        stops = [self._subscribers.subscribe((cluster, name), changed)]
+        declaration = self.of(cluster, name)
+        if declaration is not None:
+            stops.append(self.domains.subscribe(cluster, declaration.domain.name, changed))
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    def _changed(self, _: str, cluster: str, name: str, __: Object | None) -> None:
+        self._subscribers.send((cluster, name))
+
+
+def _is_same(domain: Domain, other: Domain) -> bool:
+    return (domain.name, domain.definitions, domain.claims) == (other.name, other.definitions, other.claims)

@@ -1,0 +1,147 @@
+"""The declared views: `/services/virtualworkspaces/<cluster id>/<name>/clusters/<id or *>/…`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.apiserver.scope import Connector, Scope
+from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import PlainError
+from tenantry.placement.catalog import Catalog
+from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
+from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
+from tenantry.virtual.apiexport.domain import Domains
+from tenantry.virtual.apiexport.warrant import with_warrant
+from tenantry.virtual.declared.admission.selected_object import SelectedObjectAdmission
+from tenantry.virtual.declared.declarations import Declarations
+from tenantry.virtual.declared.declared_authorizer import DeclaredAuthorizer
+from tenantry.virtual.declared.evaluation import Spending, user_value
+from tenantry.virtual.declared.selected_visibility import SelectedVisibility
+from tenantry.virtual.declared.shown_object import FieldsHidden, ShownAs
+from tenantry.virtual.view import Place, View, ViewContext
+from tenantry.virtual.view_scope import ViewScope
+
+
+class DeclaredView(View):
+    """Serves what a VirtualWorkspace declares, of what the view of its export shows."""
+
+    name = "virtualworkspaces"
+    arguments = ("cluster", "virtual workspace")
+    verbs = STANDARD_VERBS
+
+    def __init__(self, context: ViewContext, *, catalog: Catalog, exports: ExportLookup, domains: Domains) -> None:
+        super().__init__(context)
+        self.exports = exports
+        self.declarations = Declarations(catalog, domains)
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        declaration = self.declarations.of(*place.arguments)
+        return declaration.definitions if declaration is not None else ()
+
+    def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
+        cluster, name = place.arguments
+        return self.declarations.subscribe(cluster, name, changed)
+
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope:
+        return DeclaredScope(self, place, base)
+
+
+class DeclaredScope(ViewScope):
+    """One place in one declared view."""
+
+    def __init__(self, view: DeclaredView, place: Place, base: ClusterScope) -> None:
+        super().__init__(view, place, base)
+        cluster, name = place.arguments
+        self._declarations = view.declarations
+        self.declaration = view.declarations.of(cluster, name)
+        self._spending = Spending()
+        self._user: dict[str, Any] = {}
+        self._authorizer = DeclaredAuthorizer(
+            (cluster, name),
+            self.declaration,
+            base.range,
+            place.cluster,
+            exports=view.exports,
+            authorizer=view.context.authorizer,
+            spending=self._spending,
+        )
+
+    @property
+    def view_admission(self) -> Sequence[Admission]:
+        own, declaration = super().view_admission, self.declaration
+        if declaration is None:
+            return own
+        mine = SelectedObjectAdmission(declaration, self._user, self._spending)
+        return (ClaimSelectorAdmission(declaration.domain), mine, *own)
+
+    def decide(self, attributes: Attributes) -> Decision:
+        if not attributes.is_resource and attributes.path in HEALTH_PATHS:
+            return super().decide(attributes)
+        decision = self._authorizer.authorize(attributes)
+        if decision.allowed:
+            if self.declaration is None:
+                raise PlainError(404, "404 page not found")
+            self._declarations.shown_in(self.base.range, *self.place.arguments)
+            self._user = user_value(attributes.user, self.declaration.cluster)
+            if attributes.verb == "watch":
+                # It lasts. What it costs is paid in slices of the loop's turns.
+                self._spending.left = None
+        return decision
+
+    def may_impersonate(self, attributes: Attributes) -> Decision:
+        """Only system:masters acts as another user here: the view may be for users whom the caller's workspace does not
+        know."""
+        return ALLOWED if attributes.user.is_master else NO_OPINION
+
+    def apis(self) -> ApiSet:
+        return self.view.api_set(self.view.apis(self.place))
+
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
+        declaration = self.declaration
+        shown = declaration.resources.get(definition.group_resource) if declaration is not None else None
+        if declaration is None or shown is None:
+            return None
+        return SelectedVisibility(
+            self._declarations,
+            declaration,
+            shown.selected,
+            self.base.range,
+            self._accepted(definition, verb),
+            self._user,
+            self._spending,
+            in_slices=shown.is_costly,
+        )
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        shown = self.declaration.resources.get(definition.group_resource) if self.declaration is not None else None
+        if shown is None:
+            return None
+        if shown.show is not None:
+            return ShownAs(*shown.show, self._spending)
+        return FieldsHidden(shown.hidden) if shown.hidden else None
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return None
+
+    def _accepted(self, definition: ResourceDefinition, verb: str) -> Visibility | None:
+        """What the view of the export shows of a resource for a verb."""
+        assert self.declaration is not None
+        domain, resource = self.declaration.domain, definition.group_resource
+        shared = domain.filters.get(resource)
+        if shared is None or resource not in domain.claims:
+            return shared
+        export = (domain.cluster, domain.name)
+        return AcceptedVisibility(self._declarations.domains, export, self.base.range, resource, verb, shared)
