@@ -87,6 +87,8 @@ class Collection:
         self._cell = cell
         self._cluster = cluster
         self._compute = compute
+        self._clusters: frozenset[str] = frozenset()
+        """Those of the objects that are there."""
         self._range: ComputedRange | None = None
         self._sources: Sources | None = None
         self._missed = 0
@@ -113,8 +115,9 @@ class Collection:
         """Estimated memory, with the values."""
         size = self._sources.bytes if self._sources is not None else 0
         if self._range is not None:
-            objects, values = self._range.usage(self._cluster)
-            size += objects * EVENT_BYTES + values
+            for cluster in self._clusters:
+                objects, values = self._range.usage(cluster)
+                size += objects * EVENT_BYTES + values
         return size
 
     @property
@@ -144,7 +147,7 @@ class Collection:
         found: dict[Key, ComputedRecord] = {}
         async for computed in in_slices(self._compute(sources), 1):
             if computed is not None:
-                found[Key(self._cluster, computed.resource, computed.namespace, computed.name)] = computed
+                found[Key(computed.cluster or self._cluster, computed.resource, computed.namespace, computed.name)] = computed
             if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
                 raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
         return Computed(sources, found)
@@ -202,6 +205,7 @@ class Collection:
 
     def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> None:
         before = self._range
+        self._clusters = frozenset(key.cluster for key in found)
         if before is None:
             self._range = self._new_range(found, end)
         else:
@@ -213,8 +217,7 @@ class Collection:
         self._upkeep.keep(self)
 
     def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> None:
-        records = [record for resource in before.resources(self._cluster) for record in before.list(resource, self._cluster)]
-        changed = changes(records, found.items())
+        changed = changes(before.each(), found.items())
         last = before.version
         if not changed:
             before.advance(end)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tenantry.apiserver.visibility import Visibility
 from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import GroupResource, Object
 from tenantry.placement.catalog import Catalog
 from tenantry.storage import resource_version
 from tenantry.storage.range import Range, TooOld
 from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.domain import Domain, Domains
 from tenantry.virtual.declared.declaration import Declaration, compiled
 
@@ -71,6 +73,14 @@ class Declarations:
         declaration = compiled(cluster, name, spec, domain)
         self._known.put((cluster, name), _Known(entry.revision, domain, declaration))
         return declaration
+
+    def accepted(self, declaration: Declaration, range_: Range, resource: GroupResource, verb: str) -> Visibility | None:
+        """What the view of the export shows of a resource to who does `verb`. None: everything."""
+        domain = declaration.domain
+        shared = domain.filters.get(resource)
+        if shared is None or resource not in domain.claims:
+            return shared
+        return AcceptedVisibility(self.domains, (domain.cluster, domain.name), range_, resource, verb, shared)
 
     def shown_in(self, range_: Range, cluster: str, name: str) -> None:
         """To be called before a request is answered from a range: notes since when the range shows the present declaration."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tenantry.apiserver.admission.review import Admission
@@ -13,23 +13,25 @@ from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import PlainError
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.export_lookup import ExportLookup
-from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.warrant import with_warrant
+from tenantry.virtual.computed.computed_record import ComputedRecord
+from tenantry.virtual.computed.computed_view import CollectionScope
+from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.declared.admission.selected_object import SelectedObjectAdmission
+from tenantry.virtual.declared.counts import counted
 from tenantry.virtual.declared.declarations import Declarations
 from tenantry.virtual.declared.declared_authorizer import DeclaredAuthorizer
 from tenantry.virtual.declared.evaluation import Spending, user_value
 from tenantry.virtual.declared.selected_visibility import SelectedVisibility
 from tenantry.virtual.declared.shown_object import FieldsHidden, ShownAs
 from tenantry.virtual.view import Place, View, ViewContext
-from tenantry.virtual.view_scope import ViewScope
 
 
 class DeclaredView(View):
@@ -56,11 +58,11 @@ class DeclaredView(View):
         return DeclaredScope(self, place, base)
 
 
-class DeclaredScope(ViewScope):
-    """One place in one declared view."""
+class DeclaredScope(CollectionScope):
+    """One place in one declared view. Its counts are computed."""
 
     def __init__(self, view: DeclaredView, place: Place, base: ClusterScope) -> None:
-        super().__init__(view, place, base)
+        super().__init__(view, place, base, self._counted)
         cluster, name = place.arguments
         self._declarations = view.declarations
         self.declaration = view.declarations.of(cluster, name)
@@ -98,6 +100,14 @@ class DeclaredScope(ViewScope):
                 self._spending.left = None
         return decision
 
+    def is_computed(self, attributes: Attributes) -> bool:
+        declaration = self.declaration
+        return declaration is not None and GroupResource(attributes.group, attributes.resource) in declaration.counts
+
+    @property
+    def place_name(self) -> Hashable:
+        return self.place, self.declaration.mark if self.declaration is not None else ""
+
     def may_impersonate(self, attributes: Attributes) -> Decision:
         """Only system:masters acts as another user here: the view may be for users whom the caller's workspace does not
         know."""
@@ -116,7 +126,7 @@ class DeclaredScope(ViewScope):
             declaration,
             shown.selected,
             self.base.range,
-            self._accepted(definition, verb),
+            self._declarations.accepted(declaration, self.base.range, definition.group_resource, verb),
             self._user,
             self._spending,
             in_slices=shown.is_costly,
@@ -136,12 +146,6 @@ class DeclaredScope(ViewScope):
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
         return None
 
-    def _accepted(self, definition: ResourceDefinition, verb: str) -> Visibility | None:
-        """What the view of the export shows of a resource for a verb."""
+    def _counted(self, sources: Sources) -> Iterator[ComputedRecord | None]:
         assert self.declaration is not None
-        domain, resource = self.declaration.domain, definition.group_resource
-        shared = domain.filters.get(resource)
-        if shared is None or resource not in domain.claims:
-            return shared
-        export = (domain.cluster, domain.name)
-        return AcceptedVisibility(self._declarations.domains, export, self.base.range, resource, verb, shared)
+        return counted(self._declarations, self.declaration, self.base.range, self.place.cluster, sources)
