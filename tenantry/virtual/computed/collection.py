@@ -88,7 +88,7 @@ class Collection:
         self._cluster = cluster
         self._compute = compute
         self._clusters: frozenset[str] = frozenset()
-        """Those of the objects that are there."""
+        """The logical clusters of the objects that are there."""
         self._range: ComputedRange | None = None
         self._sources: Sources | None = None
         self._missed = 0
