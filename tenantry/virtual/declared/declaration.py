@@ -16,6 +16,7 @@ from tenantry.kube.schema.cel_expression import Expression, expression, words
 from tenantry.kube.schema.cel_values import CelError
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.types.virtual_workspace import (
     ACCESS_VARIABLES,
     FILTER_VARIABLES,
@@ -70,17 +71,23 @@ class Count:
 class Declaration:
     """What one declared view serves.
 
-    `cluster` (id) and `name`: the VirtualWorkspace. `domain`: what the view of the export shows, of which this is a part.
-    `access`: who may use it, None if RBAC decides. `mark`: another one after each change.
+    `cluster` (id) and `name`: the VirtualWorkspace. `revision`: that of the store which wrote it. `domain`: what the view of
+    the export shows, of which this is a part. `access`: who may use it, None if RBAC decides. `mark`: another one after each
+    change.
     """
 
     cluster: str
     name: str
+    revision: int
     domain: Domain
     access: Expression | None
     resources: Mapping[GroupResource, Shown]
     counts: Mapping[GroupResource, Count]
     mark: str
+
+    @property
+    def place(self) -> ExportKey:
+        return self.cluster, self.name
 
     @property
     def definitions(self) -> Sequence[ResourceDefinition]:
@@ -91,7 +98,7 @@ class Declaration:
         return bytes_of(self.definitions) + _BYTES * (1 + len(self.resources) + len(self.counts))
 
 
-def compiled(cluster: str, name: str, spec: Object, domain: Domain) -> Declaration:
+def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domain) -> Declaration:
     """The declaration of a VirtualWorkspace. Resources that the view of the export does not serve are left out, and so are those
     with an expression that is not valid any more: no object is shown without its filter."""
     sources = {definition.group_resource: definition for definition in domain.definitions}
@@ -117,7 +124,7 @@ def compiled(cluster: str, name: str, spec: Object, domain: Domain) -> Declarati
     except CelError:
         resources, counts, entry_rule = {}, {}, None
     mark = _digest(spec, list(domain.claims.values()), [definition.uid for definition in domain.definitions])
-    return Declaration(cluster, name, domain, entry_rule, resources, counts, mark)
+    return Declaration(cluster, name, revision, domain, entry_rule, resources, counts, mark)
 
 
 def _shown(source: ResourceDefinition, entry: Mapping[str, Any]) -> Shown | None:

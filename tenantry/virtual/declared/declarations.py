@@ -10,31 +10,21 @@ from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.placement.catalog import Catalog
-from tenantry.storage import resource_version
-from tenantry.storage.range import Range, TooOld
+from tenantry.storage.range import Range
 from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.domain import Domain, Domains
 from tenantry.virtual.declared.declaration import Declaration, compiled
+from tenantry.virtual.declared.shown_since import ShownSince
 
 _BYTES_MAX = 16 << 20
-_SEEN_BYTES_MAX = 4 << 20
 
 
 class _Known(NamedTuple):
     revision: int
     domain: Domain
     declaration: Declaration
-
-
-class _Seen(NamedTuple):
-    """The revision of a VirtualWorkspace that a range shows, and the version of the range since when. `changed`: whether another
-    one was shown before, and not only an unknown one."""
-
-    revision: int
-    since: int
-    changed: bool
 
 
 class Declarations:
@@ -46,7 +36,7 @@ class Declarations:
         self._known: Cache[ExportKey, _Known] = Cache(
             "declared_views", bytes_max=_BYTES_MAX, size=lambda known: known.declaration.bytes, keeps_large=True
         )
-        self._seen: Cache[tuple[str, str, str], _Seen] = Cache("declared_views_seen", bytes_max=_SEEN_BYTES_MAX)
+        self.shown_since = ShownSince()
         self._subscribers: KeyedBroadcast[ExportKey, []] = KeyedBroadcast("a subscriber of a declared view")
         catalog.subscribe(VIRTUAL_WORKSPACES, self._changed)
 
@@ -70,7 +60,7 @@ class Declarations:
         if domain is None:
             self._known.pop((cluster, name))
             return None
-        declaration = compiled(cluster, name, spec, domain)
+        declaration = compiled(cluster, name, entry.revision, spec, domain)
         self._known.put((cluster, name), _Known(entry.revision, domain, declaration))
         return declaration
 
@@ -82,24 +72,10 @@ class Declarations:
             return shared
         return AcceptedVisibility(self.domains, (domain.cluster, domain.name), range_, resource, verb, shared)
 
-    def shown_in(self, range_: Range, cluster: str, name: str) -> None:
-        """To be called before a request is answered from a range: notes since when the range shows the present declaration."""
-        entry = self._catalog.entry(VIRTUAL_WORKSPACES, cluster, name)
-        if entry is None:
-            return
-        place = (cluster, name, range_.name)
-        seen = self._seen.get(place)
-        if seen is None or seen.revision != entry.revision:
-            self._seen.put(place, _Seen(entry.revision, range_.version, seen is not None))
-
-    def require_since(self, range_: Range, cluster: str, name: str, version: int) -> None:
-        """Raises TooOld if the declaration was, or may have been, another one at a version of the range."""
-        seen = self._seen.get((cluster, name, range_.name))
-        if seen is None:
-            raise TooOld(range_.version)
-        unknown = seen.changed or resource_version.revision_of(version) < seen.revision
-        if version < seen.since and unknown:
-            raise TooOld(seen.since)
+    def is_current(self, declaration: Declaration) -> bool:
+        """Whether the VirtualWorkspace has not changed since it was compiled."""
+        entry = self._catalog.entry(VIRTUAL_WORKSPACES, declaration.cluster, declaration.name)
+        return entry is not None and entry.revision == declaration.revision
 
     def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls `changed` after changes of the VirtualWorkspace, or of the definitions or claims of its export. Returns a

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
+from tenantry.apiserver.deferred import Deferred, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.user import User
@@ -26,6 +28,7 @@ from tenantry.virtual.computed.computed_view import CollectionScope
 from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.declared.admission.selected_object import SelectedObjectAdmission
 from tenantry.virtual.declared.counts import counted
+from tenantry.virtual.declared.declaration import Declaration
 from tenantry.virtual.declared.declarations import Declarations
 from tenantry.virtual.declared.declared_authorizer import DeclaredAuthorizer
 from tenantry.virtual.declared.evaluation import Spending, user_value
@@ -93,7 +96,7 @@ class DeclaredScope(CollectionScope):
         if decision.allowed:
             if self.declaration is None:
                 raise PlainError(404, "404 page not found")
-            self._declarations.shown_in(self.base.range, *self.place.arguments)
+            self._require_shown(self.declaration)
             self._user = user_value(attributes.user, self.declaration.cluster)
             if attributes.verb == "watch":
                 # It lasts. What it costs is paid in slices of the loop's turns.
@@ -145,6 +148,19 @@ class DeclaredScope(CollectionScope):
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
         return None
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        stop = super().watch_apis(changed)
+        if self.declaration is None or not self._declarations.is_current(self.declaration):
+            # It has changed since the request came.
+            changed()
+        return stop
+
+    def _require_shown(self, declaration: Declaration) -> None:
+        """Raises Deferred if the range has to be marked before it shows this declaration."""
+        shown, range_, place, revision = self._declarations.shown_since, self.base.range, declaration.place, declaration.revision
+        if may_defer() and not shown.is_shown(range_, place, revision):
+            raise Deferred(partial(shown.show, self.base.cell, range_, place, revision))
 
     def _counted(self, sources: Sources) -> Iterator[ComputedRecord | None]:
         assert self.declaration is not None

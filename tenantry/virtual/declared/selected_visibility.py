@@ -7,6 +7,7 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.visibility import Changed, Visibility
+from tenantry.kube.status import unavailable
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.virtual.declared.declaration import Declaration, Selected
@@ -44,6 +45,7 @@ class SelectedVisibility:
         self._spending = spending
         self._matches = None if selected.labels.is_everything else selected.labels.matches
         self.in_slices = in_slices
+        self._began = False
 
     @property
     def key(self) -> Hashable | None:
@@ -56,6 +58,8 @@ class SelectedVisibility:
 
     def sees(self, record: Record) -> bool:
         """Raises StatusError 413 where the filter costs too much for one request."""
+        if not self._began:
+            self._begin()
         if self._shared is not None and not self._shared.sees(record):
             return False
         if self._matches is not None and not self._matches(record.head.labels):
@@ -68,8 +72,15 @@ class SelectedVisibility:
         values = (obj, {"name": record.key.cluster}, self._user)
         return is_true(selected.filter, values, self._spending, "filter")
 
+    def _begin(self) -> None:
+        """Called before the first record, in the turn in which the version of the records was read: the declaration must be
+        that of this version. Raises StatusError 503."""
+        self._began = True
+        if not self._declarations.is_current(self._declaration):
+            raise unavailable("the declaration of this view has just changed, try again")
+
     def at(self, version: int) -> Visibility:
-        self._declarations.require_since(self._range, self._declaration.cluster, self._declaration.name, version)
+        self._declarations.shown_since.require(self._range, self._declaration.place, version)
         then = self._shared.at(version) if self._shared is not None else None
         if then is self._shared:
             return self
