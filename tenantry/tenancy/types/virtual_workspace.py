@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.objects import Object
 from tenantry.kube.schema import cel_expression
+from tenantry.kube.schema.parse import from_openapi
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.schema.validate import validate
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.status import FieldError
 from tenantry.tenancy.types.kcp_type import (
@@ -39,6 +43,7 @@ ACCESS_VARIABLES = ("user", "request")
 _FIXED = frozenset({"apiVersion", "kind", "metadata"})
 _EXPRESSION_MAX = 4096
 _RESOURCES_MAX = 16
+_HIDDEN_MAX = 32
 _NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _GROUP_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"
 _KIND = r"^[A-Z][A-Za-z0-9]*$"
@@ -66,7 +71,7 @@ _RESOURCE = structure(
         "show": string(**_CEL, description="CEL over `object` and `cluster` that makes the shown object, without its metadata."),
         "hiddenFields": array(
             string(pattern=_FIELD_PATH, max_length=253),
-            max_items=32,
+            max_items=_HIDDEN_MAX,
             description="Fields that are not shown: names with dots between them, also of the items of lists.",
         )
         | {"x-kubernetes-list-type": "set"},
@@ -118,49 +123,79 @@ _SPEC = structure(
     "export",
 )
 
-_Expressions = Iterable[tuple[str, str, tuple[str, ...], Sequence[str]]]
+Found = tuple[str, str, tuple[str, ...], Sequence[str]]
+"""An expression: its field, text and variables, and the types that its result may have."""
 
 
-def _expressions(spec: Mapping[str, Any]) -> _Expressions:
-    """(field, text, variables, types of the result) of every expression."""
+def _entries(spec: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The entries of a list with their fields, as far as they can be read. The schema refuses what is skipped."""
+    listed = spec.get(name)
+    for place, entry in enumerate(listed[:_RESOURCES_MAX] if isinstance(listed, list) else ()):
+        if isinstance(entry, dict):
+            yield f"spec.{name}[{place}]", entry
+
+
+def _sources(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+    """What chooses objects: its field, itself, and the variables of its filter."""
+    for field, entry in _entries(spec, "resources"):
+        yield field, entry, FILTER_VARIABLES
+    for field, entry in _entries(spec, "counts"):
+        if isinstance(entry.get("of"), dict):
+            yield f"{field}.of", entry["of"], COUNT_VARIABLES
+
+
+def _expressions(spec: Mapping[str, Any]) -> Iterator[Found]:
     access = spec.get("access")
-    if access:
-        yield "spec.access.expression", access["expression"], ACCESS_VARIABLES, ("BOOL",)
-    for place, entry in enumerate(spec.get("resources") or ()):
-        if "filter" in entry:
-            yield f"spec.resources[{place}].filter", entry["filter"], FILTER_VARIABLES, ("BOOL",)
-        if "show" in entry:
-            yield f"spec.resources[{place}].show", entry["show"], SHOW_VARIABLES, ("MAP",)
-    for place, entry in enumerate(spec.get("counts") or ()):
-        if "filter" in entry["of"]:
-            yield f"spec.counts[{place}].of.filter", entry["of"]["filter"], COUNT_VARIABLES, ("BOOL",)
+    if isinstance(access, dict):
+        yield "spec.access.expression", access.get("expression", ""), ACCESS_VARIABLES, ("BOOL",)
+    for field, source, variables in _sources(spec):
+        yield f"{field}.filter", source.get("filter", ""), variables, ("BOOL",)
+    for field, entry in _entries(spec, "resources"):
+        yield f"{field}.show", entry.get("show", ""), SHOW_VARIABLES, ("MAP",)
+
+
+def _expression_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for field, text, variables, results in _expressions(spec):
+        if isinstance(text, str) and 0 < len(text) <= _EXPRESSION_MAX:
+            problem = cel_expression.problem_of(text, variables, results)
+            if problem:
+                yield invalid(field, text, problem)
+
+
+@cache
+def _selector_schema() -> Schema:
+    return from_openapi(LABEL_SELECTOR)
+
+
+def _selector_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for field, source, _ in _sources(spec):
+        selector = source.get("labelSelector")
+        if isinstance(selector, dict) and not validate(selector, _selector_schema()):
+            try:
+                label_selectors.from_object(selector)
+            except ValueError as error:
+                yield invalid(f"{field}.labelSelector", selector, str(error))
+
+
+def _hidden_field_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for field, entry in _entries(spec, "resources"):
+        hidden = entry.get("hiddenFields")
+        for index, path in enumerate(hidden[:_HIDDEN_MAX] if isinstance(hidden, list) else ()):
+            if isinstance(path, str) and path.partition(".")[0] in _FIXED:
+                text = "may not be of the metadata, whose annotations are hidden with any field"
+                yield invalid(f"{field}.hiddenFields[{index}]", path, text)
 
 
 class VirtualWorkspaceStrategy(TypeStrategy):
-    """Compiles the expressions and selectors."""
+    """Compiles the expressions and selectors. It is asked about objects of any shape: the schema refuses some at the same
+    time."""
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         errors = super().validate(obj, old, subresource)
-        spec = obj.get("spec") or {}
-        if errors or (old is not None and old.get("spec") == spec):
+        spec = obj.get("spec")
+        if not isinstance(spec, dict) or (old is not None and old.get("spec") == spec):
             return errors
-        for field, text, variables, results in _expressions(spec):
-            problem = cel_expression.problem_of(text, variables, results)
-            if problem:
-                errors.append(invalid(field, text, problem))
-        for place, entry in enumerate(spec.get("resources") or ()):
-            for index, path in enumerate(entry.get("hiddenFields") or ()):
-                if path.partition(".")[0] in _FIXED:
-                    field = f"spec.resources[{place}].hiddenFields[{index}]"
-                    errors.append(invalid(field, path, "may not be of the metadata, whose annotations are hidden with any field"))
-        sources = [(f"spec.resources[{place}]", entry) for place, entry in enumerate(spec.get("resources") or ())]
-        sources += [(f"spec.counts[{place}].of", entry["of"]) for place, entry in enumerate(spec.get("counts") or ())]
-        for field, source in sources:
-            try:
-                label_selectors.from_object(source.get("labelSelector") or {})
-            except ValueError as error:
-                errors.append(invalid(f"{field}.labelSelector", source["labelSelector"], str(error)))
-        return errors
+        return [*errors, *_expression_errors(spec), *_selector_errors(spec), *_hidden_field_errors(spec)]
 
 
 _STRATEGY: Callable[[Strategy], Strategy] = VirtualWorkspaceStrategy
