@@ -13,6 +13,7 @@ from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.people import Person
 from tests.e2e.provider import COWBOYS, Provider, answer, claim, cowboy, schema
 from tests.e2e.readme import README, blocks, follow
+from tests.support import kopf
 from tests.support.api import API_BINDINGS, CONFIG_MAPS, Api, Object
 from tests.support.forms import ONE_PROCESS, Platform, platform
 from tests.support.informers import Informers
@@ -24,6 +25,7 @@ STORY = "A provider and its consumers"
 VIRTUAL_WORKSPACES = "/apis/views.tenantry.dev/v1alpha1/virtualworkspaces"
 RESOURCE = {"group": "example.com", "resource": "cowboys"}
 CLAIM = claim("", "configmaps")
+NAMESPACES = claim("", "namespaces")
 CONSUMERS = 12
 
 
@@ -71,7 +73,7 @@ def place(many_ranges: Platform, unique: Callable[[str], str]) -> Api:
 
 @pytest.fixture
 def provider(place: Api) -> Provider:
-    return Provider.install(place.workspace("provider"), schema(), permissionClaims=[CLAIM])
+    return Provider.install(place.workspace("provider"), schema(), permissionClaims=[CLAIM, NAMESPACES])
 
 
 @pytest.fixture
@@ -186,3 +188,39 @@ def test_kubectl(many_ranges: Platform, place: Api, provider: Provider, person: 
     assert "Forbidden" in run("get", "configmaps", "-A", who=bob).stderr
     assert "Forbidden" in run("get", "configmaps", "-A", "--as", alice.name, who=bob).stderr
     assert "Forbidden" in run("get", "configmaps", "-A", "--as", bob.name, who=alice).stderr
+
+
+@pytest.fixture(scope="session")
+def kopf_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kopf.installed(tmp_path_factory.mktemp("kopf"))
+
+
+def test_an_operator_on_kopf(place: Api, provider: Provider, config: Path, kopf_program: Path, tmp_path: Path) -> None:
+    # kopf begins when it has found the type `namespaces`, whether it lists them or not.
+    resources = [{**RESOURCE, "show": "{'shown': object.spec.intent}"}, {"resource": "namespaces", "show": "{}"}]
+    provider.api.create(VIRTUAL_WORKSPACES, virtual_workspace("riders", resources=resources))
+    consumer = provider.bind(place.workspace("consumer"))
+    consumer.create(COWBOYS, cowboy("joe", "ride"))
+    wait_for(lambda: len(urls(provider, "riders")) == 1)
+    (url,) = urls(provider, "riders")
+    document = yaml.safe_load(config.read_text())
+    for cluster in document["clusters"]:
+        cluster["cluster"]["server"] = f"{url}/clusters/*"
+    mine = tmp_path / "view.kubeconfig"
+    mine.write_text(yaml.safe_dump(document))
+    with kopf.Operator(kopf_program, mine) as operator:
+
+        def told(*line: object) -> None:
+            def came() -> bool:
+                assert line in operator.lines, f"{operator.lines}\n{operator.log}"
+                return True
+
+            wait_for(came, str(line))
+
+        told(None, consumer.name, "joe", "ride")
+        consumer.patch(f"{COWBOYS}/joe", {"spec": {"intent": "rest"}})
+        told("MODIFIED", consumer.name, "joe", "rest")
+        consumer.create(COWBOYS, cowboy("jim", "ride"))
+        told("ADDED", consumer.name, "jim", "ride")
+        consumer.delete(f"{COWBOYS}/joe")
+        told("DELETED", consumer.name, "joe", "rest")

@@ -63,8 +63,8 @@ def user_value(user: User, cluster: str) -> dict[str, Any]:
     A service account of another cluster has its global name, and a user who was impersonated in another cluster is anonymous:
     what their own cluster calls them must not match what is meant for others.
     """
-    first = effective_users(user, cluster)[0]
-    if first is not user:
+    known = effective_users(user, cluster)[0]
+    if known != user:
         name = global_service_account(user)
-        first = User(name, (AUTHENTICATED_GROUP,)) if name else first
-    return {"name": first.name, "groups": list(first.groups), "uid": first.uid if first is user else ""}
+        known = User(name, (AUTHENTICATED_GROUP,)) if name else known
+    return {"name": known.name, "groups": list(known.groups), "uid": known.uid}
