@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.storage_errors import check_readable, not_owner, to_status
@@ -23,6 +24,12 @@ READY_SECONDS = 10.0
 """How long a request waits for the objects: for the store, if the catalog is behind."""
 ATTEMPTS = 8
 """How often a collection is computed in a row if its sources change meanwhile."""
+
+LONG_SECONDS = 0.02
+"""A computation that took longer is followed by a pause before the next one, if only watches wait for that."""
+PAUSE_TIMES = 9
+PAUSE_SECONDS_MAX = 1.0
+"""The pause is so many times as long as the computation, and at most a second."""
 
 OBJECTS_MAX = 10_000
 """The most objects of one place, and the most copies that they are computed from: they are compared in one turn of the loop."""
@@ -98,6 +105,14 @@ class Collection:
         self._changed = False
         """Whether a source has changed, while it follows its sources."""
         self._stop: Callable[[], None] | None = None
+        self._seconds = 0.0
+        """How long the last computation took, with its rests."""
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait after a change before it is computed again for watches: sources that change all the time must not make
+        it compute all the time."""
+        return min(PAUSE_SECONDS_MAX, PAUSE_TIMES * self._seconds) if self._seconds > LONG_SECONDS else 0.0
 
     @property
     def range(self) -> ComputedRange:
@@ -145,11 +160,13 @@ class Collection:
             return Computed(self._sources, None)
         sources = self._upkeep.sources(self.base)
         found: dict[Key, ComputedRecord] = {}
+        began = perf_counter()
         async for computed in in_slices(self._compute(sources), 1):
             if computed is not None:
                 found[Key(computed.cluster or self._cluster, computed.resource, computed.namespace, computed.name)] = computed
             if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
                 raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
+        self._seconds = perf_counter() - began
         return Computed(sources, found)
 
     def show(self, computed: Computed, revision: int) -> bool:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tenantry.kube.objects import Object
+from tenantry.virtual.computed import collection
+from tenantry.virtual.declared import counts as counts_module
+from tenantry.virtual.declared import declared_view
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
 from tests.virtual.apiexport.ranch import STRANGER
@@ -84,3 +89,27 @@ async def test_a_count_is_not_mixed_with_a_real_type() -> None:
         await observatory(shard)
         await declare(shard, counts=[{**COUNTS, "group": "wild.west", "resource": "cowboys"}], resources=[CONFIG_MAPS])
         assert (await shard.call("GET", f"{base()}/apis/wild.west/v1/cowboys", READER))[0] == 404
+
+
+async def test_writes_without_end_do_not_make_it_count_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(collection, "PAUSE_TIMES", 1e9)
+    computed = 0
+    own = counts_module.counted
+
+    def count(*given: Any) -> Any:
+        nonlocal computed
+        computed += 1
+        return own(*given)
+
+    monkeypatch.setattr(declared_view, "counted", count)
+    async with ServedShard() as shard:
+        await observatory(shard, counts=[COUNTS])
+        async with Watch(shard, counts(), READER) as watch:
+            assert await watch.next() == ("ADDED", NEAR)
+            computed = 0
+            for number in range(40):
+                await config_map(shard, f"n{number}", published="yes")
+            while watch.events[-1]["object"]["count"] < 40:
+                assert await watch.next() == ("MODIFIED", NEAR)
+            assert computed < 20
