@@ -10,11 +10,11 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.declared.declaration import Count, Declaration
 from tenantry.virtual.declared.declarations import Declarations
 from tenantry.virtual.declared.evaluation import Spending

@@ -19,13 +19,13 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import PlainError
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.warrant import with_warrant
-from tenantry.virtual.computed.computed_record import ComputedRecord
 from tenantry.virtual.computed.computed_view import CollectionScope
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.declared.admission.selected_object import SelectedObjectAdmission
 from tenantry.virtual.declared.counts import counted
 from tenantry.virtual.declared.declaration import Declaration

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
-from tenantry.virtual.computed import collection
+from tenantry.tenancy.computed import collection
 from tenantry.virtual.declared import counts as counts_module
 from tenantry.virtual.declared import declared_view
 from tests.support.people import MASTER, person
