@@ -91,7 +91,7 @@ class VirtualWorkspaceController(ObjectController):
             return status
         missing = sorted(_missing(spec, export))
         if missing:
-            text = f"not served, because APIExport {name} neither has nor claims: {', '.join(missing)}"
+            text = f"not served, because APIExport {name} neither stores nor claims: {', '.join(missing)}"
             mark_false(status, VALID, "ResourceNotExported", text, now)
         else:
             mark_true(status, VALID, now)
@@ -132,7 +132,8 @@ def _missing(spec: Object, export: Object) -> Iterable[str]:
     """The resources that a VirtualWorkspace names and its export neither has nor claims."""
     offered = export.get("spec") or {}
     known = {BINDING_RESOURCE}
-    known.update(GroupResource(each.get("group") or "", each["name"]) for each in offered.get("resources") or ())
+    own = [each for each in offered.get("resources") or () if not (each.get("storage") or {}).get("virtual")]
+    known.update(GroupResource(each.get("group") or "", each["name"]) for each in own)
     known.update(normalized(*_place(each)) for each in offered.get("permissionClaims") or ())
     entries = [*(spec.get("resources") or ()), *(count["of"] for count in spec.get("counts") or ())]
     return {str(place) for entry in entries if normalized(*(place := _place(entry))) not in known}

@@ -101,7 +101,8 @@ class Declaration:
 def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domain) -> Declaration:
     """The declaration of a VirtualWorkspace. Resources that the view of the export does not serve are left out, and so are those
     with an expression that is not valid any more: no object is shown without its filter."""
-    sources = {definition.group_resource: definition for definition in domain.definitions}
+    # Consumers have no objects of types that are not stored (access reviews), or that are stored by the provider.
+    sources = {definition.group_resource: definition for definition in domain.definitions if definition.stored}
     resources: dict[GroupResource, Shown] = {}
     for entry in spec.get("resources") or ():
         place = GroupResource(entry.get("group") or "", entry["resource"])
@@ -110,12 +111,13 @@ def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domai
         if shown is not None:
             resources[place] = shown
     counts: dict[GroupResource, Count] = {}
+    taken = {definition.group_resource for definition in domain.definitions}
     for entry in spec.get("counts") or ():
         of = entry["of"]
         source = sources.get(GroupResource(of.get("group") or "", of["resource"]))
         place = GroupResource(entry["group"], entry["resource"])
         # A real type goes first: what is stored under its name must not be mixed with counts.
-        count = _count(source, entry) if source is not None and place not in sources else None
+        count = _count(source, entry) if source is not None and place not in taken else None
         if count is not None:
             counts[place] = count
     access = spec.get("access")
