@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from functools import cache
+from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
-from tenantry.base.cache import cached
+from tenantry.base.cache import Cache
 from tenantry.kube.schema import cel_syntax, cel_time
 from tenantry.kube.schema.cel import compile_text, refuse_too_large
 from tenantry.kube.schema.cel_interpreter import Compiled
@@ -31,7 +32,7 @@ _RESULT_DEPTH = 64
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-class Expression:
+class Compilation:
     """A compiled expression."""
 
     def __init__(self, text: str, variables: tuple[str, ...]) -> None:
@@ -52,10 +53,42 @@ class Expression:
         return self._compiled.run(values, cost)
 
 
-@cached("cel_expressions", bytes_max=16 << 20)
-def expression(text: str, variables: tuple[str, ...]) -> Expression:
-    """The Expression, shared by all who have the same text. Raises CelError."""
-    return Expression(text, variables)
+_compilations: Cache[bytes, Compilation | CelError] = Cache("cel_expressions", bytes_max=16 << 20, keeps_large=True)
+"""By a digest of the text and the variables, since keys are short. Shared by all who have the same text."""
+
+
+class Expression:
+    """An expression over these variables. It is compiled when it is first evaluated, unless `compile` was called: that takes some
+    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text."""
+
+    __slots__ = ("_key", "_variables", "text")
+
+    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+        self.text = text
+        self._variables = variables
+        self._key = blake2b(repr((text, variables)).encode(), digest_size=24).digest()
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._key in _compilations
+
+    def compile(self) -> Compilation | CelError:
+        """One that cannot be compiled fails when it is evaluated."""
+        return _compilations.compute(self._key, self._compile)
+
+    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+        """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
+        evaluation costs is left of `cost`."""
+        found = self.compile()
+        if isinstance(found, CelError):
+            raise found
+        return found.run(values, cost)
+
+    def _compile(self) -> Compilation | CelError:
+        try:
+            return Compilation(self.text, self._variables)
+        except CelError as error:
+            return error.with_traceback(None)
 
 
 def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) -> str:
@@ -66,11 +99,13 @@ def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) ->
     try:
         refuse_too_large(text)
         checked = _environment(variables).compile(text)
-        expression(text, variables)
+        compilation = Expression(text, variables).compile()
     except RuntimeError as error:
         return f"compilation failed: {compile_text(str(error))}"
     except CelError as error:
         return f"compilation failed: {error}"
+    if isinstance(compilation, CelError):
+        return f"compilation failed: {compilation}"
     kind = checked.return_type().name()
     if kind.partition("<")[0].upper() not in (*results, "DYN"):
         return f"cel expression must evaluate to a {results[0].lower()}"

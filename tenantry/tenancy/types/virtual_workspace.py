@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from tenantry.kube.definition import Strategy
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.objects import Object
 from tenantry.kube.schema import cel_expression
+from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
@@ -41,7 +43,9 @@ ACCESS_VARIABLES = ("user", "request")
 """`request.verb`, `.group`, `.resource`, `.subresource`, `.namespace`, `.name`, `.cluster` and `.path`."""
 
 _FIXED = frozenset({"apiVersion", "kind", "metadata"})
-_EXPRESSION_MAX = 4096
+_EXPRESSION_MAX = 2048
+_AT_ONCE_CHARACTERS = 256
+"""Expressions of so many characters together are checked on the event loop: some milliseconds."""
 _RESOURCES_MAX = 16
 _HIDDEN_MAX = 32
 _NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -145,6 +149,13 @@ def _sources(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 
 
 def _expressions(spec: Mapping[str, Any]) -> Iterator[Found]:
+    """Those that are texts of an allowed length."""
+    for found in _texts(spec):
+        if isinstance(found[1], str) and 0 < len(found[1]) <= _EXPRESSION_MAX:
+            yield found
+
+
+def _texts(spec: Mapping[str, Any]) -> Iterator[Found]:
     access = spec.get("access")
     if isinstance(access, dict):
         yield "spec.access.expression", access.get("expression", ""), ACCESS_VARIABLES, ("BOOL",)
@@ -156,10 +167,9 @@ def _expressions(spec: Mapping[str, Any]) -> Iterator[Found]:
 
 def _expression_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     for field, text, variables, results in _expressions(spec):
-        if isinstance(text, str) and 0 < len(text) <= _EXPRESSION_MAX:
-            problem = cel_expression.problem_of(text, variables, results)
-            if problem:
-                yield invalid(field, text, problem)
+        problem = cel_expression.problem_of(text, variables, results)
+        if problem:
+            yield invalid(field, text, problem)
 
 
 @cache
@@ -186,6 +196,14 @@ def _hidden_field_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
                 yield invalid(f"{field}.hiddenFields[{index}]", path, text)
 
 
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class VirtualWorkspaceStrategy(TypeStrategy):
     """Compiles the expressions and selectors. It is asked about objects of any shape: the schema refuses some at the same
     time."""
@@ -195,6 +213,9 @@ class VirtualWorkspaceStrategy(TypeStrategy):
         spec = obj.get("spec")
         if not isinstance(spec, dict) or (old is not None and old.get("spec") == spec):
             return errors
+        if _is_on_loop() and sum(len(text) for _, text, _, _ in _expressions(spec)) > _AT_ONCE_CHARACTERS:
+            # The write is computed again in a thread.
+            raise LoopBudgetExceeded
         return [*errors, *_expression_errors(spec), *_selector_errors(spec), *_hidden_field_errors(spec)]
 
 

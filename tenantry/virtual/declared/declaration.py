@@ -12,8 +12,7 @@ import orjson
 from tenantry.kube.api_set import bytes_of
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.schema.cel_expression import Expression, expression, words
-from tenantry.kube.schema.cel_values import CelError
+from tenantry.kube.schema.cel_expression import Expression, words
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.tenancy.exports.identity_index import ExportKey
@@ -85,6 +84,17 @@ class Declaration:
     counts: Mapping[GroupResource, Count]
     mark: str
 
+    def expressions(self, resource: GroupResource) -> list[Expression]:
+        """Those that a request for a resource may evaluate."""
+        found = [self.access]
+        shown = self.resources.get(resource)
+        if shown is not None:
+            found += [shown.selected.filter, shown.show[1] if shown.show is not None else None]
+        if resource in self.counts:
+            # All counts of a place are computed together.
+            found += [count.selected.filter for count in self.counts.values()]
+        return [each for each in found if each is not None]
+
     @property
     def place(self) -> ExportKey:
         return self.cluster, self.name
@@ -99,8 +109,8 @@ class Declaration:
 
 
 def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domain) -> Declaration:
-    """The declaration of a VirtualWorkspace. Resources that the view of the export does not serve are left out, and so are those
-    with an expression that is not valid any more: no object is shown without its filter."""
+    """The declaration of a VirtualWorkspace. Resources that the view of the export does not serve are left out. Expressions are
+    not compiled yet. One that is not valid any more fails on every object, so that none is shown without its filter."""
     # Consumers have no objects of types that are not stored (access reviews), or that are stored by the provider.
     sources = {definition.group_resource: definition for definition in domain.definitions if definition.stored}
     resources: dict[GroupResource, Shown] = {}
@@ -121,10 +131,7 @@ def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domai
         if count is not None:
             counts[place] = count
     access = spec.get("access")
-    try:
-        entry_rule = expression(access["expression"], ACCESS_VARIABLES) if access else None
-    except CelError:
-        resources, counts, entry_rule = {}, {}, None
+    entry_rule = Expression(access["expression"], ACCESS_VARIABLES) if access else None
     mark = _digest(spec, list(domain.claims.values()), [definition.uid for definition in domain.definitions])
     return Declaration(cluster, name, revision, domain, entry_rule, resources, counts, mark)
 
@@ -136,8 +143,8 @@ def _shown(source: ResourceDefinition, entry: Mapping[str, Any]) -> Shown | None
     try:
         selected = _selected(source, entry)
         text = entry.get("show")
-        show = (text, expression(text, SHOW_VARIABLES)) if text is not None else None
-    except (CelError, ValueError):
+        show = (text, Expression(text, SHOW_VARIABLES)) if text is not None else None
+    except ValueError:
         return None
     return Shown(selected, definition, show, tuple(tuple(path.split(".")) for path in entry.get("hiddenFields") or ()))
 
@@ -145,7 +152,7 @@ def _shown(source: ResourceDefinition, entry: Mapping[str, Any]) -> Shown | None
 def _count(source: ResourceDefinition, entry: Mapping[str, Any]) -> Count | None:
     try:
         selected = _selected(source, entry["of"])
-    except (CelError, ValueError):
+    except ValueError:
         return None
     if selected.asks_for_user:
         return None
@@ -153,10 +160,10 @@ def _count(source: ResourceDefinition, entry: Mapping[str, Any]) -> Count | None
 
 
 def _selected(source: ResourceDefinition, entry: Mapping[str, Any]) -> Selected:
-    """Raises CelError, and ValueError for a selector."""
+    """Raises ValueError for a selector."""
     text = entry.get("filter")
     selector = label_selectors.from_object(entry.get("labelSelector") or {})
-    chosen = expression(text, FILTER_VARIABLES) if text is not None else None
+    chosen = Expression(text, FILTER_VARIABLES) if text is not None else None
     return Selected(source, selector, chosen, text is not None and "user" in words(text), _digest(str(selector), text))
 
 

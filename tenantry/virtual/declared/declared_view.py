@@ -13,9 +13,11 @@ from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
+from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.schema.cel_expression import Expression
 from tenantry.kube.status import PlainError
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.cluster_scope import ClusterScope
@@ -71,6 +73,7 @@ class DeclaredScope(CollectionScope):
         self.declaration = view.declarations.of(cluster, name)
         self._spending = Spending()
         self._user: dict[str, Any] = {}
+        self._compiled = False
         self._authorizer = DeclaredAuthorizer(
             (cluster, name),
             self.declaration,
@@ -92,6 +95,7 @@ class DeclaredScope(CollectionScope):
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:
             return super().decide(attributes)
+        self._require_compiled(GroupResource(attributes.group, attributes.resource))
         decision = self._authorizer.authorize(attributes)
         if decision.allowed:
             if self.declaration is None:
@@ -156,6 +160,17 @@ class DeclaredScope(CollectionScope):
             changed()
         return stop
 
+    def _require_compiled(self, resource: GroupResource) -> None:
+        """Raises Deferred if expressions have to be compiled before they are evaluated."""
+        declaration = self.declaration
+        if declaration is None:
+            return
+        missing = [each for each in declaration.expressions(resource) if not each.is_compiled]
+        if missing and may_defer() and not self._compiled:
+            # Once for a request: a small cache may not keep them all.
+            self._compiled = True
+            raise Deferred(partial(_compile, declaration.cluster, missing))
+
     def _require_shown(self, declaration: Declaration) -> None:
         """Raises Deferred if the range has to be marked before it shows this declaration."""
         shown, range_, place, revision = self._declarations.shown_since, self.base.range, declaration.place, declaration.revision
@@ -165,3 +180,13 @@ class DeclaredScope(CollectionScope):
     def _counted(self, sources: Sources) -> Iterator[ComputedRecord | None]:
         assert self.declaration is not None
         return counted(self._declarations, self.declaration, self.base.range, self.place.cluster, sources)
+
+
+async def _compile(tenant: str, expressions: Sequence[Expression]) -> None:
+    """In a thread, for the tenant who wrote them."""
+
+    def work() -> None:
+        for each in expressions:
+            each.compile()
+
+    await workers.run(tenant, work)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.kube.schema.cel_expression import RUN_LIMIT, expression, problem_of, to_json
+from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, problem_of, to_json
 from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
 
 VARIABLES = ("object", "cluster")
@@ -16,7 +16,7 @@ VARIABLES = ("object", "cluster")
 
 def run(text: str, obj: Any, limit: int = RUN_LIMIT) -> Any:
     cost = Cost(limit)
-    return to_json(cost, expression(text, VARIABLES).run((obj, {"name": "c"}), cost))
+    return to_json(cost, Expression(text, VARIABLES).run((obj, {"name": "c"}), cost))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import orjson
 import pytest
 
 from tenantry.kube.objects import Object
+from tenantry.kube.schema import cel_expression
 from tenantry.kube.schema.cel_expression import RUN_LIMIT
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import CONFIG_MAPS as STORED
@@ -139,3 +141,26 @@ async def test_events_of_one_transaction_are_worked_on_in_slices(monkeypatch: py
                 await shard.cell.commit(changes)
                 assert [await watch.next() for _ in range(MANY)] == [("MODIFIED", f"n{number:02}") for number in range(MANY)]
             assert turn.longest < 3 * one.longest, (turn.longest, one.longest, turn.where)
+
+
+async def test_long_expressions_are_compiled_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When they are declared, and again in a shard that has not evaluated them yet."""
+    places: list[bool] = []
+    own = cel_expression.Compilation.__init__
+
+    def noting(self: cel_expression.Compilation, text: str, variables: tuple[str, ...]) -> None:
+        places.append(threading.current_thread() is threading.main_thread())
+        own(self, text, variables)
+
+    monkeypatch.setattr(cel_expression.Compilation, "__init__", noting)
+    long = " && ".join(f"object.metadata.name != 'n{number}'" for number in range(50))
+    entry = {**CONFIG_MAPS, "filter": long, "show": "{'a': [" + ",".join(["object.metadata.name"] * 60) + "]}"}
+    async with ServedShard() as shard:
+        await observatory(shard, resources=[entry], access={"expression": "'" + "x" * 300 + "' != user.name"})
+        assert places and not any(places)
+        await config_map(shard, "one")
+        cel_expression._compilations.clear()
+        places.clear()
+        for path in (config_maps(), config_maps(NEAR, obj="one")):
+            assert (await shard.call("GET", path, READER))[0] == 200
+        assert len(places) == 3 and not any(places)

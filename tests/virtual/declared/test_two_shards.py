@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.apiserver.records import parse_head
+from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.declared.shown_since import MARKS
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
 from tests.virtual.declared.observatory import NAME, PATH, PROVIDER, declare
@@ -67,6 +70,10 @@ async def test_a_version_tells_clients_of_two_declarations_apart() -> None:
                 path = f"/clusters/{CONSUMER}/apis/wild.west/v1/namespaces/default/cowboys/joe"
                 assert (await there.call("DELETE", path, MASTER))[0] == 200
                 assert await watch.next() == ("DELETED", "joe")
+            # Who owns the range next loads the mark as all that is stored.
+            mark = Key("900", MARKS, "", "mark")
+            record = there.cell.range_of(CONSUMER).get(mark)
+            assert record is not None and parse_head(mark, record.value) == record.head
             # Nothing is written for requests after the first one.
             _, first = await listed(there)
             assert (await listed(there))[1] == first
