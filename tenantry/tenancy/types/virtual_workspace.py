@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -11,7 +10,6 @@ from tenantry.kube.definition import Strategy
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.objects import Object
 from tenantry.kube.schema import cel_expression
-from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
@@ -196,27 +194,28 @@ def _hidden_field_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
                 yield invalid(f"{field}.hiddenFields[{index}]", path, text)
 
 
-def _is_on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 class VirtualWorkspaceStrategy(TypeStrategy):
     """Compiles the expressions and selectors. It is asked about objects of any shape: the schema refuses some at the same
     time."""
 
+    may_take_long = True
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        spec = _changed_spec(obj, old)
+        return spec is not None and sum(len(text) for _, text, _, _ in _expressions(spec)) > _AT_ONCE_CHARACTERS
+
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         errors = super().validate(obj, old, subresource)
-        spec = obj.get("spec")
-        if not isinstance(spec, dict) or (old is not None and old.get("spec") == spec):
+        spec = _changed_spec(obj, old)
+        if spec is None:
             return errors
-        if _is_on_loop() and sum(len(text) for _, text, _, _ in _expressions(spec)) > _AT_ONCE_CHARACTERS:
-            # The write is computed again in a thread.
-            raise LoopBudgetExceeded
         return [*errors, *_expression_errors(spec), *_selector_errors(spec), *_hidden_field_errors(spec)]
+
+
+def _changed_spec(obj: Object, old: Object | None) -> Object | None:
+    """The spec if it has changed and can be read."""
+    spec = obj.get("spec")
+    return spec if isinstance(spec, dict) and (old is None or old.get("spec") != spec) else None
 
 
 _STRATEGY: Callable[[Strategy], Strategy] = VirtualWorkspaceStrategy
