@@ -127,8 +127,9 @@ class WatchStream:
         sink, encode = watcher.sink, self._encoder.event
         lines: list[bytes] = []
         size = 0
+        piece = _PIECE if not self._selection.in_slices else 1
         for number, change in enumerate(changes):
-            if number and number % _PIECE == 0:
+            if number and number % piece == 0:
                 await turns.rest()
                 if watcher.dropped or sink.closed.is_set():
                     return

@@ -1,10 +1,10 @@
 """Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
 
-Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied, and objects of the types of views
-that ask for it. So are ClusterCachedResources, and the objects that they replicate (`tenantry.tenancy.replication`). All RBAC of
-a provider is copied (a cluster with an export, a workspace type or an object of such a type), because the shard of the consumer
-decides who may `bind` or `use` these. Of other clusters, only the RBAC that decides about access is copied
-(`tenantry.tenancy.access_rules`).
+Exports, schemas, workspace types, endpoint slices, declared views, partitions and shards are always copied, and objects of the
+types of views that ask for it. So are ClusterCachedResources, and the objects that they replicate
+(`tenantry.tenancy.replication`). All RBAC of a provider is copied (a cluster with an export, a workspace type or an object of
+such a type), because the shard of the consumer decides who may `bind` or `use` these. Of other clusters, only the RBAC that
+decides about access is copied (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tenantry.tenancy.resources import (
     LOGICAL_CLUSTERS,
     PARTITIONS,
     SHARDS,
+    VIRTUAL_WORKSPACES,
     WORKSPACE_AUTHENTICATION_CONFIGURATIONS,
     WORKSPACE_TYPES,
     WORKSPACES,
@@ -93,6 +94,10 @@ def _without_endpoints(obj: Object) -> Object:
     return copy
 
 
+def _without_status(obj: Object) -> Object:
+    return {key: value for key, value in _whole(obj).items() if key != "status"}
+
+
 def project_workspace(obj: Object) -> Object | None:
     """The entry of a Workspace in the path index: cluster, uid, type, and the phase if it is Unavailable or Scheduling. None: the
     Workspace has no cluster id yet.
@@ -119,6 +124,7 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     API_RESOURCE_SCHEMAS: _whole,
     API_CONVERSIONS: _whole,
     API_EXPORT_ENDPOINT_SLICES: _without_endpoints,
+    VIRTUAL_WORKSPACES: _without_status,
     WORKSPACE_TYPES: _whole,
     WORKSPACE_AUTHENTICATION_CONFIGURATIONS: _whole,
     WORKSPACES: project_workspace,

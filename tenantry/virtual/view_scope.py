@@ -161,6 +161,7 @@ class ViewVisibility:
     then the watchers of one user share it."""
 
     adds = True
+    in_slices = False
 
     def __init__(self, view: View, place: Place, user: User, sees: Callable[[Record], bool] | None = None) -> None:
         self._view = view
@@ -179,6 +180,8 @@ class ViewVisibility:
 
 class Filter:
     """A visibility that depends on the record alone. `key`: that of `sees`; filters with equal keys see the same."""
+
+    in_slices = False
 
     def __init__(self, sees: Callable[[Record], bool], key: Hashable, *, adds: bool = True) -> None:
         self._sees = sees

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.storage_errors import check_readable, not_owner, to_status
@@ -23,6 +24,12 @@ READY_SECONDS = 10.0
 """How long a request waits for the objects: for the store, if the catalog is behind."""
 ATTEMPTS = 8
 """How often a collection is computed in a row if its sources change meanwhile."""
+
+LONG_SECONDS = 0.02
+"""A computation that took longer is followed by a pause before the next one, if only watches wait for that."""
+PAUSE_TIMES = 9
+PAUSE_SECONDS_MAX = 1.0
+"""The pause is so many times as long as the computation, and at most a second."""
 
 OBJECTS_MAX = 10_000
 """The most objects of one place, and the most copies that they are computed from: they are compared in one turn of the loop."""
@@ -100,6 +107,8 @@ class Collection:
         self._cell = cell
         self._cluster = cluster
         self._compute = compute
+        self._clusters: frozenset[str] = frozenset()
+        """The logical clusters of the objects that are there."""
         self._range: ComputedRange | None = None
         self._sources: Sources | None = None
         self._missed = 0
@@ -111,6 +120,14 @@ class Collection:
         self._changed = False
         """Whether a source has changed, while it follows its sources."""
         self._stop: Callable[[], None] | None = None
+        self._seconds = 0.0
+        """How long the last computation took, with its rests."""
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait after a change before it is computed again for watches: sources that change all the time must not make
+        it compute all the time."""
+        return min(PAUSE_SECONDS_MAX, PAUSE_TIMES * self._seconds) if self._seconds > LONG_SECONDS else 0.0
 
     @property
     def range(self) -> ComputedRange:
@@ -128,8 +145,9 @@ class Collection:
         """Estimated memory, with the values."""
         size = self._sources.bytes if self._sources is not None else 0
         if self._range is not None:
-            objects, values = self._range.usage(self._cluster)
-            size += objects * EVENT_BYTES + values
+            for cluster in self._clusters:
+                objects, values = self._range.usage(cluster)
+                size += objects * EVENT_BYTES + values
         return size
 
     @property
@@ -158,11 +176,13 @@ class Collection:
             return Computed(self._sources, None)
         sources = self._upkeep.sources(self.base)
         found: dict[Key, ComputedRecord] = {}
+        began = perf_counter()
         async for computed in in_slices(self._compute(sources), 1):
             if computed is not None:
-                found[Key(self._cluster, computed.resource, computed.namespace, computed.name)] = computed
+                found[Key(computed.cluster or self._cluster, computed.resource, computed.namespace, computed.name)] = computed
             if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
                 raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
+        self._seconds = perf_counter() - began
         return Computed(sources, found)
 
     def show(self, computed: Computed, revision: int) -> bool:
@@ -220,6 +240,7 @@ class Collection:
 
     def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> bool:
         before = self._range
+        self._clusters = frozenset(key.cluster for key in found)
         if before is None:
             self._range = self._new_range(found, end)
         elif not self._change(before, found, end):
@@ -234,8 +255,7 @@ class Collection:
 
     def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> bool:
         """False: they are of a later revision than `end`, as they were read at once."""
-        records = [record for resource in before.resources(self._cluster) for record in before.list(resource, self._cluster)]
-        changed = changes(records, found.items())
+        changed = changes(before.each(), found.items())
         last = before.version
         if not changed:
             before.advance(end)
