@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.visibility_group import VisibilityGroup
+from tenantry.http.messages import Stream
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
+from tests.support.one_process import WORKSPACES, running
 from tests.support.people import person
+from tests.support.sinks import MemorySink
 from tests.support.tenancies import ServedShard
 from tests.support.waiting import eventually, quiet, until
 from tests.virtual.organisation import ANN, AWAY, BOB, ORG, OWNER_BINDING, PATH, RBAC, away, names, organisation
@@ -293,3 +299,36 @@ async def test_a_watch_of_what_was_listed_after_a_change_of_a_workspace() -> Non
         async with Watch(here, PATH, ANN, f"watch=true&resourceVersion={since}") as watch:
             await here.edit(ORG, "tenancy.kcp.io", "workspaces", "away", phase("Ready"))
             assert await watch.next() == ("ADDED", "away")
+
+
+async def test_a_watch_that_resumes_from_before_an_end_in_one_commit(tmp_path: Path) -> None:
+    """Where a workspace and its logical cluster end in one commit, it is still known who could access it before."""
+    path = "/services/workspaces/root/apis/tenancy.kcp.io/v1alpha1/workspaces"
+    async with running(tmp_path, views=[PersonalWorkspaces]) as stack:
+        rule = {"apiGroups": ["tenancy.kcp.io"], "resources": ["workspaces"], "verbs": ["*"]}
+        group = "rbac.authorization.k8s.io"
+        rbac = f"/clusters/root/apis/{group}/v1"
+        await stack.call("POST", f"{rbac}/clusterroles", body={"metadata": {"name": "ann"}, "rules": [rule, ACCESS]})
+        subject = {"kind": "User", "name": "ann", "apiGroup": group}
+        reference = {"kind": "ClusterRole", "name": "ann", "apiGroup": group}
+        binding = {"metadata": {"name": "ann"}, "subjects": [subject], "roleRef": reference}
+        assert (await stack.call("POST", f"{rbac}/clusterrolebindings", body=binding))[0] == 201
+        await stack.workspace("root", "anns", ANN)
+
+        async def watched(query: str) -> tuple[MemorySink, asyncio.Task[None]]:
+            reply = await stack.handle(Request("GET", path, query, {}, user=ANN))
+            assert isinstance(reply, Stream)
+            sink = MemorySink()
+            return sink, asyncio.create_task(reply.run(sink))
+
+        first, task = await watched("watch=true")
+        await first.wait(1)
+        assert (await stack.call("DELETE", f"/clusters/root/{WORKSPACES}/anns"))[0] == 200
+        while first.events[-1]["type"] != "DELETED":
+            await first.arrival()
+        task.cancel()
+        version = first.events[-2]["object"]["metadata"]["resourceVersion"]
+        resumed, task = await watched(f"watch=true&resourceVersion={version}")
+        await resumed.wait(1)
+        task.cancel()
+        assert resumed.short == [("DELETED", "anns")]
