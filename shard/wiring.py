@@ -154,7 +154,7 @@ class Shard:
             exported=tenancy.apis.exported,
         )
         builtin = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
-        views_by_name = load_views(builtin, context, classes)
+        self.views = views_by_name = load_views(builtin, context, classes)
         add_view_checks(info.name, views_by_name.values(), health)
         services = ServicesResolver(
             tenancy.directory,
