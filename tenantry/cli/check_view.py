@@ -36,7 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     with importing():
         from tenantry.cli.view_check.run import FAILED, check
 
-    sys.path.insert(0, os.getcwd())
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     logging.getLogger("tenantry").addHandler(logging.NullHandler())
     try:
         outcomes = asyncio.run(check(_class_of(options.view)))
