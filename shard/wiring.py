@@ -44,6 +44,7 @@ from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.make_views import make_views
 from tenantry.virtual.services_resolver import ServicesResolver
 from tenantry.virtual.view import View
+from tenantry.virtual.view_checks import add_view_checks
 
 
 class Shard:
@@ -144,11 +145,12 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        made = make_views(tenancy, classes)
+        self.views = make_views(tenancy, classes)
+        add_view_checks(info.name, self.views.values(), health)
         services = ServicesResolver(
             tenancy.directory,
             tenancy.scopes,
-            made,
+            self.views,
             shard_name=info.name,
             ranges=self.cell.ranges,
             elsewhere=view_processes,

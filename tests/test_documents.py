@@ -21,6 +21,8 @@ _FOLDERS = (
     "gateway",
     "views",
     "tenantry_personal_workspaces",
+    "tenantry_syncer",
+    "tenantry_sync_agent",
     "tests",
     "tools",
     "benchmarks",

@@ -35,6 +35,7 @@ from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.make_views import make_views
 from tenantry.virtual.services_resolver import ServicesResolver
 from tenantry.virtual.view import View
+from tenantry.virtual.view_checks import add_view_checks
 from views.ranges import LoadedRanges
 from views.settings import RangeMemory
 from views.writes import OwnersWrite
@@ -89,6 +90,7 @@ class ViewServer:
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         made = make_views(tenancy, classes)
         self.views = chosen(made, only)
+        add_view_checks(name, self.views.values(), health)
         self.ranges = LoadedRanges(
             self.reader,
             tenancy.catalog,

@@ -15,7 +15,7 @@ from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError, add_flags, settings_from
 from tenantry.base.garbage import importing
-from tenantry.cli import lookup, probe, shard_commands, shared_kubeconfig, view_commands
+from tenantry.cli import check_view, lookup, new_view, probe, shard_commands, shared_kubeconfig, view_commands
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
 from tenantry.cli.standard_output import Parser, VersionAction
@@ -65,7 +65,7 @@ SERVERS = (
         "views",
         ViewsSettings,
         "views.main",
-        "run views (virtual workspaces) in a process of their own, or list such processes",
+        "run views (virtual workspaces) in a process of their own; list such processes; write and try views",
         "Runs one process of views on etcd, which then answers for these views instead of shards. Run any number.",
     ),
 )
@@ -82,7 +82,9 @@ def parser() -> argparse.ArgumentParser:
         add_flags(command, server.settings)
         command.set_defaults(run=_runner(server))
         if server.name == "views":
-            view_commands.add_commands(command)
+            of_views = view_commands.add_commands(command)
+            new_view.add_command(of_views)
+            check_view.add_command(of_views)
     lookup.add_commands(commands)
     shard_commands.add_commands(commands)
     probe.add_command(commands)

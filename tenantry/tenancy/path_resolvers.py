@@ -198,8 +198,8 @@ class RangesResolver:
     """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range.
 
     `resolvers`: the next path segment (`clusters`, `services`) → its resolver. `ranges`: those of this shard. `is_privileged`:
-    whether a user may know which ranges exist. `elsewhere(view)`: whether a process of its own serves a view, whichever shard owns the
-    range.
+    whether a user may know which ranges exist. `elsewhere(view)`: whether a process of its own serves a view, whichever shard
+    owns the range.
     """
 
     def __init__(
