@@ -53,8 +53,9 @@ class Compilation:
         return self._compiled.run(values, cost)
 
 
-_compilations: Cache[bytes, Compilation | CelError] = Cache("cel_expressions", bytes_max=16 << 20, keeps_large=True)
-"""By a digest of the text and the variables, since keys are short. Shared by all who have the same text."""
+_compilations: Cache[bytes, Compilation | str] = Cache("cel_expressions", bytes_max=16 << 20, keeps_large=True)
+"""By a digest of the text and the variables, since keys are short; of one that cannot be compiled, why. Shared by all who
+have the same text."""
 
 
 class Expression:
@@ -72,23 +73,23 @@ class Expression:
     def is_compiled(self) -> bool:
         return self._key in _compilations
 
-    def compile(self) -> Compilation | CelError:
-        """One that cannot be compiled fails when it is evaluated."""
+    def compile(self) -> Compilation | str:
+        """The compilation, or why there is none. Such an expression fails when it is evaluated."""
         return _compilations.compute(self._key, self._compile)
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
         evaluation costs is left of `cost`."""
         found = self.compile()
-        if isinstance(found, CelError):
-            raise found
+        if isinstance(found, str):
+            raise CelError(found)
         return found.run(values, cost)
 
-    def _compile(self) -> Compilation | CelError:
+    def _compile(self) -> Compilation | str:
         try:
             return Compilation(self.text, self._variables)
         except CelError as error:
-            return error.with_traceback(None)
+            return str(error)
 
 
 def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) -> str:
@@ -104,7 +105,7 @@ def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) ->
         return f"compilation failed: {compile_text(str(error))}"
     except CelError as error:
         return f"compilation failed: {error}"
-    if isinstance(compilation, CelError):
+    if isinstance(compilation, str):
         return f"compilation failed: {compilation}"
     kind = checked.return_type().name()
     if kind.partition("<")[0].upper() not in (*results, "DYN"):

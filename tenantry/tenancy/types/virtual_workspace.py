@@ -147,7 +147,7 @@ def _sources(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 
 
 def _expressions(spec: Mapping[str, Any]) -> Iterator[Found]:
-    """Those that are texts of an allowed length."""
+    """The expressions that are texts of an allowed length."""
     for found in _texts(spec):
         if isinstance(found[1], str) and 0 < len(found[1]) <= _EXPRESSION_MAX:
             yield found

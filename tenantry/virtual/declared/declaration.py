@@ -85,7 +85,7 @@ class Declaration:
     mark: str
 
     def expressions(self, resource: GroupResource) -> list[Expression]:
-        """Those that a request for a resource may evaluate."""
+        """The expressions that a request for a resource may evaluate."""
         found = [self.access]
         shown = self.resources.get(resource)
         if shown is not None:
