@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
 
 GROUP = "workload.kcp.io"
 VERSION = "v1alpha1"
@@ -22,6 +24,8 @@ KEY_LABEL = "internal.workload.kcp.io/key"
 FINALIZER_PREFIX = "workload.kcp.io/syncer-"
 SPEC_DIFF_PREFIX = "experimental.spec-diff.workload.kcp.io/"
 """An annotation with a JSON patch of the spec: what one SyncTarget sees of it."""
+SPEC_DIFF_ERROR_PREFIX = "experimental.spec-diff-error.workload.kcp.io/"
+"""An annotation of the picture: why the patch of the spec is not applied."""
 DELETION_PREFIX = "deletion.internal.workload.kcp.io/"
 """An annotation with the time since which an object is being deleted for one SyncTarget."""
 CONFLICT_PREFIX = "conflict.workload.kcp.io/"
@@ -53,6 +57,12 @@ class Target(NamedTuple):
     @property
     def finalizer(self) -> str:
         return FINALIZER_PREFIX + self.key
+
+    def state_labels(self, cluster: str) -> tuple[str, ...]:
+        """The labels that assign objects of a logical cluster to it. Its name counts in its own cluster alone: SyncTargets of
+        others may have the same."""
+        by_key = STATE_LABEL_PREFIX + self.key
+        return (by_key, STATE_LABEL_PREFIX + self.name) if cluster == self.cluster else (by_key,)
 
 
 def locator(target: Target, cluster: str, namespace: str) -> str:
