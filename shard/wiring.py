@@ -43,15 +43,18 @@ from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.computed.collections import Collections
+from tenantry.virtual.copied_objects import CopiedObjects
+from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
-from tenantry.virtual.view import ViewContext
+from tenantry.virtual.view import View, ViewContext
 
 
 class Shard:
     """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
-    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own.
+    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own. `views`:
+    classes of views beside the built-in ones; None: those of installed packages.
     """
 
     def __init__(
@@ -70,8 +73,10 @@ class Shard:
         version: str,
         options: ShardOptions,
         open_store: OpenStore | None = None,
+        views: Sequence[type[View]] | None = None,
     ) -> None:
         self.info = info
+        classes = installed_views() if views is None else views
         guard = ReadGuard()
         self.cell = Cell(
             store,
@@ -101,6 +106,7 @@ class Shard:
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=options.home_creator_groups,
+            types=types_of(classes),
         )
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory
@@ -144,10 +150,16 @@ class Shard:
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
             collections=self._collections,
+            copies=CopiedObjects(tenancy.catalog),
+            exported=tenancy.apis.exported,
         )
-        views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        builtin = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesResolver(
-            tenancy.directory, tenancy.scopes, load_views(views, context), shard_name=info.name, ranges=self.cell.ranges
+            tenancy.directory,
+            tenancy.scopes,
+            load_views(builtin, context, classes),
+            shard_name=info.name,
+            ranges=self.cell.ranges,
         )
         ranges = RangesResolver(
             range_map,

@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tenantry.base.cache import Cache
-from tenantry.storage.record import Record
-from tenantry.tenancy.well_known import OWNER_ANNOTATION
+from tenantry.virtual.interface import OWNER_ANNOTATION, Cache, Record
 
 BYTES_MAX = 16 << 20
 """For about 30,000 Workspaces."""

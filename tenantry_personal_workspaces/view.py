@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.apiserver.visibility import Changed
-from tenantry.kube.definition import ResourceDefinition
-from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
-from tenantry.virtual.view import Place, View, ViewContext
+from tenantry.virtual.interface import (
+    AUTHENTICATED_GROUP,
+    Attributes,
+    Changed,
+    MayAccess,
+    Place,
+    Record,
+    ResourceDefinition,
+    User,
+    View,
+    ViewContext,
+)
 from tenantry_personal_workspaces.child_clusters import ChildClusters
 
 
@@ -19,6 +24,7 @@ class PersonalWorkspaces(View):
     Open watches send ADDED and DELETED when RBAC changes."""
 
     name = "workspaces"
+    interface = "1.0"
     arguments = ("path",)
     per_cluster = False
 

@@ -6,6 +6,7 @@ import copy
 from datetime import datetime
 
 from tenantry_syncer.names import (
+    CLUSTER_ANNOTATION,
     DELETION_PREFIX,
     SPEC_DIFF_ERROR_PREFIX,
     SPEC_DIFF_PREFIX,
@@ -23,7 +24,7 @@ class Refused(Exception):
     """A syncer may not write what it sent. `field`: the first one that it may not change."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field}: a syncer may change the status, its finalizer, and labels and annotations of its key")
+        super().__init__(f"{field}: Forbidden: a syncer may change the status, its finalizer, and labels and annotations of its key")
         self.field = field
 
 
@@ -48,8 +49,8 @@ def shown(obj: Object, target: Target) -> Object:
     return obj
 
 
-def stored(sent: Object, old: Object, target: Target) -> Object:
-    """The object to store when a syncer sends one for `old`. Raises Refused.
+def stored(sent: Object, old: Object, target: Target, cluster: str) -> Object:
+    """The object to store when a syncer sends one for `old`, an object of a logical cluster. Raises Refused.
 
     A syncer that gives up an object by removing its finalizer also loses it: the label that assigns it, and the annotations of
     its key, go in the same write.
@@ -69,7 +70,8 @@ def stored(sent: Object, old: Object, target: Target) -> Object:
         _set(metadata, field, {**others, **own})
     if target.finalizer in before and target.finalizer not in after:
         _set(metadata, "finalizers", [name for name in before if name != target.finalizer])
-        _set(metadata, "labels", {k: v for k, v in (metadata.get("labels") or {}).items() if not _assigns(k, v, target, made)})
+        assigning = target.state_labels(cluster)
+        _set(metadata, "labels", {k: v for k, v in (metadata.get("labels") or {}).items() if k not in assigning})
         gone = {SPEC_DIFF_PREFIX + target.key, DELETION_PREFIX + target.key}
         _set(metadata, "annotations", {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in gone})
     elif target.finalizer in after and target.finalizer not in before:
@@ -92,25 +94,26 @@ def _check_unchanged(sent: Object, picture: Object, target: Target) -> None:
     for field in ("labels", "annotations"):
         values, olds = one.get(field) or {}, other.get(field) or {}
         for name in {*values, *olds}:
-            if values.get(name) != olds.get(name) and not _is_own(name, target):
+            if values.get(name) != olds.get(name) and name != CLUSTER_ANNOTATION and not _is_own(name, target):
                 raise Refused(f"metadata.{field}[{name}]")
     finalizers = [[name for name in each.get("finalizers") or () if name != target.finalizer] for each in (one, other)]
     if finalizers[0] != finalizers[1]:
         raise Refused("metadata.finalizers")
 
 
-_SERVERS = frozenset({"resourceVersion", "managedFields", "generation", "selfLink"})
-"""The server itself writes these whatever a client sends."""
+_SERVERS = frozenset(
+    {
+        *("name", "namespace", "uid", "resourceVersion", "generation", "managedFields", "selfLink"),
+        *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    }
+)
+"""The server itself keeps these, or refuses the write."""
 _PROTECTED = (SPEC_DIFF_PREFIX, SPEC_DIFF_ERROR_PREFIX, DELETION_PREFIX, STATE_LABEL_PREFIX)
 
 
 def _is_own(name: str, target: Target) -> bool:
     """Whether a label or annotation is the syncer's: of the workload API and of its key, and not one that tells it what to do."""
     return is_of_workload(name) and name.endswith("/" + target.key) and not name.startswith(_PROTECTED)
-
-
-def _assigns(name: str, value: str, target: Target, obj: Object) -> bool:
-    return name in target.state_labels((obj["metadata"].get("annotations") or {}).get("kcp.io/cluster", ""))
 
 
 def _set(metadata: Object, field: str, value: object) -> None:

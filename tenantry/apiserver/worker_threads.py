@@ -175,7 +175,7 @@ class WorkerThreads:
                 queue = self._queues[tenant] = _Queue()
             (queue.begin if begins else queue.go_on).append(job)
             self._waiting += 1
-            WAITING_JOBS.set(self._waiting)
+            WAITING_JOBS.inc()
             if self._idle:
                 self._ready.notify()
             elif self._threads < self._most_threads:
@@ -203,7 +203,7 @@ class WorkerThreads:
             if queue:
                 self._queues[tenant] = queue
             self._waiting -= 1
-            WAITING_JOBS.set(self._waiting)
+            WAITING_JOBS.dec()
             return job
 
     def _other_seconds(self) -> float:

@@ -130,24 +130,23 @@ class AnswerWriter:
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return False
-        sink = exchange.sink = TransportSink(transport, self._limits.watch_buffer_bytes)
+        close = exchange.message.should_close or exchange.crowded
+        begins = head(
+            stream.status,
+            content_type=stream.content_type,
+            request_id=request.request_id,
+            date=self._date,
+            headers=stream.headers,
+            warnings=stream.warnings,
+            content_length=None,
+            close=close,
+        )
+        sink = exchange.sink = TransportSink(transport, self._limits.watch_buffer_bytes, begins)
         if self.draining:
             sink.closed.set()
         self.streams.add(exchange)
-        close = exchange.message.should_close or exchange.crowded
         try:
-            transport.write(
-                head(
-                    stream.status,
-                    content_type=stream.content_type,
-                    request_id=request.request_id,
-                    date=self._date,
-                    headers=stream.headers,
-                    warnings=stream.warnings,
-                    content_length=None,
-                    close=close,
-                )
-            )
+            asyncio.get_running_loop().call_soon(sink.send_head)
             await in_steps(stream.run(sink), (request.method, request.path))
         except asyncio.CancelledError:
             if not self.draining or transport.is_closing():
@@ -163,7 +162,7 @@ class AnswerWriter:
             self.streams.discard(exchange)
         if transport.is_closing():
             return False
-        transport.write(LAST_CHUNK)
+        sink.send(LAST_CHUNK)
         return not (close or self.draining)
 
     async def relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:

@@ -1,13 +1,14 @@
 """Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
 
-Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied. All RBAC of a provider is copied (a
-cluster with an export or a workspace type), because the shard of the consumer decides who may `bind` or `use` these. Of other
-clusters, only the RBAC that decides about access is copied (`tenantry.tenancy.access_rules`).
+Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied, and objects of the types of views
+that ask for it. All RBAC of a provider is copied (a cluster with an export, a workspace type or an object of such a type),
+because the shard of the consumer decides who may `bind` or `use` these. Of other clusters, only the RBAC that decides about
+access is copied (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
@@ -115,7 +116,8 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     CLUSTER_ROLES: _rules,
     CLUSTER_ROLE_BINDINGS: _subjects,
 }
-_NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in _COPIED}
+_NOTED_PROVIDERS = (API_EXPORTS, WORKSPACE_TYPES)
+"""A cluster that has one of these is a provider."""
 
 
 class Copies:
@@ -126,13 +128,19 @@ class Copies:
         self._catalog = catalog
         self._definitions = definitions
         self._access_rules = AccessRules(cell, catalog)
+        added = {each.type.resource: each.type.copied for each in definitions.added}
+        own = {resource: copied if callable(copied) else _whole for resource, copied in added.items() if copied}
+        self._copied: Mapping[str, Callable[[Object], Object | None]] = {**_COPIED, **own}
+        self._names = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in self._copied}
+        self.of_providers: Sequence[str] = (*_NOTED_PROVIDERS, *own)
+        """The resources whose objects make a cluster a provider. Names as in the catalog."""
 
     def of(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
         """The catalog copies that belong into the transaction that writes `obj` at `key` (None: deletes it).
 
         `obj` is in the storage version's shape. Copies that would not change are left out.
         """
-        resource = _NAMES.get((definition.group, definition.plural))
+        resource = self._names.get((definition.group, definition.plural))
         if resource is None or not self._is_own(resource, definition.identity, custom=definition.custom):
             return NOTHING
         if obj is None:
@@ -145,7 +153,7 @@ class Copies:
             )
             return self._copy(resource, key.cluster, key.name, obj) if wanted else NOTHING
         copy = self._copy(resource, key.cluster, key.name, obj)
-        if resource in (API_EXPORTS, WORKSPACE_TYPES) and not self.is_provider(key.cluster):
+        if resource in self.of_providers and not self.is_provider(key.cluster):
             found = dict(copy)
             for _, more in self.missing_copies(key.cluster, FIRST_COPIES, provider=True):
                 found.update(more)
@@ -155,7 +163,7 @@ class Copies:
     def removed(self, key: Key) -> Mapping[bytes, bytes | None]:
         """The changes to the catalog when the object at `key` is removed."""
         resource, _, identity = key.resource.partition(":")
-        if resource not in _COPIED or not self._is_own(resource, identity, custom=True):
+        if resource not in self._copied or not self._is_own(resource, identity, custom=True):
             return NOTHING
         removed = self._copy(resource, key.cluster, key.name, None)
         binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
@@ -173,12 +181,9 @@ class Copies:
         return own is not None and own.identity == identity
 
     def is_provider(self, cluster: str) -> bool:
-        """Whether the cluster has an export or a workspace type, which other clusters may use."""
-        return (
-            cluster == SYSTEM_ADMIN
-            or self._catalog.has_any(API_EXPORTS, cluster)
-            or self._catalog.has_any(WORKSPACE_TYPES, cluster)
-        )
+        """Whether the cluster has an export or a workspace type, which other clusters may use, or an object of a view that is
+        copied, about which every shard decides."""
+        return cluster == SYSTEM_ADMIN or any(self._catalog.has_any(resource, cluster) for resource in self.of_providers)
 
     def _is_wanted(self, resource: str, cluster: str, obj: Object) -> bool:
         return self.is_provider(cluster) or self._access_rules.decides_access(resource, cluster, obj)
@@ -209,7 +214,7 @@ class Copies:
 
     def _copy(self, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
         entry = self._catalog.entry(resource, cluster, name)
-        content = _COPIED[resource](obj) if obj is not None else None
+        content = self._copied[resource](obj) if obj is not None else None
         if content is None:
             return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
         raw = exact(orjson.dumps(content))

@@ -1,4 +1,5 @@
-"""The APIs of each logical cluster: built-in types, kcp's types, its CustomResourceDefinitions, and the APIs that it has bound.
+"""The APIs of each logical cluster: built-in types, kcp's types, those of installed views, its CustomResourceDefinitions, and the
+APIs that it has bound.
 
 Clusters with the same APIs share one `ApiSet` with its discovery and OpenAPI documents.
 """
@@ -24,7 +25,6 @@ from tenantry.kube.custom import definition_from_api_resource_schema, definition
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
-from tenantry.kube.types import BUILTINS
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
@@ -40,7 +40,7 @@ from tenantry.tenancy.resources import (
     LOGICAL_CLUSTERS,
 )
 from tenantry.tenancy.retained_schemas import retained_schema
-from tenantry.tenancy.types import SYSTEM_DEFINITIONS, SystemDefinitions
+from tenantry.tenancy.types import SystemDefinitions
 
 _SOURCES = (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS)
 """If two objects define the same type, the one of the first of these resources counts."""
@@ -88,7 +88,7 @@ class ClusterApis:
         self._definitions = definitions
         self._local_ranges = local_ranges
         self._identities = identities
-        self._base = (*BUILTINS, *SYSTEM_DEFINITIONS)
+        self._base = tuple(definitions.everywhere)
         self._taken = frozenset(d.group_resource for d in self._base)
         self._clusters: Cache[str, int] = Cache("cluster_apis", bytes_max=_CLUSTERS_BYTES_MAX)
         """Cluster → the number of its set."""
@@ -170,6 +170,10 @@ class ClusterApis:
                 found = definition_from_api_resource_schema(schema, identity=identity)
             self._bound[key] = found
         return found
+
+    def exported(self, identity: str, group: str, resource: str) -> ResourceDefinition | None:
+        """The definition of a resource (plural) of the exports with an identity; None if they have none of this name."""
+        return next((d for d in self._by_identity(resource, identity) if d.group == group), None)
 
     def definition(self, cluster: str, group: str, resource: str) -> ResourceDefinition | None:
         """The definition that a cluster serves for a group and resource (plural); None if it does not serve it."""

@@ -40,6 +40,7 @@ from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.path_resolvers import ClustersResolver
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types.view_type import ViewType
 from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
 from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
 from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
@@ -55,7 +56,8 @@ class Tenancy:
 
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
-    disables them. `authorizer` and `build_admission`: others than those of tenancy, for tests.
+    disables them. `types`: those that views bring, each with the name of its view. `authorizer` and `build_admission`: others
+    than those of tenancy, for tests.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Tenancy:
         connectors: Connectors | None = None,
         ca_certificate: str = "",
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        types: Iterable[tuple[ViewType, str]] = (),
         authorizer: ClusterAuthorizer | None = None,
         build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
@@ -84,7 +87,7 @@ class Tenancy:
         self.catalog = Catalog(cell.store)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
-        self.definitions = SystemDefinitions()
+        self.definitions = SystemDefinitions(types)
         self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
         self.scheduler = Scheduler(
             cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
@@ -174,10 +177,14 @@ class Tenancy:
         """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""
         return plain_controllers.build(
             cell=self.cell,
+            catalog=self.catalog,
+            range_map=self.range_map,
+            urls=self.urls,
             definitions=self.definitions,
             apis=self.apis,
             scopes=self.scopes,
             copies=self.copies,
+            changes=self.changes,
             ca_certificate=self._ca_certificate,
             issue_token=issue_token,
         )

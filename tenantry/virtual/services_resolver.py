@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from tenantry.apiserver.hidden_scope import HiddenScope
 from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
@@ -22,34 +21,19 @@ from tenantry.virtual.not_found import NotFoundScope
 from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
-ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _UNUSED_ID_SUFFIX = "-nothing"
 """Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
 
 
-def installed_views() -> list[type[View]]:
-    """The view classes of installed packages: the entry points of the group `tenantry.virtual_workspaces`.
-
-    Raises TypeError for an entry point that is not a subclass of View.
-    """
-    found: list[type[View]] = []
-    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-        loaded = point.load()
-        if not (isinstance(loaded, type) and issubclass(loaded, View)):
-            raise TypeError(f"entry point {point.name} = {point.value} is no View; name a subclass of tenantry.virtual.view.View")
-        found.append(loaded)
-    return found
-
-
-def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
-    """Name → view: `views`, and one of each of `classes`, by default those of installed packages.
+def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]]) -> dict[str, View]:
+    """Name → view: `views`, and one of each of `classes`.
 
     Raises ValueError if a name is not a DNS label, or if two views have the same name.
     """
     named: dict[str, View] = {}
-    for view in (*views, *(made_by(context) for made_by in (installed_views() if classes is None else classes))):
+    for view in (*views, *(made_by(context) for made_by in classes)):
         name = view.name
         where = _class_of(view)
         if not _VIEW_NAME.fullmatch(name):

@@ -9,10 +9,10 @@ All methods of a view run on the event loop and answer from memory: none may blo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.scope import Scope
@@ -21,13 +21,14 @@ from tenantry.apiserver.visibility import Changed
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.placement.paths.directory import Directory
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer, MayAccess
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types.view_type import ViewType
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.computed.collections import Collections
+from tenantry.virtual.copied_objects import CopiedObjects, CopyChanged
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20
@@ -45,20 +46,39 @@ class Place(NamedTuple):
     range: str
 
 
+class Paths(Protocol):
+    """Where workspaces are."""
+
+    def cluster_of(self, path: str) -> str | None:
+        """The id of the logical cluster at a path, which may be an id already; None if there is none."""
+        ...
+
+    def path_of(self, cluster: str) -> str | None:
+        """The path of a logical cluster (id); None if it is not known."""
+        ...
+
+
+Exported = Callable[[str, str, str], ResourceDefinition | None]
+"""(identity hash, group, plural) → the definition of a type of the exports with this identity."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewContext:
     """What a shard gives to its views.
 
     `authorizer`: RBAC of logical clusters. `definitions`: the types that every logical cluster has. `directory`: where
     workspaces are, by path and id. `access_changes`: notifies when the workspaces that users may access have changed.
-    `collections`: the objects of computed views.
+    `collections`: the objects of computed views. `copies`: what every shard has of the objects of all ranges. `exported`: the
+    types of exports.
     """
 
     authorizer: ClusterAuthorizer
     definitions: SystemDefinitions
-    directory: Directory
+    directory: Paths
     access_changes: AccessChanges
     collections: Collections
+    copies: CopiedObjects
+    exported: Exported
 
 
 class View:
@@ -71,6 +91,9 @@ class View:
     `verbs`: the verbs that clients may use. Verbs that write change the stored object, so a view with such verbs must not
     override `show`. `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
     (`status` has get, update and patch; `token` has create). A subresource without a verb that writes is not served.
+
+    `types`: types that the package of the view brings, which every logical cluster serves. `interface`: the version of
+    `tenantry.virtual.interface` that the class needs, for example `1.0`; empty: any.
     """
 
     name = ""
@@ -79,6 +102,8 @@ class View:
     repeats_cluster = False
     verbs: tuple[str, ...] = READ_VERBS
     subresources: tuple[str, ...] = ("status",)
+    types: tuple[ViewType, ...] = ()
+    interface = ""
 
     def __init__(self, context: ViewContext) -> None:
         self.context = context
@@ -163,8 +188,28 @@ class View:
         return self.context.authorizer.accessible_at(user, parent, version)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
-        """The definition of a type that every logical cluster has, built-in or of kcp. Raises LookupError for other types."""
+        """The definition of a type that every logical cluster has: built-in, of kcp or of a view. Raises LookupError for other
+        types."""
         return self.context.definitions.get(group, plural)
+
+    def exported(self, identity: str, group: str, plural: str) -> ResourceDefinition | None:
+        """The definition of a type of the exports with an identity hash, in all logical clusters that have bound it; None if
+        there is none. It is the same value until its schema changes."""
+        return self.context.exported(identity, group, plural)
+
+    def copy(self, resource: str, cluster: str, name: str) -> Object | None:
+        """The copy that every shard has of an object of any shard; None if there is none. `resource`: `<group>/<plural>`. Do not
+        change it."""
+        return self.context.copies.get(resource, cluster, name)
+
+    def copies(self, resource: str, cluster: str | None = None) -> Iterator[tuple[str, str, Object]]:
+        """(cluster, name, object) of every copy of a resource, or of those of one logical cluster. Do not change them."""
+        return self.context.copies.each(resource, cluster)
+
+    def watch_copies(self, resource: str, changed: CopyChanged) -> Callable[[], None]:
+        """Calls `changed` with cluster, name and object (None: deleted) after each change of a copy of a resource, for
+        `watch_sees` and `watch_apis`. Returns a function that ends this."""
+        return self.context.copies.subscribe(resource, changed)
 
     def api_set(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
         """The ApiSet of these definitions. Equal definitions give the same value, so that its documents are made once."""

@@ -33,6 +33,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
+from tenantry.virtual.view import View
 from tests.support.people import MASTER
 from tests.support.tenancies import changes_of
 from tests.support.waiting import after_changes
@@ -60,6 +61,7 @@ class Stack:
         capacity: int,
         home_creator_groups: Sequence[str] | None,
         tokens: Sequence[TokenAuthenticator] = (),
+        views: Sequence[type[View]] | None = None,
     ) -> None:
         issuer = TokenIssuer.load(keys / "service-account.key")
 
@@ -77,6 +79,7 @@ class Stack:
                 metrics=Metrics(),
                 version="test",
                 options=ShardOptions(home_creator_groups=home_creator_groups, ttl_seconds=TTL_SECONDS),
+                views=views,
             )
 
         names = [f"shard-{number + 1}" for number in range(shards)]
@@ -168,8 +171,10 @@ async def running(
     capacity: int = 1000,
     home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
     tokens: Sequence[TokenAuthenticator] = (),
+    views: Sequence[type[View]] | None = None,
 ) -> AsyncIterator[Stack]:
-    """`keys`: a directory for the service account key, kept over restarts. `tokens`: who is known by a token."""
+    """`keys`: a directory for the service account key, kept over restarts. `tokens`: who is known by a token. `views`: those of
+    packages; None: of the installed ones."""
     stack = Stack(
         store or MemoryStore(new_cell()),
         keys,
@@ -177,6 +182,7 @@ async def running(
         capacity=capacity,
         home_creator_groups=home_creator_groups,
         tokens=tokens,
+        views=views,
     )
     await stack.start()
     try:

@@ -45,6 +45,8 @@ from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesControl
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.computed.collections import Collections
+from tenantry.virtual.copied_objects import CopiedObjects
+from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
@@ -172,6 +174,7 @@ class ServedShard(TenantShard):
             opener=open_no_range,
             connectors=self.connectors,
             ca_certificate=ca_certificate,
+            types=types_of(views),
         )
         tenancy = self.tenancy
         self.controllers = list(tenancy.export_controllers(**settings))
@@ -186,10 +189,12 @@ class ServedShard(TenantShard):
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
             collections=self.collections,
+            copies=CopiedObjects(tenancy.catalog),
+            exported=tenancy.apis.exported,
         )
         stock = builtin_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         wanted = [view for view in stock if not views or type(view) in views]
-        own = [made for made in views if made not in {type(view) for view in stock}] if views else None
+        own = [made for made in views if made not in {type(view) for view in stock}] if views else installed_views()
         self.views = load_views(wanted, self.context, own)
         services = ServicesResolver(tenancy.directory, tenancy.scopes, self.views, shard_name=name, ranges=self.cell.ranges)
         clusters = tenancy.clusters

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from sys import getsizeof
 from typing import NamedTuple
 
 from tenantry.base.cache import cached
@@ -117,7 +118,15 @@ def _split(term: str) -> tuple[str, bool, str] | None:
     return (term[: found.start()], found[0] == "!=", term[found.end() :]) if found else None
 
 
-@cached("field_selectors", bytes_max=1 << 20)
+def memory_bytes(selector: FieldSelector) -> int:
+    """An upper estimate of the memory of a selector. Counting it exactly takes four times as long as parsing it."""
+    size = 320
+    for field, value, _ in selector.requirements:
+        size += 480 + getsizeof(field) + getsizeof(value)
+    return size
+
+
+@cached("field_selectors", bytes_max=1 << 20, size=memory_bytes)
 def parse(text: str) -> FieldSelector:
     """The selector of a `fieldSelector` query parameter. Raises ValueError with upstream's text."""
     requirements = []

@@ -80,7 +80,7 @@ def build(
             ),
             *export_plugins(exports=exports, claims=claims, authorizer=authorizer),
             PathAnnotationAdmission(directory=directory),
-            ReservedCrdAdmission(),
+            ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),

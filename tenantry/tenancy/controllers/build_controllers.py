@@ -1,10 +1,13 @@
-"""Makes the controllers of Kubernetes' own types. Each works on all logical clusters of a shard."""
+"""Makes the controllers of Kubernetes' own types, and of those of views. Each works on all logical clusters of a shard."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tenantry.controllers.controller import Controller
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
@@ -17,16 +20,22 @@ from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionCon
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
+from tenantry.tenancy.controllers.view_statuses import ViewStatusController
+from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 
 
 def build(
     *,
     cell: Cell,
+    catalog: Catalog,
+    range_map: RangeMap,
+    urls: Urls,
     definitions: SystemDefinitions,
     apis: ClusterApis,
     scopes: ClusterScopes,
     copies: Copies,
+    changes: Changes,
     ca_certificate: str,
     issue_token: Issue,
 ) -> list[Controller[Any]]:
@@ -40,4 +49,7 @@ def build(
         ClusterRoleAggregationController(scopes=scopes),
         ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
         ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
+        ViewStatusController(
+            cell=cell, catalog=catalog, definitions=definitions, range_map=range_map, urls=urls, changes=changes
+        ),
     ]

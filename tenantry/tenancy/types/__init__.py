@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.types import BUILTINS
@@ -16,6 +16,7 @@ from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.partition import PARTITION
 from tenantry.tenancy.types.partition_set import PARTITION_SET
 from tenantry.tenancy.types.shard import SHARD
+from tenantry.tenancy.types.view_type import AddedType, ViewType, defined
 from tenantry.tenancy.types.workspace import WORKSPACE
 from tenantry.tenancy.types.workspace_authentication_configuration import WORKSPACE_AUTHENTICATION_CONFIGURATION
 from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
@@ -39,15 +40,23 @@ EXPORTED_TYPES: Mapping[str, tuple[KcpType, ...]] = {
 
 SYSTEM_DEFINITIONS: tuple[ResourceDefinition, ...] = tuple(t.define() for t in SYSTEM_TYPES)
 
-_ALWAYS: Mapping[tuple[str, str], ResourceDefinition] = {(d.group, d.plural): d for d in (*BUILTINS, *SYSTEM_DEFINITIONS)}
+_OWN: tuple[ResourceDefinition, ...] = (*BUILTINS, *SYSTEM_DEFINITIONS)
+_EXPORTED: tuple[ResourceDefinition, ...] = tuple(t.define() for types in EXPORTED_TYPES.values() for t in types)
 
 
 class SystemDefinitions:
     """The definitions of the types that the system uses. The types of root's exports are known after `bind`, when their
-    identities are."""
+    identities are.
 
-    def __init__(self) -> None:
+    `added`: types that views bring, each with the name of its view. Raises ValueError as `view_type.defined`.
+    """
+
+    def __init__(self, added: Iterable[tuple[ViewType, str]] = ()) -> None:
         self._bound: dict[tuple[str, str], ResourceDefinition] = {}
+        self.added: Sequence[AddedType] = defined(added, (*_OWN, *_EXPORTED))
+        self.everywhere: Sequence[ResourceDefinition] = (*_OWN, *(each.definition for each in self.added))
+        """The definitions of the types that every logical cluster serves."""
+        self._everywhere: Mapping[tuple[str, str], ResourceDefinition] = {(d.group, d.plural): d for d in self.everywhere}
 
     def bind(self, export: str, identity: str, uids: Mapping[str, str]) -> None:
         """Makes the definitions of an export of root. `identity`: its identity hash. `uids`: plural → uid of the
@@ -64,8 +73,9 @@ class SystemDefinitions:
         return len(self._bound) == sum(len(types) for types in EXPORTED_TYPES.values())
 
     def find(self, group: str, plural: str) -> ResourceDefinition | None:
-        """The definition of a built-in type or a type of kcp; None if there is none, or if it is not bound yet."""
-        return _ALWAYS.get((group, plural)) or self._bound.get((group, plural))
+        """The definition of a built-in type, a type of kcp, or a type of a view; None if there is none, or if it is not bound
+        yet."""
+        return self._everywhere.get((group, plural)) or self._bound.get((group, plural))
 
     def has(self, definition: ResourceDefinition) -> bool:
         """Whether this is the definition of one of these types, and not of a tenant's type that only has the same name."""

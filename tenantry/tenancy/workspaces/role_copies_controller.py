@@ -1,7 +1,7 @@
 """Writes missing catalog copies of RBAC objects.
 
-Copies are missing if there were too many for the transaction of a cluster's first export or workspace type, or if a binding
-existed before its role gave access.
+Copies are missing if there were too many for the transaction of a cluster's first export, workspace type or copied object of a
+view, or if a binding existed before its role gave access.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class RoleCopiesController(ClusterController):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (API_EXPORTS, self._definitions.workspace_types.storage_key, CLUSTER_ROLES)
+        added = (each.type.resource for each in self._definitions.added if each.type.copied)
+        return (API_EXPORTS, self._definitions.workspace_types.storage_key, *added, CLUSTER_ROLES)
 
     def keys(self, event: RecordEvent) -> Iterable[str]:
         begins = event.previous is None

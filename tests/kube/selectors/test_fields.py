@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.base.cache import size_of
 from tenantry.kube.selectors import fields
 from tenantry.kube.selectors.fields import FieldRequirement, FieldSelector
 
@@ -64,3 +65,9 @@ def test_what_is_printed_parses_to_the_same(requirements: list[FieldRequirement]
     selector = FieldSelector(tuple(requirements))
     again = fields.parse(str(selector))
     assert sorted(again.requirements) == sorted(selector.requirements)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans(), st.text(alphabet="xyzé漢", max_size=40)), max_size=60))
+def test_the_estimate_of_the_memory_is_at_least_what_is_counted(parts: list[tuple[str, bool, str]]) -> None:
+    selector = FieldSelector(tuple(FieldRequirement(field, value, negated) for field, negated, value in parts))
+    assert size_of(selector) <= fields.memory_bytes(selector) <= 10 * size_of(selector)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.base.cache import size_of
 from tenantry.kube.selectors import labels
 from tenantry.kube.selectors.requirements import Requirement, requirement
 
@@ -179,3 +180,21 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
     except ValueError:
         return
     assert labels.parse(str(selector)) == selector
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdefgh"),
+            st.sampled_from(["in", "notin", "exists", "!", "=", "!="]),
+            st.lists(st.text(alphabet="xyz", min_size=1, max_size=40), min_size=1, max_size=60, unique=True),
+        ),
+        max_size=40,
+    )
+)
+def test_the_estimate_of_the_memory_is_at_least_what_is_counted(parts: list[tuple[str, str, list[str]]]) -> None:
+    wanted = {"in": None, "notin": None, "exists": 0, "!": 0, "=": 1, "!=": 1}
+    selector = labels.LabelSelector(
+        Requirement(key, operator, tuple(sorted(values)[: wanted[operator]])) for key, operator, values in parts
+    )
+    assert size_of(selector) <= labels.memory_bytes(selector) <= 10 * size_of(selector)

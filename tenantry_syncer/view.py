@@ -1,0 +1,104 @@
+"""The view `/services/syncer/<cluster>/<SyncTarget>/clusters/<id or *>`: what is assigned to a SyncTarget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tenantry.virtual.interface import Attributes, Object, Place, Record, ResourceDefinition, StatusError, User, View
+from tenantry_syncer import picture
+from tenantry_syncer.names import GROUP, SYNC, SYNC_TARGETS, Target
+from tenantry_syncer.sync_target import RESOURCE, SYNC_TARGET
+
+ALWAYS_SYNCED = (("", "configmaps"), ("", "secrets"), ("", "serviceaccounts"))
+"""Types that every logical cluster has and every SyncTarget takes (kcp)."""
+_SCHEMAS = "apis.kcp.io/apiresourceschemas"
+
+
+class TargetView(View):
+    """A view of the objects whose state label for a SyncTarget has the value `state`. Access: the RBAC verb `sync` on the SyncTarget
+    in its logical cluster."""
+
+    arguments = ("cluster", "synctarget")
+    interface = "1.0"
+    state = ""
+
+    def allows(self, place: Place, question: Attributes) -> bool:
+        cluster, name = self._target(place)[:2]
+        if self.copy(RESOURCE, cluster, name) is None:
+            return False
+        return self.may(question.user, "sync", cluster, group=GROUP, resource=SYNC_TARGETS, name=name)
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        cluster, name = self._target(place)[:2]
+        copy = self.copy(RESOURCE, cluster, name)
+        if copy is None:
+            return []
+        found = {(group, plural): self.definition(group, plural) for group, plural in ALWAYS_SYNCED}
+        for entry in copy["status"]["syncedResources"]:
+            group, plural = entry.get("group") or "", entry["resource"]
+            definition = self.exported(entry.get("identityHash") or "", group, plural)
+            if definition is not None:
+                found.setdefault((group, plural), definition)
+        return found.values()
+
+    def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
+        target = self._target(place)[:2]
+
+        def target_changed(cluster: str, name: str, obj: Object | None) -> None:
+            if (cluster, name) == target:
+                changed()
+
+        def schema_changed(cluster: str, name: str, obj: Object | None) -> None:
+            changed()
+
+        ends = (self.watch_copies(RESOURCE, target_changed), self.watch_copies(_SCHEMAS, schema_changed))
+
+        def end() -> None:
+            for each in ends:
+                each()
+
+        return end
+
+    def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
+        target, state = self._target(place), self.state
+        own, label = target.cluster, target.state_labels("")[0]
+        named = target.state_labels(own)[1]
+
+        def sees(record: Record) -> bool:
+            labels = record.head.labels
+            return labels.get(label) == state or (record.key.cluster == own and labels.get(named) == state)
+
+        return sees
+
+    def _target(self, place: Place) -> Target:
+        """The SyncTarget of the path, whose cluster may be written as a path or as an id."""
+        path, name = place.arguments
+        return Target(self.context.directory.cluster_of(path) or path, name)
+
+
+class Syncer(TargetView):
+    """What a syncer takes to another server: it sees the spec as it is for its SyncTarget, and writes the status."""
+
+    name = "syncer"
+    state = SYNC
+    verbs = ("get", "list", "watch", "update", "patch")
+    types = (SYNC_TARGET,)
+
+    def show(self, place: Place, user: User, obj: Object) -> Object:
+        return picture.shown(obj, self._target(place))
+
+    def store(self, place: Place, user: User, shown: Object, stored: Object | None) -> Object:
+        if stored is None:
+            raise refusal(shown, "metadata.name", "a syncer creates no objects")
+        try:
+            return picture.stored(shown, stored, self._target(place), place.cluster or "")
+        except picture.Refused as error:
+            raise refusal(shown, error.field, str(error)) from error
+
+
+def refusal(obj: Object, field: str, text: str) -> StatusError:
+    """422 with the field as its cause."""
+    name = obj["metadata"].get("name") or ""
+    cause = {"reason": "FieldValueForbidden", "message": text, "field": field}
+    details = {"kind": obj.get("kind") or "", "name": name, "causes": [cause]}
+    return StatusError(422, "Invalid", f'{obj.get("kind")} "{name}" is invalid: {text}', details=details)
