@@ -24,7 +24,9 @@ class Refused(Exception):
     """A syncer may not write what it sent. `field`: the first one that it may not change."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field}: Forbidden: a syncer may change the status, its finalizer, and labels and annotations of its key")
+        super().__init__(
+            f"{field}: Forbidden: a syncer may change the status, its finalizer, and labels and annotations of its key"
+        )
         self.field = field
 
 

@@ -77,7 +77,7 @@ _STATUS = _object(
     }
 )
 _COLUMNS = (
-    ("Location", "string", '.metadata.name'),
+    ("Location", "string", ".metadata.name"),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
     ("Synced API resources", "string", ".status.syncedResources[*].resource"),
     ("Age", "date", ".metadata.creationTimestamp"),

@@ -15,7 +15,7 @@ _SCHEMAS = "apis.kcp.io/apiresourceschemas"
 
 
 class TargetView(View):
-    """A view of the objects whose state label for a SyncTarget has the value `state`. Access: the RBAC verb `sync` on the SyncTarget
+    """A view of the objects whose state label for a SyncTarget has the value `state`. Access: RBAC verb `sync` on the SyncTarget
     in its logical cluster."""
 
     arguments = ("cluster", "synctarget")
