@@ -28,6 +28,19 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 
 
+class Translation(Protocol):
+    """How a view shows objects to a user, and what it stores of what the user writes. Both run on the event loop."""
+
+    def shown(self, obj: Object, /) -> Object:
+        """The object as the user sees it. `obj` is a copy, which may be changed."""
+        ...
+
+    def stored(self, shown: Object, old: Object | None, /) -> Object:
+        """The object to be stored for one that the user wrote. `old`: the stored one, None if it is created. Both are
+        copies."""
+        ...
+
+
 class Scope(Protocol):
     """The scope of a request. `cluster` is None for a wildcard, which covers all clusters of `range`."""
 
@@ -70,6 +83,11 @@ class Scope(Protocol):
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         """A function of a view that computes the shown form of an object. None where objects are shown as stored."""
+        ...
+
+    @property
+    def translation(self) -> Callable[[User], Translation] | None:
+        """How writes are translated, for scopes of views that show objects in another form than they are stored in. Else None."""
         ...
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:

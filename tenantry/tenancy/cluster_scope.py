@@ -63,6 +63,7 @@ class ClusterScope:
     """All of one logical cluster. Made for each request, so it has references only."""
 
     __slots__ = ("cluster", "range", "scopes")
+    translation = None
 
     def __init__(self, scopes: ClusterScopes, cluster: str, range_: Range) -> None:
         self.scopes = scopes

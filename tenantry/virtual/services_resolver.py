@@ -22,6 +22,7 @@ from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_WRITES = frozenset({"create", "patch", "update"})
 _UNUSED_ID_SUFFIX = "-nothing"
 """Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
@@ -30,7 +31,8 @@ _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-
 def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]]) -> dict[str, View]:
     """Name → view: `views`, and one of each of `classes`.
 
-    Raises ValueError if a name is not a DNS label, or if two views have the same name.
+    Raises ValueError if a name is not a DNS label, if two views have the same name, or if a view shows objects in another form
+    and lets clients write them, but does not say what to store.
     """
     named: dict[str, View] = {}
     for view in (*views, *(made_by(context) for made_by in classes)):
@@ -42,6 +44,8 @@ def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[ty
             raise ValueError(
                 f"two views are named {name!r}: {_class_of(named[name])} and {where}; rename one, or uninstall its package"
             )
+        if type(view).show is not View.show and type(view).store is View.store and not _WRITES.isdisjoint(view.verbs):
+            raise ValueError(f"the view {where} overrides `show` and has verbs that write, so it must override `store` too")
         named[name] = view
     return named
 

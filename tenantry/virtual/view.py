@@ -88,8 +88,8 @@ class View:
     whether the path continues with `/clusters/<id or *>`; if not, `cluster_of` returns the logical cluster that the arguments
     mean. `repeats_cluster`: whether the path of such a view may continue with `/clusters/<that id or *>`, which means the same.
 
-    `verbs`: the verbs that clients may use. Verbs that write change the stored object, so a view with such verbs must not
-    override `show`. `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
+    `verbs`: the verbs that clients may use. A view that overrides `show` and has verbs that write overrides `store`.
+    `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
     (`status` has get, update and patch; `token` has create). A subresource without a verb that writes is not served.
 
     `types`: types that the package of the view brings, which every logical cluster serves. `interface`: the version of
@@ -136,6 +136,16 @@ class View:
     def show(self, place: Place, user: User, obj: Object) -> Object:
         """The object as the user sees it. `obj` is a copy, which may be changed and returned."""
         return obj
+
+    def store(self, place: Place, user: User, shown: Object, stored: Object | None) -> Object:
+        """The object to be stored for `shown`, the object as the user wrote it: as it sent it, or as its patch makes it of what
+        `show` returned. `stored`: the object that is stored, None if it is created. Both are copies, which may be changed and
+        returned.
+
+        A view that overrides `show` and has `verbs` that write overrides this too. Name, namespace and managedFields of the
+        answer do not count. Raises StatusError to refuse the write.
+        """
+        return shown
 
     def watch_sees(self, place: Place, user: User, changed: Changed) -> Callable[[], None]:
         """For views whose `sees` depends on more than the object: calls `changed` when its answers may have changed, and open

@@ -10,7 +10,7 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.scope import Connector, Translation
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Changed, Visibility
 from tenantry.kube.api_set import ApiSet
@@ -109,6 +109,10 @@ class ViewScope:
             return None
         return Shown(self.view, self.place, user)
 
+    @property
+    def translation(self) -> Callable[[User], Translation] | None:
+        return self._translation if type(self.view).store is not View.store else None
+
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
         return self.base.catalog(definition, key, obj)
 
@@ -116,6 +120,9 @@ class ViewScope:
         """The connector of the cluster, for a subresource that the view names. Access reviews are not served: they would reveal
         permissions in the cluster. A view that needs them has a scope of its own."""
         return self.base.connector(definition, subresource) if subresource in self.view.subresources else None
+
+    def _translation(self, user: User) -> Translation:
+        return Translated(self.view, self.place, user)
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
         if attributes.is_resource and self.place.cluster is None and attributes.namespace:
@@ -132,6 +139,21 @@ class Shown:
 
     def __call__(self, obj: Object) -> Object:
         return self.view.show(self.place, self.user, obj)
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """Calls `View.show` and `View.store`."""
+
+    view: View
+    place: Place
+    user: User
+
+    def shown(self, obj: Object, /) -> Object:
+        return self.view.show(self.place, self.user, obj)
+
+    def stored(self, shown: Object, old: Object | None, /) -> Object:
+        return self.view.store(self.place, self.user, shown, old)
 
 
 class ViewVisibility:

@@ -93,6 +93,8 @@ class FakeScope:
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user
 
+    translation = None
+
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         return None
 

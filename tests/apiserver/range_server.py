@@ -120,6 +120,8 @@ class RangeScope:
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user
 
+    translation = None
+
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         return self.shown
 

@@ -19,16 +19,16 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
 
 
-def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Steps:
-    """Creates `obj`, which is changed on the way. `record` is the record that has the key already, if any. `applied`:
-    managedFields are set already."""
+def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False, managed: bool = False) -> Steps:
+    """Creates `obj`, which is changed on the way. `record` is the record that has the key already, if any. `applied`: it is an
+    apply. `managed`: managedFields are set already, as they are by an apply."""
     definition, shape = target.definition, target.shape
     version = obj["metadata"].pop("resourceVersion", None)
     now = timestamp()
     metadata.remove_cluster(obj)
     metadata.drop_deletion(obj)
-    if not applied:
-        _record_manager(target, obj, None, now)
+    if not (applied or managed):
+        record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
     apart = yield ON_LOOP
     _mutate(target, review)
@@ -53,10 +53,13 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     return Outcome(changes=[change, *review.changes], created=True)
 
 
-def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Steps:
+def update_outcome(
+    target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False, prepared: bool = False
+) -> Steps:
     """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
-    Preconditions are checked already. `applied`: managedFields are set already.
+    Preconditions are checked already. `applied`: managedFields are set already. `prepared`: what the client may not change is
+    restored already (`Strategy.prepare_for_update`).
     """
     strategy = target.definition.strategy
     now = timestamp()
@@ -65,14 +68,15 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
         each["metadata"].pop("resourceVersion", None)
     metadata.carry_over(obj, old)
     if not applied:
-        _record_manager(target, obj, old, now)
+        record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
     apart = yield ON_LOOP
     _mutate(target, review)
     yield OFF_LOOP
     target.warnings += metadata_warnings(obj, target.definition, old)
     metadata.drop_repeated_owners(obj)
-    strategy.prepare_for_update(obj, old, target.subresource)
+    if not prepared:
+        strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
     if strategy.tracks_generation and _changed(obj, old, target.shape):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
@@ -131,7 +135,8 @@ def known_versions(definition: ResourceDefinition) -> Collection[str]:
     return known
 
 
-def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
+def record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
+    """Sets metadata.managedFields in `obj` for a write that is not an apply. `old` is None on create."""
     if not target.manager:
         if old is not None and "managedFields" in old["metadata"]:
             obj["metadata"].setdefault("managedFields", old["metadata"]["managedFields"])

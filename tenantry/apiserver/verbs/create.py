@@ -12,6 +12,7 @@ from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_options
 from tenantry.apiserver.verbs.request_selection import visible_to
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.translated import translated_create
 from tenantry.apiserver.verbs.write import Outcome, Steps, Target, run
 from tenantry.http.messages import Reply
 from tenantry.kube.codec import json_slices
@@ -34,6 +35,7 @@ async def create(call: Call) -> Reply:
 
 def target_of(call: Call, options: WriteOptions) -> Target:
     """The target of a write, from the call."""
+    translation = call.scope.translation
     return Target(
         scope=call.scope,
         definition=call.definition,
@@ -46,6 +48,7 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         manager=manager_of(call.request, options.manager),
         dry_run=options.dry_run,
         visible=visible_to(call),
+        translation=translation(call.user) if translation is not None else None,
         warnings=call.warnings,
         weight=call.weight,
     )
@@ -77,6 +80,8 @@ async def create_object(target: Target, obj: Object) -> Outcome:
     def compute(record: Record | None) -> Steps:
         mine = fresh.take()
         mine["metadata"]["name"] = name
+        if target.translation is not None:
+            return (yield from translated_create(target, target.translation, mine, record))
         return (yield from create_outcome(target, mine, record))
 
     for left in range(NAMES_TRIED - 1 if base else 0, -1, -1):

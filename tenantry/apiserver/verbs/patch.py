@@ -19,6 +19,7 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.translated import shown, translated_create, translated_update
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
@@ -83,10 +84,17 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
     if record is None:
         raise not_found(target.group_resource, target.name)
+    translation = target.translation
+    if translation is None:
+        current = records.decode(record, target.definition, target.version)
+    else:
+        current = yield from shown(target, translation, record)
     # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
-    obj = parsed.apply(records.decode(record, target.definition, target.version))
+    obj = parsed.apply(current)
     _check_result(target, obj, parsed, options, record)
     check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
+    if translation is not None:
+        return (yield from translated_update(target, translation, obj, record))
     return (yield from update_outcome(target, obj, records.decode(record, target.definition, target.version), record))
 
 
@@ -164,13 +172,19 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
     config = await _config(target, body, options)
 
     def compute(record: Record | None) -> Steps:
-        definition, version = target.definition, target.version
-        live = None if record is None else records.decode(record, definition, version)
+        definition, version, translation = target.definition, target.version, target.translation
+        live: Object | None = None
+        if record is not None and translation is not None:
+            live = yield from shown(target, translation, record)
+        elif record is not None:
+            live = records.decode(record, definition, version)
         obj = merged(target, config, live, options, record)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
             check_version(target, obj, record, unconditional=definition.strategy.unconditional_update)
+            if translation is not None:
+                return (yield from translated_update(target, translation, obj, record, applied=True))
             old = records.decode(record, definition, version)
             return (yield from update_outcome(target, obj, old, record, applied=True))
         if target.subresource:
@@ -182,6 +196,8 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         yield ON_LOOP
         call.require_create()
         yield OFF_LOOP
+        if translation is not None:
+            return (yield from translated_create(target, translation, obj, None, applied=True))
         return (yield from create_outcome(target, obj, None, applied=True))
 
     return await run(target, compute)

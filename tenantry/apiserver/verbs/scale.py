@@ -18,6 +18,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response, representation_of
+from tenantry.apiserver.verbs.translated import shown, translated_update
 from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
@@ -73,6 +74,7 @@ async def get_scale(call: Call) -> Reply:
     """The Scale of the named object. Raises StatusError."""
     representation = representation_of(call)
     obj = records.decode(find(call), call.definition, call.version)
+    obj = _presented(call, obj)
     paths = _paths(call)
     if _at(obj, paths.spec_replicas) is None:
         raise internal(f'the spec replicas field "{paths.spec_replicas}" does not exist')
@@ -127,16 +129,23 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
     def compute(record: Record | None) -> Steps:
         if record is None:
             raise not_found(call.group_resource, call.name)
-        old = records.decode(record, target.definition, target.version)
+        translation = target.translation
+        if translation is None:
+            old = records.decode(record, target.definition, target.version)
+        else:
+            old = yield from shown(target, translation, record)
         scale = _checked(change(scale_of(old, paths)))
         check_version(target, scale, record, unconditional=True)
         replicas = _replicas(target, scale, paths) or 0
+        if translation is not None:
+            _put(old, paths.spec_replicas, replicas)
+            return (yield from translated_update(target, translation, old, record))
         obj = records.decode(record, target.definition, target.version)
         _put(obj, paths.spec_replicas, replicas)
         return (yield from update_outcome(target, obj, old, record))
 
     outcome = await run(target, compute)
-    return _response(call, representation, scale_of(outcome.to_object(target), paths))
+    return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
 
 
 async def _apply(call: Call, target: Target, config: Object, options: WriteOptions) -> Reply:
@@ -155,13 +164,26 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
     def compute(record: Record | None) -> Steps:
         if record is None:
             raise not_found(call.group_resource, call.name)
-        obj = merged(target, wanted, records.decode(record, target.definition, target.version), options, record)
+        translation = target.translation
+        if translation is None:
+            live = records.decode(record, target.definition, target.version)
+        else:
+            live = yield from shown(target, translation, record)
+        obj = merged(target, wanted, live, options, record)
         check_version(target, obj, record, unconditional=True)
+        if translation is not None:
+            return (yield from translated_update(target, translation, obj, record, applied=True))
         old = records.decode(record, target.definition, target.version)
         return (yield from update_outcome(target, obj, old, record, applied=True))
 
     outcome = await run(target, compute)
-    return _response(call, representation, scale_of(outcome.to_object(target), paths))
+    return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
+
+
+def _presented(call: Call, obj: Object) -> Object:
+    """The object as the scope shows it."""
+    present = call.scope.present(call.definition, call.user)
+    return present(obj) if present is not None else obj
 
 
 def _checked(value: Any) -> Object:

@@ -11,6 +11,7 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_uid, check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.translated import translated_create, translated_update
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, current_record, run
 from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
@@ -51,9 +52,13 @@ async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
             call.require_create()
             yield OFF_LOOP
             mine["metadata"].pop("resourceVersion", None)
+            if target.translation is not None:
+                return (yield from translated_create(target, target.translation, mine, None))
             return (yield from create_outcome(target, mine, None))
         check_uid(target, mine, record)
         check_version(target, mine, record, unconditional=strategy.unconditional_update)
+        if target.translation is not None:
+            return (yield from translated_update(target, target.translation, mine, record))
         old = records.decode(record, target.definition, target.version)
         return (yield from update_outcome(target, mine, old, record))
 

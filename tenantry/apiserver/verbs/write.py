@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from tenantry.apiserver import records
-from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.scope import Scope, Translation
 from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User
 from tenantry.apiserver.worker_threads import is_light, weigh, workers
@@ -44,7 +44,8 @@ ON_LOOP, OFF_LOOP = True, False
 @dataclass(slots=True, eq=False, kw_only=True)
 class Target:
     """The object to write, by which user and how. `user` is the user for admission. `visible` says whether a record is visible in
-    the scope. `manager` empty: this write does not change managedFields."""
+    the scope. `translation`: of what the client writes into what is stored, where these differ. `manager` empty: this write does
+    not change managedFields."""
 
     scope: Scope
     definition: ResourceDefinition
@@ -57,6 +58,7 @@ class Target:
     manager: str = ""
     dry_run: bool = False
     visible: Callable[[Record], bool] | None = None
+    translation: Translation | None = None
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Weight of the request's body, in the unit of `work.weigh`."""

@@ -52,9 +52,9 @@ def _never(labels: Labels) -> bool:
 def memory_bytes(selector: LabelSelector) -> int:
     """An upper estimate of the memory of a selector. Counting it exactly takes as long as parsing it."""
     size = 320
-    for requirement in selector.requirements:
-        size += 640 + getsizeof(requirement.key)
-        for value in requirement.values:
+    for each in selector.requirements:
+        size += 640 + getsizeof(each.key)
+        for value in each.values:
             size += 160 + getsizeof(value)
     return size
 
