@@ -29,6 +29,8 @@ _BLOCKED_PAUSE_SECONDS = 30.0
 """Before it is looked whether what blocks an object is gone, of which no watch tells."""
 _NAMESPACE = ("", "")
 """Stands for a namespace below, instead of a type."""
+_EVERYWHERE = frozenset({("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")})
+"""What Kubernetes puts into each namespace."""
 _EXPECTED = frozenset({404, 409, 410, 429})
 """Another writer was faster, or the server is busy: the next attempt is better."""
 
@@ -103,7 +105,7 @@ class Syncer:
     def synced(self) -> bool:
         """Whether everything that is followed was listed."""
         followed = [*self._up.values(), *self._down.values()]
-        return bool(self._urls) and all(one.reflector.synced.is_set() for one in followed)
+        return bool(self._urls) and bool(self._down) and all(one.reflector.synced.is_set() for one in followed)
 
     def count(self) -> tuple[int, int]:
         """The number of objects in memory, above and below."""
@@ -214,11 +216,21 @@ class Syncer:
             return
         if not self.synced:
             raise Stale
+        name = found["metadata"]["name"]
+        if await self._has_content(name):
+            logger.info("namespace %s is kept: it has objects of others", name)
+            return
         self._check()
-        await self._below.delete(
-            f"{self._below.server}{NAMESPACES.path('', found['metadata']['name'])}", uid=found["metadata"]["uid"]
-        )
+        await self._below.delete(f"{self._below.server}{NAMESPACES.path('', name)}", uid=found["metadata"]["uid"])
         metrics.STEPS.labels("delete_namespace").inc()
+
+    async def _has_content(self, namespace: str) -> bool:
+        """Whether a namespace below has objects of the synced types, whoever owns them."""
+        for kind in tuple(self.types.values()):
+            found, _ = await self._below.list(self._below.server + kind.path(namespace))
+            if any((kind.plural, item["metadata"]["name"]) not in _EVERYWHERE for item in found):
+                return True
+        return False
 
     def _in_use(self, namespace: tuple[str, str]) -> bool:
         followed = [*self._up.values(), *self._down.values()]

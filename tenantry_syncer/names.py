@@ -18,6 +18,9 @@ SYNC = "Sync"
 """The value of the state label of objects that are synced downwards."""
 UPSYNC = "Upsync"
 """The value of the state label of objects that come from below."""
+HELD_LABEL_PREFIX = "held.internal.workload.kcp.io/"
+"""A label of objects that have the finalizer of a syncer. The view sets it, and shows such an object until the syncer gives it
+up, even if it is not assigned any more."""
 OWNER_LABEL = "internal.workload.kcp.io/cluster"
 """A label of objects below. Its value is the key of the SyncTarget whose syncer owns them."""
 KEY_LABEL = "internal.workload.kcp.io/key"
@@ -57,6 +60,10 @@ class Target(NamedTuple):
     @property
     def finalizer(self) -> str:
         return FINALIZER_PREFIX + self.key
+
+    @property
+    def held_label(self) -> str:
+        return HELD_LABEL_PREFIX + self.key
 
     def state_labels(self, cluster: str) -> tuple[str, ...]:
         """The labels that assign objects of a logical cluster to it. Its name counts in its own cluster alone: SyncTargets of

@@ -8,9 +8,11 @@ from datetime import datetime
 from tenantry_syncer.names import (
     CLUSTER_ANNOTATION,
     DELETION_PREFIX,
+    HELD_LABEL_PREFIX,
     SPEC_DIFF_ERROR_PREFIX,
     SPEC_DIFF_PREFIX,
     STATE_LABEL_PREFIX,
+    SYNC,
     Object,
     Target,
     is_of_workload,
@@ -30,10 +32,11 @@ class Refused(Exception):
         self.field = field
 
 
-def shown(obj: Object, target: Target) -> Object:
-    """The object as the syncer of a SyncTarget sees it. `obj` may be changed.
+def shown(obj: Object, target: Target, cluster: str) -> Object:
+    """The object of a logical cluster as the syncer of a SyncTarget sees it. `obj` may be changed.
 
-    A patch of the spec that cannot be applied is not applied; an annotation of the picture says why.
+    It is being deleted for this syncer if an annotation says so, or if it is not assigned any more. A patch of the spec that
+    cannot be applied is not applied; an annotation of the picture says why.
     """
     annotations = obj["metadata"].get("annotations") or {}
     diff = annotations.get(SPEC_DIFF_PREFIX + target.key)
@@ -45,9 +48,12 @@ def shown(obj: Object, target: Target) -> Object:
             obj["spec"] = spec
         except BadPatch as error:
             obj["metadata"]["annotations"] = {**annotations, SPEC_DIFF_ERROR_PREFIX + target.key: str(error)[:_ERROR_MAX]}
+    metadata = obj["metadata"]
     since = annotations.get(DELETION_PREFIX + target.key)
-    if since and not obj["metadata"].get("deletionTimestamp"):
-        obj["metadata"]["deletionTimestamp"] = since if _is_time(since) else obj["metadata"].get("creationTimestamp")
+    labels = metadata.get("labels") or {}
+    assigned = any(labels.get(name) == SYNC for name in target.state_labels(cluster))
+    if (since or not assigned) and not metadata.get("deletionTimestamp"):
+        metadata["deletionTimestamp"] = since if since and _is_time(since) else metadata.get("creationTimestamp")
     return obj
 
 
@@ -57,7 +63,7 @@ def stored(sent: Object, old: Object, target: Target, cluster: str) -> Object:
     A syncer that gives up an object by removing its finalizer also loses it: the label that assigns it, and the annotations of
     its key, go in the same write.
     """
-    picture = shown(copy.deepcopy(old), target)
+    picture = shown(copy.deepcopy(old), target, cluster)
     _check_unchanged(sent, picture, target)
     made = copy.deepcopy(old)
     if "status" in sent or "status" in old:
@@ -72,12 +78,13 @@ def stored(sent: Object, old: Object, target: Target, cluster: str) -> Object:
         _set(metadata, field, {**others, **own})
     if target.finalizer in before and target.finalizer not in after:
         _set(metadata, "finalizers", [name for name in before if name != target.finalizer])
-        assigning = target.state_labels(cluster)
+        assigning = (target.held_label, *target.state_labels(cluster))
         _set(metadata, "labels", {k: v for k, v in (metadata.get("labels") or {}).items() if k not in assigning})
         gone = {SPEC_DIFF_PREFIX + target.key, DELETION_PREFIX + target.key}
         _set(metadata, "annotations", {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in gone})
     elif target.finalizer in after and target.finalizer not in before:
         _set(metadata, "finalizers", [*before, target.finalizer])
+        metadata["labels"] = {**(metadata.get("labels") or {}), target.held_label: ""}
     # The version that the client sent is the one that the write is compared with.
     for field in ("resourceVersion", "managedFields"):
         if field in wanted:
@@ -110,7 +117,7 @@ _SERVERS = frozenset(
     }
 )
 """The server itself keeps these, or refuses the write."""
-_PROTECTED = (SPEC_DIFF_PREFIX, SPEC_DIFF_ERROR_PREFIX, DELETION_PREFIX, STATE_LABEL_PREFIX)
+_PROTECTED = (HELD_LABEL_PREFIX, SPEC_DIFF_PREFIX, SPEC_DIFF_ERROR_PREFIX, DELETION_PREFIX, STATE_LABEL_PREFIX)
 
 
 def _is_own(name: str, target: Target) -> bool:

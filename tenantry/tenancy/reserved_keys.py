@@ -38,6 +38,7 @@ OPEN = (
     Open(ANNOTATIONS, "syncagent.kcp.io/"),
     Open(LABELS, "syncagent.kcp.io/"),
     Open(LABELS, "state.workload.kcp.io/"),
+    Open(LABELS, "held.internal.workload.kcp.io/"),
     Open(ANNOTATIONS, "experimental.spec-diff.workload.kcp.io/"),
     Open(ANNOTATIONS, "deletion.internal.workload.kcp.io/"),
     Open(ANNOTATIONS, "conflict.workload.kcp.io/"),

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile import kube_apiserver
+from tenantry_sync_agent.translation import namespace_object
+from tenantry_syncer.names import CONFLICT_PREFIX
 from tests.e2e.people import Person
-from tests.e2e.provider import COWBOYS
-from tests.e2e.syncing import Between, Story, story
+from tests.e2e.provider import COWBOYS, cowboy
+from tests.e2e.syncing import Agent, Between, Story, story
 from tests.support.api import Api
 from tests.support.forms import ONE_PROCESS, Platform, platform
 from tests.support.holding_proxy import AFTER, BEFORE
@@ -65,3 +67,151 @@ def test_down_and_up(synced: Story, between: Between) -> None:
     synced.tenant.delete(f"{COWBOYS}/joe")
     wait_for(lambda: synced.gone("joe"), "joe is gone above and below")
     assert agent.stop() == 0
+
+
+CREATION = [
+    ("above", "PATCH", "/cowboys/joe$"),
+    ("below", "POST", "/namespaces(\\?|$)"),
+    ("below", "POST", "/cowboys"),
+]
+"""The requests of an object that comes: its finalizer, its namespace below, itself below."""
+UPDATE = [("below", "PATCH", "/cowboys/joe")]
+REPORT = [("above", "PATCH", "/cowboys/joe/status")]
+DELETION = [
+    ("below", "DELETE", "/cowboys/joe"),
+    ("above", "PATCH", "/cowboys/joe$"),
+    ("below", "DELETE", "/namespaces/[^/]*$"),
+]
+
+
+@pytest.mark.one_process("the agent dies, not the platform")
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+def test_killed_at_every_request(synced: Story, between: Between, when: str) -> None:
+    """An agent is killed at each request in turn, and the next one goes on: nothing is lost, made twice or rolled back."""
+    agents = iter(range(100))
+
+    def killed(phase: tuple[str, str, str], change: Callable[[], object]) -> None:
+        side, method, path = phase
+        with getattr(between, side).holding(method, path, when) as trap:
+            agent = between.agent(f"agent-{next(agents)}").start()
+            change()
+            wait_for(trap.caught.is_set, f"{method} {path} is held {when} the server has it")
+            agent.kill_now()
+
+    def nothing() -> None:
+        pass
+
+    for number, phase in enumerate(CREATION):
+        killed(phase, (lambda: synced.create("joe")) if not number else nothing)
+        uid = synced.tenant.get(f"{COWBOYS}/joe")["metadata"]["uid"]
+        assert synced.found_below("joe") is None or finalizers(synced, "joe") == [synced.target.finalizer]
+    agent = between.agent(f"agent-{next(agents)}").start()
+    made = synced.synced("joe")["metadata"]["uid"]
+    agent.kill_now()
+
+    killed(UPDATE[0], lambda: synced.tenant.patch(f"{COWBOYS}/joe", {"spec": {"intent": "rest"}}))
+    killed(REPORT[0], lambda: synced.report("joe", "first"))
+    # While no agent runs, another status comes: it is the one that counts.
+    synced.report("joe", "second")
+    agent = between.agent(f"agent-{next(agents)}").start()
+    synced.synced("joe", "rest")
+    wait_for(lambda: synced.result_above("joe") == "second", "the newest status is above")
+    agent.kill_now()
+    found = synced.found_below("joe")
+    assert found is not None and found["metadata"]["uid"] == made, "the object below was made again"
+    assert synced.tenant.get(f"{COWBOYS}/joe")["metadata"]["uid"] == uid
+
+    for number, phase in enumerate(DELETION):
+        killed(phase, (lambda: synced.tenant.delete(f"{COWBOYS}/joe")) if not number else nothing)
+    agent = between.agent(f"agent-{next(agents)}").start()
+    wait_for(lambda: synced.gone("joe"), "joe is gone above and below")
+    wait_for(lambda: leaving(synced), "the namespace below is deleted")
+    agent.kill_now()
+    assert between.below.count("POST", "/cowboys", 201) == 1, "made once"
+    assert between.below.count("DELETE", "/cowboys/joe", 200, 202) == 1, "deleted once"
+    assert between.below.count("POST", "/namespaces$|/namespaces\\?", 201) == 1
+
+
+def leaving(of: Story) -> bool:
+    """Whether the namespace below is gone, or going: kube-apiserver alone has no controller that empties it."""
+    answer = of.below.request("GET", f"/api/v1/namespaces/{of.namespace}")
+    return answer.status == 404 or "deletionTimestamp" in answer.object["metadata"]
+
+
+@pytest.mark.one_process("agents change, not the platform")
+def test_one_agent_leads(synced: Story, between: Between) -> None:
+    """A second agent waits, and takes over: after a kill when the lease has ended, after SIGTERM at once."""
+    first, second = between.agent("first").start(), between.agent("second").start()
+    wait_for(synced.ready, "the SyncTarget is Ready")
+    synced.create("joe")
+    synced.synced("joe")
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/default/leases/tenantry-sync-{synced.target.key}"
+
+    def leader() -> Agent:
+        holder = synced.below.get(lease)["spec"]["holderIdentity"]
+        return first if f"-{first.pid}-" in holder else second
+
+    killed = leader()
+    other = second if killed is first else first
+    killed.kill_now()
+    synced.create("ann")
+    synced.synced("ann")
+    third = between.agent("third").start()
+    assert other.stop() == 0
+    synced.create("bob")
+    synced.synced("bob")
+    third.kill_now()
+    assert between.below.count("POST", "/cowboys", 201) == 3
+
+
+@pytest.mark.one_process("it is about what is below")
+def test_what_others_own_is_left_alone(synced: Story, between: Between) -> None:
+    foreign = cowboy("joe", "foreign")
+    synced.below.create("/api/v1/namespaces", namespace_object(synced.target, synced.tenant.name, "default"))
+    synced.below.create(synced.cowboys_below, foreign)
+    agent = between.agent().start()
+    synced.create("joe")
+    synced.create("ann")
+    synced.synced("ann")
+    note = CONFLICT_PREFIX + synced.target.key
+
+    def annotations() -> dict[str, str]:
+        found: dict[str, str] = synced.tenant.get(f"{COWBOYS}/joe")["metadata"]["annotations"]
+        return found
+
+    wait_for(lambda: "belongs to others" in annotations().get(note, ""), "the conflict is told above")
+    found = synced.found_below("joe")
+    assert found is not None and found["spec"] == {"intent": "foreign"} and "labels" not in found["metadata"]
+    synced.tenant.delete(f"{COWBOYS}/joe")
+    wait_for(lambda: synced.tenant.status_of("GET", f"{COWBOYS}/joe") == 404, "joe is gone above")
+    assert synced.found_below("joe") == found
+    agent.kill_now()
+
+
+@pytest.mark.one_process("it is about what the agent finds when it starts")
+def test_what_happened_while_no_agent_ran(synced: Story, between: Between) -> None:
+    agent = between.agent().start()
+    for name in ("joe", "ann", "bob", "eve"):
+        synced.create(name)
+        synced.synced(name)
+    agent.kill_now()
+    made = {name: synced.synced(name)["metadata"]["uid"] for name in ("joe", "ann", "bob", "eve")}
+    # Deleted by force, made again by force, given to no one, and untouched.
+    for name in ("joe", "ann"):
+        synced.tenant.delete(f"{COWBOYS}/{name}")
+        synced.tenant.patch(f"{COWBOYS}/{name}", {"metadata": {"finalizers": None}})
+    synced.create("ann", "again")
+    synced.tenant.patch(f"{COWBOYS}/bob", {"metadata": {"labels": dict.fromkeys(synced.labels())}})
+    agent = between.agent().start()
+    wait_for(lambda: synced.found_below("joe") is None, "joe is gone below")
+    wait_for(lambda: synced.found_below("bob") is None, "bob is gone below")
+    assert synced.synced("ann", "again")["metadata"]["uid"] != made["ann"], "another object above is another one below"
+    assert synced.synced("eve")["metadata"]["uid"] == made["eve"]
+    wait_for(lambda: not finalizers(synced, "bob"), "bob is given back")
+    assert synced.tenant.get(f"{COWBOYS}/bob")["spec"] == {"intent": "ride"}
+    agent.kill_now()
+
+
+def finalizers(synced: Story, name: str) -> list[str]:
+    found: list[str] = synced.tenant.get(f"{COWBOYS}/{name}")["metadata"].get("finalizers") or []
+    return found

@@ -10,7 +10,7 @@ import pytest
 
 from tenantry.kube.objects import Object, timestamp
 from tenantry_syncer.names import DELETION_PREFIX, STATE_LABEL_PREFIX
-from tenantry_syncer.view import Syncer
+from tenantry_syncer.syncer import Syncer
 from tests.support.one_process import URL, Stack, running
 from tests.support.people import MASTER, person
 from tests.tenantry_syncer.targets import API, SYNCER, assigned, config_map, merge, names, sync_target, view
@@ -141,3 +141,19 @@ async def test_status_of_a_target(stack: Stack) -> None:
     assert (await merge(stack, f"{place}/status", beat))[0] == 200
     await stack.eventually(lambda: is_so(("False", "ErrorHeartbeat")))
     assert target.key
+
+
+async def test_who_takes_the_label_away_gets_the_object_back(stack: Stack) -> None:
+    tenant = await stack.workspace("root", "tenant")
+    target = await sync_target(stack, await stack.workspace("root", "home"))
+    await config_map(stack, tenant, "a", assigned(target))
+    path, stored = f"{view(target, tenant)}/{CONFIG_MAPS}/a", f"/clusters/{tenant}/{CONFIG_MAPS}/a"
+    assert (await merge(stack, path, {"metadata": {"finalizers": [target.finalizer]}}))[0] == 200
+    label = {"metadata": {"labels": {STATE_LABEL_PREFIX + target.key: None}}}
+    assert (await merge(stack, stored, label, MASTER))[0] == 200
+    _, seen = await stack.call("GET", path, SYNCER)
+    assert seen["metadata"]["deletionTimestamp"]
+    assert (await merge(stack, path, {"metadata": {"finalizers": None}}))[0] == 200
+    assert (await stack.call("GET", path, SYNCER))[0] == 404
+    _, kept = await stack.call("GET", stored)
+    assert "finalizers" not in kept["metadata"] and "labels" not in kept["metadata"]

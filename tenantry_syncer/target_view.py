@@ -1,13 +1,21 @@
-"""The view `/services/syncer/<cluster>/<SyncTarget>/clusters/<id or *>`: what is assigned to a SyncTarget."""
+"""What the views of a SyncTarget have in common: who gets in, the types, and which objects are seen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tenantry.virtual.interface import Attributes, Object, Place, Record, ResourceDefinition, StatusError, User, View
-from tenantry_syncer import picture
-from tenantry_syncer.names import GROUP, SYNC, SYNC_TARGETS, Target
-from tenantry_syncer.sync_target import RESOURCE, SYNC_TARGET
+from tenantry.virtual.interface import (
+    Attributes,
+    Object,
+    Place,
+    Record,
+    ResourceDefinition,
+    StatusError,
+    User,
+    View,
+)
+from tenantry_syncer.names import GROUP, SYNC_TARGETS, Target
+from tenantry_syncer.sync_target import RESOURCE
 
 ALWAYS_SYNCED = (("", "configmaps"), ("", "secrets"), ("", "serviceaccounts"))
 """Types that every logical cluster has and every SyncTarget takes (kcp)."""
@@ -23,13 +31,13 @@ class TargetView(View):
     state = ""
 
     def allows(self, place: Place, question: Attributes) -> bool:
-        cluster, name = self._target(place)[:2]
+        cluster, name = self.target(place)[:2]
         if self.copy(RESOURCE, cluster, name) is None:
             return False
         return self.may(question.user, "sync", cluster, group=GROUP, resource=SYNC_TARGETS, name=name)
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
-        cluster, name = self._target(place)[:2]
+        cluster, name = self.target(place)[:2]
         copy = self.copy(RESOURCE, cluster, name)
         if copy is None:
             return []
@@ -42,7 +50,7 @@ class TargetView(View):
         return found.values()
 
     def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
-        target = self._target(place)[:2]
+        target = self.target(place)[:2]
 
         def target_changed(cluster: str, name: str, obj: Object | None) -> None:
             if (cluster, name) == target:
@@ -60,7 +68,7 @@ class TargetView(View):
         return end
 
     def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
-        target, state = self._target(place), self.state
+        target, state = self.target(place), self.state
         own, label = target.cluster, target.state_labels("")[0]
         named = target.state_labels(own)[1]
 
@@ -70,30 +78,10 @@ class TargetView(View):
 
         return sees
 
-    def _target(self, place: Place) -> Target:
+    def target(self, place: Place) -> Target:
         """The SyncTarget of the path, whose cluster may be written as a path or as an id."""
         path, name = place.arguments
         return Target(self.context.directory.cluster_of(path) or path, name)
-
-
-class Syncer(TargetView):
-    """What a syncer takes to another server: it sees the spec as it is for its SyncTarget, and writes the status."""
-
-    name = "syncer"
-    state = SYNC
-    verbs = ("get", "list", "watch", "update", "patch")
-    types = (SYNC_TARGET,)
-
-    def show(self, place: Place, user: User, obj: Object) -> Object:
-        return picture.shown(obj, self._target(place))
-
-    def store(self, place: Place, user: User, shown: Object, stored: Object | None) -> Object:
-        if stored is None:
-            raise refusal(shown, "metadata.name", "a syncer creates no objects")
-        try:
-            return picture.stored(shown, stored, self._target(place), place.cluster or "")
-        except picture.Refused as error:
-            raise refusal(shown, error.field, str(error)) from error
 
 
 def refusal(obj: Object, field: str, text: str) -> StatusError:
