@@ -24,6 +24,7 @@ from tenantry_sync_agent.reflector import Place, Reflector
 from tenantry_sync_agent.settings import SyncSettings
 from tenantry_sync_agent.syncer import Syncer
 from tenantry_sync_agent.translation import cluster_of
+from tenantry_sync_agent.upsyncer import Upsyncer
 from tenantry_syncer.names import Target
 
 logger = logging.getLogger(__name__)
@@ -83,13 +84,15 @@ class Agent:
     async def _lead(self, above: ApiClient, below: ApiClient, name: Target) -> None:
         assert self._election is not None
         syncer = Syncer(above, below, name, workers=self.settings.workers, check=self._election.check)
-        reign = _Reign(self.settings, above, below, syncer)
+        upsyncer = Upsyncer(above, below, name, workers=self.settings.workers, check=self._election.check)
+        reign = _Reign(self.settings, above, below, syncer, upsyncer)
         self._syncer = syncer
         tasks = [
             restarting(work, name=work.__name__)
             for work in (reign.follow_target, reign.send_heartbeats, reign.follow_types, reign.measure)
         ]
         await syncer.start()
+        await upsyncer.start()
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -98,16 +101,18 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._syncer = None
             await syncer.stop()
+            await upsyncer.stop()
 
 
 class _Reign:
     """What one leader knows and does beside syncing objects."""
 
-    def __init__(self, settings: SyncSettings, above: ApiClient, below: ApiClient, syncer: Syncer) -> None:
+    def __init__(self, settings: SyncSettings, above: ApiClient, below: ApiClient, syncer: Syncer, upsyncer: Upsyncer) -> None:
         self._settings = settings
         self._above = above
         self._below = below
         self._syncer = syncer
+        self._upsyncer = upsyncer
         self._urls: list[target.Urls] = []
         self._types_below: Types = {}
         self._resources: list[Object] = []
@@ -154,8 +159,8 @@ class _Reign:
 
     async def measure(self) -> None:
         while True:
-            metrics.QUEUE.set(len(self._syncer.queue))
-            metrics.RETRYING.set(self._syncer.queue.retrying)
+            metrics.QUEUE.set(len(self._syncer.queue) + len(self._upsyncer.queue))
+            metrics.RETRYING.set(self._syncer.queue.retrying + self._upsyncer.queue.retrying)
             up, down = self._syncer.count()
             metrics.OBJECTS.labels("above").set(up)
             metrics.OBJECTS.labels("below").set(down)
@@ -173,7 +178,10 @@ class _Reign:
         for urls in self._urls[:1]:
             # All ranges have the same types, as the SyncTarget names them.
             types = synced(await discover(self._above, f"{urls.syncer}/clusters/*"), self._types_below)
-        await self._syncer.update([urls.syncer for urls in self._urls], target.usable(types, self._resources))
+        contents = {**types, **target.first_versions(wanted, self._types_below)}.values()
+        types = target.usable(types, self._resources)
+        await self._syncer.update([urls.syncer for urls in self._urls], types, contents)
+        await self._upsyncer.update([urls.upsyncer for urls in self._urls if urls.upsyncer], types)
 
     async def _target_changed(self, place: Place) -> None:
         found = self._target.get(place)

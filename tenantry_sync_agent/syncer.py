@@ -59,6 +59,7 @@ class Syncer:
         self._workers = workers
         self._check = check
         self._urls: tuple[str, ...] = ()
+        self._contents: tuple[Type, ...] = ()
         self._up: dict[tuple[str, tuple[str, str]], _Followed] = {}
         self._down: dict[tuple[str, str], _Followed] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,10 +82,17 @@ class Syncer:
         self._up.clear()
         self._down.clear()
 
-    async def update(self, urls: Iterable[str], types: Mapping[tuple[str, str], Type]) -> None:
+    async def update(
+        self, urls: Iterable[str], types: Mapping[tuple[str, str], Type], contents: Iterable[Type] | None = None
+    ) -> None:
         """Follows these URLs of the view and these types from now on. Objects of a URL or type that is not named any more stay
-        below as they are."""
+        below as they are.
+
+        `contents`: types below without whose objects a namespace counts as empty: also those that are not synced yet. By default
+        `types`.
+        """
         self._urls = tuple(urls)
+        self._contents = tuple(types.values() if contents is None else contents)
         gone = [one for one in self._up if one[0] not in self._urls or types.get(one[1]) != self.types.get(one[1])]
         gone_types = [name for name, kind in self.types.items() if types.get(name) != kind]
         ended = [self._up.pop(one) for one in gone] + [self._down.pop(name) for name in gone_types]
@@ -225,8 +233,8 @@ class Syncer:
         metrics.STEPS.labels("delete_namespace").inc()
 
     async def _has_content(self, namespace: str) -> bool:
-        """Whether a namespace below has objects of the synced types, whoever owns them."""
-        for kind in tuple(self.types.values()):
+        """Whether a namespace below has objects of the types of the SyncTarget, whoever owns them."""
+        for kind in self._contents:
             found, _ = await self._below.list(self._below.server + kind.path(namespace))
             if any((kind.plural, item["metadata"]["name"]) not in _EVERYWHERE for item in found):
                 return True

@@ -57,6 +57,12 @@ def synced_resources(wanted: Sequence[str], bindings: Iterable[Object], below: T
     return found
 
 
+def first_versions(wanted: Sequence[str], below: Types) -> dict[tuple[str, str], Type]:
+    """The wanted types (`deployments.apps`) that the server below has, in a version of its own choice."""
+    names = ((group, plural) for plural, _, group in (name.partition(".") for name in wanted))
+    return {name: next(iter(below[name].values())) for name in names if below.get(name)}
+
+
 def heartbeat(now: datetime, synced: Sequence[Object], nodes: Iterable[Object]) -> Object:
     """The merge patch of a heartbeat. Capacity is what the ready nodes below have together."""
     status: Object = {

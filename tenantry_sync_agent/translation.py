@@ -12,7 +12,10 @@ from tenantry_syncer.names import (
     CLUSTER_ANNOTATION,
     LOCATOR_ANNOTATION,
     OWNER_LABEL,
+    STATE_LABEL_PREFIX,
     UPSTREAM_UID_ANNOTATION,
+    UPSTREAM_VERSION_ANNOTATION,
+    UPSYNC,
     Target,
     downstream_namespace,
     is_of_workload,
@@ -57,6 +60,21 @@ def desired(up: Object, target: Target) -> Object:
     }
     annotations[APPLIED_ANNOTATION] = hashlib.sha224(orjson.dumps(made, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return made
+
+
+def raised(down: Object, target: Target) -> Object:
+    """The object above for one that comes from below, without status. An annotation has its version below."""
+    metadata = down["metadata"]
+    annotations = {name: value for name, value in (metadata.get("annotations") or {}).items() if _is_synced(name)}
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if not is_of_workload(name)}
+    return {
+        **{name: value for name, value in down.items() if name not in _LEFT_OUT},
+        "metadata": {
+            "name": metadata["name"],
+            "labels": {**labels, STATE_LABEL_PREFIX + target.key: UPSYNC},
+            "annotations": {**annotations, UPSTREAM_VERSION_ANNOTATION: metadata["resourceVersion"]},
+        },
+    }
 
 
 def namespace_object(target: Target, cluster: str, namespace: str) -> Object:

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.hostile import kube_apiserver
 from tenantry_sync_agent.translation import namespace_object
-from tenantry_syncer.names import CONFLICT_PREFIX
-from tests.e2e.people import Person
+from tenantry_syncer.names import CONFLICT_PREFIX, STATE_LABEL_PREFIX
+from tests.e2e.people import ACCESS, Person, grant, rule
 from tests.e2e.provider import COWBOYS, cowboy
 from tests.e2e.syncing import Agent, Between, Story, story
 from tests.support.api import Api
@@ -215,3 +215,39 @@ def test_what_happened_while_no_agent_ran(synced: Story, between: Between) -> No
 def finalizers(synced: Story, name: str) -> list[str]:
     found: list[str] = synced.tenant.get(f"{COWBOYS}/{name}")["metadata"].get("finalizers") or []
     return found
+
+
+@pytest.mark.one_process("it is about what comes from below")
+def test_objects_from_below(synced: Story, between: Between) -> None:
+    """Objects that are labelled below come up, with their status, and go when they go below; also after a kill."""
+    rules = [ACCESS, rule("example.com", "cowboys", "create")]
+    grant(synced.tenant, synced.syncer.subject, *rules, name="upsync")
+    agent = between.agent().start()
+    synced.create("joe")
+    synced.synced("joe")
+    label = {STATE_LABEL_PREFIX + synced.target.key: "Upsync"}
+    synced.below.create(synced.cowboys_below, cowboy("lou", "from below", labels=label))
+    synced.report("lou", "rode")
+    path = f"{COWBOYS}/lou"
+    wait_for(
+        lambda: synced.result_above("lou") == "rode" if synced.tenant.status_of("GET", path) == 200 else None, "lou is above"
+    )
+    found = synced.tenant.get(path)
+    assert found["spec"] == {"intent": "from below"} and found["metadata"]["labels"] == label
+    with between.above.holding("PATCH", "/cowboys/lou", AFTER) as trap:
+        synced.below.patch(f"{synced.cowboys_below}/lou", {"spec": {"intent": "changed"}})
+        wait_for(trap.caught.is_set, "the change of lou is held")
+        agent.kill_now()
+    synced.report("lou", "rested")
+    synced.below.create(synced.cowboys_below, cowboy("max", "new", labels=label))
+    agent = between.agent().start()
+    wait_for(lambda: synced.result_above("lou") == "rested", "lou's newest status is above")
+    assert synced.tenant.get(path)["spec"] == {"intent": "changed"}
+    wait_for(lambda: synced.tenant.status_of("GET", f"{COWBOYS}/max") == 200, "max is above")
+    agent.kill_now()
+    synced.below.delete(f"{synced.cowboys_below}/lou")
+    agent = between.agent().start()
+    wait_for(lambda: synced.tenant.status_of("GET", path) == 404, "lou is gone above")
+    assert synced.tenant.status_of("GET", f"{COWBOYS}/max") == 200
+    assert between.above.count("POST", "/upsyncer/.*/cowboys", 201) == 2
+    agent.kill_now()
