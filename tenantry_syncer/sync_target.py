@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tenantry.virtual.interface import Object, ViewType, ViewUrls, annotations_of, mark_false, mark_true, name_of, timestamp
-from tenantry_syncer.names import CLUSTER_ANNOTATION, GROUP, SYNC_TARGETS, VERSION
+from tenantry_syncer.names import CLUSTER_ANNOTATION, GROUP, SYNC_TARGETS, VERSION, Target
 
 RESOURCE = f"{GROUP}/{SYNC_TARGETS}"
 STALE_SECONDS = 30.0
@@ -43,6 +43,7 @@ _SPEC = _object(
 )
 _STATUS = _object(
     {
+        "key": _TEXT,
         "allocatable": _AMOUNTS,
         "capacity": _AMOUNTS,
         "conditions": _list_of(
@@ -80,6 +81,7 @@ _COLUMNS = (
     ("Location", "string", ".metadata.name"),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
     ("Synced API resources", "string", ".status.syncedResources[*].resource"),
+    ("Key", "string", ".status.key"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
 SPEC: Object = {
@@ -112,11 +114,12 @@ def copied(target: Object) -> Object:
 
 
 def status(target: Object, urls: ViewUrls, now: datetime) -> tuple[Object, float | None]:
-    """The status with the URLs of all ranges and the conditions, and when the heartbeat will be too old."""
-    found: Object = dict(target.get("status") or {})
+    """The status with the key, the URLs of all ranges and the conditions, and when the heartbeat will be too old."""
+    cluster, name = annotations_of(target)[CLUSTER_ANNOTATION], name_of(target)
+    found: Object = {**(target.get("status") or {}), "key": Target(cluster, name).key}
     found["virtualWorkspaces"] = [
         {"syncerURL": url, "upsyncerURL": url.replace("/services/syncer/", "/services/upsyncer/")}
-        for _, url in urls(annotations_of(target)[CLUSTER_ANNOTATION], name_of(target))
+        for _, url in urls(cluster, name)
     ]
     at = timestamp(now)
     heartbeat = found.get("lastSyncerHeartbeatTime")
