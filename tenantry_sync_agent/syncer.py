@@ -233,7 +233,7 @@ class Syncer:
         metrics.STEPS.labels("delete_namespace").inc()
 
     async def _has_content(self, namespace: str) -> bool:
-        """Whether a namespace below has objects of the types of the SyncTarget, whoever owns them."""
+        """Whether a namespace below has objects of the types of the SyncTarget, also those of others."""
         for kind in self._contents:
             found, _ = await self._below.list(self._below.server + kind.path(namespace))
             if any((kind.plural, item["metadata"]["name"]) not in _EVERYWHERE for item in found):
