@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from shard.health_checks import add_checks
+from shard.health_checks import add_checks, add_view_checks
 from shard.identity import Identity
 from shard.options import ShardOptions
 from shard.service_account_lookup import ServiceAccountLookup
@@ -154,10 +154,12 @@ class Shard:
             exported=tenancy.apis.exported,
         )
         builtin = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        views_by_name = load_views(builtin, context, classes)
+        add_view_checks(info.name, views_by_name.values(), health)
         services = ServicesResolver(
             tenancy.directory,
             tenancy.scopes,
-            load_views(builtin, context, classes),
+            views_by_name,
             shard_name=info.name,
             ranges=self.cell.ranges,
         )

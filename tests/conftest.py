@@ -91,5 +91,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def informers_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Go program of `tests.support.informers`."""
-    return informers.built(tmp_path_factory.mktemp("go"))
+    """client-go's informers, for `tests.support.informers`."""
+    return informers.built("informers", tmp_path_factory.mktemp("go"))
+
+
+@pytest.fixture(scope="session")
+def controller_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manager of controller-runtime, for `tests.support.informers`."""
+    return informers.built("controller", tmp_path_factory.mktemp("go"))

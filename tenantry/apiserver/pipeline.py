@@ -19,6 +19,7 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.error_responses import failed_view
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.path_resolver import PathResolver, RemoteRoute, Resolved
@@ -29,6 +30,7 @@ from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
+from tenantry.http.errors import HttpError
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
@@ -81,6 +83,12 @@ class Pipeline:
             return await self._route(request, request.path)
         except StatusError as error:
             return error_response(error, request)
+        except HttpError:
+            raise
+        except Exception as error:
+            if not request.view:
+                raise
+            return error_response(failed_view(request, error), request)
 
     async def _route(self, request: Request, path: str) -> Reply:
         end = path.find("/", 1)

@@ -166,7 +166,10 @@ class VisibilityGroup(WatcherGroup):
     def _changed(self, names: Collection[str] | None = None, /) -> None:
         if names is not None and self._by_name and len(names) <= _PIECE:
             if self._arrived_meanwhile is None:
-                self._compare_named(names)
+                try:
+                    self._compare_named(names)
+                except Exception:  # the watchers list again, as below
+                    self._failed()
                 return
             if len(self._changed_meanwhile) <= _PIECE:
                 self._changed_meanwhile.update(names)
@@ -185,12 +188,16 @@ class VisibilityGroup(WatcherGroup):
                 self._scheduled = False
                 await self._compare_once()
         except Exception:  # the watchers list again, which is better than a watch without events
-            logger.exception("comparing a watch with what is visible failed; its watchers are ended")
-            for watcher in list(self.watchers):
-                watcher.finish()
+            self._failed()
             return
         self._comparing = None
         self._synced(self)
+
+    def _failed(self) -> None:
+        logger.exception("comparing a watch with what is visible failed; its watchers are ended")
+        # It is not synced any more, so no watcher joins it.
+        self._arrived_meanwhile = []
+        self.fail()
 
     async def _compare_once(self) -> None:
         self._arrived_meanwhile = []

@@ -11,7 +11,8 @@ from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.kube.status import PlainError, StatusError
+from tenantry.base.tasks import raised
+from tenantry.kube.status import PlainError, StatusError, internal, unavailable
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
@@ -23,6 +24,8 @@ from tenantry.virtual.view_scope import ViewScope
 
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _WRITES = frozenset({"create", "patch", "update"})
+NOT_READY_SECONDS = 5
+"""After this time, clients try a view again that is not ready."""
 _UNUSED_ID_SUFFIX = "-nothing"
 """Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
@@ -136,6 +139,9 @@ class ServicesResolver:
             return view.cluster_of(arguments)
         except StatusError:
             return None
+        except Exception:  # a view may raise any error, and the caller is not known yet
+            raised(f"the cluster of a place in the view {view.name}")
+            raise internal(f"the view {view.name} failed") from None
 
     def _range_of(self, cluster: str | None, range_name: str | None) -> str | None:
         if cluster is None:
@@ -168,7 +174,10 @@ class ViewRoute:
         return self.place.cluster
 
     def resolve(self, request: Request) -> Resolved:
-        place = self.place
+        place, view = self.place, self.view
+        request.view = view.name
+        if type(view).ready is not View.ready and view.ready() is not None:
+            raise unavailable(f"the view {view.name} is not ready", NOT_READY_SECONDS)
         base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
         scope = _scope_of(self.view, place, base, self.path)
         if isinstance(scope, ViewScope) and self.path in ("/api", "/apis"):
@@ -193,6 +202,7 @@ class NotFoundRoute:
         return self.place.cluster
 
     def resolve(self, request: Request) -> Resolved:
+        request.view = self.view.name
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
         hidden = NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)

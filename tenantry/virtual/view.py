@@ -163,6 +163,11 @@ class View:
         (404)."""
         raise NotImplementedError
 
+    def ready(self) -> str | None:
+        """None if the view can answer; else the reason why not, and its requests get 503. It is shown in /readyz, and makes
+        nothing else unready. It is asked for each request, so it looks at what the view knows already."""
+        return None
+
     def scope(self, place: Place, base: ClusterScope, path: str) -> Scope | None:
         """The scope that answers a request for `path`, the Kubernetes path in the view. None: the methods above answer it
         (`view_scope.ViewScope`).

@@ -1,4 +1,5 @@
-"""The program in tests/clients/informers: client-go's dynamic informers, one for each URL of an endpoint slice."""
+"""The Go programs in tests/clients: client-go's dynamic informers, one for each URL of an endpoint slice, and a manager of
+controller-runtime on one URL."""
 
 from __future__ import annotations
 
@@ -12,19 +13,19 @@ from typing import Any, Self
 
 from tests.support.tools import program
 
-SOURCE = Path(__file__).parent.parent / "clients" / "informers"
+CLIENTS = Path(__file__).parent.parent / "clients"
 LINE_SECONDS = 150.0
 COWBOYS = ("-slice", "cowboys", "-group", "example.com", "-resource", "cowboys", "-field", "spec.intent")
 
 
-def built(folder: Path) -> Path:
-    """The program, built into a directory; skips the test, or fails it, where there is no Go."""
+def built(name: str, folder: Path) -> Path:
+    """The program `name`, built into a directory; skips the test, or fails it, where there is no Go."""
     go = program("go", "it comes with golang-go")
-    binary = folder / "informers"
-    with (SOURCE / "main.go").open() as source:
+    binary, source = folder / name, CLIENTS / name
+    with (CLIENTS / "informers" / "main.go").open() as lock:
         # Of several workers the first one fills the cache of Go, which takes minutes. Not go.mod: Go itself locks that.
-        fcntl.flock(source, fcntl.LOCK_EX)
-        done = subprocess.run([go, "build", "-o", str(binary), "."], cwd=SOURCE, capture_output=True, text=True, check=False)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([go, "build", "-o", str(binary), "."], cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return binary
 
@@ -33,7 +34,7 @@ class Informers:
     """The running program, a context manager: its events and requests as they come, and the contents of its caches when asked."""
 
     def __init__(self, binary: Path, kubeconfig: Path, *following: str) -> None:
-        """`following`: the flags that say what it follows and reports; by default the cowboys of a slice."""
+        """`following`: the flags that say what it follows and reports; by default the informers of the cowboys of a slice."""
         self.events: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -48,7 +49,9 @@ class Informers:
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._ready.wait(LINE_SECONDS), "the program has not become ready"
+        if not self._ready.wait(LINE_SECONDS):
+            self._process.kill()
+            raise AssertionError(f"the program has not become ready: {self.requests} {self.events} {self.stop()}")
 
     def __enter__(self) -> Self:
         return self

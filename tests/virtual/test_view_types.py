@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -108,14 +108,11 @@ async def test_errors_are_conditions_and_hold_up_nobody(stack: Stack, monkeypatc
 
 async def test_one_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    ends = asyncio.Event()
+    ends = threading.Event()
 
     def hangs(obj: Object, urls: Any, now: datetime) -> tuple[Object, float | None]:
         asked.append(obj["metadata"]["name"])
-        import time
-
-        while not ends.is_set():
-            time.sleep(0.01)
+        ends.wait()
         return {}, None
 
     class Hanging(Machines):
