@@ -85,7 +85,7 @@ class Agent:
         assert self._election is not None
         syncer = Syncer(above, below, name, workers=self.settings.workers, check=self._election.check)
         upsyncer = Upsyncer(above, below, name, workers=self.settings.workers, check=self._election.check)
-        reign = _Reign(self.settings, above, below, syncer, upsyncer)
+        reign = _Reign(self.settings, name, above, below, syncer, upsyncer)
         self._syncer = syncer
         tasks = [
             restarting(work, name=work.__name__)
@@ -107,8 +107,11 @@ class Agent:
 class _Reign:
     """What one leader knows and does beside syncing objects."""
 
-    def __init__(self, settings: SyncSettings, above: ApiClient, below: ApiClient, syncer: Syncer, upsyncer: Upsyncer) -> None:
+    def __init__(
+        self, settings: SyncSettings, name: Target, above: ApiClient, below: ApiClient, syncer: Syncer, upsyncer: Upsyncer
+    ) -> None:
         self._settings = settings
+        self._name = name
         self._above = above
         self._below = below
         self._syncer = syncer
@@ -146,16 +149,32 @@ class _Reign:
 
     async def send_heartbeats(self) -> None:
         await self._known.wait()
-        place = self._above.server + target.path(self._settings.target) + "/status"
+        place = self._above.server + target.path(self._settings.target)
         while True:
             try:
                 nodes = await self._nodes()
-                await self._above.patch(place, target.heartbeat(datetime.now(UTC), self._resources, nodes))
+                await self._above.patch(f"{place}/status", target.heartbeat(datetime.now(UTC), self._resources, nodes))
                 metrics.HEARTBEATS.inc()
                 metrics.LAST_HEARTBEAT.set(time.time())
+                await self._hold(place)
             except (ApiError, Unreachable) as error:
                 logger.warning("heartbeat: %s", error)
             await Backoff.steady(self._settings.heartbeat_seconds).pause()
+
+    async def _hold(self, place: str) -> None:
+        """Keeps a finalizer on the SyncTarget, until it is deleted and everything was given back."""
+        found = self._target.get(Place("", "", self._settings.target))
+        if found is None:
+            return
+        metadata = found["metadata"]
+        finalizers = metadata.get("finalizers") or []
+        if not metadata.get("deletionTimestamp"):
+            wanted = finalizers if self._name.finalizer in finalizers else [*finalizers, self._name.finalizer]
+        else:
+            wanted = [name for name in finalizers if name != self._name.finalizer or not self._syncer.ended]
+        if wanted != finalizers:
+            version = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+            await self._above.patch(place, {"metadata": {**version, "finalizers": wanted}})
 
     async def measure(self) -> None:
         while True:
@@ -185,6 +204,8 @@ class _Reign:
 
     async def _target_changed(self, place: Place) -> None:
         found = self._target.get(place)
+        if found is not None and found["metadata"].get("deletionTimestamp"):
+            self._syncer.end()
         urls = target.urls_of(found) if found is not None else []
         if urls != self._urls:
             self._urls = urls

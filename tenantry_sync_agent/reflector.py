@@ -57,6 +57,9 @@ class Reflector:
     def get(self, place: Place) -> Object | None:
         return self._objects.get(place)
 
+    def objects(self) -> Iterator[Object]:
+        return iter(tuple(self._objects.values()))
+
     def __iter__(self) -> Iterator[Place]:
         return iter(tuple(self._objects))
 

@@ -60,6 +60,7 @@ class Syncer:
         self._check = check
         self._urls: tuple[str, ...] = ()
         self._contents: tuple[Type, ...] = ()
+        self._ending = False
         self._up: dict[tuple[str, tuple[str, str]], _Followed] = {}
         self._down: dict[tuple[str, str], _Followed] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -108,6 +109,26 @@ class Syncer:
                 place, owned = self._below.server + kind.path(), f"{OWNER_LABEL}={self._target.key}"
                 reflector = Reflector(self._below, place, key=self._place_below, changed=changed, labelSelector=owned)
                 self._down[name] = self._follow(reflector)
+
+    def end(self) -> None:
+        """Gives every object back from now on: it goes below, and its finalizer above."""
+        if self._ending:
+            return
+        self._ending = True
+        for name in self.types:
+            copies = [self._down[name], *(self._up[url, name] for url in self._urls)]
+            for copy in copies:
+                for place in copy.reflector:
+                    self.queue.add(Item(name, place))
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was given back after `end`."""
+        if not (self._ending and self.synced) or any(len(one.reflector) for one in self._down.values()):
+            return False
+        finalizer = self._target.finalizer
+        copies = (one.reflector for one in self._up.values())
+        return not any(finalizer in (obj["metadata"].get("finalizers") or ()) for copy in copies for obj in copy.objects())
 
     @property
     def synced(self) -> bool:
@@ -194,6 +215,8 @@ class Syncer:
         url = next((url for url, copy in zip(self._urls, up_copies, strict=True) if copy.get(place) is not None), "")
         up = self._up[url, item.type].reflector.get(place) if url else None
         down = down_copy.get(place)
+        if up is not None and self._ending:
+            up = _deleted(up)
         for _ in range(_STEPS_MAX):
             applied = up is not None and down is not None and self._steps.is_applied(kind, place, up, down)
             step = next_step(up, down, self._target, has_status=kind.has_status, applied=applied)
@@ -243,6 +266,12 @@ class Syncer:
     def _in_use(self, namespace: tuple[str, str]) -> bool:
         followed = [*self._up.values(), *self._down.values()]
         return any(namespace in one.reflector.namespaces for one in followed)
+
+
+def _deleted(up: Object) -> Object:
+    """The object as if it was being deleted."""
+    metadata = up["metadata"]
+    return {**up, "metadata": {"deletionTimestamp": metadata.get("creationTimestamp") or "now", **metadata}}
 
 
 def _place_above(obj: Object) -> Place:

@@ -139,7 +139,7 @@ def story(org: Api, below: Api, syncer: Person) -> Story:
         home,
         syncer.subject,
         ACCESS,
-        rule("workload.kcp.io", "synctargets", "get", "list", "watch", "sync", resourceNames=["edge"]),
+        rule("workload.kcp.io", "synctargets", "get", "patch", "sync", resourceNames=["edge"]),
         rule("workload.kcp.io", "synctargets", "list", "watch"),
         rule("workload.kcp.io", "synctargets/status", "patch", resourceNames=["edge"]),
         rule("apis.kcp.io", "apibindings", "list"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,9 @@ from benchmarks.hostile import kube_apiserver
 from tenantry_sync_agent.translation import namespace_object
 from tenantry_syncer.names import CONFLICT_PREFIX, STATE_LABEL_PREFIX
 from tests.e2e.people import ACCESS, Person, grant, rule
-from tests.e2e.provider import COWBOYS, cowboy
-from tests.e2e.syncing import Agent, Between, Story, story
-from tests.support.api import Api
+from tests.e2e.provider import COWBOYS, Provider, cowboy
+from tests.e2e.syncing import SYNC_TARGETS, Agent, Between, Story, story
+from tests.support.api import WORKSPACES, Api
 from tests.support.forms import ONE_PROCESS, Platform, platform
 from tests.support.holding_proxy import AFTER, BEFORE
 from tests.support.tools import missing
@@ -251,3 +253,47 @@ def test_objects_from_below(synced: Story, between: Between) -> None:
     assert synced.tenant.status_of("GET", f"{COWBOYS}/max") == 200
     assert between.above.count("POST", "/upsyncer/.*/cowboys", 201) == 2
     agent.kill_now()
+
+
+@pytest.mark.one_process("it is about what the agent does")
+def test_a_deleted_sync_target_gives_everything_back(synced: Story, between: Between) -> None:
+    agent = between.agent().start()
+    for name in ("joe", "ann"):
+        synced.create(name)
+        synced.synced(name)
+    path = f"{SYNC_TARGETS}/edge"
+    wait_for(lambda: synced.sync_target()["metadata"].get("finalizers"), "the agent has its finalizer on the SyncTarget")
+    synced.home.delete(path)
+    wait_for(lambda: synced.home.status_of("GET", path) == 404, "the SyncTarget is gone")
+    for name in ("joe", "ann"):
+        assert synced.found_below(name) is None and not finalizers(synced, name)
+        assert synced.tenant.get(f"{COWBOYS}/{name}")["spec"] == {"intent": "ride"}
+    agent.kill_now()
+
+
+def test_tenants_of_several_ranges(
+    many_ranges: Platform, other: Callable[[], Api], person: Callable[[], Person], tmp_path: Path
+) -> None:
+    """Ranges open while the agent runs, and what is in them is synced."""
+    org = many_ranges.root.workspace("org")
+    synced = story(org, other(), person())
+    with Between(synced, tmp_path, many_ranges.url) as between:
+        agent = between.agent().start()
+        provider = Provider(org.cluster(org.get(f"{WORKSPACES}/provider")["spec"]["cluster"]), "cowboys")
+        before = len(synced.sync_target()["status"]["virtualWorkspaces"])
+        tenants = [provider.bind(org.workspace(f"tenant-{number}")) for number in range(8)]
+        for number, tenant in enumerate(tenants):
+            tenant.create(COWBOYS, cowboy(f"cowboy-{number}", labels=synced.labels()))
+        for number, tenant in enumerate(tenants):
+            one = replace(synced, tenant=tenant)
+            one.synced(f"cowboy-{number}")
+            one.report(f"cowboy-{number}", "rode")
+        for number, tenant in enumerate(tenants):
+            one = replace(synced, tenant=tenant)
+            wait_for(partial(has_result, one, f"cowboy-{number}", "rode"), "the status is above")
+        assert len(synced.sync_target()["status"]["virtualWorkspaces"]) > before
+        assert agent.stop() == 0
+
+
+def has_result(of: Story, name: str, result: str) -> bool:
+    return of.result_above(name) == result
