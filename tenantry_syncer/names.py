@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 Object = dict[str, Any]
 
@@ -45,17 +46,20 @@ _KEY_LENGTH = 20
 _NAMESPACE_LENGTH = 12
 
 
-class Target(NamedTuple):
-    """A SyncTarget: the id of its logical cluster, its name, and its uid (empty where it does not matter)."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A SyncTarget: the id of its logical cluster, its name, and its uid (empty where it does not matter).
+
+    `key`: what labels and annotations name it by: 20 characters, the same for the same cluster and name.
+    """
 
     cluster: str
     name: str
     uid: str = ""
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """What labels and annotations name it by: 20 characters, the same for the same cluster and name."""
-        return _base36(f"{self.cluster}/{self.name}", _KEY_LENGTH)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _base36(f"{self.cluster}/{self.name}", _KEY_LENGTH))
 
     @property
     def finalizer(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from tenantry.virtual.interface import (
     Attributes,
+    Cache,
     Object,
     Place,
     Record,
@@ -13,12 +14,15 @@ from tenantry.virtual.interface import (
     StatusError,
     User,
     View,
+    ViewContext,
 )
 from tenantry_syncer.names import GROUP, SYNC_TARGETS, Target
 from tenantry_syncer.sync_target import RESOURCE
 
 ALWAYS_SYNCED = (("", "configmaps"), ("", "secrets"), ("", "serviceaccounts"))
 """Types that every logical cluster has and every SyncTarget takes (kcp)."""
+_TARGETS_BYTES_MAX = 1 << 20
+"""A key is a hash, and each object of a list asks for it."""
 _SCHEMAS = "apis.kcp.io/apiresourceschemas"
 
 
@@ -30,15 +34,19 @@ class TargetView(View):
     interface = "1.0"
     state = ""
 
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self._targets: Cache[tuple[str, str], Target] = Cache("sync_targets", bytes_max=_TARGETS_BYTES_MAX)
+
     def allows(self, place: Place, question: Attributes) -> bool:
-        cluster, name = self.target(place)[:2]
-        if self.copy(RESOURCE, cluster, name) is None:
+        target = self.target(place)
+        if self.copy(RESOURCE, target.cluster, target.name) is None:
             return False
-        return self.may(question.user, "sync", cluster, group=GROUP, resource=SYNC_TARGETS, name=name)
+        return self.may(question.user, "sync", target.cluster, group=GROUP, resource=SYNC_TARGETS, name=target.name)
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
-        cluster, name = self.target(place)[:2]
-        copy = self.copy(RESOURCE, cluster, name)
+        target = self.target(place)
+        copy = self.copy(RESOURCE, target.cluster, target.name)
         if copy is None:
             return []
         found = {(group, plural): self.definition(group, plural) for group, plural in ALWAYS_SYNCED}
@@ -50,10 +58,10 @@ class TargetView(View):
         return found.values()
 
     def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
-        target = self.target(place)[:2]
+        target = self.target(place)
 
         def target_changed(cluster: str, name: str, obj: Object | None) -> None:
-            if (cluster, name) == target:
+            if (cluster, name) == (target.cluster, target.name):
                 changed()
 
         def schema_changed(cluster: str, name: str, obj: Object | None) -> None:
@@ -81,7 +89,12 @@ class TargetView(View):
     def target(self, place: Place) -> Target:
         """The SyncTarget of the path, whose cluster may be written as a path or as an id."""
         path, name = place.arguments
-        return Target(self.context.directory.cluster_of(path) or path, name)
+        cluster = self.context.directory.cluster_of(path) or path
+        found = self._targets.get((cluster, name))
+        if found is None:
+            found = Target(cluster, name)
+            self._targets.put((cluster, name), found)
+        return found
 
 
 def refusal(obj: Object, field: str, text: str) -> StatusError:

@@ -52,7 +52,7 @@ def config(accepted: Story, url: str, tmp_path: Path) -> Path:
 @pytest.mark.client
 def test_informers(accepted: Story, url: str, config: Path, informers_binary: Path) -> None:
     """An object comes with its label and goes with it, and is shown as it is for this SyncTarget."""
-    flags = ("-url", url, "-group", GROUP, "-version", "v1", "-resource", "cowboys", "-field", "spec.intent")
+    flags = ("-url", f"{url}/clusters/*", "-group", GROUP, "-version", "v1", "-resource", "cowboys", "-field", "spec.intent")
     diff = json.dumps([{"op": "replace", "path": "/intent", "value": "edge"}])
     key = f"{accepted.tenant.name}|default/joe"
     with Informers(informers_binary, config, *flags) as informers:

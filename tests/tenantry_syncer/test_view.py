@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tenantry.apiserver.request import Request
+from tenantry.base.tasks import awaited
+from tenantry.http.messages import Stream
 from tenantry.kube.objects import Object, timestamp
 from tenantry_syncer.names import DELETION_PREFIX, STATE_LABEL_PREFIX
 from tenantry_syncer.syncer import Syncer
 from tests.support.one_process import URL, Stack, running
 from tests.support.people import MASTER, person
+from tests.support.sinks import MemorySink
+from tests.support.waiting import until
 from tests.tenantry_syncer.targets import API, SYNCER, assigned, config_map, merge, names, sync_target, view
 
 CONFIG_MAPS = "api/v1/namespaces/default/configmaps"
@@ -157,3 +162,27 @@ async def test_who_takes_the_label_away_gets_the_object_back(stack: Stack) -> No
     assert (await stack.call("GET", path, SYNCER))[0] == 404
     _, kept = await stack.call("GET", stored)
     assert "finalizers" not in kept["metadata"] and "labels" not in kept["metadata"]
+
+
+async def test_a_watch_follows_labels(stack: Stack) -> None:
+    tenant = await stack.workspace("root", "tenant")
+    target = await sync_target(stack, await stack.workspace("root", "home"))
+    request = Request("GET", f"{view(target)}/api/v1/configmaps", "watch=true", {}, user=SYNCER)
+    reply = await stack.handle(request)
+    assert isinstance(reply, Stream)
+    sink = MemorySink()
+    task = awaited(reply.run(sink), name="watch")
+    await config_map(stack, tenant, "a", assigned(target))
+    await config_map(stack, tenant, "other", {})
+    label = {"metadata": {"labels": {STATE_LABEL_PREFIX + target.key: None}}}
+    assert (await merge(stack, f"/clusters/{tenant}/{CONFIG_MAPS}/a", label, MASTER))[0] == 200
+    await stack.call("DELETE", f"/clusters/{tenant}/{CONFIG_MAPS}/other")
+    await until(lambda: len(seen(sink)) == 2)
+    assert seen(sink) == [("ADDED", "a"), ("DELETED", "a")]
+    # The watch ends with the SyncTarget.
+    await stack.call("DELETE", f"/clusters/{target.cluster}/{API}/edge")
+    await until(task.done)
+
+
+def seen(sink: MemorySink) -> list[tuple[str, str]]:
+    return [(event["type"], event["object"]["metadata"]["name"]) for event in sink.events if event["type"] != "BOOKMARK"]
