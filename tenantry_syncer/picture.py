@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from datetime import datetime
 
 from tenantry_syncer.names import (
@@ -32,17 +31,18 @@ class Refused(Exception):
         self.field = field
 
 
-def shown(obj: Object, target: Target, cluster: str) -> Object:
-    """The object of a logical cluster as the syncer of a SyncTarget sees it. `obj` may be changed.
+def shown(obj: Object, target: Target, cluster: str, *, accepted: bool = True) -> Object:
+    """The object of a logical cluster as the syncer of a SyncTarget sees it. `obj` and its metadata may be changed, not what is
+    in them. `accepted`: whether the SyncTarget takes objects of the cluster.
 
-    It is being deleted for this syncer if an annotation says so, or if it is not assigned any more. A patch of the spec that
-    cannot be applied is not applied; an annotation of the picture says why.
+    It is being deleted for this syncer if an annotation says so, or if it is not assigned or accepted any more. A patch of the
+    spec that cannot be applied is not applied; an annotation of the picture says why.
     """
     annotations = obj["metadata"].get("annotations") or {}
     diff = annotations.get(SPEC_DIFF_PREFIX + target.key)
     if diff and "spec" in obj:
         try:
-            spec = patched(copy.deepcopy(obj["spec"]), diff)
+            spec = patched(obj["spec"], diff)
             if not isinstance(spec, dict):
                 raise BadPatch("the spec is not an object any more")
             obj["spec"] = spec
@@ -51,7 +51,7 @@ def shown(obj: Object, target: Target, cluster: str) -> Object:
     metadata = obj["metadata"]
     since = annotations.get(DELETION_PREFIX + target.key)
     labels = metadata.get("labels") or {}
-    assigned = any(labels.get(name) == SYNC for name in target.state_labels(cluster))
+    assigned = accepted and any(labels.get(name) == SYNC for name in target.state_labels(cluster))
     if (since or not assigned) and not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = since if since and _is_time(since) else metadata.get("creationTimestamp")
     return obj
@@ -63,9 +63,9 @@ def stored(sent: Object, old: Object, target: Target, cluster: str) -> Object:
     A syncer that gives up an object by removing its finalizer also loses it: the label that assigns it, and the annotations of
     its key, go in the same write.
     """
-    picture = shown(copy.deepcopy(old), target, cluster)
+    picture = shown(_twin(old), target, cluster)
     _check_unchanged(sent, picture, target)
-    made = copy.deepcopy(old)
+    made = _twin(old)
     if "status" in sent or "status" in old:
         made["status"] = sent.get("status")
         if made["status"] is None:
@@ -90,6 +90,11 @@ def stored(sent: Object, old: Object, target: Target, cluster: str) -> Object:
         if field in wanted:
             metadata[field] = wanted[field]
     return made
+
+
+def _twin(obj: Object) -> Object:
+    """A copy of an object and its metadata, whose other values are shared: writes are made on the event loop."""
+    return {**obj, "metadata": {**obj["metadata"]}}
 
 
 def _check_unchanged(sent: Object, picture: Object, target: Target) -> None:

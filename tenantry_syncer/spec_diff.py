@@ -18,7 +18,7 @@ class BadPatch(Exception):
 
 
 def patched(document: Any, text: str) -> Any:
-    """The document after a patch. It may be changed. Raises BadPatch; the document is then to be thrown away."""
+    """The document after a patch, which shares with the old one what does not change. Raises BadPatch."""
     if len(text) > TEXT_MAX:
         raise BadPatch(f"it is longer than {TEXT_MAX} characters")
     try:
@@ -38,27 +38,27 @@ def patched(document: Any, text: str) -> Any:
 
 def _apply(document: Any, operation: Any, budget: int) -> tuple[Any, int]:
     kind, path = operation["op"], _parse(operation["path"])
-    if kind in ("add", "replace", "test"):
-        value = copy.deepcopy(operation["value"])
-        if kind == "test":
-            if not _equal(_find(document, path), value):
-                raise ValueError("the test fails")
-            return document, budget
-        return (_replaced if kind == "replace" else _added)(document, path, value), budget
+    if kind == "add":
+        return _added(document, path, operation["value"]), budget
+    if kind == "replace":
+        return _replaced(document, path, operation["value"]), budget
     if kind == "remove":
-        return _removed(document, path)[0], budget
+        return _removed(document, path), budget
+    if kind == "test":
+        if not _equal(_find(document, path), operation["value"]):
+            raise ValueError("the test fails")
+        return document, budget
     source = _parse(operation["from"])
+    value = _find(document, source)
     if kind == "move":
         if path[: len(source)] == source and path != source:
             raise ValueError("a value cannot be moved into itself")
-        document, value = _removed(document, source)
-        return _added(document, path, value), budget
+        return _added(_removed(document, source), path, value), budget
     if kind == "copy":
-        value = _find(document, source)
         budget -= _size(value)
         if budget < 0:
             raise ValueError("copies are too large")
-        return _added(document, path, copy.deepcopy(value)), budget
+        return _added(document, path, value), budget
     raise ValueError(f"unknown operation {kind!r}")
 
 
@@ -76,10 +76,20 @@ def _find(document: Any, path: list[str]) -> Any:
     return document
 
 
+def _copied(document: Any, path: list[str]) -> tuple[Any, Any]:
+    """(the document, the parent of a path), where all that leads there is a copy that may be changed."""
+    root = parent = copy.copy(document)
+    for part in path[:-1]:
+        index = _index(parent, part)
+        parent[index] = child = copy.copy(parent[index])
+        parent = child
+    return root, parent
+
+
 def _added(document: Any, path: list[str], value: Any) -> Any:
     if not path:
         return value
-    parent = _find(document, path[:-1])
+    root, parent = _copied(document, path)
     if isinstance(parent, list):
         index = len(parent) if path[-1] == "-" else _number(path[-1])
         if index > len(parent):
@@ -89,24 +99,25 @@ def _added(document: Any, path: list[str], value: Any) -> Any:
         parent[path[-1]] = value
     else:
         raise TypeError("the parent is no object and no list")
-    return document
+    return root
 
 
 def _replaced(document: Any, path: list[str], value: Any) -> Any:
     if not path:
         return value
-    parent = _find(document, path[:-1])
+    root, parent = _copied(document, path)
     index = _index(parent, path[-1])
     parent[index]  # it has to be there
     parent[index] = value
-    return document
+    return root
 
 
-def _removed(document: Any, path: list[str]) -> tuple[Any, Any]:
+def _removed(document: Any, path: list[str]) -> Any:
     if not path:
         raise ValueError("the whole document cannot be removed")
-    parent = _find(document, path[:-1])
-    return document, parent.pop(_index(parent, path[-1]))
+    root, parent = _copied(document, path)
+    del parent[_index(parent, path[-1])]
+    return root
 
 
 def _index(parent: Any, part: str) -> Any:

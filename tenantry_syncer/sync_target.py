@@ -12,6 +12,7 @@ RESOURCE = f"{GROUP}/{SYNC_TARGETS}"
 STALE_SECONDS = 30.0
 """Without a heartbeat for so long, a SyncTarget is not ready: three heartbeats of an agent with default settings."""
 ACCEPTED = "Accepted"
+ACCEPTED_CLUSTERS_MAX = 10_000
 
 _TEXT: Object = {"type": "string"}
 _AMOUNTS: Object = {
@@ -39,6 +40,8 @@ _SPEC = _object(
         "evictAfter": {"type": "string", "format": "date-time"},
         "supportedAPIExports": _list_of(_object({"path": _TEXT, "export": {"type": "string", "minLength": 1}}, "export")),
         "cells": {"type": "object", "additionalProperties": _TEXT},
+        # tenantry's own. Without it, each user who knows the key can assign objects.
+        "acceptedClusters": {**_list_of(_TEXT), "maxItems": ACCEPTED_CLUSTERS_MAX},
     }
 )
 _STATUS = _object(
@@ -108,9 +111,15 @@ SPEC: Object = {
 
 
 def copied(target: Object) -> Object:
-    """What every shard has a copy of: which types are synced. Heartbeats are not in it, so that they stay on one shard."""
+    """What every shard has a copy of: which types are synced, and of which logical clusters. Heartbeats are not in it, so that
+    they stay on one shard."""
     accepted = [entry for entry in (target.get("status") or {}).get("syncedResources") or () if entry.get("state") == ACCEPTED]
-    return {"metadata": {"name": name_of(target)}, "status": {"syncedResources": accepted}}
+    clusters = (target.get("spec") or {}).get("acceptedClusters") or []
+    return {
+        "metadata": {"name": name_of(target)},
+        "spec": {"acceptedClusters": clusters},
+        "status": {"syncedResources": accepted},
+    }
 
 
 def status(target: Object, urls: ViewUrls, now: datetime) -> tuple[Object, float | None]:

@@ -24,7 +24,9 @@ class Syncer(TargetView):
         return lambda record: assigned(record) or held in record.head.labels
 
     def show(self, place: Place, user: User, obj: Object) -> Object:
-        return picture.shown(obj, self.target(place), place.cluster or annotations_of(obj).get(CLUSTER_ANNOTATION, ""))
+        cluster = place.cluster or annotations_of(obj).get(CLUSTER_ANNOTATION, "")
+        target = self.target(place)
+        return picture.shown(obj, target, cluster, accepted=self.accepts(target, cluster))
 
     def store(self, place: Place, user: User, shown: Object, stored: Object | None) -> Object:
         if stored is None:

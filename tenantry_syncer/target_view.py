@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from tenantry.virtual.interface import (
     Attributes,
     Cache,
+    Changed,
     Object,
     Place,
     Record,
@@ -23,6 +24,7 @@ ALWAYS_SYNCED = (("", "configmaps"), ("", "secrets"), ("", "serviceaccounts"))
 """Types that every logical cluster has and every SyncTarget takes (kcp)."""
 _TARGETS_BYTES_MAX = 1 << 20
 """A key is a hash, and each object of a list asks for it."""
+_ACCEPTED_BYTES_MAX = 16 << 20
 _SCHEMAS = "apis.kcp.io/apiresourceschemas"
 
 
@@ -37,6 +39,8 @@ class TargetView(View):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self._targets: Cache[tuple[str, str], Target] = Cache("sync_targets", bytes_max=_TARGETS_BYTES_MAX)
+        self._accepted: Cache[tuple[str, str], tuple[Object, frozenset[str]]]
+        self._accepted = Cache("accepted_clusters", bytes_max=_ACCEPTED_BYTES_MAX)
 
     def allows(self, place: Place, question: Attributes) -> bool:
         target = self.target(place)
@@ -82,9 +86,34 @@ class TargetView(View):
 
         def sees(record: Record) -> bool:
             labels = record.head.labels
-            return labels.get(label) == state or (record.key.cluster == own and labels.get(named) == state)
+            if labels.get(label) == state:
+                return self.accepts(target, record.key.cluster)
+            return record.key.cluster == own and labels.get(named) == state
 
         return sees
+
+    def watch_sees(self, place: Place, user: User, changed: Changed) -> Callable[[], None]:
+        target = self.target(place)
+
+        def target_changed(cluster: str, name: str, obj: Object | None) -> None:
+            if (cluster, name) == (target.cluster, target.name):
+                changed()
+
+        return self.watch_copies(RESOURCE, target_changed)
+
+    def accepts(self, target: Target, cluster: str) -> bool:
+        """Whether a SyncTarget takes objects of a logical cluster. Its own is always accepted."""
+        name = (target.cluster, target.name)
+        found = self.copy(RESOURCE, *name)
+        if found is None:
+            return False
+        if not found["spec"]["acceptedClusters"] or cluster == target.cluster:
+            return True
+        known = self._accepted.get(name)
+        if known is None or known[0] is not found:
+            known = (found, frozenset(found["spec"]["acceptedClusters"]))
+            self._accepted.put(name, known)
+        return cluster in known[1]
 
     def target(self, place: Place) -> Target:
         """The SyncTarget of the path, whose cluster may be written as a path or as an id."""

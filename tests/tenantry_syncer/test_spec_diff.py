@@ -33,10 +33,13 @@ OPERATIONS = st.fixed_dictionaries(
 @given(st.dictionaries(st.sampled_from("ab"), VALUES), st.lists(OPERATIONS, max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_it_does_what_a_patch_of_a_request_does(document: Any, operations: list[Any]) -> None:
+    before = copy.deepcopy(document)
     try:
-        made = patched(copy.deepcopy(document), json.dumps(operations))
+        made = patched(document, json.dumps(operations))
     except BadPatch:
         return
+    finally:
+        assert document == before
     try:
         expected = apply(copy.deepcopy(document), copy.deepcopy(operations))
     except StatusError:

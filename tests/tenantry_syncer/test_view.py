@@ -56,6 +56,27 @@ async def test_targets_of_one_name_are_strangers(stack: Stack) -> None:
         assert code == 403
 
 
+async def test_a_target_takes_what_it_accepts(stack: Stack) -> None:
+    home = await stack.workspace("root", "home")
+    tenants = [await stack.workspace("root", f"tenant-{number}") for number in range(2)]
+    target = await sync_target(stack, home)
+    for cluster, name in ((home, "own"), (tenants[0], "first"), (tenants[1], "second")):
+        await config_map(stack, cluster, name, assigned(target))
+    place = f"{view(target)}/api/v1/configmaps"
+    assert await names(stack, place) == ["first", "own", "second"]
+    held = f"{view(target, tenants[1])}/{CONFIG_MAPS}/second"
+    assert (await merge(stack, held, {"metadata": {"finalizers": [target.finalizer]}}))[0] == 200
+    accepted = {"spec": {"acceptedClusters": [tenants[0]]}}
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge", accepted, MASTER))[0] == 200
+    _, seen = await stack.call("GET", held, SYNCER)
+    assert seen["metadata"]["deletionTimestamp"]
+    assert (await merge(stack, held, {"metadata": {"finalizers": None}}))[0] == 200
+    assert await names(stack, place) == ["first", "own"]
+    accepted["spec"]["acceptedClusters"] = [home]
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge", accepted, MASTER))[0] == 200
+    assert await names(stack, place) == ["own"]
+
+
 async def test_who_gets_in(stack: Stack) -> None:
     home = await stack.workspace("root", "home")
     target = await sync_target(stack, home)
