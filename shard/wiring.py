@@ -42,7 +42,6 @@ from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.copied_objects import CopiedObjects
 from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
@@ -131,6 +130,7 @@ class Shard:
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
+            *tenancy.replication_controllers(),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
@@ -143,17 +143,18 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        self._collections = Collections(cell=self.cell, catalog=tenancy.catalog, hubs=hubs, local_ranges=tenancy.local_ranges)
         context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
-            collections=self._collections,
+            collections=tenancy.collections,
             copies=CopiedObjects(tenancy.catalog),
             exported=tenancy.apis.exported,
         )
-        builtin = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        builtin = builtin_views(
+            context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
+        )
         views_by_name = load_views(builtin, context, classes)
         add_view_checks(info.name, views_by_name.values(), health)
         services = ServicesResolver(
@@ -209,7 +210,6 @@ class Shard:
     async def stop(self) -> None:
         await self.ownership.stop()
         await self._expiry.stop()
-        await self._collections.stop()
         await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()

@@ -15,6 +15,7 @@ FRAMEWORK = "tenantry/apiserver/admission/"
 HOMES = {
     "tenantry/tenancy/admission",
     "tenantry/tenancy/exports/admission",
+    "tenantry/tenancy/replication/admission",
     "tenantry/tenancy/workspaces/admission",
     "tenantry/virtual/admission",
     "tenantry/virtual/apiexport/admission",

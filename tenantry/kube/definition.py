@@ -128,7 +128,8 @@ class ResourceDefinition:
     """A type. Immutable, and shared by all logical clusters that have it.
 
     `custom` marks types from a CRD or an APIResourceSchema: no strategic merge, no protobuf, apiVersion and kind on list items.
-    `stored` is False for types that are not stored (access reviews): they have only `create`, and a connector answers it.
+    `stored` is False for types whose objects are not in the logical cluster: access reviews, and types with `virtual_storage`. A
+    connector answers their `verbs`.
     `identity` is the hash of the export that owns the storage of a bound type; it is part of the storage key.
     """
 
@@ -155,6 +156,9 @@ class ResourceDefinition:
     """The protobuf message table of a built-in type (`tenantry.kube.codec.protobuf`), None where it has none."""
     memory_bytes: int = 0
     """Approximate memory in bytes of a custom type; 0 for built-in types."""
+    virtual_storage: tuple[str, str] | None = None
+    """The APIExport (cluster id, name) that serves the objects of a bound type from elsewhere, for reading only (kcp's virtual
+    storage). None for other types."""
     origin: ResourceDefinition | None = None
     """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""

@@ -7,8 +7,9 @@ the shard reads its own writes. The copies of other shards arrive by a watch of 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
+from typing import NamedTuple
 
 import orjson
 
@@ -31,7 +32,7 @@ DECODED_AGAIN_BYTES = 256
 
 _decoded: Cache[int, Object] = Cache("catalog_objects", bytes_max=128 << 20)
 """Decoded copies by the number of their entry. An entry gets its number when it is decoded for the first time."""
-_numbers = count()
+_numbers = count(1)
 
 Subscriber = Callable[[str, str, str, Object | None], None]
 """Called with resource, cluster, name and the present object (None: deleted). Runs on the event loop and must not block."""
@@ -61,20 +62,39 @@ class Entry:
         return found
 
 
+class Tally(NamedTuple):
+    """The copies of one cluster of a tallied resource. `change`: a number that no other state has. `revision`: the store's, of
+    the last change."""
+
+    objects: int
+    size_bytes: int
+    change: int
+    revision: int
+
+
+_NONE = Tally(0, 0, 0, 0)
+
+
 class Catalog:
     """The copies by resource, cluster and name. Look-ups are synchronous.
 
     `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`. Returned objects are shared:
     do not change them.
+
+    `tallied`: resources with many large copies. The catalog tallies them by cluster, and their changes can be followed by
+    cluster, so that no shard decodes them for that.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, tallied: Collection[str] = ()) -> None:
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
         """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
         self._indexes: dict[str, list[Subscriber]] = {}
         self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
+        self._tallies: dict[str, dict[str, Tally]] = {resource: {} for resource in tallied}
+        self._tally_indexes: dict[str, list[Callable[[str, bool], None]]] = {}
+        self._tallied: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of the copies of a cluster")
         self._follower = Follower(
             store, [(PREFIX, prefix_end(PREFIX))], load=self._load, changed=self._changed, name="the catalog"
         )
@@ -113,6 +133,23 @@ class Catalog:
 
     def has_any(self, resource: str, cluster: str) -> bool:
         return bool(self._entries.get(resource, {}).get(cluster))
+
+    def entries(self, resource: str, cluster: str) -> Sequence[tuple[str, Entry]]:
+        """(name, copy) of every copy in one cluster, not decoded. The order has no meaning."""
+        return tuple(self._entries.get(resource, {}).get(cluster, {}).items())
+
+    def tally(self, resource: str, cluster: str) -> Tally:
+        """The copies of one cluster of a tallied resource."""
+        return self._tallies[resource].get(cluster, _NONE)
+
+    def index_tallies(self, resource: str, callback: Callable[[str, bool], None]) -> None:
+        """Calls back with a cluster of a tallied resource when it gets its first copy (True), and when it has lost the last
+        (False)."""
+        self._tally_indexes.setdefault(resource, []).append(callback)
+
+    def follow_tally(self, resource: str, cluster: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """Calls `changed` after every later change of a tally. Returns a function that ends this."""
+        return self._tallied.subscribe((resource, cluster), changed)
 
     def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
         """Calls `callback` for every later change of a resource (None: of any resource). Returns how to unsubscribe."""
@@ -198,8 +235,24 @@ class Catalog:
         else:
             by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
+        if resource in self._tallies:
+            self._count(resource, cluster, entry, now, revision)
         if resource in self._changes or self._all_changes or resource in self._indexes:
             call(self._notify, f"decoding a copy of {resource}", resource, cluster, name, now)
+
+    def _count(self, resource: str, cluster: str, before: Entry | None, now: Entry | None, revision: int) -> None:
+        tallies = self._tallies[resource]
+        objects, size, _, last = tallies.get(cluster, _NONE)
+        objects += (now is not None) - (before is not None)
+        size += (len(now.raw) if now is not None else 0) - (len(before.raw) if before is not None else 0)
+        known = cluster in tallies
+        if objects:
+            tallies[cluster] = Tally(objects, size, next(_numbers), max(last, revision))
+        else:
+            tallies.pop(cluster, None)
+        if known != bool(objects):
+            call_each(self._tally_indexes.get(resource, ()), "an index of tallies", cluster, bool(objects))
+        self._tallied.send((resource, cluster))
 
     def _notify(self, resource: str, cluster: str, name: str, now: Entry | None) -> None:
         obj = now.object if now is not None else None

@@ -32,7 +32,7 @@ from tenantry.tenancy import bootstrap_objects as root
 from tenantry.tenancy.exports.binding_controller import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.export_lookup import ExportLookup
-from tenantry.tenancy.exports.identity_controller import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
+from tenantry.tenancy.exports.identity_secrets import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.resource_locks import LOCKS_ANNOTATION, locks_annotation
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import OPERATIONS, Changes

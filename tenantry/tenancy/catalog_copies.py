@@ -1,9 +1,10 @@
 """Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied, and objects of the types of views
-that ask for it. All RBAC of a provider is copied (a cluster with an export, a workspace type or an object of such a type),
-because the shard of the consumer decides who may `bind` or `use` these. Of other clusters, only the RBAC that decides about
-access is copied (`tenantry.tenancy.access_rules`).
+that ask for it. So are ClusterCachedResources, and the objects that they replicate (`tenantry.tenancy.replication`). All RBAC of
+a provider is copied (a cluster with an export, a workspace type or an object of such a type), because the shard of the consumer
+decides who may `bind` or `use` these. Of other clusters, only the RBAC that decides about access is copied
+(`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
 from tenantry.tenancy.access_rules import OWNER_BINDING, AccessRules
+from tenantry.tenancy.replication.publications import Publications
+from tenantry.tenancy.replication.replicas import Replicas
 from tenantry.tenancy.resources import (
     API_CONVERSIONS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -34,7 +37,7 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
-from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types import SystemDefinitions, cached_resource_names
 from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
@@ -71,6 +74,15 @@ def _subjects(binding: Object) -> Object:
         "roleRef": {"kind": role.get("kind"), "name": role.get("name")},
         "subjects": [{k: v for k, v in each.items() if k != "apiGroup"} for each in binding.get("subjects") or ()],
     }
+
+
+def _without_counts(obj: Object) -> Object:
+    copy = _whole(obj)
+    status = copy.get("status")
+    if status:
+        # They change with each replicated object, and no other shard reads them.
+        copy["status"] = {k: v for k, v in status.items() if k != "resourceCounts"}
+    return copy
 
 
 def _without_endpoints(obj: Object) -> Object:
@@ -115,6 +127,8 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     LOGICAL_CLUSTERS: _whole,
     CLUSTER_ROLES: _rules,
     CLUSTER_ROLE_BINDINGS: _subjects,
+    **{names.resource: _without_counts for names in cached_resource_names.BOTH},
+    **{names.slice_resource: _without_endpoints for names in cached_resource_names.BOTH},
 }
 _NOTED_PROVIDERS = (API_EXPORTS, WORKSPACE_TYPES)
 """A cluster that has one of these is a provider."""
@@ -123,10 +137,12 @@ _NOTED_PROVIDERS = (API_EXPORTS, WORKSPACE_TYPES)
 class Copies:
     """Makes the copies of the objects that this shard writes."""
 
-    def __init__(self, cell: Cell, catalog: Catalog, definitions: SystemDefinitions) -> None:
+    def __init__(self, cell: Cell, catalog: Catalog, definitions: SystemDefinitions, publications: Publications) -> None:
         self._cell = cell
         self._catalog = catalog
         self._definitions = definitions
+        self._published = publications.by_cluster
+        self._replicas = Replicas(catalog, publications, _whole)
         self._access_rules = AccessRules(cell, catalog)
         added = {each.type.resource: each.type.copied for each in definitions.added}
         own = {resource: copied if callable(copied) else _whole for resource, copied in added.items() if copied}
@@ -142,7 +158,18 @@ class Copies:
         """
         resource = self._names.get((definition.group, definition.plural))
         if resource is None or not self._is_own(resource, definition.identity, custom=definition.custom):
-            return NOTHING
+            copies = NOTHING
+        else:
+            copies = self._of_own(resource, key, obj)
+        published = self._published.get(key.cluster)
+        return copies if published is None else {**copies, **self._replicas.of(published, definition, key, obj)}
+
+    def replicas(self, definition: ResourceDefinition, key: Key, obj: Object) -> Mapping[bytes, bytes | None]:
+        """The copies for consumers of replicated resources, as `of`."""
+        return self._replicas.of(self._published.get(key.cluster, {}), definition, key, obj)
+
+    def _of_own(self, resource: str, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        """The copies of an object of one of the system's types."""
         if obj is None:
             if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
                 obj = self._access_rules.revoked_owner_binding(key.cluster)
@@ -162,6 +189,11 @@ class Copies:
 
     def removed(self, key: Key) -> Mapping[bytes, bytes | None]:
         """The changes to the catalog when the object at `key` is removed."""
+        copies = self._removed_own(key)
+        published = self._published.get(key.cluster)
+        return copies if published is None else {**copies, **self._replicas.removed(published, key)}
+
+    def _removed_own(self, key: Key) -> Mapping[bytes, bytes | None]:
         resource, _, identity = key.resource.partition(":")
         if resource not in self._copied or not self._is_own(resource, identity, custom=True):
             return NOTHING

@@ -30,7 +30,9 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.identity_index import IdentityIndex
+from tenantry.tenancy.exports.identity_index import ExportKey, IdentityIndex
+from tenantry.tenancy.exports.read_bindings import reference_of
+from tenantry.tenancy.exports.virtual_storage import is_virtual, read_only
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import (
     API_BINDINGS,
@@ -62,12 +64,12 @@ _Found = dict[tuple[str, str], ResourceDefinition]
 
 
 class _Bound(NamedTuple):
-    """What an APIBinding says about the APIs that it serves. `provider`: cluster id of the export. `schemas`: (uid, name,
-    identity hash) of each bound APIResourceSchema."""
+    """What an APIBinding says about the APIs that it serves. `export`: its cluster id and name. `schemas`: (uid, name, identity
+    hash) of each bound APIResourceSchema, and whether its storage is virtual."""
 
-    provider: str
+    export: ExportKey
     deleting: bool
-    schemas: tuple[tuple[str, str, str], ...]
+    schemas: tuple[tuple[str, str, str, bool], ...]
 
 
 class ClusterApis:
@@ -311,26 +313,28 @@ class ClusterApis:
         if found is None:
             binding: Object = orjson.loads(record.value)
             status = binding.get("status") or {}
-            schemas = [bound["schema"] for bound in status.get("boundResources") or ()]
+            schemas = [(bound["schema"], is_virtual(bound)) for bound in status.get("boundResources") or ()]
             found = _Bound(
-                status.get("apiExportClusterName", ""),
+                (status.get("apiExportClusterName", ""), reference_of(binding)[1]),
                 is_deleting(binding),
-                tuple((schema["UID"], schema["name"], schema["identityHash"]) for schema in schemas),
+                tuple((schema["UID"], schema["name"], schema["identityHash"], virtual) for schema, virtual in schemas),
             )
             self._read.put(place, found)
         return found
 
     def _of_binding(self, cluster: str, bound: _Bound) -> Iterable[ResourceDefinition]:
-        for uid, name, identity in bound.schemas:
+        for uid, name, identity, virtual in bound.schemas:
             definition = self._bound.get((uid, identity))
             if definition is None:
-                copy = self._catalog.get(API_RESOURCE_SCHEMAS, bound.provider, name)
+                copy = self._catalog.get(API_RESOURCE_SCHEMAS, bound.export[0], name)
                 if copy is None or copy["metadata"]["uid"] != uid:
                     copy = retained_schema(self._cell.range_of(cluster), uid)
                 if copy is None:
                     self._incomplete.add(cluster)
                     continue
                 definition = self.bound_definition(copy, identity)
+            if virtual:
+                definition = read_only(definition, bound.export)
             yield self._as_terminating(definition) if bound.deleting else definition
 
     def _of_crd(self, record: Record) -> ResourceDefinition | None:
@@ -375,7 +379,9 @@ class ClusterApis:
                 if entry.get("name") == resource:
                     schema = self._catalog.get(API_RESOURCE_SCHEMAS, cluster, entry["schema"])
                     if schema is not None:
-                        return (self.bound_definition(schema, identity),)
+                        definition = self.bound_definition(schema, identity)
+                        virtual = (entry.get("storage") or {}).get("virtual")
+                        return (read_only(definition, (cluster, name)) if virtual else definition,)
         return ()
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from typing import Protocol
 
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.storage_errors import not_owner, range_of
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
@@ -27,6 +28,15 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 ONLY_MASTERS = "only privileged callers may work across logical clusters"
 
 
+class VirtualStorage(Protocol):
+    """Serves the types with virtual storage (`ResourceDefinition.virtual_storage`)."""
+
+    def connector(self, definition: ResourceDefinition, base: ClusterScope, shown: Scope) -> Connector:
+        """The connector for the verbs of the type. `base`: the consumer; a wildcard raises StatusError 400. `shown`: what the
+        client sees: the consumer, or a view of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterScopes:
     """Makes the scopes of one shard.
@@ -42,6 +52,7 @@ class ClusterScopes:
     admission: Admission
     copies: Copies
     connectors: Mapping[tuple[str, str, str], Connector]
+    virtual: VirtualStorage
 
     def cluster(self, cluster: str) -> ClusterScope:
         """The scope of a cluster (id). Raises StatusError 503 if this shard does not own its range."""
@@ -107,6 +118,8 @@ class ClusterScope:
         return self.scopes.copies.of(definition, key, obj)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        if definition.virtual_storage is not None:
+            return self.scopes.virtual.connector(definition, self, self) if not subresource else None
         return self.scopes.connectors.get((definition.group, definition.plural, subresource))
 
 

@@ -30,6 +30,7 @@ from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
+from tenantry.tenancy.computed.collections import Collections
 from tenantry.tenancy.controllers import build_controllers as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.exports import build_controllers as export_controllers
@@ -39,6 +40,10 @@ from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.path_resolvers import ClustersResolver
+from tenantry.tenancy.replication import build_controllers as replication_controllers
+from tenantry.tenancy.replication.publications import REPLICATED, Publications
+from tenantry.tenancy.replication.replication_lookup import ReplicationLookup
+from tenantry.tenancy.replication.virtual_resources import VirtualResources
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.view_type import ViewType
 from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
@@ -84,7 +89,8 @@ class Tenancy:
         self.peers = peers
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
-        self.catalog = Catalog(cell.store)
+        self.catalog = Catalog(cell.store, tallied=(REPLICATED,))
+        self.collections = Collections(cell=cell, catalog=self.catalog, hubs=hubs, local_ranges=self.local_ranges)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
         self.definitions = SystemDefinitions(types)
@@ -93,6 +99,7 @@ class Tenancy:
             cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
         )
         self.exports = ExportLookup(self.catalog, self.directory, identities)
+        self.replication = ReplicationLookup(self.catalog, self.exports)
         self.apis = ClusterApis(
             cell=cell,
             catalog=self.catalog,
@@ -100,7 +107,8 @@ class Tenancy:
             definitions=self.definitions,
             identities=identities,
         )
-        self.copies = Copies(cell, self.catalog, self.definitions)
+        self._publications = publications = Publications(self.catalog)
+        self.copies = Copies(cell, self.catalog, self.definitions, publications)
         self.changes = Changes(self.copies)
         self._contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
         self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
@@ -117,6 +125,8 @@ class Tenancy:
             exports=self.exports,
             claims=self._claims,
             authorizer=self.authorizer,
+            apis=self.apis,
+            publications=publications,
         )
         self.scopes = ClusterScopes(
             shard_name=name,
@@ -127,6 +137,7 @@ class Tenancy:
             admission=admission,
             copies=self.copies,
             connectors=connectors if connectors is not None else {},
+            virtual=VirtualResources(self.collections, self.replication),
         )
         self._remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
         homes = (
@@ -206,6 +217,22 @@ class Tenancy:
             publish_on_exports=publish_on_exports,
         )
 
+    def replication_controllers(self) -> Iterable[Controller[Any]]:
+        """The controllers of replicated resources."""
+        return replication_controllers.build(
+            cell=self.cell,
+            catalog=self.catalog,
+            range_map=self.range_map,
+            urls=self.urls,
+            definitions=self.definitions,
+            apis=self.apis,
+            copies=self.copies,
+            changes=self.changes,
+            exports=self.exports,
+            publications=self._publications,
+            lookup=self.replication,
+        )
+
     def workspace_controllers(self) -> Iterable[Controller[Any]]:
         """The controllers of workspaces."""
         return workspace_controllers.build(
@@ -248,6 +275,7 @@ class Tenancy:
         self._stop_map()
         await self._bootstrap.stop()
         await self.runner.stop()
+        await self.collections.stop()
         self.apis.stop()
         self.directory.stop()
         await self.catalog.stop()

@@ -40,13 +40,13 @@ from tenantry.storage.range import TooOld
 from tenantry.storage.record import Head, Record
 from tenantry.tenancy.authorization.cluster_authorizer import MayAccess
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.types.view_type import Copy, ExportOf, RangeUrl, Status, ViewType, ViewUrls
 from tenantry.tenancy.well_known import OWNER_ANNOTATION
 from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.computed.computed_record import ComputedRecord
 from tenantry.virtual.computed.computed_view import ComputedView
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.copied_objects import CopiedObjects, CopyChanged
 from tenantry.virtual.installed_views import VERSION
 from tenantry.virtual.restricted_definitions import restricted

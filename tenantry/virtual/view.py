@@ -24,10 +24,10 @@ from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer, MayAccess
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.computed.collections import Collections
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.view_type import ViewType
 from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.copied_objects import CopiedObjects, CopyChanged
 
 READ_VERBS = ("get", "list", "watch")

@@ -113,6 +113,35 @@ def test_indexes_are_up_to_date_when_subscribers_are_called() -> None:
     assert seen == [True, True]
 
 
+async def test_copies_of_a_cluster_are_tallied() -> None:
+    store = MemoryStore()
+    await store.commit([], [Put(catalog_key("t/things", "one", "a"), b"{}")], [])
+    catalog = Catalog(store, tallied=("t/things",))
+    groups: list[tuple[str, bool]] = []
+    catalog.index_tallies("t/things", lambda cluster, exists: groups.append((cluster, exists)))
+    await catalog.start()
+    seen: list[tuple[int, int]] = []
+
+    def tally() -> tuple[int, int]:
+        return catalog.tally("t/things", "one")[:2]
+
+    stop = catalog.follow_tally("t/things", "one", lambda: seen.append(tally()))
+    assert tally() == (1, 2)
+    changes = {catalog.tally("t/things", "one").change}
+    for revision, (name, value) in enumerate([("b", b"{} "), ("a", b"[   ]"), ("b", None), ("a", None)], 10):
+        catalog.committed(revision, [change({catalog_key("t/things", "one", name): value})])
+        changes.add(catalog.tally("t/things", "one").change)
+        assert catalog.tally("t/things", "one").revision == (revision if tally()[0] else 0)
+    catalog.committed(20, [change({catalog_key("t/things", "two", "x"): b"{}", catalog_key(API_EXPORTS, "one", "x"): b"{}"})])
+    stop()
+    catalog.committed(21, [change({catalog_key("t/things", "one", "z"): b"{}"})])
+    assert seen == [(2, 5), (2, 8), (1, 5), (0, 0)]
+    assert len(changes) == 5, "each state has a number of its own"
+    assert groups == [("one", True), ("one", False), ("two", True), ("one", True)]
+    assert [(name, entry.raw) for name, entry in catalog.entries("t/things", "two")] == [("x", b"{}")]
+    await catalog.stop()
+
+
 def test_decoded_copies_are_bounded() -> None:
     entries = [Entry(orjson.dumps({"data": [{} for _ in range(20_000)], "number": number}), 1) for number in range(60)]
     for entry in entries:

@@ -38,13 +38,13 @@ from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.update_object import revise
 from tenantry.tenancy.path_resolvers import RangesResolver
+from tenantry.tenancy.replication.admission.cached_resource import plugins as cached_resource_plugins
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.computed.collections import Collections
 from tenantry.virtual.copied_objects import CopiedObjects
 from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
@@ -101,7 +101,8 @@ def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory
     """The admission of exports alone."""
     own = plugins(**{name: parts[name] for name in ("exports", "claims", "authorizer")})
     paths = PathAnnotationAdmission(directory=directory)
-    return AdmissionChain([SystemFinalizersAdmission(definitions=definitions), *own, paths])
+    cached = cached_resource_plugins(**{name: parts[name] for name in ("apis", "publications", "authorizer")})
+    return AdmissionChain([SystemFinalizersAdmission(definitions=definitions), *own, *cached, paths])
 
 
 class TenantShard:
@@ -179,10 +180,8 @@ class ServedShard(TenantShard):
         tenancy = self.tenancy
         self.controllers = list(tenancy.export_controllers(**settings))
         copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
-        tenancy.runner.add(*self.controllers, copies)
-        self.collections = Collections(
-            cell=self.cell, catalog=tenancy.catalog, hubs=tenancy.scopes.hubs, local_ranges=tenancy.local_ranges
-        )
+        tenancy.runner.add(*self.controllers, *tenancy.replication_controllers(), copies)
+        self.collections = self.tenancy.collections
         self.context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
@@ -192,7 +191,9 @@ class ServedShard(TenantShard):
             copies=CopiedObjects(tenancy.catalog),
             exported=tenancy.apis.exported,
         )
-        stock = builtin_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        stock = builtin_views(
+            self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
+        )
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else installed_views()
         self.views = load_views(wanted, self.context, own)
@@ -218,7 +219,6 @@ class ServedShard(TenantShard):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.collections.stop()
         await self.stop()
 
     async def until(self, done: Callable[[], Any]) -> Any:

@@ -87,10 +87,10 @@ def _verb(call: Call, info: RequestInfo) -> Verb:
     if info.subresource:
         return _subresource_verb(call, info)
     if not definition.stored:
-        connector = call.scope.connector(definition, "")
-        if connector is None or info.verb != "create":
-            raise _not_allowed()
-        return connector
+        connector = call.scope.connector(definition, "") if info.verb in definition.verbs else None
+        if connector is not None:
+            return connector
+        raise method_not_allowed(call.group_resource, info.verb) if definition.custom and info.verb else _not_allowed()
     # A watch of one object (/watch/… paths) is a watch of a collection in which one name is shown.
     table = _ON_OBJECTS if call.name and info.verb != "watch" else _ON_COLLECTIONS
     verb = table.get(info.verb)

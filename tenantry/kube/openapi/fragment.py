@@ -91,7 +91,7 @@ def _components(definition: ResourceDefinition, version: Version, form: Form) ->
     describe_root(own, form)
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]
     found[name] = own
-    if definition.stored:
+    if "list" in definition.verbs:
         found[f"{name.removesuffix(definition.kind)}{definition.list_kind}"] = _list(definition, version, root, form)
     return found
 

@@ -24,10 +24,13 @@ from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.replication.admission.cached_resource import plugins as cached_resource_plugins
+from tenantry.tenancy.replication.publications import Publications
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins as workspace_plugins
 from tenantry.tenancy.workspaces.scheduler import Scheduler
@@ -49,6 +52,8 @@ class BuildAdmission(Protocol):
         exports: ExportLookup,
         claims: Claims,
         authorizer: ClusterAuthorizer,
+        apis: ClusterApis,
+        publications: Publications,
     ) -> Admission: ...
 
 
@@ -63,6 +68,8 @@ def build(
     exports: ExportLookup,
     claims: Claims,
     authorizer: ClusterAuthorizer,
+    apis: ClusterApis,
+    publications: Publications,
 ) -> AdmissionChain:
     """The admission chain of a shard."""
     return AdmissionChain(
@@ -79,6 +86,7 @@ def build(
                 authorizer=authorizer,
             ),
             *export_plugins(exports=exports, claims=claims, authorizer=authorizer),
+            *cached_resource_plugins(apis=apis, publications=publications, authorizer=authorizer),
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),

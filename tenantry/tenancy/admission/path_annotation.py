@@ -7,15 +7,24 @@ from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import annotations_of, metadata_of
 from tenantry.placement.paths.directory import Directory
 from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
+from tenantry.tenancy.types import cached_resource_names
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 
-_FORCED = frozenset({("apis.kcp.io", "apiexports"), ("apis.kcp.io", "apibindings"), ("tenancy.kcp.io", "workspacetypes")})
+_FORCED = frozenset(
+    {
+        ("apis.kcp.io", "apiexports"),
+        ("apis.kcp.io", "apibindings"),
+        ("tenancy.kcp.io", "workspacetypes"),
+        *((cached_resource_names.GROUP, names.plural) for names in cached_resource_names.BOTH),
+    }
+)
 _OWN = ("core.kcp.io", "logicalclusters")
 """LogicalClusters have the original of the path, so it is not changed there."""
 
 
 class PathAnnotationAdmission(Plugin):
-    """Sets the annotation on exports, bindings and workspace types, and corrects it on other objects that have it."""
+    """Sets the annotation on exports, bindings, workspace types and ClusterCachedResources, and corrects it on other objects
+    that have it."""
 
     def __init__(self, *, directory: Directory) -> None:
         self._directory = directory

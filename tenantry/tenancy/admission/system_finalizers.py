@@ -18,6 +18,7 @@ from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_delet
 from tenantry.kube.types import custom_resource_definition, namespace
 from tenantry.tenancy.exports.binding_controller import FINALIZER as BINDING_FINALIZER
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types.cached_resource_names import BOTH, GROUP
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
 
 
@@ -35,6 +36,7 @@ FINALIZERS: Mapping[GroupResource, SystemFinalizerRule] = {
         kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)
     ),
     GroupResource("apis.kcp.io", "apibindings"): SystemFinalizerRule(borne=(BINDING_FINALIZER,)),
+    **{GroupResource(GROUP, names.plural): SystemFinalizerRule(borne=(names.finalizer,)) for names in BOTH},
     GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): SystemFinalizerRule(
         kept=(custom_resource_definition.FINALIZER,)
     ),

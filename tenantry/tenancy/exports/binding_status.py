@@ -185,10 +185,12 @@ def _conflict(schema: Object, taken: _Taken, locked: Mapping[str, str]) -> str:
 
 def _bound_resource(schema: Object, identity: str, before: Object | None, *, virtual: bool) -> Object:
     spec = schema["spec"]
-    storage = {version["name"] for version in spec.get("versions") or () if version.get("storage")}
-    return {
+    entry: Object = {
         "group": spec.get("group") or "",
         "resource": spec["names"]["plural"],
         "schema": {"name": name_of(schema), "UID": schema["metadata"].get("uid", ""), "identityHash": identity},
-        "storageVersions": [] if virtual else sorted(storage | set((before or {}).get("storageVersions") or ())),
     }
+    if not virtual:
+        storage = {version["name"] for version in spec.get("versions") or () if version.get("storage")}
+        entry["storageVersions"] = sorted(storage | set((before or {}).get("storageVersions") or ()))
+    return entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tenantry.controllers.object_controller import ObjectController
+from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
@@ -75,9 +76,15 @@ class DefaultEndpointSliceController(ObjectController):
 
 
 class EndpointSliceController(ObjectController):
-    """Keeps the status of endpoint slices up to date. It reads exports, consumers and partitions from the catalog."""
+    """Keeps the status of endpoint slices up to date. It reads exports, consumers and partitions from the catalog.
+
+    Those of other types of slices, whose URLs are also one for each range with a consumer of an export, are subclasses.
+    """
 
     name = "apiexport-endpoints"
+    resource = API_EXPORT_ENDPOINT_SLICES
+    no_export = "APIExportNotFound"
+    """The reason of the condition of a slice without its export."""
 
     def __init__(
         self,
@@ -106,17 +113,36 @@ class EndpointSliceController(ObjectController):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (API_EXPORT_ENDPOINT_SLICES,)
+        return (self.resource,)
+
+    @property
+    def definition(self) -> ResourceDefinition:
+        return self._definitions.api_export_endpoint_slices
+
+    def url(self, range_name: str, key: Key, export: Export) -> str:
+        """The URL of a range in the slice `key`."""
+        return export_url(self._urls, range_name, export.cluster, export.name)
+
+    def find_export(self, key: Key, endpoint_slice: Object) -> Export | None:
+        path, name = reference_of(endpoint_slice)
+        return self._exports.find(key.cluster, path, name)
+
+    def is_valid(self, key: Key, endpoint_slice: Object, status: Object, now: str) -> bool:
+        """Sets the conditions that only this type of slice has. False: the others are not looked at, and there is no URL."""
+        return True
+
+    def forget(self, key: Key) -> None:
+        """Drops what is known of a slice that is gone, or whose range this shard released."""
+        self._forget(key)
 
     def released(self, range_: Range) -> None:
         for key in [key for key in self._export_of if key.cluster in range_]:
-            self._forget(key)
+            self.forget(key)
 
     async def reconcile(self, range_: Range, key: Key) -> None:
-        definition = self._definitions.api_export_endpoint_slices
         record = range_.get(key)
         if record is None:
-            self._forget(key)
+            self.forget(key)
             return
         if record.head.deleting:
             return
@@ -126,35 +152,38 @@ class EndpointSliceController(ObjectController):
             current["status"] = self._status(key, current)
             return bool(current["status"] != before)
 
-        await revise(self._cell, self._changes, definition, key, change)
+        await revise(self._cell, self._changes, self.definition, key, change)
 
     def _status(self, key: Key, endpoint_slice: Object) -> Object:
         now = timestamp()
         status: Object = dict(endpoint_slice.get("status") or {})
         path, name = reference_of(endpoint_slice)
-        export = self._exports.find(key.cluster, path, name)
+        export = self.find_export(key, endpoint_slice)
         self._remember(key, path, name, export)
+        if not self.is_valid(key, endpoint_slice, status, now):
+            status.pop("endpoints", None)
+            return status
         selector = self._selector(key, endpoint_slice, status, now)
         if export is None:
-            mark_false(status, "APIExportValid", "APIExportNotFound", f"APIExport {path or key.cluster}|{name} not found", now)
+            mark_false(status, "APIExportValid", self.no_export, f"APIExport {path or key.cluster}|{name} not found", now)
         else:
             mark_true(status, "APIExportValid", now)
         if export is None or selector is None:
             status.pop("endpoints", None)
             return status
-        endpoints = self._endpoints(export, selector, status)
+        endpoints = self._endpoints(key, export, selector, status)
         if endpoints:
             status["endpoints"] = endpoints
         else:
             status.pop("endpoints", None)
         return status
 
-    def _endpoints(self, export: Export, selector: LabelSelector, status: Object) -> list[Object]:
+    def _endpoints(self, key: Key, export: Export, selector: LabelSelector, status: Object) -> list[Object]:
         """The endpoints of a slice. A range that left the partition but still has consumers stays in the list (kcp)."""
         listed = {endpoint["url"] for endpoint in status.get("endpoints") or ()}
         endpoints = []
         for range_name in sorted(ranges_with_consumers(self._catalog, export.cluster, export.name)):
-            url = export_url(self._urls, range_name, export.cluster, export.name)
+            url = self.url(range_name, key, export)
             if url in listed or selector.matches(self._range_labels(range_name)):
                 endpoints.append({"url": url})
         return endpoints

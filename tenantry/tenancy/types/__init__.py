@@ -11,6 +11,11 @@ from tenantry.tenancy.types.api_conversion import API_CONVERSION
 from tenantry.tenancy.types.api_export import API_EXPORT
 from tenantry.tenancy.types.api_export_endpoint_slice import API_EXPORT_ENDPOINT_SLICE
 from tenantry.tenancy.types.api_resource_schema import API_RESOURCE_SCHEMA
+from tenantry.tenancy.types.cached_resource import CACHED_RESOURCE, CLUSTER_CACHED_RESOURCE
+from tenantry.tenancy.types.cached_resource_endpoint_slice import (
+    CACHED_RESOURCE_ENDPOINT_SLICE,
+    CLUSTER_CACHED_RESOURCE_ENDPOINT_SLICE,
+)
 from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.partition import PARTITION
@@ -27,6 +32,10 @@ SYSTEM_TYPES: tuple[KcpType, ...] = (
     API_EXPORT,
     API_EXPORT_ENDPOINT_SLICE,
     API_RESOURCE_SCHEMA,
+    CACHED_RESOURCE,
+    CACHED_RESOURCE_ENDPOINT_SLICE,
+    CLUSTER_CACHED_RESOURCE,
+    CLUSTER_CACHED_RESOURCE_ENDPOINT_SLICE,
     LOGICAL_CLUSTER,
 )
 """Served in every cluster."""

@@ -37,7 +37,7 @@ _RESOURCE = structure(
                     "reference",
                 ),
             },
-            rules=(rule("has(self.crd) != has(self.virtual)", "exactly one of crd and virtual must be set"),),
+            rules=(rule("has(self.crd) != has(self.virtual)", "Exactly one of crd or virtual must be set"),),
         )
         | {"default": {"crd": {}}},
     },

@@ -27,6 +27,8 @@ _ENDPOINT = structure(
     "url",
 )
 
+ENDPOINT_SLICE_STATUS = structure({"conditions": CONDITIONS, "endpoints": keyed(_ENDPOINT, "url"), "shardSelector": string()})
+
 API_EXPORT_ENDPOINT_SLICE = KcpType(
     group="apis.kcp.io",
     plural="apiexportendpointslices",
@@ -44,13 +46,7 @@ API_EXPORT_ENDPOINT_SLICE = KcpType(
                 },
                 "export",
             ),
-            status=structure(
-                {
-                    "conditions": CONDITIONS,
-                    "endpoints": keyed(_ENDPOINT, "url"),
-                    "shardSelector": string(),
-                }
-            ),
+            status=ENDPOINT_SLICE_STATUS,
             columns=(AGE,),
         ),
     ),

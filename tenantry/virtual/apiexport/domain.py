@@ -23,6 +23,7 @@ from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, clai
 from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.permission_claims import normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, identity_of
+from tenantry.tenancy.exports.virtual_storage import read_only
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
@@ -119,6 +120,8 @@ class Domains:
         for entry in spec.get("resources") or ():
             definition = self._bound(cluster, entry["schema"], identity)
             if definition is not None:
+                if (entry.get("storage") or {}).get("virtual"):
+                    definition = read_only(definition, (cluster, name))
                 served[definition.group_resource] = restricted(definition, _ALL_VERBS, STATUS_AND_SCALE)
         claims: dict[GroupResource, Mapping[str, Any]] = {}
         filters: dict[GroupResource, Visibility] = {}
@@ -143,6 +146,9 @@ class Domains:
             return self._definitions.find(resource.group, resource.resource)
         for export in self._exports.with_identity(identity):
             for entry in (export.object.get("spec") or {}).get("resources") or ():
+                if (entry.get("storage") or {}).get("virtual"):
+                    # Consumers have no objects of it, and so none to give away.
+                    continue
                 if entry.get("name") == resource.resource and (entry.get("group") or "") == resource.group:
                     definition = self._bound(export.cluster, entry["schema"], identity)
                     if definition is not None:

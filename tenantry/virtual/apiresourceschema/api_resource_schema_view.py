@@ -12,14 +12,14 @@ from tenantry.kube.status import PlainError
 from tenantry.placement.catalog import Entry
 from tenantry.storage.keys import Key
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.exports.binding_status import BOUND
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, decoded, reference_of
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.virtual.computed.computed_record import ComputedRecord
 from tenantry.virtual.computed.computed_view import ComputedScope, ComputedView
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, Place
 

@@ -10,9 +10,9 @@ from tenantry.apiserver.deferred import Deferred, may_defer
 from tenantry.apiserver.scope import Scope
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope
-from tenantry.virtual.computed.collection import Collection
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
+from tenantry.tenancy.computed.collection import Collection
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import IMPERSONATE, ViewScope
 

@@ -9,6 +9,7 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.system_finalizers import FINALIZERS
+from tenantry.tenancy.replication.publications import REPLICATED
 from tests.support.one_process import Stack, running
 from tests.support.people import person
 
@@ -45,6 +46,14 @@ KINDS = {
         "/clusters/root:home/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.example.com",
         (),
         "/clusters/root:home/apis/example.com/v1/things/x",
+    ),
+    "clustercachedresources": Kind(
+        "/clusters/root:home/apis/cache.kcp.io/v1alpha1/clustercachedresources/roles",
+        ("cache.kcp.io/clustercachedresource",),
+        "",
+    ),
+    "cachedresources": Kind(
+        "/clusters/root:home/apis/cache.kcp.io/v1alpha1/cachedresources/roles", ("cache.kcp.io/cachedresource",), ""
     ),
 }
 NAMESPACE = "/clusters/root:home/api/v1/namespaces/team"
@@ -224,6 +233,50 @@ async def test_a_binding_keeps_its_finalizer(tmp_path: Path) -> None:
         path = KINDS["apibindings"].path.format(binding=bindings["items"][0]["metadata"]["name"])
         await strip(stack, path)
         assert KINDS["apibindings"].finalizers[0] in (await found(stack, path) or {})["metadata"]["finalizers"]
+
+
+@pytest.mark.parametrize("plural", ["clustercachedresources", "cachedresources"])
+async def test_a_cached_resource_never_leaves_its_copies_behind(tmp_path: Path, plural: str) -> None:
+    wanted = KINDS[plural]
+    kind = {"clustercachedresources": "ClusterCachedResource", "cachedresources": "CachedResource"}[plural]
+    async with running(tmp_path) as stack:
+        await prepare(stack)
+        spec = {"group": "rbac.authorization.k8s.io", "version": "v1", "resource": "clusterroles"}
+        body: Object = {"apiVersion": "cache.kcp.io/v1alpha1", "kind": kind, "metadata": {"name": "roles"}, "spec": spec}
+        await post(stack, wanted.path.removesuffix("/roles"), body)
+        role: Object = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "look"}}
+        await post(stack, "/clusters/root:home/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
+        home = (await found(stack, wanted.path) or {})["metadata"]["annotations"]["kcp.io/cluster"]
+        catalog = stack.tenancy_of(home).catalog
+
+        async def copied() -> bool:
+            return any("look" in names for _, names in catalog.names(REPLICATED))
+
+        await stack.eventually(copied)
+        await strip(stack, wanted.path)
+        assert wanted.finalizers[0] in (await found(stack, wanted.path) or {})["metadata"]["finalizers"]
+        patch = {"metadata": {"finalizers": [wanted.finalizers[0]]}}
+        assert (await stack.call("PATCH", wanted.path, TENANT, patch, content_type=MERGE))[0] == 200
+        assert (await stack.call("DELETE", wanted.path, TENANT))[0] == 200
+
+        async def gone() -> bool:
+            return await found(stack, wanted.path) is None
+
+        await stack.eventually(gone)
+        assert not [names for _, names in catalog.names(REPLICATED) if names]
+
+
+async def test_a_workspace_with_cached_resources_is_deleted(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack:
+        child = (await prepare(stack))["child"]
+        spec = {"group": "rbac.authorization.k8s.io", "version": "v1", "resource": "clusterroles"}
+        body: Object = {"apiVersion": "cache.kcp.io/v1alpha1", "kind": "ClusterCachedResource", "metadata": {"name": "roles"}}
+        await post(stack, f"/clusters/{child}/apis/cache.kcp.io/v1alpha1/clustercachedresources", {**body, "spec": spec})
+        assert (await stack.call("DELETE", KINDS["workspaces"].path, TENANT))[0] == 200
+        await stack.gone("root:home", "child")
+        owner = stack.tenancy_of(child)
+        assert list(owner.cell.range_of(child).resources(child)) == []
+        assert not [names for _, names in owner.catalog.names(REPLICATED) if names]
 
 
 async def test_users_add_no_finalizer_that_nobody_would_take_off(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tenantry.storage import resource_version
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.virtual.apiresourceschema.api_resource_schema_view import ApiResourceSchemaView
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.view import Place
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard

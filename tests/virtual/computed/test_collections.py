@@ -15,10 +15,10 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import Unavailable
-from tenantry.virtual.computed import collection
-from tenantry.virtual.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed import collection
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tenantry.virtual.computed.computed_view import ComputedView
-from tenantry.virtual.computed.sources import Sources
 from tenantry.virtual.view import Place
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.people import person

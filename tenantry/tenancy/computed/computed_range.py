@@ -8,7 +8,7 @@ from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
 from tenantry.storage.range import EventCallback, Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.virtual.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.computed_record import ComputedRecord
 
 LIMITS = HistoryLimits(events=1024, value_bytes=4 << 20, resources=8, range_bytes=8 << 20)
 """The history of one collection. A watch that resumes from before lists again."""

@@ -34,15 +34,18 @@ class ComputedRecord(NamedTuple):
         return _record(definition, obj, stored.encode(obj), revision)
 
     @staticmethod
-    def of_copy(definition: ResourceDefinition, copy: Entry, revision: int) -> ComputedRecord:
-        """The record of an object that is copied to the catalog as a whole. It shares the bytes of the copy."""
+    def of_copy(definition: ResourceDefinition, copy: Entry, revision: int, *, normalised: bool = True) -> ComputedRecord:
+        """The record of an object that is copied to the catalog as a whole. It shares the bytes of the copy. `normalised`: as in
+        `records.head_of`."""
         obj = copy.object
         # A copy that an earlier version of this program wrote is not in the stored form.
         value = copy.raw if copy.raw.startswith(stored.HEAD) else stored.encode(obj)
-        return _record(definition, obj, value, revision)
+        return _record(definition, obj, value, revision, normalised=normalised)
 
 
-def _record(definition: ResourceDefinition, obj: Object, value: bytes, revision: int) -> ComputedRecord:
+def _record(
+    definition: ResourceDefinition, obj: Object, value: bytes, revision: int, *, normalised: bool = True
+) -> ComputedRecord:
     namespace = obj["metadata"].get("namespace", "") if definition.namespaced else ""
-    head = records.head_of(obj, definition)
+    head = records.head_of(obj, definition, normalised=normalised)
     return ComputedRecord(definition.storage_key, namespace, name_of(obj), value, head, revision)

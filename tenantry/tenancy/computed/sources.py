@@ -24,6 +24,13 @@ class CopyName(NamedTuple):
     name: str
 
 
+class CopyGroup(NamedTuple):
+    """All copies of one cluster of a resource that the catalog tallies."""
+
+    resource: str
+    cluster: str
+
+
 class ListName(NamedTuple):
     """All objects of a resource in a logical cluster of the base range (None: in all of them). `resource`: as in
     `Key.resource`."""
@@ -44,6 +51,8 @@ class Sources:
         self._catalog = catalog
         self._copies: dict[CopyName, int] = {}
         """The revisions of the copies when they were read first. 0: there was none."""
+        self._groups: dict[CopyGroup, int] = {}
+        """The numbers of their changes when they were read first."""
         self._lists: dict[ListName, Sequence[int]] = {}
         """The versions of the records when they were read first."""
         self.newest = 0
@@ -56,6 +65,13 @@ class Sources:
         self._copies.setdefault(CopyName(resource, cluster, name), revision)
         self.newest = max(self.newest, revision)
         return found
+
+    def group(self, resource: str, cluster: str) -> Sequence[tuple[str, Entry]]:
+        """(name, copy) of every copy in one cluster of a resource that the catalog tallies, not decoded."""
+        tally = self._catalog.tally(resource, cluster)
+        self._groups.setdefault(CopyGroup(resource, cluster), tally.change)
+        self.newest = max(self.newest, tally.revision)
+        return self._catalog.entries(resource, cluster)
 
     def records(self, resource: str, cluster: str | None) -> Sequence[Record]:
         """All objects of a resource in a logical cluster of the place's range (None: in all of them), in the order of keys.
@@ -76,6 +92,11 @@ class Sources:
         return self._copies.keys()
 
     @property
+    def groups(self) -> Collection[CopyGroup]:
+        """The groups of copies that were read."""
+        return self._groups.keys()
+
+    @property
     def lists(self) -> Collection[ListName]:
         """The lists that were read."""
         return self._lists.keys()
@@ -83,7 +104,8 @@ class Sources:
     @property
     def bytes(self) -> int:
         """The estimated memory of this."""
-        return SOURCE_BYTES * (len(self._copies) + len(self._lists)) + VERSION_BYTES * sum(map(len, self._lists.values()))
+        noted = len(self._copies) + len(self._groups) + len(self._lists)
+        return SOURCE_BYTES * noted + VERSION_BYTES * sum(map(len, self._lists.values()))
 
     def are_current(self) -> bool:
         """Whether nothing that was read has changed since."""
@@ -91,5 +113,8 @@ class Sources:
         for copy, revision in self._copies.items():
             now = entry(*copy)
             if (now.revision if now is not None else 0) != revision:
+                return False
+        for group, change in self._groups.items():
+            if self._catalog.tally(*group).change != change:
                 return False
         return all([record.version for record in listed(*name)] == versions for name, versions in self._lists.items())

@@ -8,8 +8,8 @@ from tenantry.apiserver import records
 from tenantry.placement.catalog import Entry
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
+from tenantry.tenancy.computed.computed_record import ComputedRecord
 from tenantry.tenancy.types import SYSTEM_DEFINITIONS
-from tenantry.virtual.computed.computed_record import ComputedRecord
 from tests.virtual.apiresourceschema.town import schema
 
 DEFINITION = next(definition for definition in SYSTEM_DEFINITIONS if definition.plural == "apiresourceschemas")

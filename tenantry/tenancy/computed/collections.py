@@ -18,9 +18,9 @@ from tenantry.placement.catalog import Catalog
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
+from tenantry.tenancy.computed.collection import Collection, Compute, Computed
+from tenantry.tenancy.computed.sources import CopyName, Sources
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.virtual.computed.collection import Collection, Compute, Computed
-from tenantry.virtual.computed.sources import CopyName, Sources
 
 KEPT_BYTES_MAX = 64 << 20
 """For all collections without watches."""
@@ -63,12 +63,13 @@ class Collections:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
 
-    def of(self, base: Range, view: str, place: Hashable, cluster: str, compute: Compute) -> Collection:
-        """The collection of a place in a view. `base`: the range of the place. `cluster`: in the keys of the objects."""
+    def of(self, base: Range, view: str, place: Hashable, cluster: str, compute: Compute, *, at_once: bool = False) -> Collection:
+        """The collection of a place in a view. `base`: the range of the place. `cluster`: in the keys of the objects. `at_once`:
+        as in `Collection`."""
         name = (base.name, view, place)
         found = self._followed.get(name) or self._kept.get(name)
         if found is None or found.base is not base:
-            found = Collection(self, self._cell.store.cell, base, cluster, name, compute)
+            found = Collection(self, self._cell.store.cell, base, cluster, name, compute, at_once=at_once)
             self._kept.put(name, found)
         return found
 
@@ -90,6 +91,7 @@ class Collections:
 
     def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
         stops = [range_.subscribe(lambda _: changed(), *name) for name in sources.lists]
+        stops += [self._catalog.follow_tally(*group, changed) for group in sources.groups]
         for name in sources.copies:
             if name.resource not in self._copied_resources:
                 self._copied_resources.add(name.resource)
@@ -145,7 +147,9 @@ class Collections:
     async def _refresh(self) -> None:
         while self._waiting:
             computed: list[tuple[Collection, Computed]] = []
-            for collection in list(islice(self._waiting, BATCH)):
+            batch = list(islice(self._waiting, BATCH))
+            before = await self.complete_revision() if any(each.at_once for each in batch) else 0
+            for collection in batch:
                 try:
                     computed.append((collection, await collection.compute()))
                 except Exception as error:  # a view of a service team may raise any error; the others are still computed
@@ -154,7 +158,7 @@ class Collections:
             for collection, result in computed:
                 self._waiting.pop(collection, None)
                 try:
-                    if not collection.show(result, revision):
+                    if not collection.show(result, before if collection.at_once else revision):
                         self._waiting[collection] = None
                 except Exception as error:  # the same for what its objects do to the range
                     self._failed(collection, error)

@@ -1,4 +1,4 @@
-"""A collection: the computed objects of one place in a view."""
+"""A collection: the computed objects of one place, in a view or in a workspace."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.storage.store import StoreError
-from tenantry.virtual.computed.computed_range import ComputedRange, changes, events
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
+from tenantry.tenancy.computed.computed_range import ComputedRange, changes, events
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 
 READY_SECONDS = 10.0
 """How long a request waits for the objects: for the store, if the catalog is behind."""
@@ -78,11 +78,24 @@ class Collection:
     """
 
     def __init__(
-        self, upkeep: Upkeep, cell: int, base: Range, cluster: str, name: tuple[str, str, Hashable], compute: Compute
+        self,
+        upkeep: Upkeep,
+        cell: int,
+        base: Range,
+        cluster: str,
+        name: tuple[str, str, Hashable],
+        compute: Compute,
+        *,
+        at_once: bool = False,
     ) -> None:
-        """`cell`: the number of the cell. `cluster`: the logical cluster in the keys of the objects. `name`: for `upkeep`."""
+        """`cell`: the number of the cell. `cluster`: the logical cluster in the keys of the objects. `name`: for `upkeep`.
+
+        `at_once`: whether `compute` reads nothing but one group of copies. Then what it read is the state at one moment, which is
+        shown although the group has changed since: with many changes, the objects would never be shown in time.
+        """
         self.name = name
         self.base = base
+        self.at_once = at_once
         self._upkeep = upkeep
         self._cell = cell
         self._cluster = cluster
@@ -91,6 +104,8 @@ class Collection:
         self._sources: Sources | None = None
         self._missed = 0
         """How often in a row a source has changed before the objects were shown."""
+        self._early = 0
+        """How often in a row they were later than the revision at which they were to be shown."""
         self._computing = asyncio.Lock()
         self._subscribers = 0
         self._changed = False
@@ -132,8 +147,9 @@ class Collection:
                 return
             shown = False
             while not shown:
+                before = await self._upkeep.complete_revision() if self.at_once else 0
                 computed = await self.compute()
-                shown = self.show(computed, await self._upkeep.complete_revision())
+                shown = self.show(computed, before or await self._upkeep.complete_revision())
 
     async def compute(self) -> Computed:
         """Computes the objects if something has changed, and does not show them yet. Raises StatusError."""
@@ -151,24 +167,26 @@ class Collection:
 
     def show(self, computed: Computed, revision: int) -> bool:
         """Shows computed objects as those at the end of a revision: one that was read after `compute`, and up to which memory is
-        complete now.
+        complete now. If they were read `at_once`, one that was read before `compute`.
 
         Returns False, and does not show them, if a source has changed meanwhile: they may lack changes up to the revision, or
-        have later ones. After `ATTEMPTS` of these in a row they are shown nevertheless, and computed again. Raises StatusError if
-        the base range was released.
+        have later ones. Objects that were read at once lack none. After `ATTEMPTS` of these in a row they are shown nevertheless,
+        and computed again. Raises StatusError if the base range was released.
         """
         check_readable(self.base)
         sources, found = computed
         current = sources.are_current()
         self._missed = 0 if current else self._missed + 1
-        if not current and (found is None or self._missed < ATTEMPTS):
+        if not current and not self.at_once and (found is None or self._missed < ATTEMPTS):
             return False
         end = resource_version.end_of_revision(self._cell, max(revision, sources.newest))
         if found is not None:
-            self._use(sources, found, end)
-        elif self._range is not None:
+            return self._use(sources, found, end)
+        if self._range is not None:
             self._range.advance(end)
             self._changed = False
+            if not current and self._stop is not None:
+                self._source_changed()
         return True
 
     async def ready(self) -> None:
@@ -200,19 +218,22 @@ class Collection:
             ended.owned = False
             self._upkeep.end_streams(ended)
 
-    def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> None:
+    def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> bool:
         before = self._range
         if before is None:
             self._range = self._new_range(found, end)
-        else:
-            self._change(before, found, end)
+        elif not self._change(before, found, end):
+            return False
+        self._early = 0
         self._sources = sources
         if self._stop is not None:
             self._stop()
             self._follow(sources)
         self._upkeep.keep(self)
+        return True
 
-    def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> None:
+    def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> bool:
+        """False: they are of a later revision than `end`, as they were read at once."""
         records = [record for resource in before.resources(self._cluster) for record in before.list(resource, self._cluster)]
         changed = changes(records, found.items())
         last = before.version
@@ -220,11 +241,15 @@ class Collection:
             before.advance(end)
         elif len(changed) <= end - last:
             before.follow(events(changed, end - len(changed) + 1), end)
+        elif self.at_once and self._early < ATTEMPTS:
+            self._early += 1
+            return False
         else:
             # More changes than there are versions since the last one. Watches end, and list again.
             self._range = self._new_range(found, max(end, last + 1))
             before.owned = False
             self._upkeep.end_streams(before)
+        return True
 
     def _new_range(self, found: dict[Key, ComputedRecord], version: int) -> ComputedRange:
         made = ComputedRange(self.base, ask=self.reached, joined=self._joined, left=self._left)

@@ -15,9 +15,9 @@ from tenantry.storage import resource_version
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.record import Head, Record, RecordEvent
-from tenantry.virtual.computed.collection import Collection
-from tenantry.virtual.computed.computed_record import ComputedRecord
-from tenantry.virtual.computed.sources import Sources
+from tenantry.tenancy.computed.collection import Collection
+from tenantry.tenancy.computed.computed_record import ComputedRecord
+from tenantry.tenancy.computed.sources import Sources
 from tests.support.waiting import until
 
 RESOURCE = "example.io/things"
@@ -199,6 +199,35 @@ async def test_sources_that_change_all_the_time_are_shown_and_computed_again() -
     assert shown(state.collection.range.list(RESOURCE, CLUSTER)) == state.things
     stop()
     assert not state.changed
+
+
+async def test_objects_that_were_read_at_once_are_shown_while_they_change() -> None:
+    state = State()
+    state.collection = Collection(state, CELL, state.base, CLUSTER, ("root", "things", ()), state.compute, at_once=True)
+    await state.collection.refresh()
+    stop = state.collection.range.subscribe(lambda _: None, RESOURCE, CLUSTER)
+    state.meanwhile = [lambda: state.put({"a": ("u", "later")})]
+    state.put({"a": ("u", "x")})
+    computed = state.computed
+    await state.collection.refresh()
+    assert state.computed == computed + 1
+    assert shown(state.collection.range.list(RESOURCE, CLUSTER)) == {"a": ("u", "x")}
+    assert not state.collection.is_current and state.waiting[-1] is state.collection
+    await state.collection.refresh()
+    assert shown(state.collection.range.list(RESOURCE, CLUSTER)) == state.things
+    stop()
+
+
+async def test_objects_of_a_later_revision_wait_for_it() -> None:
+    state = State()
+    state.collection = Collection(state, CELL, state.base, CLUSTER, ("root", "things", ()), state.compute, at_once=True)
+    await state.collection.refresh()
+    state.things = {"a": ("u", "x")}
+    computed = await state.collection.compute()
+    assert not state.collection.show(computed, state.revision)
+    assert not state.collection.range.list(RESOURCE, CLUSTER)
+    assert state.collection.show(computed, state.revision + 1)
+    assert shown(state.collection.range.list(RESOURCE, CLUSTER)) == state.things
 
 
 async def test_it_follows_its_sources_while_it_has_subscribers() -> None:
