@@ -115,11 +115,10 @@ class Syncer:
         if self._ending:
             return
         self._ending = True
-        for name in self.types:
-            copies = [self._down[name], *(self._up[url, name] for url in self._urls)]
-            for copy in copies:
-                for place in copy.reflector:
-                    self.queue.add(Item(name, place))
+        followed = [(name, one) for (_, name), one in self._up.items()] + list(self._down.items())
+        for name, one in followed:
+            for place in one.reflector:
+                self.queue.add(Item(name, place))
 
     @property
     def ended(self) -> bool:
@@ -207,13 +206,10 @@ class Syncer:
         kind = self.types.get(item.type)
         if kind is None:
             return
-        down_copy = self._down[item.type].reflector
-        up_copies = [self._up[url, item.type].reflector for url in self._urls]
-        if not all(copy.synced.is_set() for copy in (down_copy, *up_copies)):
-            raise Stale
+        down_copy, up_copies = self._copies(item.type)
         place = item.place
-        url = next((url for url, copy in zip(self._urls, up_copies, strict=True) if copy.get(place) is not None), "")
-        up = self._up[url, item.type].reflector.get(place) if url else None
+        url = next((url for url, copy in up_copies.items() if copy.get(place) is not None), "")
+        up = up_copies[url].get(place) if url else None
         down = down_copy.get(place)
         if up is not None and self._ending:
             up = _deleted(up)
@@ -233,6 +229,17 @@ class Syncer:
             up, down = made
         if up is None or up["metadata"].get("deletionTimestamp"):
             self._look_at_namespace(place)
+
+    def _copies(self, name: tuple[str, str]) -> tuple[Reflector, dict[str, Reflector]]:
+        """The objects of a type below, and above by URL. Raises Stale while they were not all listed."""
+        down = self._down.get(name)
+        up = {url: one for url in self._urls if (one := self._up.get((url, name))) is not None}
+        # While `update` runs, not everything is followed.
+        if down is None or len(up) < len(self._urls):
+            raise Stale
+        if not all(one.reflector.synced.is_set() for one in (down, *up.values())):
+            raise Stale
+        return down.reflector, {url: one.reflector for url, one in up.items()}
 
     def _look_at_namespace(self, place: Place) -> None:
         if not self._in_use(place[:2]):

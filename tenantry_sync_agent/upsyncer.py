@@ -174,10 +174,13 @@ class Upsyncer:
         kind = self._types.get(item.type)
         if kind is None:
             return
-        copies = {url: self._up[url, item.type].reflector for url in self._urls}
-        down_copy = self._down[item.type].reflector
-        followed = (down_copy, self._namespaces, *copies.values())
-        if not self._urls or not all(copy.synced.is_set() for copy in followed):
+        followed_down = self._down.get(item.type)
+        followed_up = {url: one for url in self._urls if (one := self._up.get((url, item.type))) is not None}
+        # While `update` runs, not everything is followed.
+        if followed_down is None or not self._urls or len(followed_up) < len(self._urls):
+            raise Stale
+        down_copy, copies = followed_down.reflector, {url: one.reflector for url, one in followed_up.items()}
+        if not all(copy.synced.is_set() for copy in (down_copy, self._namespaces, *copies.values())):
             raise Stale
         url = next((url for url, copy in copies.items() if copy.get(item.place) is not None), "")
         up, down = copies[url].get(item.place) if url else None, down_copy.get(item.place)

@@ -68,6 +68,8 @@ def test_down_and_up(synced: Story, between: Between) -> None:
     synced.synced("joe", "rest")
     synced.tenant.delete(f"{COWBOYS}/joe")
     wait_for(lambda: synced.gone("joe"), "joe is gone above and below")
+    urls = synced.sync_target()["status"]["virtualWorkspaces"]
+    assert between.above.count("GET", "/syncer/.*/cowboys\\?(?!.*watch=)", 200) == len(urls), "each URL is listed once"
     assert agent.stop() == 0
 
 
