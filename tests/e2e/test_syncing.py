@@ -294,6 +294,14 @@ def test_tenants_of_several_ranges(
             one = replace(synced, tenant=tenant)
             wait_for(partial(has_result, one, f"cowboy-{number}", "rode"), "the status is above")
         assert len(synced.sync_target()["status"]["virtualWorkspaces"]) > before
+        # The platform above crashes, and the agent goes on when it is back.
+        many_ranges.kill()
+        many_ranges.start()
+        for number, tenant in enumerate(tenants):
+            tenant.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": "rest"}})
+        for number, tenant in enumerate(tenants):
+            replace(synced, tenant=tenant).synced(f"cowboy-{number}", "rest")
+        assert between.below.count("POST", "/cowboys", 201) == len(tenants)
         assert agent.stop() == 0
 
 
