@@ -155,7 +155,7 @@ class Shard:
         builtin = builtin_views(
             context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
         )
-        views_by_name = load_views(builtin, context, classes)
+        self.views = views_by_name = load_views(builtin, context, classes)
         add_view_checks(info.name, views_by_name.values(), health)
         services = ServicesResolver(
             tenancy.directory,

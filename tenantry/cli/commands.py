@@ -15,7 +15,7 @@ from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError, add_flags, settings_from
 from tenantry.base.garbage import importing
-from tenantry.cli import lookup, probe, shard_commands, shared_kubeconfig
+from tenantry.cli import check_view, lookup, new_view, probe, shard_commands, shared_kubeconfig
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
 from tenantry.cli.standard_output import Parser, VersionAction
@@ -77,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
     shard_commands.add_commands(commands)
     probe.add_command(commands)
     shared_kubeconfig.add_command(commands)
+    views = commands.add_parser("views", help="write and try views (virtual workspaces)")
+    of_views = views.add_subparsers(metavar="COMMAND", required=True)
+    new_view.add_command(of_views)
+    check_view.add_command(of_views)
     return top
 
 
