@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tenantry.virtual.interface import Object, Place, Record, User, annotations_of
 from tenantry_syncer import picture
+from tenantry_syncer.fixture import FIXTURE
 from tenantry_syncer.names import CLUSTER_ANNOTATION, SYNC
 from tenantry_syncer.sync_target import SYNC_TARGET
 from tenantry_syncer.target_view import TargetView, refusal
@@ -18,6 +19,7 @@ class Syncer(TargetView):
     state = SYNC
     verbs = ("get", "list", "watch", "update", "patch")
     types = (SYNC_TARGET,)
+    fixture = FIXTURE
 
     def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
         assigned, held = super().seeing(place, user), self.target(place).held_label

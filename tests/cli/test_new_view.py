@@ -55,7 +55,7 @@ def test_a_check_that_fails_is_an_exit_code(capsys: pytest.CaptureFixture[str]) 
     ("arguments", "why"),
     [
         (["new", "Notes"], "is not a DNS label"),
-        (["check", "nothing"], "no installed package has a view named nothing; there are: workspaces"),
+        (["check", "nothing"], "no installed package has a view named nothing; there are: syncer, upsyncer, workspaces"),
         (["check", "tests.cli.view_check.views:Nothing"], "has no Nothing"),
         (["check", "tests.cli.view_check.views:ANN"], "is no subclass of View"),
         (["check", "no.such.module:View"], "No module named"),
