@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
         "class": "".join(part.capitalize() for part in name.split("-")),
         "version": VERSION,
     }
-    template = files("tenantry.cli.view_template")
+    template = files("tenantry.cli") / "view_template"
     for path, source in _FILES.items():
         target = directory / _filled(path, names)
         target.parent.mkdir(parents=True, exist_ok=True)

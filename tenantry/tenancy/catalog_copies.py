@@ -10,9 +10,11 @@ decides who may `bind` or `use` these. Of other clusters, only the RBAC that dec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import orjson
 
+from tenantry.base.tasks import raised
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of
@@ -39,6 +41,7 @@ from tenantry.tenancy.resources import (
 )
 from tenantry.tenancy.types import SystemDefinitions, cached_resource_names
 from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
+from tenantry.tenancy.types.view_type import Copy
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
@@ -61,6 +64,15 @@ def _whole(obj: Object) -> Object:
     copy: Object = {"metadata": {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}}
     copy.update((k, v) for k, v in obj.items() if k not in _NOT_COPIED)
     return copy
+
+
+def _part(resource: str, copied: Copy, obj: Object) -> Object | None:
+    """What the package of a view copies of an object. An error of it must not fail the write of the object."""
+    try:
+        return copied(orjson.loads(orjson.dumps(obj)))
+    except Exception:  # a package's function may raise any error
+        raised(f"making the copy of an object of {resource}, which gets none")
+        return None
 
 
 def _rules(role: Object) -> Object:
@@ -145,7 +157,11 @@ class Copies:
         self._replicas = Replicas(catalog, publications, _whole)
         self._access_rules = AccessRules(cell, catalog)
         added = {each.type.resource: each.type.copied for each in definitions.added}
-        own = {resource: copied if callable(copied) else _whole for resource, copied in added.items() if copied}
+        own = {
+            resource: partial(_part, resource, copied) if callable(copied) else _whole
+            for resource, copied in added.items()
+            if copied
+        }
         self._copied: Mapping[str, Callable[[Object], Object | None]] = {**_COPIED, **own}
         self._names = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in self._copied}
         self.of_providers: Sequence[str] = (*_NOTED_PROVIDERS, *own)

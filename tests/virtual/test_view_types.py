@@ -156,6 +156,28 @@ async def test_copies_decide_on_every_shard(tmp_path: Path) -> None:
             assert (await stack.call("GET", f"{path}/a/clusters/*/api/v1/configmaps", person("other")))[0] == 403
 
 
+async def test_a_part_is_copied(tmp_path: Path) -> None:
+    def part(obj: Object) -> Object | None:
+        size = obj.pop("spec", {})["size"]
+        return {"metadata": obj["metadata"], "size": size}
+
+    class Parts(Machines):
+        types = (replace(Machines.types[0], copied=part),)
+
+    async with running(tmp_path, views=[Parts]) as stack:
+        cluster = await stack.workspace("root", "one")
+        copies = stack.tenancy.catalog
+        assert (await stack.call("POST", f"/clusters/{cluster}/{API}", body=machine("a", size=2)))[0] == 201
+        assert (copies.get(f"{GROUP}/machines", cluster, "a") or {})["size"] == 2
+        # One without a size: the function fails, and the object is stored.
+        assert (await stack.call("POST", f"/clusters/{cluster}/{API}", body=machine("b")))[0] == 201
+        assert copies.get(f"{GROUP}/machines", cluster, "b") is None
+        _, found = await stack.call("GET", f"/clusters/{cluster}/{API}/a")
+        assert found["spec"] == {"size": 2}
+        assert (await stack.call("DELETE", f"/clusters/{cluster}/{API}/a"))[0] == 200
+        assert copies.get(f"{GROUP}/machines", cluster, "a") is None
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
-from tenantry.cli.view_check import access, budget, reading, watching, writing
+from tenantry.cli.view_check import access, budget, reading, view_types, watching, writing
 from tenantry.cli.view_check.server import ViewServer
 from tenantry.cli.view_check.tried_place import Failed, Skipped, Tried
 from tenantry.virtual.view import View
@@ -32,6 +32,7 @@ CHECKS: Mapping[str, Check] = {
     "watch-field-selectors": watching.field_selectors,
     "resumed-watches": watching.resumes,
     "writes": writing.writes,
+    "types": view_types.types,
     "errors": access.errors,
     "budget": budget.budget,
 }

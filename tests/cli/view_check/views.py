@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from tenantry.virtual.interface import (
@@ -21,7 +23,10 @@ from tenantry.virtual.interface import (
     TooOld,
     User,
     View,
+    ViewType,
+    ViewUrls,
 )
+from tests.virtual.machines import GROUP, SPEC, status
 
 ANN = User("ann", (AUTHENTICATED_GROUP,))
 BOB = User("bob", (AUTHENTICATED_GROUP,))
@@ -168,6 +173,30 @@ class Raises(Notes):
     def allows(self, place: Place, question: Attributes) -> bool:
         known: dict[str, Any] = {"all": "ann"}
         return bool(question.user.name == known[place.arguments[0]])
+
+
+MACHINE: Object = {"apiVersion": f"{GROUP}/v1", "kind": "Machine", "metadata": {"name": "m"}, "spec": {"size": 1}}
+
+
+class WithTypes(Notes):
+    """Notes, and machines that publish URLs."""
+
+    types = (ViewType(spec=SPEC, copied=True, status=status),)
+    fixture = replace(Notes.fixture, given=(*Notes.fixture.given, Given("one", MACHINE)))
+
+
+class FailingStatus(WithTypes):
+    fixture = replace(Notes.fixture, given=(Given("one", {**MACHINE, "spec": {"fail": "raise"}}),))
+
+
+class RestlessStatus(WithTypes):
+    """Its status is another one each time."""
+
+    @staticmethod
+    def other(obj: Object, urls: ViewUrls, now: datetime) -> tuple[Object, float | None]:
+        return {"heartbeat": f"{(obj.get('status') or {}).get('heartbeat', '')}."[:50]}, None
+
+    types = (ViewType(spec=SPEC, status=other),)
 
 
 class Slow(Notes):
