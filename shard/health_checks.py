@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.base.metrics import Metrics
@@ -12,7 +11,6 @@ from tenantry.controllers.runner import ControllerRunner
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.store import Indeterminate, StoreError, Unavailable
-from tenantry.virtual.view import View
 
 REMEMBERED_SECONDS = 10.0
 """How long a failed write keeps the store check failing."""
@@ -52,20 +50,6 @@ def add_checks(
     health.add(f"{name}-store", store.check)
     health.add(f"{name}-catalog", follows)
     health.add(f"{name}-controllers", controllers)
-
-
-def add_view_checks(name: str, views: Iterable[View], health: Health) -> None:
-    """Shows the state of each view that can be unready, as `<name>-view-<view>`. `name`: of the shard."""
-    for view in views:
-        if type(view).ready is not View.ready:
-            health.note(f"{name}-view-{view.name}", partial(_ready, view))
-
-
-def _ready(view: View) -> str | None:
-    try:
-        return view.ready()
-    except Exception as error:  # a package's method may raise any error
-        return f"{type(error).__name__} in its method `ready`"
 
 
 class StoreCheck:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from shard.health_checks import add_checks, add_view_checks
+from shard.health_checks import add_checks
 from shard.identity import Identity
 from shard.options import ShardOptions
 from shard.service_account_lookup import ServiceAccountLookup
@@ -46,6 +46,7 @@ from tenantry.virtual.copied_objects import CopiedObjects
 from tenantry.virtual.installed_views import installed_views, types_of
 from tenantry.virtual.services_resolver import ServicesResolver, load_views
 from tenantry.virtual.view import View, ViewContext
+from tenantry.virtual.view_checks import add_view_checks
 
 
 class Shard:
