@@ -13,17 +13,24 @@ from prometheus_client.registry import Collector
 
 from tenantry.base.metrics import Histogram
 
-SAMPLED = 16
-"""One of so many requests, and of so many objects that are shown, is measured."""
+SAMPLED = 17
+"""One of so many requests, and of so many objects that are shown, is measured. It is a prime, so that requests that follow each
+other in a pattern all have their turn."""
 _BOUNDS_SECONDS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0)
 
-_turn = count()
+_requests = count()
+_shown = count()
 T = TypeVar("T")
 
 
-def is_sampled() -> bool:
-    """Whether it is the turn of this request or object to be measured."""
-    return next(_turn) % SAMPLED == 0
+def is_request_sampled() -> bool:
+    """Whether it is the turn of this request to be measured."""
+    return next(_requests) % SAMPLED == 0
+
+
+def is_shown_sampled() -> bool:
+    """Whether it is the turn of this object to be measured while it is shown."""
+    return next(_shown) % SAMPLED == 0
 
 
 class MethodTimes(Collector):

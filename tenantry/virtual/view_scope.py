@@ -25,7 +25,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.virtual.admission.logical_cluster_status import LogicalClusterStatusAdmission
-from tenantry.virtual.method_times import is_sampled, method_times
+from tenantry.virtual.method_times import is_request_sampled, is_shown_sampled, method_times
 from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import Place, View
 
@@ -41,7 +41,7 @@ class ViewScope:
         self.view = view
         self.place = place
         self.base = base
-        self._timed = is_sampled()
+        self._timed = is_request_sampled()
 
     @property
     def cluster(self) -> str | None:
@@ -153,7 +153,7 @@ class Shown:
     user: User
 
     def __call__(self, obj: Object) -> Object:
-        if is_sampled():
+        if is_shown_sampled():
             return method_times.measured(self.view.name, "show", partial(self.view.show, self.place, self.user, obj))
         return self.view.show(self.place, self.user, obj)
 
