@@ -158,6 +158,7 @@ class Shard:
             {"clusters": tenancy.clusters, "services": services},
             ranges=self.cell.ranges,
             is_privileged=tenancy.authorizer.is_privileged,
+            elsewhere=lambda view: view_processes is not None and view in view_processes.names,
         )
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},

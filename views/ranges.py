@@ -126,6 +126,9 @@ class LoadedRanges:
                 await self._reader.load(name, info.start, info.end)
         except StoreError as error:
             raise to_status(error) from error
+        except ValueError as error:
+            # The map has changed, and a range that it does not have any more is still in memory; or a key is damaged.
+            raise not_owner(f"range {name} cannot be loaded: {error}") from error
         now = asyncio.get_running_loop().time()
         self._used[name] = self._shown[name] = now
         logger.info("loaded range %s", name)

@@ -10,6 +10,7 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.path_resolver import RemoteRoute
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.status import StatusError
+from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.virtual.services_resolver import ServicesResolver, ViewRoute, load_views
 from tenantry.virtual.view import Place, View
 from tests.support.people import MASTER, person
@@ -120,3 +121,15 @@ async def test_views_that_a_process_of_its_own_serves_are_located_there() -> Non
             unknown.here()
         assert refused.value.code == 501
         assert not isinstance(services.locate("none/x"), RemoteRoute)
+        ranges = RangesResolver(
+            tenancy.range_map,
+            {"services": services},
+            ranges=shard.cell.ranges,
+            is_privileged=tenancy.authorizer.is_privileged,
+            elsewhere=Names.names.__contains__,
+        )
+        for name in ("range-2", "range-9"):
+            found = ranges.locate(f"/{name}/services/open/a/b/clusters/*{LIST}")
+            assert isinstance(found, RemoteRoute) and (found.view, found.range_name) == ("open", name), "whoever owns the range"
+        found = ranges.locate(f"/range-9/services/none/a/b/clusters/*{LIST}")
+        assert isinstance(found, RemoteRoute) and found.view == ""
