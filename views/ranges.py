@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.storage_errors import not_owner, to_status
@@ -78,25 +79,28 @@ class LoadedRanges:
 
     async def prepare(self, name: str) -> None:
         """Returns when a range is loaded, and memory shows all that was committed before the call. Raises StatusError."""
-        try:
-            async with asyncio.timeout(self._fresh_seconds):
-                revision = await self._present.read()
-                if name in self._reader.ranges:
-                    await self._shows(name, revision)
-        except TimeoutError:
-            raise unavailable(f"range {name} does not get its changes from the store; try again") from None
-        except StoreError as error:
-            raise to_status(error) from error
+        async with self._in_time(name):
+            revision = await self._present.read()
+            if name in self._reader.ranges:
+                await self._shows(name, revision)
         if name not in self._reader.ranges:
-            # All that is loaded from now on is newer.
             await self._load(name)
-            try:
-                async with asyncio.timeout(self._fresh_seconds):
-                    await self._shows(name, revision)
-            except TimeoutError:
-                raise unavailable(f"range {name} does not get its changes from the store; try again") from None
+            async with self._in_time(name):
+                await self._shows(name, revision)
         self._used.pop(name, None)
         self._used[name] = asyncio.get_running_loop().time()
+
+    @asynccontextmanager
+    async def _in_time(self, name: str) -> AsyncIterator[None]:
+        """Limits a wait for the changes of a range. Raises StatusError 503."""
+        why = f"range {name} does not get its changes from the store; try again"
+        try:
+            async with asyncio.timeout(self._fresh_seconds):
+                yield
+        except TimeoutError:
+            raise unavailable(why) from None
+        except StoreError as error:
+            raise unavailable(f"{why}: {error}") from error
 
     async def _shows(self, name: str, revision: int) -> None:
         if name in self._reader.ranges and self._catalog.revision < revision:
@@ -184,5 +188,5 @@ class LoadedRanges:
                 async with asyncio.timeout(self._fresh_seconds):
                     await self._reader.progressed(name, revision)
                 self._shown[name] = loop.time()
-            except (TimeoutError, KeyError) as error:
+            except (TimeoutError, KeyError, StoreError) as error:
                 logger.warning("range %s does not get its changes from the store", name, extra={"error": repr(error)})

@@ -11,7 +11,7 @@ from tenantry.base.backoff import Backoff
 from tenantry.base.broadcast import Broadcast
 from tenantry.base.signal import Signal
 from tenantry.base.tasks import restarting
-from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, StoreError
+from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, StoreError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -118,10 +118,12 @@ class Follower:
 
     async def progressed(self, revision: int) -> None:
         """As `reached` after `start`, in a round trip: it asks the watch that runs. The caller limits the wait, which does not
-        end while the store is away. An etcd that does not report progress when it is asked (`etcd/server_version.py`) sends all
-        keys of the store to a follower that was made for this."""
+        end while the store is away. Raises Unavailable when the follower is stopped. An etcd that does not report progress when
+        it is asked (`etcd/server_version.py`) sends all keys of the store to a follower that was made for this."""
         assert self._ask is not None, "made without progress"
         while self._revision < revision:
+            if not self.following:
+                raise Unavailable(f"{self._name} is not followed any more")
             self._ask.send()
             await self._advances.wait(ASKED_AGAIN_SECONDS)
 

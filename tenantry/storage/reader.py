@@ -9,6 +9,7 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.fence import read_fence
 from tenantry.storage.followed_range import FollowedRange
 from tenantry.storage.history import HistoryLimits
+from tenantry.storage.keys import COMPACTION
 from tenantry.storage.load import ParseHead
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
@@ -81,6 +82,15 @@ class Reader(Cell):
     def ask_progress(self, name: str) -> None:
         """See `Follower.ask_progress`. Raises KeyError."""
         self._followed[name].ask_progress()
+
+    async def in_flight_applied(self) -> None:
+        """Returns when memory shows every commit to the loaded ranges up to any revision that was known before the call. Raises
+        StoreError."""
+        key = COMPACTION.encode()
+        revision = (await self.store.read(key, key + b"\0", limit=1)).revision
+        for followed in list(self._followed.values()):
+            if followed.name in self._ranges:
+                await followed.progressed(revision)
 
     def commit(
         self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.storage_errors import not_owner
-from tenantry.http.messages import Relay, Reply, Response
+from tenantry.http.messages import Relay, Reply, Response, Sink, Stream, frame
 from tenantry.kube.status import StatusError
 from tenantry.placement import view_connections
 from tenantry.placement.map_rows import encode
@@ -23,6 +24,7 @@ from tenantry.placement.view_processes import ViewProcesses
 from tenantry.placement.view_rows import ViewNameRow, ViewProcessRow, view_name_key, view_process_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import until
 from tools.ports import free_port
 
@@ -36,6 +38,7 @@ class Replica:
     asked: list[str] = field(default_factory=list)
     hangs: asyncio.Event | None = None
     refuses: bool = False
+    streams: Callable[[Sink], Coroutine[Any, Any, None]] | None = None
 
     async def __call__(self, request: Request) -> Reply:
         self.asked.append(request.path)
@@ -44,6 +47,8 @@ class Replica:
             return error_response(not_owner("it is starting"), request)
         if self.hangs is not None:
             await self.hangs.wait()
+        if self.streams is not None:
+            return Stream(self.streams)
         return Response(200, self.name.encode())
 
 
@@ -174,6 +179,44 @@ async def test_no_more_than_some_requests_wait_for_a_view() -> None:
         replica.hangs.set()
         assert await asyncio.gather(*waiting) == ["one", "one"]
         assert await views.ask() == "one"
+
+
+class Written:
+    """A RelaySink."""
+
+    ending = False
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
+
+    def on_ending(self, callback: object) -> None:
+        pass
+
+
+async def test_watches_of_a_process_that_is_gone_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_connections, "GONE_SECONDS", 0.0)
+
+    async def forever(sink: Sink) -> None:
+        sink.send(frame(b"event\n"))
+        await asyncio.Event().wait()
+
+    async with platform("one") as views:
+        views.replicas["one"].streams = forever
+        sent = b"GET /services/a/root?watch=true HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        reply = await views.forwarding.send(Request("GET", "/services/a/root"), "a", "root", sent)
+        assert isinstance(reply, Relay) and reply.chunked and reply.run is not None
+        sink = Written()
+        watching = asyncio.gather(reply.run(sink))
+        await until(lambda: b"event" in sink.data)
+        await views.processes.reached(await views.store.commit([], [], [Delete(view_process_key("one"))]))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await watching
 
 
 async def test_without_a_process_requests_come_again_later() -> None:

@@ -14,7 +14,7 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.reader import Reader
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.storage.store import Put, Store
+from tenantry.storage.store import Put, Store, Unavailable
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ranges import RESOURCE, cell_on, create, head_of, key, there
 
@@ -116,6 +116,16 @@ async def test_it_knows_that_nothing_changed(store: Store) -> None:
         assert resource_version.revision_of(loaded.version) >= elsewhere
 
 
+async def test_it_waits_for_what_is_on_its_way(store: Store) -> None:
+    async with two(store) as both:
+        loaded = await both.reader.load("root", "r", "t")
+        for number in range(20):
+            await both.owner.commit([new(f"n{number}")])
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await both.reader.in_flight_applied()
+            assert loaded.get(key(f"n{number}")) is not None
+
+
 async def test_it_commits_nothing(store: Store) -> None:
     async with two(store) as both:
         await both.reader.load("root", "r", "t")
@@ -128,7 +138,10 @@ async def test_a_range_that_was_dropped_can_be_loaded_again(store: Store) -> Non
         first = await both.reader.load("root", "r", "t")
         with pytest.raises(ValueError, match="overlaps"):
             await both.reader.load("other", "s", "t")
+        followed = both.reader._followed["root"]
         await both.reader.release("root")
+        with pytest.raises(Unavailable, match="not followed any more"):
+            await followed.progressed(await store.commit([], [Put(b"/elsewhere", b"")], []))
         assert both.ended == [first] and not first.owned and not both.reader.ranges
         assert not both.reader.owns("root")
         await both.owner.commit([new("a")])
