@@ -5,7 +5,7 @@
 /ranges/<name>  /fences/<name>  /ranges-opened
 /sessions/<shard uid>  /sessions/<shard uid>/drain  /loads/<shard uid>  /journal/<shard uid>
 /reach/<uid of a shard or gateway>
-/views/names/<view>  /views/processes/<uid>
+/views/names/<view>  /views/processes/<uid>  /readmark
 /election/<service>  /compaction
 """
 
@@ -27,6 +27,8 @@ COMPACTION = "/compaction"
 VIEWS = "/views/"
 VIEW_NAMES = f"{VIEWS}names/"
 VIEW_PROCESSES = f"{VIEWS}processes/"
+READ_MARK = "/readmark"
+"""A key that is written only to raise the store's revision."""
 
 
 class Key(NamedTuple):

@@ -9,7 +9,7 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.fence import read_fence
 from tenantry.storage.followed_range import FollowedRange
 from tenantry.storage.history import HistoryLimits
-from tenantry.storage.keys import COMPACTION
+from tenantry.storage.keys import COMPACTION, READ_MARK, Key
 from tenantry.storage.load import ParseHead
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
@@ -91,6 +91,13 @@ class Reader(Cell):
         for followed in list(self._followed.values()):
             if followed.name in self._ranges:
                 await followed.progressed(revision)
+
+    async def raise_version(self, range_: Range, key: Key) -> None:
+        """As in a cell that owns the range, without writing in it: its version follows the revision of the store, so any key
+        does."""
+        revision = await self.store.commit([], [Put(READ_MARK.encode(), b"")], [])
+        if range_.name in self._followed:
+            await self.progressed(range_.name, revision)
 
     def commit(
         self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()

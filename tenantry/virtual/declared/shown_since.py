@@ -17,14 +17,11 @@ from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range, TooOld
-from tenantry.storage.record import Change, Head
-from tenantry.storage.retry_on_conflict import transact
 from tenantry.storage.store import StoreError
 from tenantry.tenancy.exports.identity_index import ExportKey
 
 MARKS = "tenantry/declaredviews"
 """The resource of the marks: one in each range, in the cluster with the id of the range's start. No API serves it."""
-_MARK = b'{"metadata":{"name":"mark"}}'
 _BYTES_MAX = 4 << 20
 
 
@@ -57,7 +54,7 @@ class ShownSince:
 
         async def mark() -> None:
             key = Key(range_.start, MARKS, "", "mark")
-            await transact(cell, (key,), lambda: (Change(key, _MARK, Head(), range_.get(key)),))
+            await cell.raise_version(range_, key)
             self._known.put((range_.name, *view), _Since(revision, range_.version))
 
         try:
