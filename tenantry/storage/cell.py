@@ -221,13 +221,13 @@ class Cell:
             else:
                 return
 
-    async def raise_version(self, range_: Range, key: Key) -> None:
-        """Returns when the version of a range is higher than any that it had when this was called. `key`: of a record in the
-        range that is no object, which is written for it. Raises StoreError, NotOwned."""
+    async def raise_version(self, range_: Range, key: Key, value: bytes) -> None:
+        """Returns when the version of a range is higher than any that it had when this was called. `key`, `value`: a record in
+        the range that is no object, which is written for it. Raises StoreError, NotOwned."""
         while True:
             await self.writes_done((key,))
             try:
-                await self.commit([Change(key, b"{}", Head(), range_.get(key))])
+                await self.commit([Change(key, value, Head(), range_.get(key))])
             except Stale:
                 # Another one writes it, and takes its turn first.
                 continue

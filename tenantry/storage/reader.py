@@ -92,7 +92,7 @@ class Reader(Cell):
             if followed.name in self._ranges:
                 await followed.progressed(revision)
 
-    async def raise_version(self, range_: Range, key: Key) -> None:
+    async def raise_version(self, range_: Range, key: Key, value: bytes) -> None:
         """As in a cell that owns the range, without writing in it: its version follows the revision of the store, so any key
         does."""
         revision = await self.store.commit([], [Put(READ_MARK.encode(), b"")], [])

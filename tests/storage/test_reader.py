@@ -177,7 +177,7 @@ async def test_a_version_is_raised_without_a_write_in_the_range(store: Store) ->
         await both.together()
         before, mark = read.version, key("mark")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await both.reader.raise_version(read, mark)
+            await both.reader.raise_version(read, mark, b"{}")
         assert resource_version.revision_of(read.version) > resource_version.revision_of(before)
         assert read.get(mark) is None and both.owned.get(mark) is None
 
@@ -185,5 +185,5 @@ async def test_a_version_is_raised_without_a_write_in_the_range(store: Store) ->
 async def test_an_owner_raises_a_version_with_a_record(store: Store) -> None:
     async with two(store) as both:
         before, mark = both.owned.version, key("mark")
-        await asyncio.gather(*(both.owner.raise_version(both.owned, mark) for _ in range(3)))
+        await asyncio.gather(*(both.owner.raise_version(both.owned, mark, b"{}") for _ in range(3)))
         assert both.owned.version > before and there(both.owned.get(mark)).value == b"{}"

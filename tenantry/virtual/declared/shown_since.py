@@ -22,6 +22,7 @@ from tenantry.tenancy.exports.identity_index import ExportKey
 
 MARKS = "tenantry/declaredviews"
 """The resource of the marks: one in each range, in the cluster with the id of the range's start. No API serves it."""
+_MARK = b'{"metadata":{"name":"mark"}}'
 _BYTES_MAX = 4 << 20
 
 
@@ -54,7 +55,7 @@ class ShownSince:
 
         async def mark() -> None:
             key = Key(range_.start, MARKS, "", "mark")
-            await cell.raise_version(range_, key)
+            await cell.raise_version(range_, key, _MARK)
             self._known.put((range_.name, *view), _Since(revision, range_.version))
 
         try:
