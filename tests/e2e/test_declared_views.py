@@ -20,6 +20,8 @@ from tests.support.informers import Informers
 from tests.support.tools import kubectls, program
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 PAGE = README.parent / "docs" / "declared-views.md"
 STORY = "A provider and its consumers"
 VIRTUAL_WORKSPACES = "/apis/views.tenantry.dev/v1alpha1/virtualworkspaces"

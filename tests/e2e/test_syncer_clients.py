@@ -16,6 +16,8 @@ from tests.support.api import API_BINDINGS, Api
 from tests.support.informers import Informers
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 
 @pytest.fixture
 def accepted(place: Api, person: Callable[[], Person]) -> Story:

@@ -21,6 +21,8 @@ from tests.support.holding_proxy import AFTER, BEFORE
 from tests.support.tools import missing
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 TENANTRY, KUBERNETES = "tenantry", "kubernetes"
 
 
