@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+from tenantry.virtual.interface import timestamp
 from tenantry_syncer.names import (
     CLUSTER_ANNOTATION,
     DELETION_PREFIX,
@@ -19,6 +20,8 @@ from tenantry_syncer.names import (
 from tenantry_syncer.spec_diff import BadPatch, patched
 
 _ERROR_MAX = 300
+_FIRST_YEAR = 1000
+"""Of times that tenants write. Earlier years have other numbers of digits."""
 
 
 class Refused(Exception):
@@ -53,7 +56,7 @@ def shown(obj: Object, target: Target, cluster: str, *, accepted: bool = True) -
     labels = metadata.get("labels") or {}
     assigned = accepted and any(labels.get(name) == SYNC for name in target.state_labels(cluster))
     if (since or not assigned) and not metadata.get("deletionTimestamp"):
-        metadata["deletionTimestamp"] = since if since and _is_time(since) else metadata.get("creationTimestamp")
+        metadata["deletionTimestamp"] = _time(since) or metadata.get("creationTimestamp")
     return obj
 
 
@@ -137,9 +140,12 @@ def _set(metadata: Object, field: str, value: object) -> None:
         metadata.pop(field, None)
 
 
-def _is_time(text: str) -> bool:
+def _time(text: str | None) -> str:
+    """The time in an annotation of a tenant, as Kubernetes writes it; empty for another text. A client that cannot read the time
+    of one object cannot read the list that it is in."""
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+        found = datetime.fromisoformat(text or "")
+        found = found.astimezone(UTC) if found.tzinfo is not None else datetime.min
+    except (ValueError, OverflowError):
+        return ""
+    return timestamp(found) if found.year >= _FIRST_YEAR else ""

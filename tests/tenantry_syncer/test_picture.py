@@ -72,8 +72,12 @@ def test_a_deletion_for_one_target() -> None:
     assert shown(copy.deepcopy(old), TARGET, "one")["metadata"]["deletionTimestamp"] == TIME
     old["metadata"]["labels"][STATE_LABEL_PREFIX + Target("root", "other").key] = "Sync"
     assert "deletionTimestamp" not in shown(copy.deepcopy(old), Target("root", "other"), "one")["metadata"]
-    odd = obj({DELETION_PREFIX + KEY: "now"})
-    assert shown(odd, TARGET, "one")["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:00Z"
+    # A client cannot read a list with another form of time in it.
+    for text in ("now", "2026-01-02", "2026-W01-1", "2026-01-02T03:04:05", "0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00Z"):
+        odd = obj({DELETION_PREFIX + KEY: text})
+        assert shown(odd, TARGET, "one")["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:00Z"
+    other = obj({DELETION_PREFIX + KEY: "2026-01-02 05:04:05.5+02:00"})
+    assert shown(other, TARGET, "one")["metadata"]["deletionTimestamp"] == "2026-01-02T03:04:05Z"
 
 
 def test_who_removes_the_finalizer_gives_the_object_up() -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,6 +64,11 @@ def test_operations() -> None:
 
 
 DOUBLING = [{"op": "add", "path": "/a", "value": {}}, *[{"op": "copy", "from": "/a", "path": f"/a/{n}"} for n in range(99)]]
+DEEP = [
+    {"op": "add", "path": "/a", "value": {}},
+    *[{"op": "copy", "from": "/a", "path": "/a" * (1 << n) + "/a"} for n in range(9)],
+]
+"""Each operation doubles the depth."""
 
 
 @pytest.mark.parametrize(
@@ -87,8 +93,23 @@ DOUBLING = [{"op": "add", "path": "/a", "value": {}}, *[{"op": "copy", "from": "
         json.dumps([{"op": "add", "path": "/a", "value": 1}] * (OPERATIONS_MAX + 1)),
         json.dumps([{"op": "add", "path": "/a", "value": "x" * TEXT_MAX}]),
         json.dumps(DOUBLING),
+        '[{"op":"add","path":"/a","value":"\\ud800"}]',
+        '[{"op":"add","path":"/a","value":' + "[" * 245 + "]" * 245 + "}]",
+        json.dumps(DEEP),
+        json.dumps([{"op": "copy", "from": "/text", "path": f"/{n}"} for n in range(40)]),
+        json.dumps([{"op": "add", "path": "/list/0", "value": 1}] * 4),
+        json.dumps([{"op": "copy", "from": "/list", "path": "/list/0"}] * 4),
     ],
 )
 def test_patches_that_cannot_be_applied(text: str) -> None:
     with pytest.raises(BadPatch):
-        patched({"a": 1}, text)
+        patched({"a": 1, "text": "x" * 100_000, "list": [1] * 30_000}, text)
+
+
+@pytest.mark.parametrize("number", ["1e400", "9" * 400, "NaN", "Infinity"])
+def test_odd_numbers_do_not_fail_a_list(number: str) -> None:
+    try:
+        made = patched({"a": 1}, f'[{{"op":"add","path":"/a","value":{number}}}]')
+    except BadPatch:
+        return
+    orjson.dumps(made)
