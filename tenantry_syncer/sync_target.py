@@ -13,8 +13,12 @@ STALE_SECONDS = 30.0
 """Without a heartbeat for so long, a SyncTarget is not ready: three heartbeats of an agent with default settings."""
 ACCEPTED = "Accepted"
 ACCEPTED_CLUSTERS_MAX = 10_000
+SYNCED_RESOURCES_MAX = 500
 
 _TEXT: Object = {"type": "string"}
+# What every shard keeps is bounded: the id of a logical cluster, and the names of a type.
+_CLUSTER: Object = {"type": "string", "minLength": 1, "maxLength": 32}
+_VERSION: Object = {"type": "string", "maxLength": 63}
 _AMOUNTS: Object = {
     "type": "object",
     "additionalProperties": {
@@ -40,8 +44,8 @@ _SPEC = _object(
         "evictAfter": {"type": "string", "format": "date-time"},
         "supportedAPIExports": _list_of(_object({"path": _TEXT, "export": {"type": "string", "minLength": 1}}, "export")),
         "cells": {"type": "object", "additionalProperties": _TEXT},
-        # tenantry's own. Without it, each user who knows the key can assign objects.
-        "acceptedClusters": {**_list_of(_TEXT), "maxItems": ACCEPTED_CLUSTERS_MAX},
+        # tenantry's own. Without it, each user who knows the key can assign objects; an empty list accepts nobody else.
+        "acceptedClusters": {**_list_of(_CLUSTER), "maxItems": ACCEPTED_CLUSTERS_MAX},
     }
 )
 _STATUS = _object(
@@ -65,18 +69,21 @@ _STATUS = _object(
             )
         ),
         "lastSyncerHeartbeatTime": {"type": "string", "format": "date-time"},
-        "syncedResources": _list_of(
-            _object(
-                {
-                    "group": {"type": "string", "default": ""},
-                    "resource": {"type": "string", "minLength": 1},
-                    "versions": _list_of(_TEXT),
-                    "identityHash": _TEXT,
-                    "state": {"type": "string", "enum": ["Pending", "Incompatible", "Accepted"], "default": "Pending"},
-                },
-                "resource",
-            )
-        ),
+        "syncedResources": {
+            **_list_of(
+                _object(
+                    {
+                        "group": {"type": "string", "default": "", "maxLength": 253},
+                        "resource": {"type": "string", "minLength": 1, "maxLength": 63},
+                        "versions": {**_list_of(_VERSION), "maxItems": 100},
+                        "identityHash": {"type": "string", "maxLength": 64},
+                        "state": {"type": "string", "enum": ["Pending", "Incompatible", "Accepted"], "default": "Pending"},
+                    },
+                    "resource",
+                )
+            ),
+            "maxItems": SYNCED_RESOURCES_MAX,
+        },
         "virtualWorkspaces": _list_of(_object({"syncerURL": _TEXT, "upsyncerURL": _TEXT}, "syncerURL")),
     }
 )
@@ -113,11 +120,15 @@ SPEC: Object = {
 def copied(target: Object) -> Object:
     """What every shard has a copy of: which types are synced, and of which logical clusters. Heartbeats are not in it, so that
     they stay on one shard."""
-    accepted = [entry for entry in (target.get("status") or {}).get("syncedResources") or () if entry.get("state") == ACCEPTED]
-    clusters = (target.get("spec") or {}).get("acceptedClusters") or []
+    accepted = [
+        {name: entry[name] for name in ("group", "resource", "identityHash") if name in entry}
+        for entry in (target.get("status") or {}).get("syncedResources") or ()
+        if entry.get("state") == ACCEPTED
+    ]
+    clusters = (target.get("spec") or {}).get("acceptedClusters")
     return {
         "metadata": {"name": name_of(target)},
-        "spec": {"acceptedClusters": clusters},
+        "spec": {} if clusters is None else {"acceptedClusters": clusters},
         "status": {"syncedResources": accepted},
     }
 

@@ -102,16 +102,17 @@ class TargetView(View):
         return self.watch_copies(RESOURCE, target_changed)
 
     def accepts(self, target: Target, cluster: str) -> bool:
-        """Whether a SyncTarget takes objects of a logical cluster. Its own is always accepted."""
+        """Whether a SyncTarget takes objects of a logical cluster. Its own is always accepted; without a list, every one is."""
         name = (target.cluster, target.name)
         found = self.copy(RESOURCE, *name)
         if found is None:
             return False
-        if not found["spec"]["acceptedClusters"] or cluster == target.cluster:
+        clusters = found["spec"].get("acceptedClusters")
+        if clusters is None or cluster == target.cluster:
             return True
         known = self._accepted.get(name)
         if known is None or known[0] is not found:
-            known = (found, frozenset(found["spec"]["acceptedClusters"]))
+            known = (found, frozenset(clusters))
             self._accepted.put(name, known)
         return cluster in known[1]
 

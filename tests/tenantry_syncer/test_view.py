@@ -13,6 +13,7 @@ from tenantry.base.tasks import awaited
 from tenantry.http.messages import Stream
 from tenantry.kube.objects import Object, timestamp
 from tenantry_syncer.names import DELETION_PREFIX, STATE_LABEL_PREFIX
+from tenantry_syncer.sync_target import copied
 from tenantry_syncer.syncer import Syncer
 from tests.support.one_process import URL, Stack, running
 from tests.support.people import MASTER, person
@@ -75,6 +76,43 @@ async def test_a_target_takes_what_it_accepts(stack: Stack) -> None:
     accepted["spec"]["acceptedClusters"] = [home]
     assert (await merge(stack, f"/clusters/{home}/{API}/edge", accepted, MASTER))[0] == 200
     assert await names(stack, place) == ["own"]
+    # Who takes the last one from the list does not accept everybody.
+    accepted["spec"]["acceptedClusters"] = []
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge", accepted, MASTER))[0] == 200
+    assert await names(stack, place) == ["own"]
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge", {"spec": {"acceptedClusters": None}}, MASTER))[0] == 200
+    # The second one was given back, and its label went.
+    assert await names(stack, place) == ["first", "own"]
+
+
+async def test_a_label_of_the_view_alone_shows_nothing(stack: Stack) -> None:
+    """A tenant who is not accepted must not fill the memory of the agent."""
+    home, tenant = await stack.workspace("root", "home"), await stack.workspace("root", "tenant")
+    target = await sync_target(stack, home)
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge", {"spec": {"acceptedClusters": []}}, MASTER))[0] == 200
+    await config_map(stack, tenant, "labelled", {target.held_label: ""}, note=target.finalizer)
+    await config_map(stack, tenant, "assigned", {**assigned(target), target.held_label: ""})
+    assert await names(stack, f"{view(target)}/api/v1/configmaps") == []
+    path = f"/clusters/{tenant}/{CONFIG_MAPS}/labelled"
+    assert (await merge(stack, path, {"metadata": {"finalizers": [target.finalizer]}}, MASTER))[0] == 200
+    assert await names(stack, f"{view(target)}/api/v1/configmaps") == ["labelled"]
+
+
+async def test_what_every_shard_keeps_of_a_target_is_bounded(stack: Stack) -> None:
+    home = await stack.workspace("root", "home")
+    target = await sync_target(stack, home)
+    place = f"/clusters/{home}/{API}/edge"
+    for clusters in (["x" * 33], [""], ["x"] * 10_001):
+        assert (await merge(stack, place, {"spec": {"acceptedClusters": clusters}}, MASTER))[0] == 422
+    fine = {"group": "apps", "resource": "deployments", "state": "Accepted", "identityHash": "a" * 64, "versions": ["v1"]}
+    for wrong in ({"group": "x" * 254}, {"resource": "x" * 64}, {"identityHash": "a" * 65}, {"versions": ["v1"] * 101}):
+        entries = [{**fine, **wrong}]
+        assert (await merge(stack, f"{place}/status", {"status": {"syncedResources": entries}}, MASTER))[0] == 422, wrong
+    assert (await merge(stack, f"{place}/status", {"status": {"syncedResources": [fine] * 501}}, MASTER))[0] == 422
+    assert (await merge(stack, f"{place}/status", {"status": {"syncedResources": [fine]}}, MASTER))[0] == 200
+    made = copied({"metadata": {"name": "edge"}, "status": {"syncedResources": [fine, {**fine, "state": "Pending"}]}})
+    entry = {"group": "apps", "resource": "deployments", "identityHash": "a" * 64}
+    assert made == {"metadata": {"name": target.name}, "spec": {}, "status": {"syncedResources": [entry]}}
 
 
 async def test_who_gets_in(stack: Stack) -> None:
