@@ -25,7 +25,8 @@ from tenantry_syncer.names import CONFLICT_PREFIX, Target, downstream_namespace
 
 _NOT_FOUND = 404
 _ALREADY_EXISTS = "AlreadyExists"
-_INVALID = frozenset({400, 422})
+_REFUSED = frozenset({400, 403, 413, 422})
+"""The server below does not take the object as it is: invalid, or refused by admission, a quota or RBAC, or too large."""
 _MESSAGE_MAX = 500
 _VOLATILE = frozenset({"managedFields", "resourceVersion", "generation"})
 
@@ -51,6 +52,8 @@ class Steps:
         self._check = check
         self._applied: dict[tuple[str, Place], tuple[str, int]] = {}
         """The digest of what was applied, and the hash of what the server made of it. An object is removed with the one below."""
+        self._refused: dict[tuple[str, Place], str] = {}
+        """The digest of what the server below refused, and why was reported."""
 
     def is_applied(self, kind: Type, place: Place, up: Object, down: Object) -> bool:
         """Whether `down` is unchanged since an apply of what `up` asks for."""
@@ -112,27 +115,23 @@ class Steps:
                     if CONFLICT_PREFIX + self._target.key in (up["metadata"].get("annotations") or {}):
                         raise Blocked from error
                 return up, found
-            if error.code in _INVALID:
-                await self._report(path, error.message)
-                raise Blocked from error
+            await self._refuse(kind, path, place, up, error)
             raise
         self._remember(kind, place, wanted, made)
         return up, made
 
     async def _apply(self, kind: Type, path: str, place: Place, up: Object, down: Object) -> Object:
         url = self._url_below(kind, place)
-        if created_by_update(down):
-            down = await self._below.patch(url, as_applied(down), JSON_PATCH)
-            self._check()
         wanted = desired(up, self._target)
         # With a uid, an apply changes this object and never makes another one.
         body = {**wanted, "metadata": {**wanted["metadata"], "uid": down["metadata"]["uid"]}}
         try:
+            if created_by_update(down):
+                await self._below.patch(url, as_applied(down), JSON_PATCH)
+                self._check()
             made = await self._below.patch(url, body, APPLY, fieldManager=MANAGER, force="true")
         except ApiError as error:
-            if error.code in _INVALID:
-                await self._report(path, error.message)
-                raise Blocked from error
+            await self._refuse(kind, path, place, up, error)
             raise
         self._remember(kind, place, wanted, made)
         return made
@@ -147,7 +146,8 @@ class Steps:
         else:
             if origin(found, self._target) is not None:
                 return up, found
-            self._check()
+        self._check()
+        self._forget(kind, place)
         finalizers = [name for name in up["metadata"]["finalizers"] if name != self._target.finalizer]
         return await self._change_above(path, up, finalizers=finalizers), None
 
@@ -158,7 +158,7 @@ class Steps:
         except ApiError as error:
             if error.code != _NOT_FOUND:
                 raise
-        self._applied.pop((kind.name, place), None)
+        self._forget(kind, place)
 
     async def _ensure_namespace(self, path: str, place: Place) -> None:
         wanted = namespace_object(self._target, place.cluster, place.namespace)
@@ -171,6 +171,9 @@ class Steps:
             self._check()
             await self._below.create(url, wanted, fieldManager=MANAGER)
             return
+        if found["metadata"].get("deletionTimestamp"):
+            # Nothing can be created in it. It is made again when it is gone.
+            raise Stale
         if origin(found, self._target) != place[:2]:
             await self._report(path, f"Namespace {wanted['metadata']['name']} exists and belongs to others")
             raise Blocked
@@ -183,7 +186,27 @@ class Steps:
         annotations = {CONFLICT_PREFIX + self._target.key: message[:_MESSAGE_MAX]}
         await self._above.patch(path, {"metadata": {"annotations": annotations}})
 
+    async def _refuse(self, kind: Type, path: str, place: Place, up: Object, error: ApiError) -> None:
+        """Says above why the server below refuses the object, and raises Blocked. Returns if the error is another one.
+
+        It is said once for each state of the object: a message that is different each time would be a change above each time,
+        and that would be a reason to try again at once.
+        """
+        if error.code not in _REFUSED:
+            return
+        digest = _digest(desired(up, self._target))
+        noted = CONFLICT_PREFIX + self._target.key in (up["metadata"].get("annotations") or {})
+        if not noted or self._refused.get((kind.name, place)) != digest:
+            await self._report(path, error.message)
+            self._refused[kind.name, place] = digest
+        raise Blocked from error
+
+    def _forget(self, kind: Type, place: Place) -> None:
+        self._applied.pop((kind.name, place), None)
+        self._refused.pop((kind.name, place), None)
+
     def _remember(self, kind: Type, place: Place, wanted: Object, made: Object) -> None:
+        self._refused.pop((kind.name, place), None)
         self._applied[kind.name, place] = (_digest(wanted), _fingerprint(made))
 
     def _name_below(self, place: Place) -> str:

@@ -200,6 +200,10 @@ class Syncer:
             metrics.FAILURES.labels("Unreachable").inc()
             logger.warning("%s: %s", item, error)
             return 0.0
+        except Exception as error:  # an object of a tenant may have any form, and must not keep a worker from the others
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            logger.exception("%s cannot be synced", item)
+            return 0.0
         return None
 
     async def _sync(self, item: Item) -> None:
@@ -227,6 +231,9 @@ class Syncer:
             if made is None:
                 break
             up, down = made
+            if step is Step.WRITE_STATUS:
+                # A status that the type above does not take whole would be written again and again.
+                break
         if up is None or up["metadata"].get("deletionTimestamp"):
             self._look_at_namespace(place)
 

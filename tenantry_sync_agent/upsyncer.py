@@ -168,6 +168,10 @@ class Upsyncer:
             metrics.FAILURES.labels("Unreachable").inc()
             logger.warning("%s: %s", item, error)
             return False
+        except Exception as error:  # an object of others may have any form, and must not keep a worker from the rest
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            logger.exception("%s cannot be taken up", item)
+            return False
         return True
 
     async def _sync(self, item: _Item) -> None:
