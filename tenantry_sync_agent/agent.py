@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -16,8 +17,8 @@ from tenantry.base.flags import listed
 from tenantry.base.tasks import restarting
 from tenantry_sync_agent import metrics, target
 from tenantry_sync_agent.api_client import ApiClient, ApiError, Object, Unreachable
-from tenantry_sync_agent.discovery import Type, Types, discover, synced
-from tenantry_sync_agent.election import Election
+from tenantry_sync_agent.discovery import Type, Types, discover, groups_of, synced
+from tenantry_sync_agent.election import Election, NotLeading
 from tenantry_sync_agent.kubeconfig import load
 from tenantry_sync_agent.probes import Probes
 from tenantry_sync_agent.reflector import Place, Reflector
@@ -85,7 +86,7 @@ class Agent:
         assert self._election is not None
         syncer = Syncer(above, below, name, workers=self.settings.workers, check=self._election.check)
         upsyncer = Upsyncer(above, below, name, workers=self.settings.workers, check=self._election.check)
-        reign = _Reign(self.settings, name, above, below, syncer, upsyncer)
+        reign = Reign(self.settings, name, above, below, syncer, upsyncer, check=self._election.check)
         self._syncer = syncer
         tasks = [
             restarting(work, name=work.__name__)
@@ -104,11 +105,19 @@ class Agent:
             await upsyncer.stop()
 
 
-class _Reign:
-    """What one leader knows and does beside syncing objects."""
+class Reign:
+    """What one leader knows and does beside syncing objects. `check`: raises NotLeading if this process must not write."""
 
     def __init__(
-        self, settings: SyncSettings, name: Target, above: ApiClient, below: ApiClient, syncer: Syncer, upsyncer: Upsyncer
+        self,
+        settings: SyncSettings,
+        name: Target,
+        above: ApiClient,
+        below: ApiClient,
+        syncer: Syncer,
+        upsyncer: Upsyncer,
+        *,
+        check: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._name = name
@@ -116,6 +125,7 @@ class _Reign:
         self._below = below
         self._syncer = syncer
         self._upsyncer = upsyncer
+        self._check = check
         self._urls: list[target.Urls] = []
         self._types_below: Types = {}
         self._resources: list[Object] = []
@@ -153,12 +163,16 @@ class _Reign:
         while True:
             try:
                 nodes = await self._nodes()
+                self._check()
                 await self._above.patch(f"{place}/status", target.heartbeat(datetime.now(UTC), self._resources, nodes))
                 metrics.HEARTBEATS.inc()
                 metrics.LAST_HEARTBEAT.set(time.time())
                 await self._hold(place)
             except (ApiError, Unreachable) as error:
                 logger.warning("heartbeat: %s", error)
+            except NotLeading:
+                # The work ends with the lease.
+                logger.info("no heartbeat: this process does not lead any more")
             await Backoff.steady(self._settings.heartbeat_seconds).pause()
 
     async def _hold(self, place: str) -> None:
@@ -174,6 +188,7 @@ class _Reign:
             wanted = [name for name in finalizers if name != self._name.finalizer or not self._syncer.ended]
         if wanted != finalizers:
             version = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+            self._check()
             await self._above.patch(place, {"metadata": {**version, "finalizers": wanted}})
 
     async def measure(self) -> None:
@@ -186,8 +201,8 @@ class _Reign:
             await asyncio.sleep(1.0)
 
     async def _look(self) -> None:
-        self._types_below = await discover(self._below, self._below.server)
         wanted = listed(self._settings.resources)
+        self._types_below = await discover(self._below, self._below.server, groups=groups_of(wanted))
         bindings: list[Object] = []
         if wanted:
             bindings, _ = await self._above.list(self._above.server + _BINDINGS)

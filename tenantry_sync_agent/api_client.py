@@ -17,7 +17,11 @@ Object = dict[str, Any]
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
-_PAGE = 500
+PAGE = 500
+"""Objects of a page of a list. Fewer, while pages are too large or take too long: the objects are those of tenants."""
+ANSWER_BYTES_MAX = 64 << 20
+"""An answer that is longer is not read."""
+_SMALLER = 5
 _LINE_BYTES_MAX = 16 << 20
 """An object has 3 MB at most, and its JSON may be longer."""
 
@@ -34,6 +38,10 @@ class ApiError(Exception):
 
 class Unreachable(Exception):
     """A request got no answer. Whether it took effect is unknown."""
+
+
+class TooMuch(Unreachable):
+    """An answer took too long, or was too long. One about less may come."""
 
 
 class ApiClient:
@@ -79,9 +87,17 @@ class ApiClient:
     async def list(self, url: str, **query: str) -> tuple[list[Object], str]:
         """All objects, page by page, and the resourceVersion to watch from."""
         found: list[Object] = []
-        query["limit"] = str(_PAGE)
+        limit = PAGE
         while True:
-            page = await self._call("GET", url, query)
+            query["limit"] = str(limit)
+            try:
+                page = await self._call("GET", url, query)
+            except TooMuch:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // _SMALLER)
+                continue
+            limit = min(2 * limit, PAGE)
             kind, version = page.get("kind", "").removesuffix("List"), page.get("apiVersion")
             for item in page.get("items") or ():
                 item.setdefault("kind", kind)
@@ -121,8 +137,10 @@ class ApiClient:
         data = None if body is None else orjson.dumps(body)
         try:
             async with self._session.request(method, full, data=data, headers=headers, timeout=self._timeout) as answer:
-                content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                content = await _read(answer, f"{method} {url}")
+        except TimeoutError as error:
+            raise TooMuch(f"{method} {url}: {type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{method} {url}: {type(error).__name__}: {error}") from error
         if answer.status >= 300:
             raise _refusal(f"{method} {url}", answer.status, content)
@@ -136,10 +154,26 @@ class ApiClient:
         headers = {"Accept": "application/json", "User-Agent": "tenantry-sync"}
         token = self._access.token
         if self._access.token_file is not None:
-            token = self._access.token_file.read_text().strip()
+            try:
+                token = self._access.token_file.read_text().strip()
+            except (OSError, ValueError) as error:
+                # It may be between two versions of it.
+                raise Unreachable(f"the token cannot be read: {error}") from error
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return headers
+
+
+async def _read(answer: aiohttp.ClientResponse, what: str) -> bytes:
+    """The body. Raises TooMuch."""
+    pieces, size = [], 0
+    async for piece in answer.content.iter_any():
+        size += len(piece)
+        if size > ANSWER_BYTES_MAX:
+            answer.close()
+            raise TooMuch(f"{what}: the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _refusal(what: str, code: int, content: bytes) -> ApiError:

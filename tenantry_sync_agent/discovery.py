@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from tenantry_sync_agent.api_client import ApiClient, Object
@@ -43,10 +43,20 @@ Types = Mapping[tuple[str, str], Mapping[str, Type]]
 """(group, plural) → version → type. The version that the server prefers comes first."""
 
 
-async def discover(client: ApiClient, base: str) -> Types:
-    """All types below a URL. Raises ApiError and Unreachable."""
+def groups_of(resources: Iterable[str]) -> frozenset[str]:
+    """The API groups of types (`deployments.apps`), and the core group."""
+    return frozenset({"", *(name.partition(".")[2] for name in resources)})
+
+
+async def discover(client: ApiClient, base: str, *, groups: Container[str] | None = None) -> Types:
+    """All types below a URL. Raises ApiError and Unreachable.
+
+    `groups`: no others are asked for. One that is served by another server, which is down, would fail everything.
+    """
     group_versions = [("", "v1")]
     for group in (await client.get(f"{base}/apis"))["groups"]:
+        if groups is not None and group["name"] not in groups:
+            continue
         preferred = (group.get("preferredVersion") or {}).get("version")
         versions = [version["version"] for version in group["versions"]]
         versions.sort(key=lambda version: version != preferred)
