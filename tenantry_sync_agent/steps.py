@@ -24,6 +24,8 @@ from tenantry_sync_agent.translation import (
 from tenantry_syncer.names import CONFLICT_PREFIX, Target, downstream_namespace
 
 _NOT_FOUND = 404
+_OF_THE_OBJECT = "NotFound"
+"""The reason of a 404 that is about an object. One without a Status is about the path: another range, or an unknown type."""
 _ALREADY_EXISTS = "AlreadyExists"
 _REFUSED = frozenset({400, 403, 413, 422})
 """The server below does not take the object as it is: invalid, or refused by admission, a quota or RBAC, or too large."""
@@ -87,16 +89,19 @@ class Steps:
         return None
 
     async def delete_orphan(self, kind: Type, place: Place, down: Object, urls: Sequence[str]) -> None:
-        """Deletes an object below, if no URL of the view has the one above. Raises Stale if one has it."""
+        """Deletes an object below, if no URL of the view has the one above. Raises Stale if one has it, or if none has its logical
+        cluster and the type: then they say nothing about the object, for example when a URL was taken from the SyncTarget."""
+        known = False
         for url in urls:
             try:
                 await self._above.get(f"{url}/clusters/{place.cluster}{kind.path(place.namespace, place.name)}")
             except ApiError as error:
                 if error.code != _NOT_FOUND:
                     raise
+                known = known or error.reason == _OF_THE_OBJECT
             else:
                 raise Stale
-        if not urls:
+        if not known:
             raise Stale
         self._check()
         await self._delete(kind, place, down)

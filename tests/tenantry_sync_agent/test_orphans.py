@@ -46,6 +46,21 @@ async def test_no_url_says_nothing() -> None:
     assert BELOW in server.objects
 
 
+async def test_paths_that_are_not_there_say_nothing() -> None:
+    """As the ranges that are left answer, when the URL of the object's range was taken from the SyncTarget."""
+
+    class Elsewhere(FakeServer):
+        async def get(self, url: str, **query: str) -> Object:
+            raise ApiError("GET", 404, "NotFound" if "/2/" in url else "", "404 page not found")
+
+    server, down = below()
+    with pytest.raises(Stale):
+        await steps(Elsewhere(UP), server).delete_orphan(KIND, PLACE, down, [f"{UP}/1", f"{UP}/3"])
+    assert BELOW in server.objects
+    await steps(Elsewhere(UP), server).delete_orphan(KIND, PLACE, down, [f"{UP}/1", f"{UP}/2"])
+    assert BELOW not in server.objects
+
+
 async def test_another_url_has_it() -> None:
     server, down = below()
     above = FakeServer(UP)
