@@ -89,8 +89,8 @@ class Steps:
         return None
 
     async def delete_orphan(self, kind: Type, place: Place, down: Object, urls: Sequence[str]) -> None:
-        """Deletes an object below, if no URL of the view has the one above. Raises Stale if one has it, or if none has its logical
-        cluster and the type: then they say nothing about the object, for example when a URL was taken from the SyncTarget."""
+        """Deletes an object below, if no URL of the view has the one above. Raises Stale if one has it, or if none has its
+        logical cluster and the type: then they say nothing about it, for example when a URL was taken from the SyncTarget."""
         known = False
         for url in urls:
             try:

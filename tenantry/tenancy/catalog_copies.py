@@ -56,6 +56,9 @@ FIRST_COPIES = 40
 """The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
 `tenantry.tenancy.workspaces.role_copies_controller` copies the others."""
 
+MakeCopy = Callable[[Object], Object | None]
+"""Makes the copy of an object, in the shape of its storage version; None: it has none."""
+
 _DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
 _NOT_COPIED = frozenset({"apiVersion", "kind", "metadata"})
 
@@ -131,7 +134,7 @@ def project_workspace(obj: Object) -> Object | None:
     return copy
 
 
-_COPIED: Mapping[str, Callable[[Object], Object | None]] = {
+_COPIED: Mapping[str, MakeCopy] = {
     API_EXPORTS: _whole,
     API_RESOURCE_SCHEMAS: _whole,
     API_CONVERSIONS: _whole,
@@ -152,6 +155,15 @@ _NOTED_PROVIDERS = (API_EXPORTS, WORKSPACE_TYPES)
 """A cluster that has one of these is a provider."""
 
 
+def copied_view_types(definitions: SystemDefinitions) -> Mapping[str, MakeCopy]:
+    """How copies of objects of the types of views are made, by resource, of those types that ask for copies."""
+    return {
+        each.type.resource: partial(_part, each.type.resource, each.type.copied) if callable(each.type.copied) else _whole
+        for each in definitions.added
+        if each.type.copied
+    }
+
+
 class Copies:
     """Makes the copies of the objects that this shard writes."""
 
@@ -162,13 +174,8 @@ class Copies:
         self._published = publications.by_cluster
         self._replicas = Replicas(catalog, publications, _whole)
         self._access_rules = AccessRules(cell, catalog)
-        added = {each.type.resource: each.type.copied for each in definitions.added}
-        own = {
-            resource: partial(_part, resource, copied) if callable(copied) else _whole
-            for resource, copied in added.items()
-            if copied
-        }
-        self._copied: Mapping[str, Callable[[Object], Object | None]] = {**_COPIED, **own}
+        own = copied_view_types(definitions)
+        self._copied: Mapping[str, MakeCopy] = {**_COPIED, **own}
         self._names = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in self._copied}
         self.of_providers: Sequence[str] = (*_NOTED_PROVIDERS, *own)
         """The resources whose objects make a cluster a provider. Names as in the catalog."""

@@ -27,7 +27,7 @@ from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
-from tenantry.tenancy.catalog_copies import Copies
+from tenantry.tenancy.catalog_copies import Copies, copied_view_types
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.computed.collections import Collections
@@ -91,11 +91,12 @@ class Tenancy:
         self.peers = peers
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
-        self.catalog = Catalog(cell.store, tallied=(REPLICATED,), progress=follows)
+        self.definitions = SystemDefinitions(types)
+        tallied = (REPLICATED, *copied_view_types(self.definitions))
+        self.catalog = Catalog(cell.store, tallied=tallied, progress=follows)
         self.collections = Collections(cell=cell, catalog=self.catalog, hubs=hubs, local_ranges=self.local_ranges)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
-        self.definitions = SystemDefinitions(types)
         self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
         self.scheduler = Scheduler(
             cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
+from tenantry.tenancy.admission import view_type_copies
 from tenantry.tenancy.controllers import view_statuses
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.installed_views import check_version
@@ -176,6 +177,35 @@ async def test_a_part_is_copied(tmp_path: Path) -> None:
         assert found["spec"] == {"size": 2}
         assert (await stack.call("DELETE", f"/clusters/{cluster}/{API}/a"))[0] == 200
         assert copies.get(f"{GROUP}/machines", cluster, "a") is None
+
+
+async def test_what_every_shard_keeps_is_bounded(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, other = await stack.workspace("root", "one"), await stack.workspace("root", "two")
+
+    async def create(place: str, name: str, size: int) -> int:
+        obj = machine(name)
+        obj["metadata"]["annotations"] = {"note": "x" * size}
+        code, _ = await stack.call("POST", f"/clusters/{place}/{API}", body=obj)
+        return int(code)
+
+    async def noted(name: str, size: int, code: int) -> None:
+        body = {"metadata": {"annotations": {"note": "x" * size}}}
+        path = f"/clusters/{cluster}/{API}/{name}"
+        found, answer = await stack.call("PATCH", path, body=body, content_type=MERGE)
+        assert found == code, answer
+        assert code == 200 or "every shard keeps" in answer["message"]
+
+    monkeypatch.setattr(view_type_copies, "OBJECT_BYTES_MAX", 4000)
+    monkeypatch.setattr(view_type_copies, "OBJECTS_MAX", 3)
+    assert [await create(cluster, "big", 5000), await create(cluster, "a", 3000)] == [403, 201]
+    await noted("a", 5000, 403)
+    assert [await create(cluster, name, 1) for name in ("b", "c", "d")] == [201, 201, 403]
+    assert await create(other, "a", 1) == 201
+    monkeypatch.setattr(view_type_copies, "BYTES_MAX", stack.tenancy.catalog.tally(f"{GROUP}/machines", cluster).size_bytes)
+    await noted("b", 3000, 403)
+    monkeypatch.setattr(view_type_copies, "OBJECTS_MAX", 2)
+    await noted("a", 2000, 200)
+    assert (await stack.call("DELETE", f"/clusters/{cluster}/{API}/a"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmissi
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
+from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.catalog_copies import copied_view_types
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
@@ -93,6 +95,7 @@ def build(
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             ObjectCountAdmission(),
+            ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
             ResourceQuotaAdmission(),
         ]
     )
