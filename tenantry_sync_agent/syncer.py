@@ -232,7 +232,7 @@ class Syncer:
                 break
             up, down = made
             if step is Step.WRITE_STATUS:
-                # A status that the type above does not take whole would be written again and again.
+                # A status that the type above does not take whole would be written at each turn of the loop.
                 break
         if up is None or up["metadata"].get("deletionTimestamp"):
             self._look_at_namespace(place)

@@ -21,7 +21,7 @@ from tenantry_syncer.spec_diff import BadPatch, patched
 
 _ERROR_MAX = 300
 _FIRST_YEAR = 1000
-"""Of times that tenants write. Earlier years have other numbers of digits."""
+"""The first year in times that tenants write. Earlier ones have other numbers of digits."""
 
 
 class Refused(Exception):

@@ -44,7 +44,7 @@ _SPEC = _object(
         "evictAfter": {"type": "string", "format": "date-time"},
         "supportedAPIExports": _list_of(_object({"path": _TEXT, "export": {"type": "string", "minLength": 1}}, "export")),
         "cells": {"type": "object", "additionalProperties": _TEXT},
-        # tenantry's own. Without it, each user who knows the key can assign objects; an empty list accepts nobody else.
+        # tenantry's own. Without it, each user who knows the key can assign objects; an empty list accepts its own cluster alone.
         "acceptedClusters": {**_list_of(_CLUSTER), "maxItems": ACCEPTED_CLUSTERS_MAX},
     }
 )

@@ -32,7 +32,7 @@ class Objects:
         last = min(first + limit, self.count)
         self.pages.append(last - first)
         if last - first > self.slow:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         items = [{"metadata": {"name": str(number)}, "data": "x" * BYTES} for number in range(first, last)]
         metadata = {"resourceVersion": "7", **({"continue": str(last)} if last < self.count else {})}
         return web.json_response({"kind": "ThingList", "apiVersion": "v1", "metadata": metadata, "items": items})

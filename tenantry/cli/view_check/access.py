@@ -7,11 +7,14 @@ from tenantry.cli.view_check.server import ANONYMOUS, MASTER, Events
 from tenantry.cli.view_check.tried_place import Failed, Tried, message_of
 
 _REFUSED = (401, 403)
+_NOT_SERVED = 405
+_WRITES = (("POST", False), ("DELETE", False), ("PUT", True), ("PATCH", True), ("DELETE", True))
+"""Methods, and whether they are about one object."""
 _NONSENSE = ("nothing", "no-such-thing", "root:nothing", "0", "x" * 300)
 
 
 async def authorization(tried: Tried) -> None:
-    """Allowed users get in with discovery, lists and watches; refused ones and unauthenticated ones do not."""
+    """Allowed users get in with discovery, lists and watches; refused ones and unauthenticated ones do not, and write nothing."""
     resources = await tried.listed()
     for user in tried.fixture.allowed:
         for resource in resources:
@@ -20,20 +23,33 @@ async def authorization(tried: Tried) -> None:
                 raise Failed(f"{user.name}, who is allowed, is answered with {answer.status}: {message_of(answer)}")
     unauthenticated = () if any(user.name == ANONYMOUS.name for user in tried.fixture.allowed) else (ANONYMOUS,)
     for user in (*tried.fixture.refused, *unauthenticated):
-        for path in ("/api", "/apis", "/openapi/v3", *(resource.collection() for resource in resources)):
-            await _is_refused(tried, user, path)
+        for place in tried.places:
+            for path in ("/api", "/apis", "/openapi/v3", *(resource.collection() for resource in resources)):
+                await _is_refused(tried, user, place + path)
+            for resource in resources:
+                started = await tried.server.watch(place + resource.collection(), user)
+                if isinstance(started, Events):
+                    await started.stop()
+                    raise Failed(f"{user.name}, who is refused, may watch {resource.plural}")
         for resource in resources:
-            await _is_refused(tried, user, resource.path("default" if resource.namespaced else "", "nothing"))
-            started = await tried.server.watch(tried.root + resource.collection(), user)
-            if isinstance(started, Events):
-                await started.stop()
-                raise Failed(f"{user.name}, who is refused, may watch {resource.plural}")
+            namespace = "default" if resource.namespaced else ""
+            collection, path = tried.root + resource.collection(namespace), tried.root + resource.path(namespace, "nothing")
+            await _is_refused(tried, user, path)
+            for method, named in _WRITES:
+                await _may_not_write(tried, user, method, path if named else collection)
 
 
 async def _is_refused(tried: Tried, user: User, path: str) -> None:
-    answer = await tried.get(tried.root + path, user)
+    answer = await tried.get(path, user)
     if answer.status not in _REFUSED:
         raise Failed(f"{user.name}, who is refused, gets {path}: {answer.status}")
+
+
+async def _may_not_write(tried: Tried, user: User, method: str, path: str) -> None:
+    headers = {"content-type": "application/merge-patch+json"} if method == "PATCH" else None
+    answer = await tried.server.call(method, path, user, {}, query="dryRun=All", headers=headers)
+    if answer.status not in (*_REFUSED, _NOT_SERVED):
+        raise Failed(f"{user.name}, who is refused, is answered with {answer.status} to {method} {path}")
 
 
 async def errors(tried: Tried) -> None:

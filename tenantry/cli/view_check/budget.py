@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.authorization import Attributes
-from tenantry.cli.view_check.tried_place import Failed, Tried, renamed
+from tenantry.apiserver.user import User
+from tenantry.cli.view_check.tried_place import Failed, Tried, filled, renamed
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 from tenantry.virtual.computed.computed_view import ComputedView
 from tenantry.virtual.fixture import Given
+from tenantry.virtual.view import Place, View
 
 BUDGET_SECONDS = 0.001
 """The longest time for one call, with OBJECTS in the workspace of each object of the fixture that the view serves."""
@@ -29,13 +36,11 @@ async def budget(tried: Tried) -> None:
             await _many(tried, given)
             break
     definitions = list(view.apis(place))
-    question = Attributes(user, "list", place.cluster or "*", definitions[0].group, "", definitions[0].plural)
-    _within("allows", lambda: view.allows(place, question))
-    _within("apis", lambda: list(view.apis(place)))
+    for each in (place, place._replace(cluster=None)) if view.per_cluster else (place,):
+        _of_requests(view, each, user, definitions[0])
     if not view.per_cluster:
         _within("cluster_of", lambda: view.cluster_of(place.arguments))
     _within("ready", view.ready)
-    _within("seeing", lambda: view.seeing(place, user))
     if isinstance(view, ComputedView):
         for _ in range(_TRIES):
             slowest = max(_slices(view.compute(place, view.context.collections.sources(tried.range))), default=0.0)
@@ -52,6 +57,25 @@ async def budget(tried: Tried) -> None:
                 return view.show(place, user, records.decode(record, definition, shape))
 
             _within("show", show)
+    _of_writes(tried)
+
+
+def _of_requests(view: View, place: Place, user: User, definition: ResourceDefinition) -> None:
+    question = Attributes(user, "list", place.cluster or "*", definition.group, "", definition.plural)
+    _within("allows", lambda: view.allows(place, question))
+    _within("apis", lambda: list(view.apis(place)))
+    _within("seeing", lambda: view.seeing(place, user))
+
+
+def _of_writes(tried: Tried) -> None:
+    for wanted in tried.fixture.writes:
+        obj = filled(wanted, tried.clusters)
+
+        def store(obj: Object = obj) -> object:
+            return tried.view.store(tried.place, tried.user, copy.deepcopy(obj), None)
+
+        with suppress(StatusError):
+            _within("store", store)
 
 
 async def _many(tried: Tried, given: Given) -> None:

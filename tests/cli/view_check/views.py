@@ -106,6 +106,51 @@ class ForEverybody(Notes):
         return True
 
 
+class WritesForEverybody(Notes):
+    def allows(self, place: Place, question: Attributes) -> bool:
+        return question.verb == "patch" or super().allows(place, question)
+
+
+class ForEverybodyEverywhere(Notes):
+    """Who may not see one workspace sees all of them."""
+
+    def allows(self, place: Place, question: Attributes) -> bool:
+        return place.cluster is None or super().allows(place, question)
+
+
+class OtherMetadata(Notes):
+    other: Object = {}
+
+    def show(self, place: Place, user: User, obj: Object) -> Object:
+        made = super().show(place, user, obj)
+        return {**made, "metadata": {**made["metadata"], **self.other}}
+
+
+class OtherVersion(OtherMetadata):
+    other = {"resourceVersion": "7"}
+
+
+class OneUid(OtherMetadata):
+    other = {"uid": "one"}
+
+
+class OtherTimes(OtherMetadata):
+    other = {"creationTimestamp": "2026-01-02"}
+
+
+class Numbers(OtherMetadata):
+    other = {"labels": {"number": 1}}
+
+
+class HiddenLabels(OtherMetadata):
+    other = {"labels": {}}
+
+
+class OtherKind(Notes):
+    def show(self, place: Place, user: User, obj: Object) -> Object:
+        return {**super().show(place, user, obj), "kind": "Note"}
+
+
 class Alternating(Notes):
     """Shows other objects each time."""
 
@@ -225,3 +270,16 @@ class OtherApis(Notes):
 
 def _busy() -> None:
     sum(range(400_000))
+
+
+class SlowEverywhere(Notes):
+    def seeing(self, place: Place, user: User) -> Callable[[Record], bool]:
+        if place.cluster is None:
+            _busy()
+        return super().seeing(place, user)
+
+
+class SlowWrites(Notes):
+    def store(self, place: Place, user: User, shown: Object, stored: Object | None) -> Object:
+        _busy()
+        return super().store(place, user, shown, stored)
