@@ -224,14 +224,11 @@ class Cell:
     async def raise_version(self, range_: Range, key: Key, value: bytes) -> None:
         """Returns when the version of a range is higher than any that it had when this was called. `key`, `value`: a record in
         the range that is no object, which is written for it. Raises StoreError, NotOwned."""
-        while True:
+        version = range_.version
+        while range_.version == version:
             await self.writes_done((key,))
-            try:
+            if range_.version == version:
                 await self.commit([Change(key, value, Head(), range_.get(key))])
-            except Stale:
-                # Another one writes it, and takes its turn first.
-                continue
-            return
 
     def commit(
         self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
