@@ -93,6 +93,9 @@ class ViewScope:
         subresources = dict.fromkeys(self.view.subresources, verbs) if _WRITING.intersection(verbs) else NO_SUBRESOURCES
         return self.view.api_set(restricted(definition, verbs, subresources) for definition in self.view.apis(self.place))
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return self.base.listed(apis)
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self.view.watch_apis(self.place, changed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tenantry.apiserver.scope import Call, Connector, Scope
@@ -24,6 +24,8 @@ from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.replication.publications import REPLICATED
 from tenantry.tenancy.replication.replication_lookup import Replicated, ReplicationLookup, Served, unresolved
 
+_TABLE = __name__
+"""The name of the table of a set's types with virtual storage."""
 _VERBS = {"get": get, "list": list_objects, "watch": watch}
 _NOTHING = ApiSet(())
 _COLLECTION = "replicated"
@@ -53,6 +55,12 @@ class VirtualResources:
             return await _VERBS[call.verb](replace(call, scope=scope))
 
         return answer
+
+    def unlisted(self, apis: ApiSet) -> Collection[ResourceDefinition]:
+        virtual = apis.tables.get(_TABLE)
+        if virtual is None:
+            virtual = apis.tables[_TABLE] = tuple(each for each in apis if each.virtual_storage is not None)
+        return [each for each in virtual if not self._lookup.has_slice(Served(each.virtual_storage, each.group_resource))]
 
     async def _objects(self, base: Range, served: Served, definition: ResourceDefinition) -> tuple[Replicated, Range]:
         """The replicated objects as this shard knows them now. Raises StatusError."""

@@ -11,6 +11,7 @@ from tests.tenancy.replication.county import (
     PROVIDER,
     SHERIFFS,
     SLICE,
+    County,
     bound_county,
     endpoint_slice,
     sheriff,
@@ -129,7 +130,7 @@ async def test_a_consumer_writes_nothing() -> None:
         _, found = await county.read("/apis/wild.dev/v1alpha1", MASTER)
         assert [(entry["name"], entry["verbs"]) for entry in found["resources"]] == [
             ("sheriffs", ["get", "list", "watch"]),
-            ("sheriffs/status", []),
+            ("sheriffs/status", None),
         ]
 
 
@@ -148,6 +149,13 @@ async def test_a_wildcard_is_not_served() -> None:
         assert (await county.there.call("DELETE", f"{view}/doc", MASTER))[0] == 405
 
 
+async def discovered(county: County, **headers: str) -> list[tuple[str, list[str]]]:
+    """The versions of the group in aggregated discovery, with their resources."""
+    _, found = await county.read("/apis", MASTER, **headers)
+    (group,) = (each for each in found["items"] if each["metadata"]["name"] == "wild.dev")
+    return [(each["version"], [one["resource"] for one in each["resources"]]) for each in group["versions"]]
+
+
 async def test_what_is_missing_is_told_and_comes_back() -> None:
     async with bound_county() as county:
         await county.delete(f"{CACHE}/clustercachedresourceendpointslices/sh")
@@ -159,8 +167,14 @@ async def test_what_is_missing_is_told_and_comes_back() -> None:
         assert await county.after(refused) == (
             'Internal error occurred: error resolving resource: clustercachedresourceendpointslices.cache.kcp.io "sh" not found'
         )
+        # The group version is still there, and empty.
+        aggregated = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+        assert (await county.read("/apis/wild.dev/v1alpha1", MASTER))[1]["resources"] == []
+        assert await discovered(county, **aggregated) == [("v1alpha1", [])]
         await county.post(f"{CACHE}/clustercachedresourceendpointslices", endpoint_slice())
         await county.shows("doc", "wyatt")
+        assert len((await county.read("/apis/wild.dev/v1alpha1", MASTER))[1]["resources"]) == 2
+        assert await discovered(county, **aggregated) == [("v1alpha1", ["sheriffs"])]
         async with Watch(county.there, f"/clusters/{CONSUMER}{SHERIFFS}", MASTER) as watch:
             assert [await watch.next(), await watch.next()] == [("ADDED", "doc"), ("ADDED", "wyatt")]
             await county.delete(f"{CACHE}/clustercachedresources/sheriffs")
