@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,10 +12,12 @@ import pytest
 
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change
-from tenantry.tenancy.replication import cached_resource_controller, publications
+from tenantry.tenancy.replication import backfill, cached_resource_controller, publications
 from tenantry.tenancy.replication.backfill import Backfill
 from tenantry.tenancy.replication.publications import REPLICATED
+from tests.support.one_process import running
 from tests.support.people import MASTER
+from tests.support.tenancies import ServedShard
 from tests.tenancy.replication.county import CACHE, PROVIDER, SHERIFFS, County, bound_county, cached_resource, county
 from tests.virtual.watching import Watch
 
@@ -191,3 +194,49 @@ async def test_a_copy_without_an_object_is_removed() -> None:
             f"{CACHED}/sheriffs", {"spec": {"labelSelector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}}
         )
         await starred(made, doc="tin")
+
+
+async def test_a_deleted_workspace_leaves_no_copies(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack:
+        cluster = await stack.workspace("root", "provider")
+        roles = cached_resource("roles", group="rbac.authorization.k8s.io", version="v1", resource="clusterroles")
+        assert (await stack.call("POST", f"/clusters/{cluster}{CACHED}", body=roles))[0] == 201
+        catalog = stack.tenancy.catalog
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "look"}, "rules": []}
+        place = f"/clusters/{cluster}/apis/rbac.authorization.k8s.io/v1/clusterroles"
+        assert (await stack.call("POST", place, body=role))[0] == 201
+
+        async def copied() -> bool:
+            return any("look" in names for _, names in catalog.names(REPLICATED))
+
+        await stack.eventually(copied)
+        path = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces/provider"
+        assert (await stack.call("DELETE", path))[0] == 200
+
+        async def gone() -> bool:
+            return (await stack.call("GET", path))[0] == 404
+
+        await stack.eventually(gone)
+        assert list(catalog.names(REPLICATED)) == []
+
+
+async def test_a_new_owner_ends_what_the_one_before_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "BATCH", 1)
+    async with county() as made:
+        for name in ("a", "b", "c"):
+            await made.sheriff(name)
+        gate = Gate(monkeypatch, "_write", after=True)
+        await made.post(CACHED, cached_resource())
+        await gate.reached.wait()
+        await starred(made, a="tin")
+        assert "internal.cache.kcp.io/replicated" not in (made.cached()["metadata"].get("annotations") or {})
+    gate.open.set()
+    async with ServedShard(store=made.here.store) as again:
+        await again.until(
+            lambda: (
+                (again.get(PROVIDER, "cache.kcp.io/clustercachedresources", "sheriffs") or {})
+                .get("status", {})
+                .get("resourceCounts")
+                == {"cache": 3, "local": 3}
+            )
+        )
