@@ -1,4 +1,4 @@
-# One image for the registry, the gateway and the shards: `tenantry registry`, `tenantry gateway`, `tenantry shard`.
+# One image for all processes: `tenantry registry`, `tenantry gateway`, `tenantry shard`, `tenantry views`.
 # Any Debian-like base with Python 3.11 or newer and its venv module will do.
 ARG BASE=python:3.13-slim
 

@@ -36,6 +36,9 @@ from tenantry.placement.reachability import Reach, clock_gauge
 from tenantry.placement.reachability_probe import ReachProbe
 from tenantry.placement.shard_connections import ShardConnections
 from tenantry.placement.urls import Urls
+from tenantry.placement.view_connections import ViewConnections
+from tenantry.placement.view_forwarding import ViewForwarding
+from tenantry.placement.view_processes import ViewProcesses
 from tenantry.rpc.server import RpcLimits, serve_renewed
 from tenantry.storage.store import Store
 from tenantry.tenancy.exports.export_urls import published_urls
@@ -83,6 +86,14 @@ class Gateway(Process[GatewaySettings]):
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
+        processes = ViewProcesses(self._store)
+        await processes.start()
+        stack.push_async_callback(processes.stop)
+        view_connections = ViewConnections(processes, tls=pair_client_context(ca, client.pair))
+        client.follow(lambda pair: view_connections.renew(pair_client_context(ca, pair)))
+        view_connections.start()
+        stack.callback(view_connections.stop)
+        views = ViewForwarding(view_connections, answer_seconds=settings.view_answer_seconds)
         await self._report_reach(owners)
         forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
         clients = ClientAuthority.of(settings, self.certificates)
@@ -91,8 +102,9 @@ class Gateway(Process[GatewaySettings]):
             forwarding,
             identities=clients.identities(),
             health=self.health,
+            views=views,
         )
-        self._register_metrics(owners, forwarding)
+        self._register_metrics(owners, forwarding, views)
         await self._serve_probes(settings.bind_address, settings.health_port)
         host = urlsplit(settings.external_url).hostname or "localhost"
         serving = self.certificates.serving(
@@ -154,7 +166,7 @@ class Gateway(Process[GatewaySettings]):
             self._root_seen = root is not None and bool(root.shard)
         return None if self._root_seen else "no shard serves the root workspace yet"
 
-    def _register_metrics(self, owners: ShardConnections, forwarding: Forwarding) -> None:
+    def _register_metrics(self, owners: ShardConnections, forwarding: Forwarding, views: ViewForwarding) -> None:
         def connections() -> tuple[int, int, int]:
             pools = owners.upstreams
             return sum(p.connections for p in pools), sum(p.idle for p in pools), sum(p.opened for p in pools)
@@ -162,6 +174,7 @@ class Gateway(Process[GatewaySettings]):
         self.metrics.registry.register(
             GatewayMetrics(
                 forwarding,
+                views,
                 connections=connections,
                 cut=lambda: owners.cut,
                 followers=lambda: self._feed.followers,

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.view_forwarding import ViewForwarding
 
 
 class GatewayMetrics(Collector):
@@ -16,6 +17,7 @@ class GatewayMetrics(Collector):
     def __init__(
         self,
         forwarding: Forwarding,
+        views: ViewForwarding,
         *,
         connections: Callable[[], tuple[int, int, int]],
         cut: Callable[[], int],
@@ -25,6 +27,7 @@ class GatewayMetrics(Collector):
         """`connections`: returns (open, idle, opened so far) of the connections to shards. `cut`: returns the number of aborted
         exchanges. `followers`: returns the number of followers of the map. `version`: returns the version of the map."""
         self._forwarding = forwarding
+        self._views = views
         self._connections = connections
         self._cut = cut
         self._followers = followers
@@ -46,6 +49,16 @@ class GatewayMetrics(Collector):
             "tenantry_gateway_cut_exchanges",
             "Number of requests and watches aborted because their range has a new owner and the old one did not end them.",
             self._cut(),
+        )
+        yield CounterMetricFamily(
+            "tenantry_gateway_view_failures",
+            "Number of times that a process of views could not be reached, or did not answer in time.",
+            self._views.failures,
+        )
+        yield CounterMetricFamily(
+            "tenantry_gateway_view_refusals",
+            "Number of requests for views that got 503 because no process answered.",
+            self._views.refused,
         )
         connections, idle, made = self._connections()
         states = GaugeMetricFamily(

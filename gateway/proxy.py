@@ -14,6 +14,7 @@ from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection
 from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.view_forwarding import ViewForwarding
 
 _BODY_LIMIT_BYTES = 1 << 30
 """No limit of its own: the HTTP server enforces the limit of a body."""
@@ -21,9 +22,20 @@ _BODILESS = frozenset(("GET", "HEAD"))
 
 
 class Proxy:
-    """A request handler. `identities`: authenticates client certificates; None: there are no client certificates."""
+    """A request handler. `identities`: authenticates client certificates; None: there are no client certificates. `views`: the
+    way to processes of views."""
 
-    def __init__(self, router: Router, forwarding: Forwarding, *, identities: ClientCertificates | None, health: Health) -> None:
+    def __init__(
+        self,
+        router: Router,
+        forwarding: Forwarding,
+        *,
+        identities: ClientCertificates | None,
+        health: Health,
+        views: ViewForwarding,
+    ) -> None:
+        self._processes = views.connections.processes
+        self._views = views
         self._router = router
         self._identities = identities
         self._health = health
@@ -39,6 +51,10 @@ class Proxy:
         sent = await self._sent(request)
         head = request_head(request, user, length=len(sent) if sent is not None else None)
         whole = head + sent if sent else head
+
+        elsewhere = self._processes.names
+        if elsewhere and (view := self._router.view_of(request.path)) in elsewhere:
+            return await self._views.send(request, view, self._router.place_of(request.path), whole)
 
         async def exchange(connection: UpstreamConnection) -> Answer:
             return await connection.exchange(whole, head_only=request.method == "HEAD")

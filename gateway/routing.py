@@ -12,6 +12,7 @@ from tenantry.placement.paths.directory import Directory
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"
+_SERVICES = "/services/"
 
 
 class Router:
@@ -34,6 +35,28 @@ class Router:
             found = self._directory.range_map.named(name)
             return found or self._directory.range_of(ROOT)
         return self._holding(self._token_cluster(request) or ROOT)
+
+    def view_of(self, path: str) -> str:
+        """The name of the view that a path is in, empty where it is in none."""
+        if path.startswith(_RANGES):
+            path = path[len(_RANGES) :]
+            path = path[path.find("/") :] if "/" in path else ""
+        return path[len(_SERVICES) :].partition("/")[0] if path.startswith(_SERVICES) else ""
+
+    def place_of(self, path: str) -> str:
+        """A text that is the same for paths in a view that need the same range: its name, as far as the path tells it. What a
+        path means only the view knows, so this looks for a logical cluster in it."""
+        if path.startswith(_RANGES):
+            return path[len(_RANGES) :].partition("/")[0]
+        parts = path.split("/", 8)[3:8]
+        at = parts.index("clusters") + 1 if "clusters" in parts else 0
+        tenant = parts[at] if at < len(parts) else ""
+        try:
+            cluster = self._directory.cluster_of(tenant) if tenant else None
+        except StatusError:
+            cluster = None
+        found = self._directory.range_of(cluster or ROOT)
+        return found.name if found is not None else ROOT
 
     def _holding(self, tenant: str) -> RangeInfo | None:
         """The range of a cluster by path or id. For an unknown path, the range of its nearest known ancestor: its owner learns

@@ -35,6 +35,12 @@ class GatewaySettings(HttpsSettings, PlatformSettings, EtcdProcessSettings):
         "a live owner ends its watches itself within milliseconds; a frozen one never does",
         bounds=(0, 60),
     )
+    view_answer_seconds: float = setting(
+        10.0,
+        "how long a process of views may take until its answer begins; then the request gets 503, and others do not wait for it",
+        "other requests get 503 meanwhile, so it is shorter than the 60 s of a request",
+        bounds=(0.05, 600),
+    )
     max_map_followers: int = setting(
         10000,
         "maximum number of clients that follow the map at the same time",

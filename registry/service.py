@@ -10,7 +10,7 @@ import grpc
 
 from registry.intervals import DIGITS, Exhausted
 from registry.openings import CannotOpen
-from registry.wiring import AmbiguousShard, Registry, UnknownShard
+from registry.wiring import AmbiguousShard, Registry, ServedView, UnknownShard, UnknownView
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.kube.names import label_value_errors, qualified_name_errors
@@ -38,8 +38,8 @@ class RegistryService(stubs.RegistryServicer):
     """The service's methods.
 
     `cell`: the number of the store. `may_change(name)`: whether a caller whose certificate has this common name may call
-    OpenRange, Drain and Undrain. Every caller with a certificate of the CA may call the other methods. `heartbeat_seconds`:
-    interval of the heartbeats of a watch.
+    OpenRange, Drain, Undrain and ForgetView. Every caller with a certificate of the CA may call the other methods.
+    `heartbeat_seconds`: interval of the heartbeats of a watch.
     """
 
     def __init__(
@@ -98,6 +98,34 @@ class RegistryService(stubs.RegistryServicer):
     async def Undrain(self, request: pb.UndrainRequest, context: Any) -> pb.UndrainResponse:
         info = await self._change_shard(context, request.shard, self._registry.undrain)
         return pb.UndrainResponse(shard=self._shards([info])[0])
+
+    async def ListViews(self, request: pb.ListViewsRequest, context: Any) -> pb.ListViewsResponse:
+        views = self._registry.views
+        found = [
+            pb.View(
+                name=name,
+                processes=[
+                    pb.ViewProcess(
+                        name=each.name, uid=each.uid, url=each.url, version=each.version, state=each.state, unready=each.why
+                    )
+                    for each in views.serving(name)
+                ],
+            )
+            for name in sorted(views.names)
+        ]
+        return pb.ListViewsResponse(views=found)
+
+    async def ForgetView(self, request: pb.ForgetViewRequest, context: Any) -> pb.ForgetViewResponse:
+        await self._check_caller(context)
+        try:
+            await self._bounded(context, self._registry.forget_view(request.name))
+        except UnknownView as error:
+            await refuse(context, grpc.StatusCode.NOT_FOUND, str(error), missing("View", request.name))
+        except ServedView as error:
+            await refuse(
+                context, grpc.StatusCode.FAILED_PRECONDITION, str(error), reason("VIEW_IS_SERVED", {"view": request.name})
+            )
+        return pb.ForgetViewResponse()
 
     async def _change_shard(self, context: Any, shard: str, change: Callable[[str], Awaitable[ShardInfo]]) -> ShardInfo:
         await self._check_caller(context)

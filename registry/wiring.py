@@ -16,6 +16,8 @@ from tenantry.placement.map_rows import drain_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reachability import Reach
+from tenantry.placement.view_processes import ViewProcesses
+from tenantry.placement.view_registration import forget_views
 from tenantry.storage.election import Election
 from tenantry.storage.store import Compare, CompareFailed, Delete, LeaseGone, Put, Store
 
@@ -28,6 +30,14 @@ class UnknownShard(Exception):
 
 class AmbiguousShard(Exception):
     """Several living shards have this name."""
+
+
+class UnknownView(Exception):
+    """No process of its own has served a view of this name."""
+
+
+class ServedView(Exception):
+    """A living process serves the view."""
 
 
 class Registry:
@@ -55,6 +65,7 @@ class Registry:
         self.map = range_map or RangeMap(store)
         self._own_map = range_map is None
         self.loads = Loads(store)
+        self.views = ViewProcesses(store)
         self.reach = Reach(store)
         self.openings = Openings(store, self.map, self.loads, capacity=capacity, reach=self.reach)
         self.assignments = Assignments(
@@ -76,6 +87,7 @@ class Registry:
             await self.map.start()
         await self.loads.start()
         await self.reach.start()
+        await self.views.start()
         self.election.start()
         if self._compaction is not None:
             self._compaction.start()
@@ -84,6 +96,7 @@ class Registry:
         if self._compaction is not None:
             await self._compaction.stop()
         await self.election.stop()
+        await self.views.stop()
         await self.reach.stop()
         await self.loads.stop()
         if self._own_map:
@@ -122,6 +135,14 @@ class Registry:
             with suppress(CompareFailed):
                 await self.map.reached(await self._store.commit([Compare(key, page.kvs[0].mod_revision)], [], [Delete(key)]))
         return self.map.shard(info.uid) or info
+
+    async def forget_view(self, name: str) -> None:
+        """Gives a view back to the shards. Raises UnknownView, ServedView, Unavailable, Indeterminate."""
+        if name not in self.views.names:
+            raise UnknownView(f"no process of its own has served the view {name!r}; `tenantry views list` lists those that have")
+        if await forget_views(self._store, [name]):
+            return
+        raise ServedView(f"the view {name} is served by a living process; stop it, and shards serve the view again")
 
     def _shard(self, shard: str) -> ShardInfo:
         found = [info for info in self.map.shards() if shard in (info.uid, info.name)]

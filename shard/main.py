@@ -6,13 +6,10 @@ import asyncio
 import logging
 import socket
 import uuid
-from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 
-from shard.identity import Identity, identity_of
 from shard.load_reports import reporting_loads
 from shard.registry_opener import RegistryOpener
 from shard.settings import ShardSettings
@@ -20,7 +17,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
-from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
+from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.forwarded import FORWARDED_HEADERS
@@ -31,7 +28,7 @@ from tenantry.apiserver.storage_errors import not_owner
 from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
-from tenantry.http.listen_addresses import WILDCARDS, bracketed
+from tenantry.http.listen_addresses import WILDCARDS, bracketed, own_address
 from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.placement.map import ShardInfo
@@ -41,8 +38,12 @@ from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.reachability import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reachability_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
+from tenantry.placement.remote_views import RemoteViews
 from tenantry.placement.shard_connections import ShardConnections
 from tenantry.placement.urls import Urls
+from tenantry.placement.view_connections import ViewConnections
+from tenantry.placement.view_forwarding import ViewForwarding
+from tenantry.placement.view_processes import ViewProcesses
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
@@ -103,6 +104,13 @@ class ShardProcess(Process[ShardSettings]):
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
+        views = ViewProcesses(self._store)
+        await views.start()
+        stack.push_async_callback(views.stop)
+        view_connections = ViewConnections(views, tls=pair_client_context(ca, client.pair))
+        client.follow(lambda pair: view_connections.renew(pair_client_context(ca, pair)))
+        view_connections.start()
+        stack.callback(view_connections.stop)
         await self.reach.start()
         stack.push_async_callback(self.reach.stop)
         self.health.add("reachable", self._reachable_check)
@@ -136,6 +144,13 @@ class ShardProcess(Process[ShardSettings]):
             version=version("tenantry"),
             options=settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
+            view_processes=views,
+            remote_views=RemoteViews(
+                ViewForwarding(view_connections),
+                identities=identity.requests,
+                peers=RequestHeaders(ca, allowed_names=(common_names.SHARD, common_names.VIEWS)),
+                body_bytes=settings.max_request_body_bytes,
+            ),
         )
         stack.push_async_callback(shard.stop)
         stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
@@ -204,7 +219,7 @@ class ShardProcess(Process[ShardSettings]):
 
     async def _identity(self) -> Identity:
         settings = self._settings
-        issuer = _issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
+        issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
         return identity_of(
             settings,
             requests=[
@@ -258,18 +273,3 @@ def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
         last_retry_seconds=ttl_seconds / 8,
         keepalive_timeout_seconds=ttl_seconds / 2,
     )
-
-
-def own_address(target: str) -> str:
-    """The local address from which this machine reaches `target` (`host:port`). Sends nothing. Raises OSError if there is
-    none."""
-    host, _, port = target.rpartition(":")
-    for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
-        with suppress(OSError), socket.socket(family, kind) as probe:
-            probe.connect(address)
-            return str(probe.getsockname()[0])
-    raise OSError(f"cannot find the address of this shard, because there is no route to {target}; set --advertise-address")
-
-
-def _issuer_of(path: str) -> TokenIssuer | None:
-    return TokenIssuer.of_pem(Path(path).read_bytes(), path) if path else None

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shard.options import ShardOptions
-from tenantry.apiserver.settings import EtcdProcessSettings, HttpsSettings, PlatformSettings
-from tenantry.base.flags import SettingError, Settings, listed, other_default, setting
+from tenantry.apiserver.settings import (
+    AuthenticationSettings,
+    EtcdProcessSettings,
+    HttpsSettings,
+    PlatformSettings,
+    WatchSettings,
+)
+from tenantry.base.flags import SettingError, listed, other_default, setting
 from tenantry.placement.paths.cluster_paths import ROOT
 from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
@@ -14,34 +20,14 @@ from tenantry.storage.history import HistoryLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class TenantSettings(Settings):
+class TenantSettings(AuthenticationSettings, WatchSettings):
     """The settings of a process that serves workspaces."""
 
-    token_auth_file: str = setting(
-        "", 'CSV of static tokens: token,user,uid,"group1,group2"', "kube-apiserver's format, for trials and tests"
-    )
-    anonymous_auth: bool = setting(
-        True,
-        "accept requests without credentials as system:anonymous",
-        "health and version endpoints must answer probes without a token",
-    )
     enable_home_workspaces: bool = setting(
         True, "give users a workspace of their own when they ask for `workspaces/~` in root", "kcp's default"
     )
     home_workspaces_home_creator_groups: str = setting(
         "system:authenticated", "groups, separated by commas, whose users get a home workspace", "kcp's default"
-    )
-    watch_buffer_bytes: int = setting(
-        8 * 1024 * 1024,
-        "bytes that may wait for a slow watcher before its watch is ended",
-        "room for the events of a list of thousands of objects",
-        bounds=(64 * 1024, 1 << 32),
-    )
-    history_events: int = setting(
-        5000,
-        "events kept for each resource of a range, for watches that resume",
-        "some minutes of a busy resource, a few MB",
-        bounds=(16, 10_000_000),
     )
     max_cluster_objects: int = setting(
         100_000,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from shard.health_checks import add_checks
-from shard.identity import Identity
 from shard.options import ShardOptions
-from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
+from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
@@ -26,26 +25,26 @@ from tenantry.placement.ownership import Ownership
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
+from tenantry.placement.remote_views import RemoteViews
 from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
+from tenantry.placement.view_processes import ViewProcesses
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
-from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.path_resolvers import RangesResolver
-from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.builtin_views import builtin_views
-from tenantry.virtual.copied_objects import CopiedObjects
 from tenantry.virtual.installed_views import installed_views, types_of
-from tenantry.virtual.services_resolver import ServicesResolver, load_views
-from tenantry.virtual.view import View, ViewContext
+from tenantry.virtual.make_views import make_views
+from tenantry.virtual.services_resolver import ServicesResolver
+from tenantry.virtual.view import View
+from tenantry.virtual.view_checks import add_view_checks
 
 
 class Shard:
@@ -53,7 +52,8 @@ class Shard:
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
     gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own. `views`:
-    classes of views beside the built-in ones; None: those of installed packages.
+    classes of views beside the built-in ones; None: those of installed packages. `view_processes`, `remote_views`: the views that
+    processes of their own serve, and the way there.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Shard:
         options: ShardOptions,
         open_store: OpenStore | None = None,
         views: Sequence[type[View]] | None = None,
+        view_processes: ViewProcesses | None = None,
+        remote_views: RemoteViews | None = None,
     ) -> None:
         self.info = info
         classes = installed_views() if views is None else views
@@ -126,7 +128,7 @@ class Shard:
             doubted=self.ownership.end_watches,
             open_store=open_store,
         )
-        tenancy.local_ranges.follow(partial(_forget_tokens, authenticator))
+        tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         tenancy.runner.add(
             *tenancy.plain_controllers(identity.issuer.issue_for_secret),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
@@ -143,30 +145,22 @@ class Shard:
             health=health,
             metrics=metrics,
         )
-        context = ViewContext(
-            authorizer=tenancy.authorizer,
-            definitions=tenancy.definitions,
-            directory=tenancy.directory,
-            access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
-            collections=tenancy.collections,
-            copies=CopiedObjects(tenancy.catalog),
-            exported=tenancy.apis.exported,
-        )
-        builtin = builtin_views(
-            context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis, replication=tenancy.replication
-        )
+        self.views = make_views(tenancy, classes)
+        add_view_checks(info.name, self.views.values(), health)
         services = ServicesResolver(
             tenancy.directory,
             tenancy.scopes,
-            load_views(builtin, context, classes),
+            self.views,
             shard_name=info.name,
             ranges=self.cell.ranges,
+            elsewhere=view_processes,
         )
         ranges = RangesResolver(
             range_map,
             {"clusters": tenancy.clusters, "services": services},
             ranges=self.cell.ranges,
             is_privileged=tenancy.authorizer.is_privileged,
+            elsewhere=lambda view: view_processes is not None and view in view_processes.names,
         )
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
@@ -179,6 +173,7 @@ class Shard:
             version=VersionEndpoint(version),
             issuer=IssuerEndpoint(identity.issuer, urls.external),
             token_cluster=token_cluster,
+            views=remote_views,
         )
 
     def __repr__(self) -> str:
@@ -211,19 +206,3 @@ class Shard:
         await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()
-
-
-def _forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
-    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
-
-    def changed(events: Sequence[RecordEvent]) -> None:
-        if any(event.record is None for event in events):
-            authenticator.forget()
-
-    stops = [range_.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
-
-    def stop() -> None:
-        for each in stops:
-            each()
-
-    return stop

@@ -17,6 +17,7 @@ from tenantry.virtual.interface import (
     ViewContext,
 )
 from tenantry_personal_workspaces.child_clusters import ChildClusters
+from tenantry_personal_workspaces.fixture import FIXTURE
 
 
 class PersonalWorkspaces(View):
@@ -25,6 +26,7 @@ class PersonalWorkspaces(View):
 
     name = "workspaces"
     interface = "1.0"
+    fixture = FIXTURE
     arguments = ("path",)
     per_cluster = False
 

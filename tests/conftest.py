@@ -13,6 +13,7 @@ from xdist.workermanage import WorkerController
 from tenantry.storage.store import Store
 from tests.support import explored, informers, logs, summaries
 from tests.support.failures import Failures
+from tests.support.forms import FORMS
 from tests.support.lookups import GatewayLookups, gateway_lookups
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.stores import ENGINES, Engine
@@ -44,9 +45,10 @@ async def gateway() -> AsyncIterator[GatewayLookups]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--form",
-        choices=("one-process", "distributed", "both"),
-        default="both",
-        help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, or both",
+        choices=(*FORMS, "all"),
+        default="all",
+        help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, these with processes of "
+        "views (tests of views alone), or all",
     )
     parser.addoption(
         "--explore-until",

@@ -19,6 +19,7 @@ HOMES = {
     "tenantry/tenancy/workspaces/admission",
     "tenantry/virtual/admission",
     "tenantry/virtual/apiexport/admission",
+    "tenantry/virtual/declared/admission",
 }
 """A folder that is new here belongs to a package with rules of its own."""
 

@@ -14,7 +14,20 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _NAMED = re.compile(r"(?<![\w/.-])((?:[\w-]+/)*[\w-]+\.(?:py|proto))\b")
 """A file, whole or by the end of its path, with or without backticks (as in a picture)."""
-_FOLDERS = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces", "tests", "tools", "benchmarks", "protos")
+_FOLDERS = (
+    "tenantry",
+    "registry",
+    "shard",
+    "gateway",
+    "views",
+    "tenantry_personal_workspaces",
+    "tenantry_syncer",
+    "tenantry_sync_agent",
+    "tests",
+    "tools",
+    "benchmarks",
+    "protos",
+)
 _OTHERS = frozenset({"view.py", "setup.py", "generated.proto"})
 """Of other projects, and of examples."""
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
-PROCESSES = ("registry", "shard", "gateway")
+PROCESSES = ("registry", "shard", "gateway", "views", "tenantry_syncer", "tenantry_sync_agent")
 """Packages beside `tenantry`."""
 WHOLE_SYSTEM = {
     "cases": "examples that a search found, and that they are tried again",

@@ -13,7 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-SOURCES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces", "protos", "docs", ".")
+SOURCES = (
+    "tenantry",
+    "registry",
+    "shard",
+    "gateway",
+    "views",
+    "tenantry_personal_workspaces",
+    "tenantry_syncer",
+    "tenantry_sync_agent",
+    "protos",
+    "docs",
+    ".",
+)
 """Directories with everything in them; of the last one only its own files."""
 
 WORDS = {

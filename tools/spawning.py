@@ -21,7 +21,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Protocol
 
-MODULES = ("tenantry.cli.commands", "tenantry.cli.start", "registry.main", "shard.main", "gateway.main")
+MODULES = ("tenantry.cli.commands", "tenantry.cli.start", "registry.main", "shard.main", "gateway.main", "views.main")
 """The modules that the commands import when they run."""
 _PYTHONPATH = os.environ.get("PYTHONPATH")
 _reading = threading.Lock()

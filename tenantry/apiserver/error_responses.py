@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from tenantry.apiserver.negotiation import error_response
@@ -10,6 +11,8 @@ from tenantry.http.errors import BadRequest, BodyTimeout, BodyTooLarge, HandlerT
 from tenantry.http.messages import Response
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
+
+logger = logging.getLogger(__name__)
 
 
 def to_status(error: HttpError) -> StatusError:
@@ -31,6 +34,16 @@ def to_status(error: HttpError) -> StatusError:
 def status_response(error: StatusError | HttpError, request: Request, warnings: Iterable[str] = ()) -> Response:
     """`error_response`, also for errors of the HTTP server."""
     return error_response(to_status(error) if isinstance(error, HttpError) else error, request, warnings)
+
+
+def failed_view(request: Request, error: Exception) -> StatusError:
+    """Logs an error that a method of a view raised. Returns what the client gets, without the text of the error."""
+    logger.error(
+        "a request to a view failed",
+        extra={"view": request.view, "requestID": request.request_id, "method": request.method, "path": request.path},
+        exc_info=error,
+    )
+    return status.internal(f"the view {request.view} failed")
 
 
 def refusal(error: Exception, request: Request) -> Response | None:

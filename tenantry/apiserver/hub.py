@@ -20,6 +20,7 @@ from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.visibility_group import VisibilityGroup
 from tenantry.apiserver.watch_events import Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatcherGroup, WatchStart
+from tenantry.base.tasks import raised
 from tenantry.http.messages import frame
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
@@ -102,14 +103,31 @@ class WatchFeed:
 
     def _arrived(self, events: Sequence[RecordEvent]) -> None:
         for group in list(self._wide):
-            group.dispatch(events)
+            try:
+                group.dispatch(events)
+            except Exception:  # the filter or the picture of a view may raise any error; other groups get the event
+                self._failed(group)
         if self._named:
             mine: dict[WatcherGroup, list[RecordEvent]] = {}
             for event in events:
                 for group in self._named.get(event.key.name, ()):
                     mine.setdefault(group, []).append(event)
             for group, found in mine.items():
-                group.dispatch(found)
+                try:
+                    group.dispatch(found)
+                except Exception:  # as above
+                    self._failed(group)
+
+    def _failed(self, group: WatcherGroup) -> None:
+        """Ends the watchers of a group. It stays until they have left, under a key that no other watcher has."""
+        raised("sending an event to watchers, which are ended")
+        if isinstance(group, VisibilityGroup):
+            self._no_longer_separate(group)
+            group.shared_key = None
+        del self._groups[group.key]
+        group.key = group
+        self._groups[group] = group
+        group.fail()
 
 
 class Bookmarks:
@@ -272,6 +290,10 @@ class Hubs:
         for each, hub in list(self._hubs.items()):
             if each is range_ or each.base is range_:
                 hub.end()
+
+    def watched(self, range_: Range) -> bool:
+        """Whether a range, or one that is computed from it, has watchers."""
+        return any(each is range_ or each.base is range_ for each in self._hubs)
 
     def _drop(self, range_: Range) -> None:
         self._hubs.pop(range_, None)

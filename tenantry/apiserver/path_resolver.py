@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.authorization import Authorizer
@@ -43,10 +44,16 @@ class LocalRoute(Protocol):
 
 
 class RemoteRoute(NamedTuple):
-    """A route in a range that another shard owns. `path` is the URL path for the request to the owner."""
+    """A route in a range that another shard owns. `path` is the URL path for the request to the owner.
+
+    `view`: the name of the view that serves it in a process of its own, empty for other routes. `here`: the route in this
+    process, for requests that such a process sends on.
+    """
 
     range_name: str
     path: str
+    view: str = ""
+    here: Callable[[], LocalRoute | RemoteRoute] | None = None
 
 
 class PathResolver(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
@@ -19,23 +20,52 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.error_responses import failed_view
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.path_resolver import PathResolver, RemoteRoute, Resolved
 from tenantry.apiserver.request import Request
+from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
+from tenantry.http.errors import HttpError
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
-from tenantry.kube.status import StatusError, generic_not_found, unauthorized
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.status import StatusError, generic_not_found, unauthorized, unavailable
 
 _OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
+
+
+Serve = Callable[[Request, Scope, User, RequestInfo, ResourceDefinition, Version], Awaitable[Reply]]
+
+
+class ViewCaller(Protocol):
+    """Calls the processes that serve views which this process does not."""
+
+    def is_from_peer(self, request: Request) -> bool:
+        """Whether such a process, or another shard, sent the request here: it is not sent back."""
+        ...
+
+    async def call(self, view: str, range_name: str, request: Request) -> Reply:
+        """Raises StatusError 503 if none answers."""
+        ...
+
+
+class _NoViews:
+    """For a process that serves all of its views itself."""
+
+    def is_from_peer(self, request: Request) -> bool:
+        return True
+
+    async def call(self, view: str, range_name: str, request: Request) -> Reply:
+        raise unavailable(f"no process serves the view {view}")
 
 
 class Pipeline:
@@ -46,7 +76,7 @@ class Pipeline:
     cluster, whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
-    `/clusters/<id>`.
+    `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -64,12 +94,16 @@ class Pipeline:
         version: VersionEndpoint | None = None,
         issuer: IssuerEndpoint | None = None,
         token_cluster: Callable[[Request], str | None] | None = None,
+        views: ViewCaller | None = None,
+        serve: Serve = serve,
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
         self._root = root
         self._root_cluster = root_cluster
         self._forward = forward
+        self._views = views or _NoViews()
+        self._serve_verb = serve
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -81,6 +115,12 @@ class Pipeline:
             return await self._route(request, request.path)
         except StatusError as error:
             return error_response(error, request)
+        except HttpError:
+            raise
+        except Exception as error:
+            if not request.view:
+                raise
+            return error_response(failed_view(request, error), request)
 
     async def _route(self, request: Request, path: str) -> Reply:
         end = path.find("/", 1)
@@ -93,7 +133,11 @@ class Pipeline:
             return await self._process(request, path)
         route = resolver.locate("/" if end < 0 else path[end:])
         if isinstance(route, RemoteRoute):
-            return await self._forward(route.range_name, replace(request, path=route.path))
+            if route.here is None or not self._views.is_from_peer(request):
+                return await self._pass_on(request, route)
+            route = route.here()
+            if isinstance(route, RemoteRoute):
+                return await self._pass_on(request, route)
         if route.path == "/metrics":
             # Metrics are of the process and not of a tenant; kcp gives the same answer to every caller.
             return text("metrics are served without a /clusters prefix only\n", 501)
@@ -105,6 +149,12 @@ class Pipeline:
             raise unauthorized()
         found = route.resolve(request)
         return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
+
+    async def _pass_on(self, request: Request, route: RemoteRoute) -> Reply:
+        passed = replace(request, path=route.path)
+        if route.view:
+            return await self._views.call(route.view, route.range_name, passed)
+        return await self._forward(route.range_name, passed)
 
     async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:
         request.user = user
@@ -146,7 +196,7 @@ class Pipeline:
             if info.group and all(definition.custom for definition in apis.of_group(info.group)):
                 return page_not_found()
             raise generic_not_found()
-        return await serve(request, scope, user, info, *served)
+        return await self._serve_verb(request, scope, user, info, *served)
 
     async def _process(self, request: Request, path: str) -> Reply:
         """A path of the process itself, which has no logical cluster."""

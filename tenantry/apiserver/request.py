@@ -14,12 +14,14 @@ class Request(messages.Request):
     controllers). Where `user` is impersonated, `impersonator` is the user who asked for it.
 
     `beyond_capacity`: another shard asks for a logical cluster in a range that may be full. Only a shard sets it: on its own
-    request, or by the header of that request once its certificate is verified (`RequestHeaders`).
+    request, or by the header of that request once its certificate is verified (`RequestHeaders`). `view`: the name of the view
+    that answers it; empty where none does.
     """
 
     user: User | None = None
     impersonator: User | None = None
     beyond_capacity: bool = False
+    view: str = ""
 
 
 Handler = messages.Handler[Request]

@@ -213,3 +213,35 @@ class HttpsSettings(ProcessSettings):
             drain_seconds=self.shutdown_grace_seconds,
             **more,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticationSettings(Settings):
+    """The flags of a process that authenticates the users of workspaces."""
+
+    token_auth_file: str = setting(
+        "", 'CSV of static tokens: token,user,uid,"group1,group2"', "kube-apiserver's format, for trials and tests"
+    )
+    anonymous_auth: bool = setting(
+        True,
+        "accept requests without credentials as system:anonymous",
+        "health and version endpoints must answer probes without a token",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings(Settings):
+    """The flags of a process that serves watches of ranges."""
+
+    watch_buffer_bytes: int = setting(
+        8 * 1024 * 1024,
+        "bytes that may wait for a slow watcher before its watch is ended",
+        "room for the events of a list of thousands of objects",
+        bounds=(64 * 1024, 1 << 32),
+    )
+    history_events: int = setting(
+        5000,
+        "events kept for each resource of a range, for watches that resume",
+        "some minutes of a busy resource, a few MB",
+        bounds=(16, 10_000_000),
+    )

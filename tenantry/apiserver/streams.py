@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tenantry.apiserver.error_responses import failed_view
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import Encoder, error_event
 from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatchStart
+from tenantry.base.tasks import raised
 from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -73,6 +75,11 @@ class WatchStream:
         except StatusError as error:
             sink.send(frame(error_event(error)))
             return
+        except Exception as error:
+            if not call.request.view:
+                raise
+            sink.send(frame(error_event(failed_view(call.request, error))))
+            return
         finally:
             self._leave()
             stop()
@@ -127,8 +134,9 @@ class WatchStream:
         sink, encode = watcher.sink, self._encoder.event
         lines: list[bytes] = []
         size = 0
+        piece = _PIECE if not self._selection.in_slices else 1
         for number, change in enumerate(changes):
-            if number and number % _PIECE == 0:
+            if number and number % piece == 0:
                 await turns.rest()
                 if watcher.dropped or sink.closed.is_set():
                     return
@@ -155,7 +163,11 @@ class WatchStream:
 
     def _apis_changed(self, watcher: Watcher) -> None:
         definition = self._call.definition
-        found = self._call.scope.apis().find(definition.group, self._call.version, definition.plural)
+        try:
+            found = self._call.scope.apis().find(definition.group, self._call.version, definition.plural)
+        except Exception:  # a view may raise any error; the client lists again and sees it
+            raised("looking for the type of a watch, which is ended")
+            found = None
         if found is None or not _is_same(found, definition, self._call.version):
             watcher.finish()
 

@@ -21,11 +21,15 @@ class Visibility(Protocol):
     `adds` False: in watches, an object that becomes visible by a change is MODIFIED and not ADDED. This is for streams that leave
     out the events from before.
 
+    `in_slices`: `sees`, or what presents the object, may take long for a single record. Events are then matched and encoded
+    one by one, with rests in between, and not in the turn in which they arrive.
+
     `key`: visibilities of one resource and range with equal keys see the same at all times, for every user, so their watchers
     share their events. None: no other one is known to see the same.
     """
 
     adds: bool
+    in_slices: bool
 
     @property
     def key(self) -> Hashable | None: ...

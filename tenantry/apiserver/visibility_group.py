@@ -12,7 +12,7 @@ from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, WatcherGroup, WatchStart
 from tenantry.base.tasks import restarting
-from tenantry.base.time_slices import turns
+from tenantry.base.time_slices import in_slices, turns
 from tenantry.http.messages import frame
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -21,10 +21,16 @@ from tenantry.storage.record import Record, RecordEvent
 logger = logging.getLogger(__name__)
 
 _PIECE = 64
+_WAITING_MAX = 1024
+"""Batches of events that wait for their turn. Watchers of a group with more of them are ended, and resume in slices of their
+own."""
 
 
 class VisibilityGroup(WatcherGroup):
     """It remembers which records it has shown, and compares them with what is visible when the visibility changes.
+
+    Where a single record may take long (`Visibility.in_slices`), events wait in a queue of the group, and its task works on
+    them one by one, with rests.
 
     `shared_key`: what groups that send the same have in common; None where no other does. `synced`: called when the group has
     shown what is visible, at its beginning and after each change of the visibility.
@@ -54,6 +60,7 @@ class VisibilityGroup(WatcherGroup):
         self._resource = selection.definition.storage_key
         self._candidates = Candidates(range_, selection, cluster, namespace or None)
         self._adds = visibility.adds
+        self._in_slices = visibility.in_slices
         self._scheduled = False
         self._by_name = cluster is not None and not selection.definition.namespaced
         self._changed_meanwhile: set[str] = set()
@@ -79,12 +86,14 @@ class VisibilityGroup(WatcherGroup):
         self.shown = {record.key: record for record in chosen}
         self._scheduled |= start.then is not None
         changes: Sequence[WatchChange] = ()
-        if events is not None:
+        if events is not None and self._in_slices:
+            changes = [change async for event in in_slices(events, 1) if (change := self.change(event)) is not None]
+        elif events is not None:
             changes = [change for event in events if (change := self.change(event)) is not None]
         elif start.initial:
             changes = [(ADDED, record, record.version) for record in chosen]
         self._go_on()
-        if self._scheduled:
+        if self._scheduled or self._arrived_meanwhile is not None:
             self._compare_soon()
         else:
             self._synced(self)
@@ -93,7 +102,7 @@ class VisibilityGroup(WatcherGroup):
     def continued(self, start: WatchStart) -> Iterable[WatchChange | None] | None:
         """The first changes for a watcher that joins now, after other ones: from what the group has shown. None where it cannot
         join, because the group is not synced or the watcher was shown something else at its version."""
-        if not self.is_synced or start.then is not None:
+        if not self.is_synced or start.then is not None or (self._in_slices and start.events):
             return None
         if start.events is not None:
             return self._replayed(start.events)
@@ -105,10 +114,17 @@ class VisibilityGroup(WatcherGroup):
         return super().bookmark() if self._arrived_meanwhile is None else None
 
     def dispatch(self, events: Iterable[RecordEvent]) -> None:
-        if self._arrived_meanwhile is None:
-            super().dispatch(events)
+        waiting = self._arrived_meanwhile
+        if waiting is not None:
+            waiting.append(tuple(events))
+            if self._in_slices and len(waiting) > _WAITING_MAX:
+                for watcher in list(self.watchers):
+                    watcher.finish()
+        elif self._in_slices:
+            self._arrived_meanwhile = [tuple(events)]
+            self._compare_soon()
         else:
-            self._arrived_meanwhile.append(tuple(events))
+            super().dispatch(events)
 
     def move_to(self, other: VisibilityGroup) -> bool:
         """Moves the watchers to a group that sends the same, if their watchers were shown the same until now."""
@@ -157,6 +173,9 @@ class VisibilityGroup(WatcherGroup):
         return changes
 
     def _go_on(self) -> None:
+        if self._in_slices and self._arrived_meanwhile:
+            # The task works on them.
+            return
         early, self._arrived_meanwhile = self._arrived_meanwhile, None
         for events in early or ():
             super().dispatch(events)
@@ -166,7 +185,10 @@ class VisibilityGroup(WatcherGroup):
     def _changed(self, names: Collection[str] | None = None, /) -> None:
         if names is not None and self._by_name and len(names) <= _PIECE:
             if self._arrived_meanwhile is None:
-                self._compare_named(names)
+                try:
+                    self._compare_named(names)
+                except Exception:  # the watchers list again, as below
+                    self._failed()
                 return
             if len(self._changed_meanwhile) <= _PIECE:
                 self._changed_meanwhile.update(names)
@@ -177,20 +199,39 @@ class VisibilityGroup(WatcherGroup):
                 self._compare_soon()
 
     def _compare_soon(self) -> None:
+        if self._comparing is not None:
+            return
         self._comparing = restarting(self._compare, name="compare what a watch shows", ends=True)
 
     async def _compare(self) -> None:
         try:
-            while self._scheduled and self.watchers:
-                self._scheduled = False
-                await self._compare_once()
+            while self.watchers and (self._scheduled or self._arrived_meanwhile is not None):
+                if self._arrived_meanwhile is not None:
+                    await self._catch_up(self._arrived_meanwhile)
+                else:
+                    self._scheduled = False
+                    await self._compare_once()
         except Exception:  # the watchers list again, which is better than a watch without events
-            logger.exception("comparing a watch with what is visible failed; its watchers are ended")
-            for watcher in list(self.watchers):
-                watcher.finish()
+            self._failed()
             return
         self._comparing = None
         self._synced(self)
+
+    async def _catch_up(self, waiting: list[Sequence[RecordEvent]]) -> None:
+        """Works on the events that wait, and on those that arrive meanwhile, in slices."""
+        while waiting and self.watchers:
+            events = waiting[0]
+            for event in events:
+                super().dispatch((event,))
+                await turns.rest()
+            del waiting[0]
+        self._go_on()
+
+    def _failed(self) -> None:
+        logger.exception("comparing a watch with what is visible failed; its watchers are ended")
+        # It is not synced any more, so no watcher joins it.
+        self._arrived_meanwhile = []
+        self.fail()
 
     async def _compare_once(self) -> None:
         self._arrived_meanwhile = []
@@ -200,11 +241,12 @@ class VisibilityGroup(WatcherGroup):
         changes = [(DELETED, record, version) for key, record in self.shown.items() if key not in now]
         changes += [(ADDED, record, record.version) for key, record in now.items() if key not in self.shown]
         self.shown = now
-        for at in range(0, len(changes), _PIECE):
-            self._send_changes(changes[at : at + _PIECE])
+        step = _PIECE if not self._in_slices else 1
+        for at in range(0, len(changes), step):
+            self._send_changes(changes[at : at + step])
             await turns.rest()
         self._go_on()
-        if changes:
+        if changes and self._arrived_meanwhile is None:
             self._send_bookmark()
 
     def _compare_named(self, names: Collection[str]) -> None:

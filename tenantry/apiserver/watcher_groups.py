@@ -76,6 +76,7 @@ class WatcherGroup:
         self.name = selection.name
         self.watchers: dict[Watcher, None] = {}
         self._range = range_
+        self.failed = False
         self._match = selection.matcher()
         self._namespace = namespace
         self._after = after
@@ -99,6 +100,15 @@ class WatcherGroup:
             return
         encode = self.encoder.event
         self.send(b"".join([encode(*change) for change in found]), lambda: b"".join(self._with_columns(found)))
+
+    def fail(self) -> None:
+        """Ends the watchers, since an event could not be matched or encoded. They get nothing after the last event before it, so
+        that they resume from there."""
+        self.failed = True
+        watchers = list(self.watchers)
+        self.watchers.clear()
+        for watcher in watchers:
+            watcher.finish()
 
     def change(self, event: RecordEvent) -> tuple[bytes, Record, int] | None:
         """What an event is for this group: type, content and version. None where it does not concern the group. An object that
@@ -145,9 +155,9 @@ class WatcherGroup:
 
     def bookmark(self) -> bytes | None:
         """The line of a bookmark at the current version. None while the range has not reached the version that the watchers wait
-        for."""
+        for, and after a failure."""
         version = self._range.version
-        return None if version < self._after else self.encoder.bookmark(version)
+        return None if version < self._after or self.failed else self.encoder.bookmark(version)
 
     def close(self) -> None:
         """Called when the last watcher has left."""

@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tenantry.apiserver.authentication import common_names
 from tenantry.base.flags import listed
 from tenantry.client import ClientError, Credentials, SyncClient
-from tenantry.client.registry import RegistryError
+from tenantry.client.registry import RegistryClient, RegistryError
 
 
 class AskingFailed(Exception):
@@ -50,6 +52,20 @@ def gateways(options: argparse.Namespace, *, follow: bool = False) -> SyncClient
 def registries(options: argparse.Namespace) -> list[str]:
     """The addresses of the registries. Raises AskingFailed."""
     return _addresses(options, options.registry, "registry")
+
+
+@asynccontextmanager
+async def registry_client(options: argparse.Namespace) -> AsyncIterator[RegistryClient]:
+    """A client of the registries. Raises AskingFailed."""
+    who = credentials(options)
+    async with RegistryClient(
+        registries(options),
+        ca=who.ca,
+        certificate=who.certificate,
+        key=who.key,
+        server_name=common_names.REGISTRY,
+    ) as client:
+        yield client
 
 
 def credentials(options: argparse.Namespace) -> Credentials:

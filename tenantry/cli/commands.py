@@ -15,10 +15,11 @@ from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError, add_flags, settings_from
 from tenantry.base.garbage import importing
-from tenantry.cli import lookup, probe, shard_commands, shared_kubeconfig
+from tenantry.cli import check_view, lookup, new_view, probe, shard_commands, shared_kubeconfig, view_commands
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
 from tenantry.cli.standard_output import Parser, VersionAction
+from views.settings import ViewsSettings
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -60,6 +61,13 @@ SERVERS = (
         "run one gateway: it forwards HTTPS requests and answers gRPC look-ups",
         "Runs one gateway on etcd. It keeps no state: run any number.",
     ),
+    Server(
+        "views",
+        ViewsSettings,
+        "views.main",
+        "run views (virtual workspaces) in a process of their own; list such processes; write and try views",
+        "Runs one process of views on etcd, which then answers for these views instead of shards. Run any number.",
+    ),
 )
 _VARIABLES = "Each flag can be given as an environment variable: --bind-address is TENANTRY_BIND_ADDRESS."
 
@@ -73,6 +81,10 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(server.name, help=server.help, description=f"{server.description} {_VARIABLES}")
         add_flags(command, server.settings)
         command.set_defaults(run=_runner(server))
+        if server.name == "views":
+            of_views = view_commands.add_commands(command)
+            new_view.add_command(of_views)
+            check_view.add_command(of_views)
     lookup.add_commands(commands)
     shard_commands.add_commands(commands)
     probe.add_command(commands)

@@ -6,12 +6,10 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from operator import itemgetter
 from typing import Any
 
-from tenantry.apiserver.authentication import common_names
 from tenantry.base.flags import seconds
 from tenantry.cli import access
 from tenantry.cli.output import Columns, data, render, state_of
@@ -58,21 +56,8 @@ def _run(work: Asking) -> int:
     return asyncio.run(work)
 
 
-@asynccontextmanager
-async def _registry(options: argparse.Namespace) -> AsyncIterator[RegistryClient]:
-    who = access.credentials(options)
-    async with RegistryClient(
-        access.registries(options),
-        ca=who.ca,
-        certificate=who.certificate,
-        key=who.key,
-        server_name=common_names.REGISTRY,
-    ) as client:
-        yield client
-
-
 async def _drain(options: argparse.Namespace) -> int:
-    async with _registry(options) as registry:
+    async with access.registry_client(options) as registry:
         shards = await registry.shards()
         wanted = [shard for shard in shards if options.shard in (shard.name, shard.uid)]
         others = [shard for shard in shards if shard not in wanted and not shard.draining]
@@ -111,7 +96,7 @@ async def _ranges_left(registry: RegistryClient, uid: str) -> int:
 
 
 async def _undrain(options: argparse.Namespace) -> int:
-    async with _registry(options) as registry:
+    async with access.registry_client(options) as registry:
         shard = await registry.undrain(options.shard)
         print(
             f"shard {shard.name} gets ranges again" if not shard.draining else f"shard {shard.name} is ending and stays drained"
@@ -121,7 +106,7 @@ async def _undrain(options: argparse.Namespace) -> int:
 
 async def _top(options: argparse.Namespace) -> int:
     screen = Screen()
-    async with _registry(options) as registry:
+    async with access.registry_client(options) as registry:
         while True:
             try:
                 shards, ranges = await asyncio.gather(registry.shards(), registry.ranges())

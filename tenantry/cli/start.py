@@ -17,11 +17,11 @@ from gateway.lookups import Lookups
 from gateway.map_feed import MapFeed
 from registry.service import SERVICE as REGISTRY
 from registry.service import RegistryService
-from shard.identity import Identity, identity_of
 from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process

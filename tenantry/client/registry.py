@@ -112,6 +112,17 @@ class RegistryClient:
         answer = await self._call(lambda stub, seconds: stub.ListShards(request, timeout=seconds), deadline_seconds)
         return list(answer.shards)
 
+    async def views(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[pb.View]:
+        """The views that processes of their own serve, sorted by name, with these processes. Raises RegistryError."""
+        request = pb.ListViewsRequest()
+        answer = await self._call(lambda stub, seconds: stub.ListViews(request, timeout=seconds), deadline_seconds)
+        return list(answer.views)
+
+    async def forget_view(self, name: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        """Gives a view whose processes have crashed back to the shards. Raises RegistryError."""
+        request = pb.ForgetViewRequest(name=name)
+        await self._call(lambda stub, seconds: stub.ForgetView(request, timeout=seconds), deadline_seconds)
+
     async def drain(self, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> pb.Shard:
         """Starts to move all ranges away from a shard (name or uid). Raises RegistryError."""
         request = pb.DrainRequest(shard=shard)

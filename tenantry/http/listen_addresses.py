@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
+
 WILDCARDS = ("0.0.0.0", "::")
 """Addresses that a process can listen on but that are not valid destinations."""
 
@@ -14,3 +17,14 @@ def bracketed(address: str) -> str:
 def from_here(address: str) -> str:
     """The address by which a process on the same machine reaches a server that listens on `address`."""
     return bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address))
+
+
+def own_address(target: str) -> str:
+    """The local address from which this machine reaches `target` (`host:port`). Sends nothing. Raises OSError if there is
+    none."""
+    host, _, port = target.rpartition(":")
+    for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
+        with suppress(OSError), socket.socket(family, kind) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    raise OSError(f"cannot find the address of this process, because there is no route to {target}; set --advertise-address")

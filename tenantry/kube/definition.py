@@ -60,6 +60,13 @@ class Strategy:
     returns_deleted = False
     """DELETE answers with the last state of the object and not with a Status (resource quotas, service accounts)."""
 
+    may_take_long = False
+    """`takes_long` is asked before an object is validated on the event loop."""
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        """Whether `validate` takes so long for this object that it is called in a thread."""
+        return False
+
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """The errors of a name, or of a generateName where `prefix` is set. Here: RFC 1123 subdomain."""
         return dns1123_subdomain_errors(name, prefix=prefix)

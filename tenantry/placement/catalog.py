@@ -83,9 +83,11 @@ class Catalog:
 
     `tallied`: resources with many large copies. The catalog tallies them by cluster, and their changes can be followed by
     cluster, so that no shard decodes them for that.
+    `progress`: whether `reached` is called for many requests; what it costs then is told in `storage.follower.Follower`.
     """
 
-    def __init__(self, store: Store, *, tallied: Collection[str] = ()) -> None:
+    def __init__(self, store: Store, *, tallied: Collection[str] = (), progress: bool = False) -> None:
+        self._progress = progress
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
         """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
@@ -96,7 +98,12 @@ class Catalog:
         self._tally_indexes: dict[str, list[Callable[[str, bool], None]]] = {}
         self._tallied: KeyedBroadcast[tuple[str, str], [str]] = KeyedBroadcast("a subscriber of the copies of a cluster")
         self._follower = Follower(
-            store, [(PREFIX, prefix_end(PREFIX))], load=self._load, changed=self._changed, name="the catalog"
+            store,
+            [(PREFIX, prefix_end(PREFIX))],
+            load=self._load,
+            changed=self._changed,
+            name="the catalog",
+            progress=progress,
         )
 
     def get(self, resource: str, cluster: str, name: str) -> Object | None:
@@ -181,7 +188,10 @@ class Catalog:
 
     async def reached(self, revision: int) -> None:
         """Returns when the catalog is complete up to a revision of the store. May be called before `start`. Raises StoreError."""
-        await self._follower.reached(revision)
+        if self._progress and self._follower.following:
+            await self._follower.progressed(revision)
+        else:
+            await self._follower.reached(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
         """Applies the copies that this shard committed. It subscribes to `Cell.commits`, which runs before the writer gets its

@@ -63,7 +63,7 @@ class RemotePeers:
             # This shard acquired the range after the caller's look-up.
             return await handler(request)
         body = await request.read_body(self._body_bytes)
-        sent = self._head(request, len(body)) + body
+        sent = peer_head(request, self._identities, len(body)) + body
 
         async def exchange(connection: UpstreamConnection) -> Answer:
             return await self._exchange(connection, sent, request.method)
@@ -75,20 +75,6 @@ class RemotePeers:
 
     def __repr__(self) -> str:
         return f"<RemotePeers of {self._uid}>"
-
-    def _head(self, request: Request, length: int) -> bytes:
-        user: User | None = request.user
-        if user is not None:
-            # Impersonation was already applied.
-            lowered = ((name.lower(), value) for name, value in request.headers.items())
-            headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
-            headers.pop("authorization", None)
-            return request_head(replace(request, headers=headers), user, length=length, by_peer=True)
-        for method in self._identities:
-            user = method.authenticate_request(request)
-            if user is not None:
-                break
-        return request_head(request, user, length=length, by_peer=True)
 
     def _owned_elsewhere(self, range_name: str) -> RangeInfo | None:
         info = self._map.named(range_name)
@@ -102,6 +88,23 @@ class RemotePeers:
                 return await connection.exchange(sent, head_only=method == "HEAD")
         except TimeoutError:
             raise UpstreamError(f"no answer in {self._answer_seconds:g} seconds", sent=True) from None
+
+
+def peer_head(request: Request, identities: Sequence[RequestAuthenticator], length: int) -> bytes:
+    """The header lines of a request to another process of the platform that serves it. `identities`: authenticate a caller by its
+    certificate, which the other process does not see. `length`: of the body, in bytes."""
+    user: User | None = request.user
+    if user is not None:
+        # Impersonation was already applied.
+        lowered = ((name.lower(), value) for name, value in request.headers.items())
+        headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
+        headers.pop("authorization", None)
+        return request_head(replace(request, headers=headers), user, length=length, by_peer=True)
+    for method in identities:
+        user = method.authenticate_request(request)
+        if user is not None:
+            break
+    return request_head(request, user, length=length, by_peer=True)
 
 
 class _Gathered:

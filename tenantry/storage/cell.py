@@ -23,7 +23,7 @@ from tenantry.storage.load import ParseHead, load_range
 from tenantry.storage.pending_growth import PendingGrowth
 from tenantry.storage.range import AppliedVersion, Range
 from tenantry.storage.read_guard import ReadGuard
-from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.record import Change, Head, Record, RecordEvent
 from tenantry.storage.store import Compare, Delete, Put, Store, StoreError
 from tenantry.storage.transaction import PendingChange, Transaction
 
@@ -221,6 +221,18 @@ class Cell:
             else:
                 return
 
+    async def raise_version(self, range_: Range, key: Key, value: bytes) -> None:
+        """Returns when the version of a range is higher than any that it had when this was called. `key`, `value`: a record in
+        the range that is no object, which is written for it. Raises StoreError, NotOwned."""
+        while True:
+            await self.writes_done((key,))
+            try:
+                await self.commit([Change(key, value, Head(), range_.get(key))])
+            except Stale:
+                # Another one writes it, and takes its turn first.
+                continue
+            return
+
     def commit(
         self,
         changes: Sequence[Change],
@@ -297,7 +309,7 @@ class Cell:
 
     def _drop(self, name: str) -> Range:
         range_ = self._ranges.pop(name)
-        self._fences.pop(name)
+        self._fences.pop(name, None)
         range_.freeze()
         self._backfills.end(range_)
         self._arrange()

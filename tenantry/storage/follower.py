@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 
 from tenantry.base.backoff import Backoff
+from tenantry.base.broadcast import Broadcast
+from tenantry.base.signal import Signal
 from tenantry.base.tasks import restarting
-from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, StoreError
+from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, StoreError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +19,8 @@ PAGE_KEYS = 10_000
 """Keys in one page. It is large because etcd counts the rest of the interval for every page."""
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 1.0
+ASKED_AGAIN_SECONDS = 0.05
+"""A watch that is being opened hears no request for progress, so it is repeated."""
 
 Load = Callable[[AsyncIterator[Page]], Awaitable[None]]
 """Receives everything at one revision, in pages of at most `PAGE_KEYS`. It is called again if the revision that the watch needs
@@ -45,7 +49,7 @@ class Follower:
     `parts`: intervals of keys in ascending order. They are read one by one, and watched as one interval from the first to the
     last, so that the writes of one transaction to several parts arrive together. Keys between the parts are delivered too; ignore
     them.
-    `name`: for the log.
+    `name`: for the log. `progress`: whether `progressed` is called; what it costs is told there.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Follower:
         load: Load,
         changed: Callable[[Batch], None],
         name: str,
+        progress: bool = False,
     ) -> None:
         self._store = store
         self._parts = parts
@@ -68,6 +73,8 @@ class Follower:
         self._complete = False
         """False before the first load, and if everything has to be loaded again."""
         self._loading = asyncio.Lock()
+        self._ask: Broadcast[[]] | None = Broadcast("a watch that is asked for progress") if progress else None
+        self._advances = Signal()
 
     @property
     def following(self) -> bool:
@@ -109,6 +116,22 @@ class Follower:
             except Compacted:
                 self._complete = False
 
+    async def progressed(self, revision: int) -> None:
+        """As `reached` after `start`, in a round trip: it asks the watch that runs. The caller limits the wait, which does not
+        end while the store is away. Raises Unavailable when the follower is stopped. An etcd that does not report progress when
+        it is asked (`etcd/server_version.py`) sends all keys of the store to a follower that was made for this."""
+        assert self._ask is not None, "made without progress"
+        while self._revision < revision:
+            if not self.following:
+                raise Unavailable(f"{self._name} is not followed any more")
+            self._ask.send()
+            await self._advances.wait(ASKED_AGAIN_SECONDS)
+
+    def ask_progress(self) -> None:
+        """Begins what a later `progressed` waits for, for a caller that asks several followers at one time."""
+        assert self._ask is not None, "made without progress"
+        self._ask.send()
+
     async def _load(self) -> bool:
         """Loads everything, unless it is loaded and nothing was missed since. Returns whether it loaded. Raises StoreError."""
         async with self._loading:
@@ -124,6 +147,7 @@ class Follower:
                 else:
                     self._revision = max(self._revision, revision)
                     self._complete = True
+                    self._advances.send()
             return True
 
     async def _read(self) -> int:
@@ -161,7 +185,7 @@ class Follower:
             await backoff.pause()
 
     def _watch(self) -> AsyncGenerator[Batch, None]:
-        return self._store.watch(self._parts[0][0], self._parts[-1][1], from_revision=self._revision + 1)
+        return self._store.watch(self._parts[0][0], self._parts[-1][1], from_revision=self._revision + 1, asked=self._ask)
 
     async def _deliver(self, batch: Batch) -> None:
         if self._loading.locked():
@@ -176,3 +200,5 @@ class Follower:
             self._complete = False
             raise
         self._revision = batch.revision
+        if self._ask is not None:
+            self._advances.send()

@@ -5,6 +5,7 @@
 /ranges/<name>  /fences/<name>  /ranges-opened
 /sessions/<shard uid>  /sessions/<shard uid>/drain  /loads/<shard uid>  /journal/<shard uid>
 /reach/<uid of a shard or gateway>
+/views/names/<view>  /views/processes/<uid>  /readmark
 /election/<service>  /compaction
 """
 
@@ -23,6 +24,11 @@ REACH = "/reach/"
 JOURNAL = "/journal/"
 ELECTION = "/election/"
 COMPACTION = "/compaction"
+VIEWS = "/views/"
+VIEW_NAMES = f"{VIEWS}names/"
+VIEW_PROCESSES = f"{VIEWS}processes/"
+READ_MARK = "/readmark"
+"""A key that is written only to raise the store's revision."""
 
 
 class Key(NamedTuple):

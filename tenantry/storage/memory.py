@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.storage.commit_checks import check_commit
 from tenantry.storage.keys import fence_name
 from tenantry.storage.local_leases import Leases
@@ -93,10 +94,13 @@ class MemoryStore:
                     buffer.push(batch)
         return self._revision
 
-    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+    async def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
         self._check_open()
         buffer = WatchBuffer()
         self._watches[buffer] = (start, end)
+        stop = asked.subscribe(lambda: buffer.push(Batch(self._revision, []))) if asked is not None else None
 
         async def history(since: int, until: int) -> list[Batch]:
             if since < self._compacted:
@@ -109,6 +113,8 @@ class MemoryStore:
                 async for batch in batches:
                     yield batch
         finally:
+            if stop is not None:
+                stop()
             del self._watches[buffer]
 
     async def grant_lease(self, ttl_seconds: float) -> int:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import msgspec
 
+from tenantry.base.broadcast import Broadcast
+
 
 class StoreError(Exception):
     """The base class of all errors of a store."""
@@ -159,11 +161,14 @@ class Store(Protocol):
         """
         ...
 
-    def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+    def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
         """Yields batches with `revision >= from_revision`, without gaps and repetitions, until it is closed with `aclose`.
 
         It reports progress with a batch without events: the watch has shown everything up to that revision. It does so when it
-        has shown all that existed when it began, and perhaps later. Raises Compacted, Unavailable.
+        has shown all that existed when it began, and perhaps later: soon after each `asked.send()`, where `asked` is given. A
+        request that comes before the watch has begun is not answered. Raises Compacted, Unavailable.
         """
         ...
 

@@ -1,18 +1,20 @@
 """Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
 
-Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied, and objects of the types of views
-that ask for it. So are ClusterCachedResources, and the objects that they replicate (`tenantry.tenancy.replication`). All RBAC of
-a provider is copied (a cluster with an export, a workspace type or an object of such a type), because the shard of the consumer
-decides who may `bind` or `use` these. Of other clusters, only the RBAC that decides about access is copied
-(`tenantry.tenancy.access_rules`).
+Exports, schemas, workspace types, endpoint slices, declared views, partitions and shards are always copied, and objects of the
+types of views that ask for it. So are ClusterCachedResources, and the objects that they replicate
+(`tenantry.tenancy.replication`). All RBAC of a provider is copied (a cluster with an export, a workspace type or an object of
+such a type), because the shard of the consumer decides who may `bind` or `use` these. Of other clusters, only the RBAC that
+decides about access is copied (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import orjson
 
+from tenantry.base.tasks import raised
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of
@@ -33,12 +35,14 @@ from tenantry.tenancy.resources import (
     LOGICAL_CLUSTERS,
     PARTITIONS,
     SHARDS,
+    VIRTUAL_WORKSPACES,
     WORKSPACE_AUTHENTICATION_CONFIGURATIONS,
     WORKSPACE_TYPES,
     WORKSPACES,
 )
 from tenantry.tenancy.types import SystemDefinitions, cached_resource_names
 from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
+from tenantry.tenancy.types.view_type import Copy
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
@@ -61,6 +65,15 @@ def _whole(obj: Object) -> Object:
     copy: Object = {"metadata": {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}}
     copy.update((k, v) for k, v in obj.items() if k not in _NOT_COPIED)
     return copy
+
+
+def _part(resource: str, copied: Copy, obj: Object) -> Object | None:
+    """What the package of a view copies of an object. An error of it must not fail the write of the object."""
+    try:
+        return copied(orjson.loads(orjson.dumps(obj)))
+    except Exception:  # a package's function may raise any error
+        raised(f"making the copy of an object of {resource}, which gets none")
+        return None
 
 
 def _rules(role: Object) -> Object:
@@ -93,6 +106,10 @@ def _without_endpoints(obj: Object) -> Object:
     return copy
 
 
+def _without_status(obj: Object) -> Object:
+    return {key: value for key, value in _whole(obj).items() if key != "status"}
+
+
 def project_workspace(obj: Object) -> Object | None:
     """The entry of a Workspace in the path index: cluster, uid, type, and the phase if it is Unavailable or Scheduling. None: the
     Workspace has no cluster id yet.
@@ -119,6 +136,7 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     API_RESOURCE_SCHEMAS: _whole,
     API_CONVERSIONS: _whole,
     API_EXPORT_ENDPOINT_SLICES: _without_endpoints,
+    VIRTUAL_WORKSPACES: _without_status,
     WORKSPACE_TYPES: _whole,
     WORKSPACE_AUTHENTICATION_CONFIGURATIONS: _whole,
     WORKSPACES: project_workspace,
@@ -145,7 +163,11 @@ class Copies:
         self._replicas = Replicas(catalog, publications, _whole)
         self._access_rules = AccessRules(cell, catalog)
         added = {each.type.resource: each.type.copied for each in definitions.added}
-        own = {resource: copied if callable(copied) else _whole for resource, copied in added.items() if copied}
+        own = {
+            resource: partial(_part, resource, copied) if callable(copied) else _whole
+            for resource, copied in added.items()
+            if copied
+        }
         self._copied: Mapping[str, Callable[[Object], Object | None]] = {**_COPIED, **own}
         self._names = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in self._copied}
         self.of_providers: Sequence[str] = (*_NOTED_PROVIDERS, *own)

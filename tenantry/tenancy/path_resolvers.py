@@ -198,12 +198,20 @@ class RangesResolver:
     """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range.
 
     `resolvers`: the next path segment (`clusters`, `services`) → its resolver. `ranges`: those of this shard. `is_privileged`:
-    whether a user may know which ranges exist.
+    whether a user may know which ranges exist. `elsewhere(view)`: whether a process of its own serves a view, whichever shard
+    owns the range.
     """
 
     def __init__(
-        self, range_map: RangeMap, resolvers: Mapping[str, RangedResolver], *, ranges: Mapping[str, Range], is_privileged: Knows
+        self,
+        range_map: RangeMap,
+        resolvers: Mapping[str, RangedResolver],
+        *,
+        ranges: Mapping[str, Range],
+        is_privileged: Knows,
+        elsewhere: Callable[[str], bool] = lambda view: False,
     ) -> None:
+        self._elsewhere = elsewhere
         self._range_map = range_map
         self._resolvers = resolvers
         self._ranges = ranges
@@ -217,7 +225,7 @@ class RangesResolver:
         if known is None:
             error = not_found(GroupResource("core.kcp.io", "shards"), name)
             return resolver.hidden(inner, error) if resolver is not None else self._hidden(rest, error)
-        if known.name not in self._ranges:
+        if known.name not in self._ranges and not (first == "services" and self._elsewhere(split_first(inner)[0])):
             return RemoteRoute(name, f"/ranges/{name}{rest}")
         if resolver is not None:
             return resolver.locate(inner, range_name=name)

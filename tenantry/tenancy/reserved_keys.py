@@ -37,9 +37,20 @@ OPEN = (
     Open(ANNOTATIONS, "preserve.conversion.apis.kcp.io/"),
     Open(ANNOTATIONS, "syncagent.kcp.io/"),
     Open(LABELS, "syncagent.kcp.io/"),
+    Open(LABELS, "state.workload.kcp.io/"),
+    Open(LABELS, "held.internal.workload.kcp.io/"),
+    Open(ANNOTATIONS, "experimental.spec-diff.workload.kcp.io/"),
+    Open(ANNOTATIONS, "deletion.internal.workload.kcp.io/"),
+    Open(ANNOTATIONS, "conflict.workload.kcp.io/"),
+    Open(ANNOTATIONS, "experimental.status.workload.kcp.io/"),
+    Open(ANNOTATIONS, "workload.kcp.io/rv"),
+    Open(LABELS, "internal.workload.kcp.io/cluster"),
+    Open(ANNOTATIONS, "internal.workload.kcp.io/"),
+    Open(ANNOTATIONS, "kcp.io/namespace-locator"),
 )
 """In this order: what a provider passes on to bindings; fields that the older version of a type does not have; options for
-users; what a conversion keeps; and the keys of kcp's api-syncagent, which is an ordinary user."""
+users; what a conversion keeps; the keys of kcp's api-syncagent, which is an ordinary user; what users say about SyncTargets, and
+their syncers answer; and what a syncer, also an ordinary user, writes on the objects that it owns below."""
 
 
 def is_privileged(user: User, cluster: str) -> bool:

@@ -37,3 +37,5 @@ API_CONVERSIONS = "apis.kcp.io/apiconversions"
 API_EXPORTS = "apis.kcp.io/apiexports"
 API_EXPORT_ENDPOINT_SLICES = "apis.kcp.io/apiexportendpointslices"
 API_RESOURCE_SCHEMAS = "apis.kcp.io/apiresourceschemas"
+
+VIRTUAL_WORKSPACES = "views.tenantry.dev/virtualworkspaces"

@@ -61,8 +61,9 @@ class Tenancy:
 
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
-    disables them. `types`: those that views bring, each with the name of its view. `authorizer` and `build_admission`: others
-    than those of tenancy, for tests.
+    disables them. `types`: those that views bring, each with the name of its view. `follows`: whether `cell` is a
+    `storage.reader.Reader`, whose ranges and catalog are asked for each request how far they are. `authorizer` and
+    `build_admission`: others than those of tenancy, for tests.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Tenancy:
         connectors: Connectors | None = None,
         ca_certificate: str = "",
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        follows: bool = False,
         types: Iterable[tuple[ViewType, str]] = (),
         authorizer: ClusterAuthorizer | None = None,
         build_admission: admission_chain.BuildAdmission = admission_chain.build,
@@ -89,7 +91,7 @@ class Tenancy:
         self.peers = peers
         self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
-        self.catalog = Catalog(cell.store, tallied=(REPLICATED,))
+        self.catalog = Catalog(cell.store, tallied=(REPLICATED,), progress=follows)
         self.collections = Collections(cell=cell, catalog=self.catalog, hubs=hubs, local_ranges=self.local_ranges)
         identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
@@ -268,6 +270,15 @@ class Tenancy:
         self.apis.start()
         await self.runner.start()
         self._bootstrap.follow()
+        self.ready.set()
+
+    async def start_reading(self) -> None:
+        """As `start`, for a process that owns nothing: no controllers, and nothing is installed."""
+        await self.catalog.start()
+        self.directory.start()
+        self.local_ranges.changed()
+        await self._bootstrap.run()
+        self.apis.start()
         self.ready.set()
 
     async def stop(self) -> None:

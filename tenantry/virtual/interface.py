@@ -48,6 +48,7 @@ from tenantry.tenancy.well_known import OWNER_ANNOTATION
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.computed.computed_view import ComputedView
 from tenantry.virtual.copied_objects import CopiedObjects, CopyChanged
+from tenantry.virtual.fixture import Fixture, Given
 from tenantry.virtual.installed_views import VERSION
 from tenantry.virtual.restricted_definitions import restricted
 from tenantry.virtual.view import READ_VERBS, Paths, Place, View, ViewContext
@@ -70,6 +71,8 @@ __all__ = [
     "CopyChanged",
     "Entry",
     "ExportOf",
+    "Fixture",
+    "Given",
     "GroupResource",
     "Head",
     "Key",

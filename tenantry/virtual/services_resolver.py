@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from tenantry.apiserver.hidden_scope import HiddenScope
 from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.kube.status import PlainError, StatusError
+from tenantry.base.tasks import raised
+from tenantry.kube.status import PlainError, StatusError, internal, unavailable
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
@@ -23,6 +26,8 @@ from tenantry.virtual.view_scope import ViewScope
 
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _WRITES = frozenset({"create", "patch", "update"})
+NOT_READY_SECONDS = 5
+"""After this time, clients try a view again that is not ready."""
 _UNUSED_ID_SUFFIX = "-nothing"
 """Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
@@ -54,10 +59,22 @@ def _class_of(view: View) -> str:
     return f"{type(view).__module__}.{type(view).__qualname__}"
 
 
+class Elsewhere(Protocol):
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the views that processes of their own serve now."""
+        ...
+
+
+class _Nowhere:
+    names = frozenset[str]()
+
+
 class ServicesResolver:
     """The resolver of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`.
 
-    `views`: by name. `ranges`: those of this shard.
+    `views`: by name. `ranges`: those of this shard. `elsewhere`: the views that processes of their own serve. They need not be
+    among `views`.
     """
 
     def __init__(
@@ -68,14 +85,23 @@ class ServicesResolver:
         *,
         shard_name: str,
         ranges: Mapping[str, Range],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere or _Nowhere()
         self._directory = directory
         self._scopes = scopes
         self._views = dict(views)
         self._shard_name = shard_name
         self._ranges = ranges
 
-    def locate(self, path: str, *, range_name: str | None = None) -> LocalRoute | RemoteRoute:
+    def locate(self, path: str, *, range_name: str | None = None, here: bool = False) -> LocalRoute | RemoteRoute:
+        """`here`: also a view that a process of its own serves is located in this process. Raises StatusError 501 where it is not
+        installed."""
+        if self._elsewhere.names and (first := split_first(path)[0]) in self._elsewhere.names:
+            if not here:
+                return self._in_its_process(first, path, range_name)
+            if first not in self._views:
+                raise _not_installed(first)
         found = self._parse(path)
         if found is None:
             return _no_such_view(path)
@@ -88,6 +114,18 @@ class ServicesResolver:
             return RemoteRoute(name, f"/ranges/{name}/services/{path.lstrip('/')}")
         check_readable(range_)
         return ViewRoute(self._scopes, view, Place(arguments, cluster, name), inner)
+
+    def range_name_of(self, path: str, range_name: str | None = None) -> str | None:
+        """The name of the range whose objects a path is about. None: there is none, or the path belongs to no view that is
+        installed here."""
+        found = self._parse(path)
+        return self._range_of(found[2], range_name) if found is not None else range_name
+
+    def _in_its_process(self, view: str, path: str, range_name: str | None) -> RemoteRoute:
+        prefix = f"/ranges/{range_name}" if range_name is not None else ""
+        here = partial(self.locate, path, range_name=range_name, here=True)
+        place = self.range_name_of(path, range_name) or ROOT
+        return RemoteRoute(place, f"{prefix}/services/{path.lstrip('/')}", view, here)
 
     def hidden(self, path: str, error: StatusError) -> LocalRoute:
         found = self._parse(path)
@@ -136,6 +174,9 @@ class ServicesResolver:
             return view.cluster_of(arguments)
         except StatusError:
             return None
+        except Exception:  # a view may raise any error, and the caller is not known yet
+            raised(f"the cluster of a place in the view {view.name}")
+            raise internal(f"the view {view.name} failed") from None
 
     def _range_of(self, cluster: str | None, range_name: str | None) -> str | None:
         if cluster is None:
@@ -168,7 +209,10 @@ class ViewRoute:
         return self.place.cluster
 
     def resolve(self, request: Request) -> Resolved:
-        place = self.place
+        place, view = self.place, self.view
+        request.view = view.name
+        if type(view).ready is not View.ready and view.ready() is not None:
+            raise unavailable(f"the view {view.name} is not ready", NOT_READY_SECONDS)
         base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
         scope = _scope_of(self.view, place, base, self.path)
         if isinstance(scope, ViewScope) and self.path in ("/api", "/apis"):
@@ -193,6 +237,7 @@ class NotFoundRoute:
         return self.place.cluster
 
     def resolve(self, request: Request) -> Resolved:
+        request.view = self.view.name
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
         hidden = NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)
@@ -206,6 +251,11 @@ def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
 def _no_such_view(path: str) -> LocalRoute:
     """The answer to a path that belongs to no view."""
     return HiddenRoute(HiddenScope(_page_not_found()), f"/services/{path.lstrip('/')}")
+
+
+def _not_installed(name: str) -> StatusError:
+    text = f"writes through the view {name} are done by shards, and shard processes do not have it: install its package there too"
+    return StatusError(501, "NotImplemented", text)
 
 
 def _page_not_found() -> StatusError:

@@ -29,6 +29,7 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.view_type import ViewType
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.copied_objects import CopiedObjects, CopyChanged
+from tenantry.virtual.fixture import Fixture
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20
@@ -93,7 +94,8 @@ class View:
     (`status` has get, update and patch; `token` has create). A subresource without a verb that writes is not served.
 
     `types`: types that the package of the view brings, which every logical cluster serves. `interface`: the version of
-    `tenantry.virtual.interface` that the class needs, for example `1.0`; empty: any.
+    `tenantry.virtual.interface` that the class needs, for example `1.0`; empty: any. `fixture`: what `tenantry views check`
+    tries the view with.
     """
 
     name = ""
@@ -103,6 +105,7 @@ class View:
     verbs: tuple[str, ...] = READ_VERBS
     subresources: tuple[str, ...] = ("status",)
     types: tuple[ViewType, ...] = ()
+    fixture: Fixture | None = None
     interface = ""
 
     def __init__(self, context: ViewContext) -> None:
@@ -162,6 +165,11 @@ class View:
         """The id of the logical cluster that the arguments mean, for a view that is not `per_cluster`. None: there is none
         (404)."""
         raise NotImplementedError
+
+    def ready(self) -> str | None:
+        """None if the view can answer; else the reason why not, and its requests get 503. It is shown in /readyz, and makes
+        nothing else unready. It is asked for each request, so it looks at what the view knows already."""
+        return None
 
     def scope(self, place: Place, base: ClusterScope, path: str) -> Scope | None:
         """The scope that answers a request for `path`, the Kubernetes path in the view. None: the methods above answer it

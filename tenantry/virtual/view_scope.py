@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
@@ -13,6 +14,7 @@ from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector, Translation
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Changed, Visibility
+from tenantry.base.tasks import call
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -23,6 +25,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.virtual.admission.logical_cluster_status import LogicalClusterStatusAdmission
+from tenantry.virtual.method_times import is_request_sampled, is_shown_sampled, method_times
 from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import Place, View
 
@@ -38,6 +41,7 @@ class ViewScope:
         self.view = view
         self.place = place
         self.base = base
+        self._timed = is_request_sampled()
 
     @property
     def cluster(self) -> str | None:
@@ -78,7 +82,11 @@ class ViewScope:
     def decide(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
             return ALLOWED
-        return ALLOWED if self.view.allows(self.place, attributes) else NO_OPINION
+        if self._timed:
+            allowed = method_times.measured(self.view.name, "allows", partial(self.view.allows, self.place, attributes))
+        else:
+            allowed = self.view.allows(self.place, attributes)
+        return ALLOWED if allowed else NO_OPINION
 
     def may_impersonate(self, attributes: Attributes) -> Decision:
         """Access to a view does not include impersonation: RBAC of the viewed cluster decides about that."""
@@ -91,17 +99,24 @@ class ViewScope:
     def apis(self) -> ApiSet:
         verbs = self.view.verbs
         subresources = dict.fromkeys(self.view.subresources, verbs) if _WRITING.intersection(verbs) else NO_SUBRESOURCES
-        return self.view.api_set(restricted(definition, verbs, subresources) for definition in self.view.apis(self.place))
+        served: Iterable[ResourceDefinition]
+        if self._timed:
+            served = method_times.measured(self.view.name, "apis", lambda: list(self.view.apis(self.place)))
+        else:
+            served = self.view.apis(self.place)
+        return self.view.api_set(restricted(definition, verbs, subresources) for definition in served)
 
     def listed(self, apis: ApiSet) -> ApiSet:
         return self.base.listed(apis)
 
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
-        return self.view.watch_apis(self.place, changed)
+        return _guarded(self.view, self.view.watch_apis(self.place, changed))
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         if type(self.view).sees is View.sees and type(self.view).seeing is View.seeing:
             return None
+        if self._timed and verb != "watch":
+            return ViewVisibility(self.view, self.place, user, _timed(self.view, self.place, user))
         return ViewVisibility(self.view, self.place, user)
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
@@ -141,6 +156,8 @@ class Shown:
     user: User
 
     def __call__(self, obj: Object) -> Object:
+        if is_shown_sampled():
+            return method_times.measured(self.view.name, "show", partial(self.view.show, self.place, self.user, obj))
         return self.view.show(self.place, self.user, obj)
 
 
@@ -164,6 +181,7 @@ class ViewVisibility:
     then the watchers of one user share it."""
 
     adds = True
+    in_slices = False
 
     def __init__(self, view: View, place: Place, user: User, sees: Callable[[Record], bool] | None = None) -> None:
         self._view = view
@@ -177,11 +195,28 @@ class ViewVisibility:
         return self if then is None else ViewVisibility(self._view, self._place, self._user, then)
 
     def subscribe(self, changed: Changed) -> Callable[[], None]:
-        return self._view.watch_sees(self._place, self._user, changed)
+        return _guarded(self._view, self._view.watch_sees(self._place, self._user, changed))
+
+
+def _timed(view: View, place: Place, user: User) -> Callable[[Record], bool]:
+    """What `View.seeing` returns, with the time of each call measured."""
+    sees = method_times.measured(view.name, "seeing", partial(view.seeing, place, user))
+    return lambda record: method_times.measured(view.name, "sees", partial(sees, record))
+
+
+def _guarded(view: View, stop: Callable[[], None]) -> Callable[[], None]:
+    """A function of a view that ends a subscription. Its errors must not keep what else a watch has to end."""
+
+    def guarded() -> None:
+        call(stop, f"the end of a subscription to the view {view.name}")
+
+    return guarded
 
 
 class Filter:
     """A visibility that depends on the record alone. `key`: that of `sees`; filters with equal keys see the same."""
+
+    in_slices = False
 
     def __init__(self, sees: Callable[[Record], bool], key: Hashable, *, adds: bool = True) -> None:
         self._sees = sees

@@ -53,6 +53,7 @@ class Seen:
         self.key = key
         self.names = names
         self.adds = adds
+        self.in_slices = False
 
     def sees(self, record: Record) -> bool:
         return record.key.name in (self.sight.names if self.names is None else self.names)

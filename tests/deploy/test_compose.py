@@ -18,7 +18,7 @@ from tests.deploy.environment import unknown_variables
 from tests.support.tools import program
 
 PATH = Path(__file__).parents[2] / "docker-compose.yml"
-PROCESSES = {"registry", "shard", "gateway"}
+PROCESSES = {"registry", "shard", "gateway", "views"}
 
 
 @cache
@@ -62,6 +62,10 @@ def test_shards_can_be_any_number() -> None:
     assert not {"container_name", "hostname", "ports", "volumes"} & set(shard)
 
 
+def test_views_have_a_profile_of_their_own() -> None:
+    assert {name: service["profiles"] for name, service in services().items() if "profiles" in service} == {"views": ["views"]}
+
+
 def test_only_the_gateway_is_reached_from_outside() -> None:
     networks = yaml.safe_load(PATH.read_text())["networks"]
     assert networks["inside"]["internal"] is True
@@ -91,7 +95,7 @@ def test_compose_understands_it() -> None:
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
     assert done.stderr == b""
     understood = json.loads(done.stdout)
-    assert set(understood["services"]) == set(services())
+    assert set(understood["services"]) == set(services()) - {"views"}, "it has a profile of its own"
     gateway = understood["services"]["gateway"]
     assert [(p["host_ip"], p["published"], p["target"]) for p in gateway["ports"]] == [
         ("127.0.0.1", "6443", 6443),

@@ -18,8 +18,8 @@ from tests.support.tools import program
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 COMPOSE = DIRECTORY.parents[1] / "docker-compose.yml"
-LAYERS = ["trial", "external-etcd"]
-PROCESSES = {"registry", "shard", "gateway"}
+LAYERS = ["trial", "external-etcd", "trial-with-views"]
+PROCESSES = {"registry", "shard", "gateway", "views"}
 
 pytestmark = pytest.mark.client
 
@@ -33,6 +33,10 @@ def rendered(layer: str) -> list[dict[str, Any]]:
 
 def of_kind(layer: str, kind: str) -> dict[str, dict[str, Any]]:
     return {m["metadata"]["name"]: m for m in rendered(layer) if m["kind"] == kind}
+
+
+def processes(layer: str) -> set[str]:
+    return PROCESSES if layer.endswith("-with-views") else PROCESSES - {"views"}
 
 
 def pod_specs(layer: str) -> dict[str, dict[str, Any]]:
@@ -56,8 +60,8 @@ def test_the_schemas_notice_mistakes() -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_kinds(layer: str) -> None:
-    assert set(of_kind(layer, "Deployment")) - {"etcd"} == PROCESSES
-    assert set(of_kind(layer, "PodDisruptionBudget")) == PROCESSES
+    assert set(of_kind(layer, "Deployment")) - {"etcd"} == processes(layer)
+    assert set(of_kind(layer, "PodDisruptionBudget")) == processes(layer)
     assert {m["kind"] for m in rendered(layer)} <= {
         *("Namespace", "ConfigMap", "ServiceAccount", "Deployment", "Service"),
         *("PodDisruptionBudget", "NetworkPolicy", "PersistentVolumeClaim"),
@@ -128,7 +132,7 @@ def test_no_process_leaves_before_another_serves(layer: str) -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_commands_and_settings_exist(layer: str) -> None:
     configured = {key for m in of_kind(layer, "ConfigMap").values() for key in m["data"]}
-    for name in PROCESSES:
+    for name in processes(layer):
         container = pod_specs(layer)[name]["containers"][0]
         assert parser().parse_args(container["args"])
         assert unknown_variables(name, [variable["name"] for variable in container["env"]]) == []
@@ -141,7 +145,7 @@ def test_commands_and_settings_exist(layer: str) -> None:
 def test_the_shape_is_that_of_compose() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name in PROCESSES:
-        container = pod_specs("trial")[name]["containers"][0]
+        container = pod_specs("trial-with-views")[name]["containers"][0]
         assert container["args"] == services[name]["command"]
         # Kubernetes probes by itself, and the size of a range is a plaything of trials.
         asked = set(services[name]["environment"]) - {"TENANTRY_PROBE_URL", "TENANTRY_RANGE_CAPACITY"}

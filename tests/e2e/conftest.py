@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.people import Person, everybody, token_file
 from tests.support.api import Api
-from tests.support.forms import DISTRIBUTED, FORMS, ONE_PROCESS, Platform, platform
+from tests.support.forms import FORMS, ONE_PROCESS, VIEWS_APART, Platform, platform
 from tests.support.tools import kubectls
 
 
@@ -34,7 +34,7 @@ def between_minors(item: pytest.Item) -> bool:
         return False
     looked_at = (older[0], older[len(older) // 2])
     return (
-        given.params["form"] == DISTRIBUTED
+        given.params["form"] != ONE_PROCESS
         or given.params["kubectl"] not in looked_at
         or item.get_closest_marker("every_minor") is None
     )
@@ -42,14 +42,18 @@ def between_minors(item: pytest.Item) -> bool:
 
 def chosen(config: pytest.Config) -> tuple[str, ...]:
     form: str = config.getoption("--form")
-    return FORMS if form == "both" else (form,)
+    return FORMS if form == "all" else (form,)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that asks for a platform gets one of each form; those marked `one_process` tell why there is one of theirs."""
+    """Every test that asks for a platform gets one of each form; those marked `one_process` tell why there is one of theirs.
+    Views are in processes of their own for the tests of views alone."""
     if "form" in metafunc.fixturenames:
         alone = metafunc.definition.get_closest_marker("one_process")
-        metafunc.parametrize("form", (ONE_PROCESS,) if alone else chosen(metafunc.config), scope="session")
+        forms = (ONE_PROCESS,) if alone else chosen(metafunc.config)
+        if metafunc.definition.get_closest_marker("views") is None:
+            forms = tuple(form for form in forms if form != VIEWS_APART)
+        metafunc.parametrize("form", forms, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The README's commands, and what it says that they print."""
+"""The commands of the README and of other pages, and what these say that they print."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Block = tuple[str, str]
 """Commands, and the output that follows them (empty where none does)."""
 
 
-def blocks(section: str = "") -> list[Block]:
+def blocks(section: str = "", page: Path = README) -> list[Block]:
     """Those of the whole page, or of the section with this heading."""
-    text = README.read_text()
+    text = page.read_text()
     if section:
         (text,) = re.findall(rf"^## {re.escape(section)}$(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
     found: list[Block] = []

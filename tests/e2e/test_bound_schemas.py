@@ -13,6 +13,8 @@ from tests.e2e.test_views_two_shards import far_workspace
 from tests.support.api import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, Api
 from tests.support.forms import platform
 
+pytestmark = pytest.mark.views
+
 DONKEYS, MULES = schema("donkeys", "Donkey"), schema("mules", "Mule")
 
 

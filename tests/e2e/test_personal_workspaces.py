@@ -17,6 +17,8 @@ from tests.support.informers import Informers
 from tests.support.tools import kubectls, program
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 COLUMNS = ["NAME", "TYPE", "REGION", "PHASE", "URL", "AGE"]
 FOLLOWING = ("-group", "tenancy.kcp.io", "-version", "v1alpha1", "-resource", "workspaces", "-field", "status.phase")
 

@@ -24,6 +24,8 @@ from tests.support.api import (
 )
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 APIS = "apis.kcp.io"
 
 

@@ -18,6 +18,8 @@ from tests.support.commands import tenantry
 from tests.support.forms import Platform, platform
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 CAPACITY = 5
 CONSUMERS = 12
 

@@ -22,6 +22,8 @@ from tests.support.informers import Informers
 from tests.support.tools import kubectls, program
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 CACHE = "/apis/cache.kcp.io/v1alpha1"
 CACHED = f"{CACHE}/clustercachedresources"
 SLICES = f"{CACHE}/clustercachedresourceendpointslices"

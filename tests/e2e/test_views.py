@@ -23,6 +23,8 @@ from tests.support.api import (
 )
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 LOGICAL_CLUSTERS = LOGICAL_CLUSTER.rpartition("/")[0]
 UNIVERSAL = {"name": "universal", "path": "root"}
 

@@ -29,6 +29,8 @@ from tests.support.forms import Platform, platform
 from tests.support.tools import kubectls
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.views
+
 CAPACITY = 5
 ALL_CONFIG_MAPS = f"{CORE}/configmaps"
 EVENTS = f"{CORE}/namespaces/default/events"

@@ -20,10 +20,15 @@ from tenantry.http.server import HttpServer
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.map_rows import encode
 from tenantry.placement.paths.directory import Directory
 from tenantry.placement.shard_connections import ShardConnections
+from tenantry.placement.view_connections import ViewConnections
+from tenantry.placement.view_forwarding import ViewForwarding
+from tenantry.placement.view_processes import ViewProcesses
+from tenantry.placement.view_rows import ViewNameRow, ViewProcessRow, view_name_key, view_process_key
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Put
+from tenantry.storage.store import Delete, Put
 from tests.support.maps import MapInMemory
 
 URL = "https://tenantry.test:6443"
@@ -47,6 +52,8 @@ class Door:
     edge: HttpServer[Request]
     port: int
     health: Health
+    store: MemoryStore
+    views: ViewProcesses
     servers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
@@ -93,6 +100,19 @@ class Door:
         for range_name in ranges:
             self.map.give(range_name, f"{name}-uid")
 
+    async def edge_views(self, name: str, handler: Handler, *views: str) -> None:
+        """A process of views that is our own HTTP server."""
+        server = http_server(handler, tls=self.server_tls())
+        port = await server.start("127.0.0.1", 0)
+        self.servers.append(server.stop)
+        row = ViewProcessRow(name, f"https://127.0.0.1:{port}", "1.0", list(views))
+        puts = [Put(view_name_key(view), encode(ViewNameRow(name))) for view in views]
+        await self.views.reached(await self.store.commit([], [Put(view_process_key(name), encode(row)), *puts], []))
+
+    async def views_end(self, name: str) -> None:
+        """As after a crash."""
+        await self.views.reached(await self.store.commit([], [], [Delete(view_process_key(name))]))
+
     def server_tls(self) -> ssl.SSLContext:
         context = pair_server_context(self.authority.issue_serving(["127.0.0.1"]), client_ca_pem=self.authority.certificate)
         context.verify_mode = ssl.CERT_REQUIRED
@@ -121,22 +141,29 @@ async def running_door(
     )
     owners.start()
     health = Health()
+    processes = ViewProcesses(store)
+    await processes.start()
+    views = ViewConnections(processes, tls=pair_client_context(authority.certificate, authority.issue_client("tenantry-gateway")))
+    views.start()
     forwarding = Forwarding(owners, patience_seconds=patience_seconds)
     proxy = Proxy(
         Router(directory, token_cluster=lambda _: None),
         forwarding,
         identities=ClientCertificates(authority.certificate),
         health=health,
+        views=ViewForwarding(views, answer_seconds=patience_seconds),
     )
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
     edge = http_server(proxy, tls=tls, limits=limits)
     port = await edge.start("127.0.0.1", 0)
-    running = Door(authority, map_, directory, owners, forwarding, edge, port, health)
+    running = Door(authority, map_, directory, owners, forwarding, edge, port, health, store, processes)
     try:
         yield running
     finally:
         await edge.stop()
         owners.stop()
+        views.stop()
+        await processes.stop()
         for stop in running.servers:
             await stop()
         directory.stop()

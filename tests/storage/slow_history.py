@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Batch, StoreError
 
@@ -18,10 +19,12 @@ class SlowHistory(MemoryStore):
         self.asked = asyncio.Event()
         self.errors: list[StoreError] = []
 
-    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+    async def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
         self.asked.set()
         await self.open.wait()
         if self.errors:
             raise self.errors.pop()
-        async for batch in super().watch(start, end, from_revision=from_revision):
+        async for batch in super().watch(start, end, from_revision=from_revision, asked=asked):
             yield batch

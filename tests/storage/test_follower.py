@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import pytest
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.storage import follower as followers
 from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.memory import MemoryStore
@@ -53,8 +54,10 @@ class Received:
 class Breaking(MemoryStore):
     """A store whose watches break after each batch, and begin earlier than they were asked to."""
 
-    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
-        async for batch in super().watch(start, end, from_revision=max(1, from_revision - 2)):
+    async def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        async for batch in super().watch(start, end, from_revision=max(1, from_revision - 2), asked=asked):
             yield batch
             if batch.events and batch.revision >= from_revision:
                 raise Unavailable("it broke")

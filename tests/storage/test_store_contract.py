@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.store import (
     Compacted,
     Compare,
@@ -16,6 +17,7 @@ from tenantry.storage.store import (
     Store,
     Unavailable,
 )
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.stores import DURABLE_ENGINES, Engine, Watch, brief, brief_event
 from tests.support.waiting import one_turn
 
@@ -176,6 +178,29 @@ async def test_a_watch_shows_what_was_and_what_comes(store: Store) -> None:
         [(True, (b"/a", b"", fourth), (b"/a", b"3", third))],
     )
     await watch.close()
+
+
+async def test_a_watch_that_is_asked_says_how_far_it_is(store: Store) -> None:
+    shown: list[bytes] = []
+    following = Follower(
+        store,
+        [(b"/a", b"/b")],
+        load=gathered(lambda kvs, revision: None),
+        changed=lambda batch: shown.extend(event.kv.key for event in batch.events),
+        name="a test",
+        progress=True,
+    )
+    await following.start()
+    try:
+        for number in range(3):
+            await store.commit([], [Put(b"/a/%d" % number, b"")], [])
+            elsewhere = await store.commit([], [Put(b"/z", b"")], [])
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await following.progressed(elsewhere)
+            assert shown == [b"/a/%d" % each for each in range(number + 1)], "all that came before"
+            assert following.revision >= elsewhere
+    finally:
+        await following.stop()
 
 
 async def test_puts_come_before_deletions_in_a_batch(store: Store) -> None:

@@ -1,5 +1,5 @@
-"""A platform of real processes on this machine: etcd, registries, gateways and shards, each of which a test can stop, freeze,
-kill, cut off from etcd, and start again."""
+"""A platform of real processes on this machine: etcd, registries, gateways, shards and views, each of which a test can stop,
+freeze, kill, cut off from etcd, and start again."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class Shard(Process):
 class Fleet(Running):
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
-    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
-    reaches etcd through a link of its own, which a test can cut. `spawn`: how its processes start.
+    `flags`: by kind (`registry`, `gateway`, `shard`, `views`), further arguments for each process of that kind. `links`: each
+    process reaches etcd through a link of its own, which a test can cut. `spawn`: how its processes start.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Fleet(Running):
         registries: int = 1,
         gateways: int = 1,
         shards: int = 1,
+        views: int = 0,
         flags: Mapping[str, Sequence[str]] | None = None,
         etcd: EtcdServer | None = None,
         links: bool = True,
@@ -121,7 +122,8 @@ class Fleet(Running):
         self.registries: list[Process] = []
         self.gateways: list[Process] = []
         self.shards: dict[str, Shard] = {}
-        self._counts = (registries, gateways, shards)
+        self.views: list[Process] = []
+        self._counts = (registries, gateways, shards, views)
         self._ports = [free_port() for _ in range(gateways)]
         self._registry_ports = [free_port() for _ in range(registries)]
         self._lookup_ports = [free_port() for _ in range(gateways)]
@@ -131,7 +133,7 @@ class Fleet(Running):
     def start(self) -> Fleet:
         """Starts everything at once, in no order, and waits until all serve."""
         self.etcd.start()
-        registries, gateways, shards = self._counts
+        registries, gateways, shards, views = self._counts
         for number in range(registries):
             port = ("--registry-port", str(self._registry_ports[number]))
             self.registries.append(self._started(Process, "registry", f"registry-{number + 1}", *port))
@@ -148,6 +150,8 @@ class Fleet(Running):
             )
         for number in range(shards):
             self.add_shard(f"shard-{number + 1}", wait=False)
+        for number in range(views):
+            self.add_views(f"views-{number + 1}", wait=False)
         for process in self.processes:
             process.ready()
         self._background.run(self._follow())
@@ -205,6 +209,20 @@ class Fleet(Running):
             shard.ready()
         return shard
 
+    def add_views(self, name: str, *flags: str, wait: bool = True) -> Process:
+        """Starts a process of all stock views, or of those that `flags` name."""
+        process = self._started(
+            Process,
+            "views",
+            name,
+            *("--views-name", name, "--bind-address", "127.0.0.1", "--secure-port", "0", "--external-url", self.url),
+            *flags,
+        )
+        self.views.append(process)
+        if wait:
+            process.ready()
+        return process
+
     def restart(self, process: Process) -> None:
         """Starts one that has ended, and waits until it serves."""
         process.start()
@@ -216,7 +234,7 @@ class Fleet(Running):
 
     @property
     def processes(self) -> list[Process]:
-        return [*self.registries, *self.gateways, *self.shards.values()]
+        return [*self.registries, *self.gateways, *self.shards.values(), *self.views]
 
     @property
     def url(self) -> str:

@@ -1,4 +1,5 @@
-"""The two forms of a platform, as one thing to a test: one process on SQLite, and processes of their own on etcd."""
+"""The forms of a platform, as one thing to a test: one process on SQLite, and processes of their own on etcd, without and with
+processes of views."""
 
 from __future__ import annotations
 
@@ -18,12 +19,20 @@ from tools.spawning import Spawn, forked
 
 ONE_PROCESS = "one-process"
 DISTRIBUTED = "distributed"
-FORMS = (ONE_PROCESS, DISTRIBUTED)
+VIEWS_APART = "distributed-views"
+"""As DISTRIBUTED, with all stock views in processes of their own."""
+FORMS = (ONE_PROCESS, DISTRIBUTED, VIEWS_APART)
 
 REGISTRIES = 1
 GATEWAYS = 2
 SHARDS = 2
-PATIENCE = {"registry": ("--election-ttl-seconds", "20"), "shard": ("--session-ttl-seconds", "20")}
+VIEWS = 2
+"""Processes of views."""
+PATIENCE = {
+    "registry": ("--election-ttl-seconds", "20"),
+    "shard": ("--session-ttl-seconds", "20"),
+    "views": ("--session-ttl-seconds", "20"),
+}
 """A machine that tests share may stand still for many seconds. How soon shards are replaced is for `tests/distributed`."""
 
 
@@ -122,13 +131,16 @@ class OneProcess(Platform):
 
 
 class Distributed(Platform):
-    """A registry, two gateways and two shards, on etcd."""
+    """A registry, two gateways and two shards, on etcd. `views`: how many processes of views."""
 
     form = DISTRIBUTED
 
-    def __init__(self, flags: dict[str, Sequence[str]], spawn: Spawn = forked, etcd: EtcdServer | None = None) -> None:
-        flags = {kind: (*PATIENCE.get(kind, ()), *flags.get(kind, ())) for kind in ("registry", "gateway", "shard")}
-        counts = {"registries": REGISTRIES, "gateways": GATEWAYS, "shards": SHARDS}
+    def __init__(
+        self, flags: dict[str, Sequence[str]], spawn: Spawn = forked, etcd: EtcdServer | None = None, views: int = 0
+    ) -> None:
+        flags = {kind: (*PATIENCE.get(kind, ()), *flags.get(kind, ())) for kind in ("registry", "gateway", "shard", "views")}
+        counts = {"registries": REGISTRIES, "gateways": GATEWAYS, "shards": SHARDS, "views": views}
+        self.form = VIEWS_APART if views else DISTRIBUTED
         self.fleet = Fleet(**counts, flags=flags, etcd=etcd, links=False, spawn=spawn)
         self.urls = self.fleet.urls
         self.kubeconfig = self.fleet.kubeconfig
@@ -195,7 +207,7 @@ def platform(
 ) -> Platform:
     """A platform of this form, not started yet.
 
-    `shards`: of the one process; the distributed form has two in any case. `range_capacity` and
+    `shards`: of the one process; the distributed forms have two in any case. `range_capacity` and
     `certificate_life_seconds` 0 leave the default.
     """
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
@@ -204,4 +216,11 @@ def platform(
     life = ("--certificate-life-seconds", str(certificate_life_seconds)) if certificate_life_seconds else ()
     if form == ONE_PROCESS:
         return OneProcess(folder, (*capacity, *serving, *life), shards, spawn)
-    return Distributed({"registry": (*capacity, *life), "shard": (*serving, *life), "gateway": life}, spawn)
+    authenticating = ("--token-auth-file", str(token_file)) if token_file else ()
+    flags: dict[str, Sequence[str]] = {
+        "registry": (*capacity, *life),
+        "shard": (*serving, *life),
+        "gateway": life,
+        "views": (*authenticating, *life),
+    }
+    return Distributed(flags, spawn, views=VIEWS if form == VIEWS_APART else 0)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import orjson
 
 from gateway.local_proxy import LocalProxy
-from shard.identity import Identity
 from shard.options import ShardOptions
 from shard.wiring import Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
+from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.request import Request

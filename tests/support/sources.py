@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+OURS = ("tenantry", "registry", "shard", "gateway", "views", "tenantry_personal_workspaces")
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

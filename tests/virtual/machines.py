@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from tenantry.virtual.interface import (
@@ -111,6 +111,26 @@ class Machines(View):
         return [self.definition("", "configmaps")]
 
 
-class Open(Machines):
+def export_of(obj: Object) -> tuple[str, str] | None:
+    """The export that `spec.export` names: `<cluster id>/<name>`."""
+    cluster, _, name = str((obj.get("spec") or {}).get("export", "")).partition("/")
+    return (cluster, name) if name else None
+
+
+class Fleets(View):
+    """The objects of an exported type, in all workspaces that have bound it, for machines that name the export."""
+
+    name = "fleets"
+    arguments = ("identity",)
+    interface = "1.0"
+    types = (ViewType(spec=SPEC, status=status, export_of=export_of),)
+
     def allows(self, place: Place, question: Attributes) -> bool:
         return AUTHENTICATED_GROUP in question.user.groups
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        found = self.exported(place.arguments[0], "cars.example.com", "cars")
+        return () if found is None else (found,)
+
+    def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
+        return self.watch_copies("apis.kcp.io/apiresourceschemas", lambda *_: changed())

@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 
-from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
@@ -21,6 +20,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Response
 from tenantry.kube.objects import Object
+from tenantry.tenancy.service_account_lookup import ServiceAccountLookup
 from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
 from tenantry.virtual.lifecycle.lifecycle_view import lifecycle_label
 from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tenantry.cli.view_check.run import CHECKS, FAILED, SKIPPED, check
 from tenantry.kube.objects import Object
 from tenantry.virtual.view import View, ViewContext
 from tests.support.people import person
@@ -17,12 +18,17 @@ PAGE = Path(__file__).parents[2] / "docs" / "virtual-workspaces.md"
 CLUSTERS = ("rteam00000000000", "000team000000000")
 
 
-def example(name: str = "published") -> type[View]:
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def names_of(example: str) -> dict[str, Any]:
+    """What an example of the page defines."""
+    found = re.search(rf"<!-- example: {example} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
     names: dict[str, Any] = {}
     exec(compile(found.group(1), str(PAGE), "exec"), names)
-    view: type[View] = names[name.capitalize()]
+    return names
+
+
+def example(name: str = "published") -> type[View]:
+    view: type[View] = names_of(name)[name.capitalize()]
     return view
 
 
@@ -63,6 +69,14 @@ async def test_the_view_on_the_page() -> None:
             assert status == 405
             status, listed = await shard.call("GET", f"{base}/*/api/v1", somebody)
             assert [(r["name"], r["verbs"]) for r in listed["resources"]] == [("configmaps", ["get", "list", "watch"])]
+
+
+async def test_the_fixture_on_the_page() -> None:
+    view = example()
+    view.fixture = names_of("fixture")["FIXTURE"]
+    outcomes = await check(view, [name for name in CHECKS if name != "budget"])
+    assert [each for each in outcomes if each.result == FAILED] == []
+    assert [each.check for each in outcomes if each.result == SKIPPED] == ["writes", "types"]
 
 
 async def test_the_computed_view_on_the_page() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tenantry.apiserver.visibility_group import VisibilityGroup
 from tenantry.kube.objects import Object
-from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
+from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, LOGICAL_CLUSTERS
 from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.support.people import person
 from tests.support.tenancies import ServedShard
@@ -293,3 +294,20 @@ async def test_a_watch_of_what_was_listed_after_a_change_of_a_workspace() -> Non
         async with Watch(here, PATH, ANN, f"watch=true&resourceVersion={since}") as watch:
             await here.edit(ORG, "tenancy.kcp.io", "workspaces", "away", phase("Ready"))
             assert await watch.next() == ("ADDED", "away")
+
+
+async def test_a_watch_that_resumes_from_before_an_end_in_one_commit() -> None:
+    """Where a workspace and its logical cluster end in one commit, it is still known who could access it before."""
+    async with ServedShard(PersonalWorkspaces) as shard:
+        await organisation(shard)
+        async with Watch(shard, PATH, BOB) as watch:
+            assert await watch.next() == ("ADDED", "bobs")
+        version = await version_of(shard, BOB)
+        cluster = shard.tenancy.directory.child_of(ORG, "bobs")
+        assert cluster is not None
+        workspaces = shard.tenancy.definitions.workspaces
+        ended = [Key(cluster, LOGICAL_CLUSTERS, "", "cluster"), Key(ORG, workspaces.storage_key, "", "bobs")]
+        records = [shard.cell.range_of(key.cluster).get(key) for key in ended]
+        await shard.cell.commit([shard.tenancy.changes.removed(record) for record in records if record is not None])
+        async with Watch(shard, PATH, BOB, f"{BOOKMARKS}&resourceVersion={version}") as watch:
+            assert await watch.next() == ("DELETED", "bobs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -108,14 +108,11 @@ async def test_errors_are_conditions_and_hold_up_nobody(stack: Stack, monkeypatc
 
 async def test_one_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    ends = asyncio.Event()
+    ends = threading.Event()
 
     def hangs(obj: Object, urls: Any, now: datetime) -> tuple[Object, float | None]:
         asked.append(obj["metadata"]["name"])
-        import time
-
-        while not ends.is_set():
-            time.sleep(0.01)
+        ends.wait()
         return {}, None
 
     class Hanging(Machines):
@@ -157,6 +154,28 @@ async def test_copies_decide_on_every_shard(tmp_path: Path) -> None:
             await stack.eventually(allowed)
             assert (await stack.call("GET", f"{path}/b/clusters/*/api/v1/configmaps", agent))[0] == 403
             assert (await stack.call("GET", f"{path}/a/clusters/*/api/v1/configmaps", person("other")))[0] == 403
+
+
+async def test_a_part_is_copied(tmp_path: Path) -> None:
+    def part(obj: Object) -> Object | None:
+        size = obj.pop("spec", {})["size"]
+        return {"metadata": obj["metadata"], "size": size}
+
+    class Parts(Machines):
+        types = (replace(Machines.types[0], copied=part),)
+
+    async with running(tmp_path, views=[Parts]) as stack:
+        cluster = await stack.workspace("root", "one")
+        copies = stack.tenancy.catalog
+        assert (await stack.call("POST", f"/clusters/{cluster}/{API}", body=machine("a", size=2)))[0] == 201
+        assert (copies.get(f"{GROUP}/machines", cluster, "a") or {})["size"] == 2
+        # One without a size: the function fails, and the object is stored.
+        assert (await stack.call("POST", f"/clusters/{cluster}/{API}", body=machine("b")))[0] == 201
+        assert copies.get(f"{GROUP}/machines", cluster, "b") is None
+        _, found = await stack.call("GET", f"/clusters/{cluster}/{API}/a")
+        assert found["spec"] == {"size": 2}
+        assert (await stack.call("DELETE", f"/clusters/{cluster}/{API}/a"))[0] == 200
+        assert copies.get(f"{GROUP}/machines", cluster, "a") is None
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ REGISTRY = "tenantry-registry"
 """The name of every registry. Clients verify this name, so that they need not know the host name."""
 SHARD = "tenantry-shard"
 GATEWAY = "tenantry-gateway"
+VIEWS = "tenantry-views"
+"""The name of every process of views."""
 LOOKUP = "tenantry-lookup"
 """The name of administrative commands such as `tenantry ranges`."""
-FRONT_PROXIES = (SHARD, GATEWAY)
-"""Shards trust the user headers of requests from these."""
+FRONT_PROXIES = (SHARD, GATEWAY, VIEWS)
+"""Shards and processes of views trust the user headers of requests from these."""
 _OURS = "tenantry-"
 
 

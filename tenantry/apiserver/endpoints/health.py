@@ -27,12 +27,17 @@ class Health:
     def __init__(self) -> None:
         self._checks: dict[str, dict[str, Check]] = {kind: {"ping": _ping} for kind in KINDS}
         self._draining = False
+        self._notes: dict[str, Check] = {}
         self._checks["readyz"]["shutdown"] = lambda: "process is shutting down" if self._draining else None
 
     def add(self, name: str, check: Check, *, live: bool = False) -> None:
         """Adds a check to readyz, and where `live` is set also to livez and healthz."""
         for kind in KINDS if live else ("readyz",):
             self._checks[kind][name] = check
+
+    def note(self, name: str, check: Check) -> None:
+        """Adds a check that readyz shows and that does not make it fail: of a part without which the process serves the rest."""
+        self._notes[name] = check
 
     def drain(self) -> None:
         """Makes readyz fail, so that load balancers stop sending requests before connections are closed."""
@@ -42,10 +47,11 @@ class Health:
         """The answer for `path`: `/readyz`, `/readyz/<check>`, with `?verbose` and `?exclude=<check>`."""
         kind, _, name = path.strip("/").partition("/")
         checks = self._checks.get(kind)
-        if checks is None or (name and name not in checks):
+        notes = self._notes if kind == "readyz" else {}
+        if checks is None or (name and name not in checks and name not in notes):
             return page_not_found()
         if name:
-            wrong = checks[name]()
+            wrong = (checks.get(name) or notes[name])()
             return text(f"internal server error: {wrong}\n", 500) if wrong else text("ok")
         return self._all(kind, checks, request)
 
@@ -65,6 +71,9 @@ class Health:
                 # Probes come without credentials, so the reason is shown only in the log and at the check's own path.
                 failed.append(name)
                 lines.append(f"[-]{name} failed: reason withheld\n")
+        for name, check in self._notes.items() if kind == "readyz" and "verbose" in request.query else ():
+            excluded.discard(name)
+            lines.append(f"[+]{name} ok\n" if check() is None else f"[-]{name} failed, the rest is served: reason withheld\n")
         if excluded:
             lines.append(f"warn: some health checks cannot be excluded: no matches for {_quoted(sorted(excluded))}\n")
         if failed:

@@ -13,6 +13,7 @@ from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
+from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
 from tenantry.storage.keys import Key
@@ -210,6 +211,9 @@ def _mutate(target: Target, review: Review) -> None:
 
 def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool = False) -> None:
     definition = target.definition
+    strategy = definition.strategy
+    if at_once and strategy.may_take_long and strategy.takes_long(obj, old):
+        raise LoopBudgetExceeded
     errors = validate_metadata(obj, old, definition)
     if old is not None:
         # Upstream validates metadata twice, in general and for the type, so clients see each cause twice.
@@ -221,7 +225,7 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
             if old is None
             else validate(obj, schema, old=old, warnings=target.warnings, at_once=at_once)
         )
-    errors += definition.strategy.validate(obj, old, target.subresource)
+    errors += strategy.validate(obj, old, target.subresource)
     if errors:
         # Errors of a type that is stored as another one have the name of that one (events).
         group = (definition.storage_group_resource or definition.group_resource).group

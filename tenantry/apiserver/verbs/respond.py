@@ -100,7 +100,9 @@ async def list_response(
             _tenant(call), weight, bind(_each, bind(records.decode, definition=definition, version=version), batch)
         )
         if present is not None:
-            objects = [present(obj) for obj in objects]
+            for at, obj in enumerate(objects):
+                objects[at] = present(obj)
+                await turns.rest()
         items += await run_weighed(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
     return _response(call, representation.media_type, await joined(text, items))

@@ -67,6 +67,11 @@ class Selection:
             return found if isinstance(found, Sequence) else list(found)
         return [record for record in found if match(record)]
 
+    @property
+    def in_slices(self) -> bool:
+        """Whether a single record may take long."""
+        return self.visibility is not None and self.visibility.in_slices
+
     async def choose(self, found: Sequence[Record], limit: int = 0) -> tuple[list[Record], int | None]:
         """The first `limit` matching records (0: all), as a new list, and how many records match. None: more than the limit.
         Works in slices, on the records given. Raises TooOld, as the visibility does."""
@@ -76,8 +81,9 @@ class Selection:
         chosen: list[Record] = []
         # A copy of all only where there are rests, in which the records may change.
         now = list(found) if len(found) > _PIECE else found
-        for at in range(0, len(now), _PIECE):
-            piece = now[at : at + _PIECE]
+        step = _PIECE if not self.in_slices else 1
+        for at in range(0, len(now), step):
+            piece = now[at : at + step]
             try:
                 chosen += at_once(_matching, match, piece)
             except Deferred:

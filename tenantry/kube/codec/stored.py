@@ -154,6 +154,14 @@ def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
     return default_within(obj, definition.versions[definition.storage_version].schema, MAX_DEFAULTS_BYTES) is None
 
 
+def reshaped(obj: Object, definition: ResourceDefinition, version: str) -> Object:
+    """A decoded stored object in the shape of a version of another definition than the one that it is read by. It may have
+    apiVersion and kind, which are dropped, and is changed."""
+    for name in ("apiVersion", "kind"):
+        obj.pop(name, None)
+    return _reshape(obj, definition, definition.versions[version], 0)
+
+
 def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: int) -> Object:
     """The value in the shape of a version. `size` is that of the stored value. It never fails: a stored value can always be read,
     with all defaults or with none."""

@@ -6,7 +6,7 @@ call, a tenth for each character of a text that is read. A value without a size 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tenantry.kube.schema.cel import escape
@@ -72,8 +72,14 @@ def _smallest(schema: Schema | None) -> int:
 
 def estimate(serialized: bytes, self_schema: Schema) -> float:
     """The highest cost of a checked expression (`CheckedExpression.serialized`) for values of a schema."""
-    own = Estimate(1, largest_size(self_schema), self_schema)
-    return _cost(_expression(serialized), {"self": own, "oldSelf": own}).cost
+    return estimate_of(serialized, {"self": self_schema, "oldSelf": self_schema})
+
+
+def estimate_of(serialized: bytes, variables: Mapping[str, Schema]) -> float:
+    """The same for an expression over other variables, with their schemas."""
+    return _cost(
+        _expression(serialized), {name: Estimate(1, largest_size(schema), schema) for name, schema in variables.items()}
+    ).cost
 
 
 # The syntax tree, from its protobuf form (cel.expr.CheckedExpr; field numbers of google/api/expr/v1alpha1/syntax.proto) ------

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.base.broadcast import Broadcast
 from tenantry.storage.commit_checks import check_commit
 from tenantry.storage.etcd import leases
 from tenantry.storage.etcd.call_errors import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
@@ -158,8 +159,10 @@ class EtcdStore:
             raise _compare_failed(compares, answer)
         return answer.header.revision
 
-    def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
-        return watch(self._connection, start, end, from_revision)
+    def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        return watch(self._connection, start, end, from_revision, asked)
 
     async def grant_lease(self, ttl_seconds: float) -> int:
         return await leases.grant(self._connection, ttl_seconds)

@@ -8,7 +8,7 @@ So
   (Revision 1 is before the first write. etcd does not refuse it while revision 2 exists, and then nothing is missing.)
 * Progress reports are only used from servers that report correctly (`server_version`). On other servers a watch first follows all
   keys. Every revision has an event there, so the history is complete when the revision that was present at the beginning is
-  seen.
+  seen. A watch that is asked for progress follows all keys there as long as it lasts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import grpc
 
 from tenantry._proto.etcd import kv_pb2
 from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.base.broadcast import Broadcast
 from tenantry.base.tasks import restarting
 from tenantry.storage.etcd.call_errors import PERMISSION_TEXT, CallOutcome, NotPermitted, describe, judge, judge_text, refusal
 from tenantry.storage.etcd.client import CallRefused, EtcdClient
@@ -36,10 +37,12 @@ FIRST_PROGRESS_SECONDS = 0.01
 CATCHING_UP_PROGRESS_SECONDS = 0.1
 
 
-async def watch(connection: EtcdClient, start: bytes, end: bytes, from_revision: int) -> AsyncGenerator[Batch, None]:
+async def watch(
+    connection: EtcdClient, start: bytes, end: bytes, from_revision: int, asked: Broadcast[[]] | None = None
+) -> AsyncGenerator[Batch, None]:
     """The implementation of `Store.watch`."""
     until = await present_revision(connection)
-    watcher = EtcdWatch(connection, start, end, from_revision, until)
+    watcher = EtcdWatch(connection, start, end, from_revision, until, asked)
     try:
         if from_revision > until:
             await watcher.begun()
@@ -76,9 +79,19 @@ async def oldest_revision(connection: EtcdClient) -> int:
 
 
 class EtcdWatch:
-    """One watch. `wanted`: the first revision that was not delivered yet. `until`: the present revision at the beginning."""
+    """One watch. `wanted`: the first revision that was not delivered yet. `until`: the present revision at the beginning.
+    `asked`: see `Store.watch`."""
 
-    def __init__(self, connection: EtcdClient, start: bytes, end: bytes, wanted: int, until: int) -> None:
+    def __init__(
+        self,
+        connection: EtcdClient,
+        start: bytes,
+        end: bytes,
+        wanted: int,
+        until: int,
+        asked: Broadcast[[]] | None = None,
+    ) -> None:
+        self._asked = asked
         self._connection = connection
         self._start = start
         self._end = end
@@ -108,7 +121,7 @@ class EtcdWatch:
                 pieces, self._pieces = self._pieces, []
                 batches = self._batches([*pieces, *response.events])
                 if self._everything:
-                    batches += await self._seen_everything()
+                    batches += await self._seen_everything(batches[-1].revision if batches else 0)
                 if batches:
                     return batches
             elif batches := self._progress(response.header.revision):
@@ -156,12 +169,17 @@ class EtcdWatch:
         self._wanted = max(self._wanted, revision + 1)
         return [Batch(revision, [])]
 
-    async def _seen_everything(self) -> list[Batch]:
-        """Stops following all keys when the history is complete. Returns the progress report, or nothing."""
+    async def _seen_everything(self, shown: int) -> list[Batch]:
+        """Stops following all keys when the history is complete, unless progress may be asked for. Returns the progress report,
+        or nothing. `shown`: the last revision that its events show."""
         until = self._catching_up_until
-        if until is None or self._wanted <= until:
+        if until is not None and self._wanted <= until:
             return []
         self._catching_up_until = None
+        if self._asked is not None:
+            return [Batch(self._wanted - 1, [])] if shown < self._wanted - 1 else []
+        if until is None:
+            return []
         self._present = True
         await self.close()
         await self.begun()
@@ -223,7 +241,7 @@ class EtcdWatch:
     async def _open(self) -> EtcdStream:
         stream = self._stream = await self._connection.stream(WATCH)
         reports = reports_progress_on_request(stream.link.version)
-        self._everything = self._catching_up_until is not None and not reports
+        self._everything = not reports and (self._catching_up_until is not None or self._asked is not None)
         key, end = EVERYTHING if self._everything else bounds(self._start, self._end) or (CELL_KEY, b"")
         create = rpc.WatchCreateRequest(
             key=key,
@@ -239,13 +257,22 @@ class EtcdWatch:
         return stream
 
     async def _ask(self, stream: EtcdStream) -> None:
-        """Requests progress: often until the watch has caught up, then every `progress_seconds`."""
+        """Requests progress: often until the watch has caught up, then every `progress_seconds`, and when it is asked for."""
         request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         seconds = FIRST_PROGRESS_SECONDS
-        # When the stream fails, the reader gets the error.
-        with contextlib.suppress(Lost, grpc.aio.AioRpcError):
-            while True:
-                catching_up = self._catching_up_until is not None
-                await asyncio.sleep(seconds if catching_up else self._connection.config.progress_seconds)
-                await stream.write(request)
-                seconds = min(2 * seconds, CATCHING_UP_PROGRESS_SECONDS)
+        wanted = asyncio.Event()
+        stop = self._asked.subscribe(wanted.set) if self._asked is not None else None
+        try:
+            # When the stream fails, the reader gets the error.
+            with contextlib.suppress(Lost, grpc.aio.AioRpcError):
+                while True:
+                    catching_up = self._catching_up_until is not None
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds if catching_up else self._connection.config.progress_seconds):
+                            await wanted.wait()
+                    wanted.clear()
+                    await stream.write(request)
+                    seconds = min(2 * seconds, CATCHING_UP_PROGRESS_SECONDS)
+        finally:
+            if stop is not None:
+                stop()

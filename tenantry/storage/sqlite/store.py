@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.base.tasks import restarting
 from tenantry.storage.commit_checks import check_commit
 from tenantry.storage.local_leases import Leases
@@ -38,6 +39,8 @@ class SqliteStore:
         self._read_thread = Worker("sqlite-reader")
         self._buffers: dict[int, WatchBuffer] = {}
         self._last_watch = 0
+        self._shown = 0
+        """The last revision that watches were given, 0 before the first commit of this process."""
         self._leases = Leases(clock)
         self._expiry: asyncio.Task[None] | None = None
         self._compaction: asyncio.Future[int] | None = None
@@ -93,10 +96,13 @@ class SqliteStore:
         committed = await self._call(self._write_thread, self._writer.commit, compares, puts, deletes, then=self._show)
         return committed.revision
 
-    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+    async def watch(
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+    ) -> AsyncGenerator[Batch, None]:
         self._last_watch += 1
         number = self._last_watch
         buffer = self._buffers[number] = WatchBuffer()
+        stop = asked.subscribe(lambda: buffer.push(Batch(self._shown, []))) if asked is not None else None
         try:
             until = await self._call(self._write_thread, self._writer.start_watch, number, start, end)
             history = partial(self._call, self._read_thread, self._reader.history, start, end)
@@ -104,6 +110,8 @@ class SqliteStore:
                 async for batch in batches:
                     yield batch
         finally:
+            if stop is not None:
+                stop()
             del self._buffers[number]
             if not self._closed:
                 self._write_thread.call(self._writer.end_watch, number)
@@ -176,6 +184,7 @@ class SqliteStore:
 
     def _show(self, committed: Committed) -> None:
         """Gives a commit to the watches, before its caller continues. Starts a compaction when one is due."""
+        self._shown = committed.revision
         for number, batch in committed.seen:
             buffer = self._buffers.get(number)
             if buffer is None:

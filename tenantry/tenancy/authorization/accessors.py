@@ -121,7 +121,8 @@ class AccessIndex:
         self._compiling.pop(cluster, None)
         known = self._known.pop(cluster)
         parent = self._directory.parent_of(cluster)
-        range_ = self._cell.owned(parent[0]) if parent is not None else None
+        # The Workspace of a cluster that ended may be gone in the same commit.
+        range_ = self._cell.owned(parent[0] if parent is not None else cluster)
         if range_ is None:
             return
         version = range_.version

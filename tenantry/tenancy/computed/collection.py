@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.storage_errors import check_readable, not_owner, to_status
@@ -23,6 +24,12 @@ READY_SECONDS = 10.0
 """How long a request waits for the objects: for the store, if the catalog is behind."""
 ATTEMPTS = 8
 """How often a collection is computed in a row if its sources change meanwhile."""
+
+LONG_SECONDS = 0.02
+"""A computation that took longer is followed by a pause before the next one, if only watches wait for that."""
+PAUSE_TIMES = 9
+PAUSE_SECONDS_MAX = 1.0
+"""The pause is so many times as long as the computation, and at most a second."""
 
 OBJECTS_MAX = 10_000
 """The most objects of one place, and the most copies that they are computed from: they are compared in one turn of the loop."""
@@ -121,6 +128,8 @@ class Collection:
         """Whether `_names` is all that can differ from what is shown: not while a computation is not shown."""
         self._number = 0
         """The number of the last computation. It also changes when `_names` is not complete any more."""
+        self._clusters: frozenset[str] = frozenset()
+        """The logical clusters of the objects that are there."""
         self._range: ComputedRange | None = None
         self._sources: Sources | None = None
         self._missed = 0
@@ -132,6 +141,16 @@ class Collection:
         self._changed = False
         """Whether a source has changed, while it follows its sources."""
         self._stop: Callable[[], None] | None = None
+        self._seconds = 0.0
+        """How long the last computation took, with its rests."""
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait after a change before it is computed again for watches: sources that change all the time must not make
+        it compute all the time. Only what has changed is computed at once."""
+        if self._knows_changes:
+            return 0.0
+        return min(PAUSE_SECONDS_MAX, PAUSE_TIMES * self._seconds) if self._seconds > LONG_SECONDS else 0.0
 
     @property
     def range(self) -> ComputedRange:
@@ -149,8 +168,9 @@ class Collection:
         """Estimated memory, with the values."""
         size = self._sources.bytes if self._sources is not None else 0
         if self._range is not None:
-            objects, values = self._range.usage(self._cluster)
-            size += objects * EVENT_BYTES + values
+            for cluster in self._clusters:
+                objects, values = self._range.usage(cluster)
+                size += objects * EVENT_BYTES + values
         return size
 
     @property
@@ -182,18 +202,21 @@ class Collection:
         self._all_changed()
         number = self._number
         found: dict[Key, ComputedRecord] = {}
+        began = perf_counter()
         if some is not None:
             keys: list[Key] = []
             async for key, changed in in_slices(some(sources, names), 1):
                 keys.append(key)
                 if changed is not None:
                     found[key] = changed
+            self._seconds = perf_counter() - began
             return Computed(sources, found, keys, number)
         async for computed in in_slices(self._compute(sources), 1):
             if computed is not None:
-                found[Key(self._cluster, computed.resource, computed.namespace, computed.name)] = computed
+                found[Key(computed.cluster or self._cluster, computed.resource, computed.namespace, computed.name)] = computed
             if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
                 raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
+        self._seconds = perf_counter() - began
         return Computed(sources, found, None, number)
 
     def show(self, computed: Computed, revision: int) -> bool:
@@ -256,6 +279,8 @@ class Collection:
 
     def _use(self, computed: Computed, found: dict[Key, ComputedRecord], end: int) -> bool:
         sources, before = computed.sources, self._range
+        clusters = frozenset(key.cluster for key in found)
+        self._clusters = clusters if computed.some is None else self._clusters | clusters
         if before is None:
             self._range = self._new_range(found, end)
         elif not self._change(before, found, end, computed.some):
@@ -276,11 +301,7 @@ class Collection:
 
     def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int, some: Sequence[Key] | None) -> bool:
         """False: they are of a later revision than `end`, as they were read at once."""
-        records: Iterable[Record]
-        if some is not None:
-            records = [record for key in some if (record := before.get(key)) is not None]
-        else:
-            records = [record for resource in before.resources(self._cluster) for record in before.list(resource, self._cluster)]
+        records = before.each() if some is None else (record for key in some if (record := before.get(key)) is not None)
         changed = changes(records, found.items())
         last = before.version
         if not changed:

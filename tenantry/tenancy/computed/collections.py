@@ -50,6 +50,8 @@ class Collections:
         """Resources of the catalog that are subscribed to: those that some view reads."""
         self._copies: KeyedBroadcast[CopyName, []] = KeyedBroadcast("a collection that was computed from a copy")
         self._waiting: dict[Collection, None] = {}
+        self._paused: dict[Collection, asyncio.TimerHandle] = {}
+        """Collections that wait for the end of a pause (`Collection.pause_seconds`)."""
         self._worker: asyncio.Task[None] | None = None
         self._completing = asyncio.Lock()
         self._moved = Signal()
@@ -60,6 +62,9 @@ class Collections:
         """Ends the task. Nothing is computed again after a change."""
         worker, self._worker = self._worker, None
         self._waiting.clear()
+        for timer in self._paused.values():
+            timer.cancel()
+        self._paused.clear()
         if worker is not None:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
@@ -87,7 +92,7 @@ class Collections:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be computed again."""
-        return not self._waiting and (self._worker is None or self._worker.done())
+        return not self._waiting and not self._paused and (self._worker is None or self._worker.done())
 
     def sources(self, range_: Range) -> Sources:
         return Sources(range_, self._catalog)
@@ -116,6 +121,14 @@ class Collections:
         return stop
 
     def refresh_soon(self, collection: Collection) -> None:
+        pause = collection.pause_seconds
+        if not pause:
+            self._refresh_now(collection)
+        elif collection not in self._paused:
+            self._paused[collection] = asyncio.get_running_loop().call_later(pause, self._refresh_now, collection)
+
+    def _refresh_now(self, collection: Collection) -> None:
+        self._paused.pop(collection, None)
         self._waiting[collection] = None
         if self._worker is None or self._worker.done():
             self._worker = restarting(self._refresh, name="computed collections", ends=True)

@@ -17,7 +17,8 @@ class ComputedRecord(NamedTuple):
     cluster-scoped types.
 
     `value`: in the stored form (`kube.codec.stored`). `revision`: the newest revision of the store among all that the object was
-    computed from. It is the object's resourceVersion until the object changes.
+    computed from. It is the object's resourceVersion until the object changes. `cluster`: the logical cluster of an object of a
+    place that is all clusters of a range (`*`); empty for the cluster of the place.
     """
 
     resource: str
@@ -26,12 +27,13 @@ class ComputedRecord(NamedTuple):
     value: bytes
     head: Head
     revision: int
+    cluster: str = ""
 
     @staticmethod
-    def of_object(definition: ResourceDefinition, obj: Object, revision: int) -> ComputedRecord:
+    def of_object(definition: ResourceDefinition, obj: Object, revision: int, *, cluster: str = "") -> ComputedRecord:
         """The record of a complete object in the shape of the definition's storage version. Its metadata has a `uid`, which
         stays the same as long as it is the same object."""
-        return _record(definition, obj, stored.encode(obj), revision)
+        return _record(definition, obj, stored.encode(obj), revision)._replace(cluster=cluster)
 
     @staticmethod
     def of_copy(definition: ResourceDefinition, copy: Entry, revision: int, *, normalised: bool = True) -> ComputedRecord:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tenantry.placement.catalog import Catalog, Entry
 from tenantry.storage import resource_version
-from tenantry.storage.range import Range
+from tenantry.storage.range import Range, TooOld
 from tenantry.storage.record import Record
 
 SOURCE_BYTES = 600
@@ -55,6 +55,8 @@ class Sources:
         """The numbers of their changes when they were read first."""
         self._lists: dict[ListName, Sequence[int]] = {}
         """The versions of the records when they were read first."""
+        self._range_lists: dict[str, int] = {}
+        """The version of the range when all objects of a resource were read first: of so many, the versions are not compared."""
         self.newest = 0
         """The newest revision of the store among all that was read."""
 
@@ -83,6 +85,10 @@ class Sources:
     def records(self, resource: str, cluster: str | None) -> Sequence[Record]:
         """All objects of a resource in a logical cluster of the place's range (None: in all of them), in the order of keys.
         `resource`: a `ResourceDefinition.storage_key`."""
+        if cluster is None:
+            self._range_lists.setdefault(resource, self._range.version)
+            self.newest = max(self.newest, resource_version.revision_of(self._range.version))
+            return tuple(self._range.list(resource))
         found = tuple(self._range.list(resource, cluster))
         versions = [record.version for record in found]
         self._lists.setdefault(ListName(resource, cluster), versions)
@@ -106,12 +112,12 @@ class Sources:
     @property
     def lists(self) -> Collection[ListName]:
         """The lists that were read."""
-        return self._lists.keys()
+        return {*self._lists, *(ListName(resource, None) for resource in self._range_lists)}
 
     @property
     def bytes(self) -> int:
         """The estimated memory of this."""
-        noted = len(self._copies) + len(self._groups) + len(self._lists)
+        noted = len(self._copies) + len(self._groups) + len(self._lists) + len(self._range_lists)
         return SOURCE_BYTES * noted + VERSION_BYTES * sum(map(len, self._lists.values()))
 
     def are_current(self) -> bool:
@@ -121,7 +127,16 @@ class Sources:
             now = entry(*copy)
             if (now.revision if now is not None else 0) != revision:
                 return False
+        if any(self._has_events(*noted) for noted in self._range_lists.items()):
+            return False
         for group, change in self._groups.items():
             if self._catalog.tally(*group).change != change:
                 return False
         return all([record.version for record in listed(*name)] == versions for name, versions in self._lists.items())
+
+    def _has_events(self, resource: str, version: int) -> bool:
+        """Whether objects of a resource may have changed after a version of the range."""
+        try:
+            return bool(self._range.events_after(version, resource))
+        except TooOld:
+            return True

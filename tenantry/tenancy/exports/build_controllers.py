@@ -19,6 +19,7 @@ from tenantry.tenancy.exports.endpoint_slice_controllers import DefaultEndpointS
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IdentityController
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.exports.virtual_workspace_controller import VirtualWorkspaceController
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.retained_schemas import RetainedSchemasController
@@ -60,6 +61,9 @@ def build(
             urls=urls,
             changes=changes,
             exports=exports,
+        ),
+        VirtualWorkspaceController(
+            cell=cell, catalog=catalog, definitions=definitions, urls=urls, changes=changes, exports=exports
         ),
         BindingController(index, cell=cell, catalog=catalog, definitions=definitions, changes=changes, exports=exports),
         BindingDeletionController(cell=cell, definitions=definitions, apis=apis, changes=changes, exports=exports),

@@ -1,4 +1,4 @@
-"""The URLs of the view of an APIExport."""
+"""The URLs of the view of an APIExport, and of the views that are declared over one."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def published_urls(catalog: Catalog, urls: Urls, cluster: str, export: str) -> l
         return None
     names = sorted(ranges_with_consumers(catalog, cluster, export))
     return [export_url(urls, name, cluster, export) for name in names]
+
+
+def declared_urls(catalog: Catalog, urls: Urls, cluster: str, name: str, export: str) -> list[str]:
+    """One URL of the declared view `name` for each range with a consumer of its export, sorted by range name. `cluster`: the
+    id of the cluster of both."""
+    names = sorted(ranges_with_consumers(catalog, cluster, export))
+    return [f"{urls.range(each)}/services/virtualworkspaces/{cluster}/{name}" for each in names]

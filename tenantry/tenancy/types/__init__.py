@@ -1,4 +1,4 @@
-"""kcp's API types and their definitions."""
+"""kcp's API types, the project's own one, and their definitions."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tenantry.tenancy.types.partition import PARTITION
 from tenantry.tenancy.types.partition_set import PARTITION_SET
 from tenantry.tenancy.types.shard import SHARD
 from tenantry.tenancy.types.view_type import AddedType, ViewType, defined
+from tenantry.tenancy.types.virtual_workspace import VIRTUAL_WORKSPACE
 from tenantry.tenancy.types.workspace import WORKSPACE
 from tenantry.tenancy.types.workspace_authentication_configuration import WORKSPACE_AUTHENTICATION_CONFIGURATION
 from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
@@ -37,6 +38,7 @@ SYSTEM_TYPES: tuple[KcpType, ...] = (
     CLUSTER_CACHED_RESOURCE,
     CLUSTER_CACHED_RESOURCE_ENDPOINT_SLICE,
     LOGICAL_CLUSTER,
+    VIRTUAL_WORKSPACE,
 )
 """Served in every cluster."""
 
@@ -144,6 +146,10 @@ class SystemDefinitions:
     @property
     def api_export_endpoint_slices(self) -> ResourceDefinition:
         return self.get("apis.kcp.io", "apiexportendpointslices")
+
+    @property
+    def virtual_workspaces(self) -> ResourceDefinition:
+        return self.get("views.tenantry.dev", "virtualworkspaces")
 
     @property
     def namespaces(self) -> ResourceDefinition:

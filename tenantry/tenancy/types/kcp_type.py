@@ -60,7 +60,7 @@ class KcpVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KcpType:
-    """One of kcp's types. All are cluster-scoped, and in the category `kcp`."""
+    """One of kcp's types, or of the project's own. All are cluster-scoped. Those of kcp are in the category `kcp`."""
 
     group: str
     plural: str
@@ -68,6 +68,7 @@ class KcpType:
     kind: str
     versions: tuple[KcpVersion, ...]
     short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ("kcp",)
     strategy: Callable[[Strategy], Strategy] | None = None
 
     @property
@@ -83,7 +84,7 @@ class KcpType:
             "singular": self.singular,
             "kind": self.kind,
             "listKind": f"{self.kind}List",
-            "categories": ["kcp"],
+            "categories": list(self.categories),
         }
         if self.short_names:
             names["shortNames"] = list(self.short_names)

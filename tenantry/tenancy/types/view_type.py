@@ -42,7 +42,7 @@ ExportOf = Callable[[Object], tuple[str, str] | None]
 """The export (cluster id, name) that an object is about; None if it is about none."""
 
 Copy = Callable[[Object], Object | None]
-"""What of an object every shard has a copy of; None: nothing. The object must not be changed."""
+"""What of an object every shard has a copy of; None: nothing. It gets an object of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -54,6 +54,7 @@ class AcceptedVisibility:
     """
 
     adds = True
+    in_slices = False
 
     def __init__(
         self, domains: Domains, export: ExportKey, range_: Range, resource: GroupResource, verb: str, shared: Visibility

@@ -46,39 +46,39 @@ class ExportAuthorizer:
         authorizer: ClusterAuthorizer,
     ) -> None:
         self._exports = exports
-        self._authorizer = authorizer
+        self.authorizer = authorizer
         self._export_cluster, self._export_name = export
-        self._domain = domain
-        self._range = range_
-        self._cluster = cluster
+        self.domain = domain
+        self.range = range_
+        self.cluster = cluster
 
     def authorize(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master:
             return ALLOWED
-        decision = self._bound(attributes)
+        decision = self.consumer_decision(attributes)
         if decision is not None:
             return decision
-        if not self._content(attributes):
+        if not self.may_use(attributes):
             return NOT_ALLOWED
         return ALLOWED if self._policies_allow(attributes) else DENIED
 
-    def _bound(self, attributes: Attributes) -> Decision | None:
+    def consumer_decision(self, attributes: Attributes) -> Decision | None:
         """Check A. None: allowed so far."""
-        if self._cluster is None or not attributes.is_resource:
+        if self.cluster is None or not attributes.is_resource:
             return None
-        binding = binding_to(bindings_of(self._range, self._cluster), self._export_cluster, self._export_name)
+        binding = binding_to(bindings_of(self.range, self.cluster), self._export_cluster, self._export_name)
         if binding is None:
             return DENIED
         if bound_resource(binding, attributes.group, attributes.resource) is not None:
             return None
         resource = GroupResource(attributes.group, attributes.resource)
-        if self._domain is not None and accepts(self._domain, binding, resource, attributes.verb):
+        if self.domain is not None and accepts(self.domain, binding, resource, attributes.verb):
             return None
         if resource == BINDING_RESOURCE:
             return None if attributes.verb in READ_VERBS else NOT_ALLOWED
         return DENIED
 
-    def _content(self, attributes: Attributes) -> bool:
+    def may_use(self, attributes: Attributes) -> bool:
         """Check B: the verb on `apiexports/content`, also for discovery, by the whole authorizer chain of the provider's
         workspace."""
         question = Attributes(
@@ -91,19 +91,19 @@ class ExportAuthorizer:
             subresource="content",
             name=self._export_name,
         )
-        return self._authorizer.authorize(question).allowed
+        return self.authorizer.authorize(question).allowed
 
     def _policies_allow(self, attributes: Attributes) -> bool:
         """Check C: the policy of every export with the identity of the claimed type must allow it."""
-        if not attributes.is_resource or self._domain is None:
+        if not attributes.is_resource or self.domain is None:
             return True
-        claim = self._domain.claims.get(GroupResource(attributes.group, attributes.resource))
+        claim = self.domain.claims.get(GroupResource(attributes.group, attributes.resource))
         identity = claim.get("identityHash") if claim is not None else ""
         if not identity:
             return True
         owners = self._exports.with_identity(identity)
         return bool(owners) and all(
-            policy_allows(owner, attributes._replace(cluster=owner.cluster), self._authorizer.allows_deep)
+            policy_allows(owner, attributes._replace(cluster=owner.cluster), self.authorizer.allows_deep)
             for owner in owners
             if has_local_policy(owner.object)
         )

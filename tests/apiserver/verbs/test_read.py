@@ -211,6 +211,7 @@ async def test_tables_keep_the_metadata_of_lists(filled: RangeServer) -> None:
 
 class Only:
     adds = True
+    in_slices = False
     key = None
 
     def __init__(self, *names: str) -> None:
@@ -348,6 +349,7 @@ async def test_a_subresource_is_there_for_those_who_see_its_object(server: Range
 
     class Labelled:
         adds = True
+        in_slices = False
         key = None
 
         def sees(self, record: Record) -> bool:

@@ -325,6 +325,7 @@ async def test_a_watch_ends_with_its_schema(server: RangeServer) -> None:
 
 class Changing:
     adds = True
+    in_slices = False
     key = None
 
     def __init__(self, *names: str) -> None:

@@ -1,5 +1,5 @@
-// Informers follows an APIExportEndpointSlice and runs one dynamic informer for each URL that it lists, as a
-// controller of a service provider would. It prints one JSON line for each event, and on each line of standard
+// Informers follows an APIExportEndpointSlice, or another object whose status lists endpoints, and runs one dynamic
+// informer for each URL that it lists, as a controller of a service provider would. It prints one JSON line for each event, and on each line of standard
 // input the contents of all caches. With -url it follows one apiserver in place of those of a slice.
 package main
 
@@ -27,8 +27,6 @@ import (
 )
 
 const clusterAnnotation = "kcp.io/cluster"
-
-var slices = schema.GroupVersionResource{Group: "apis.kcp.io", Version: "v1alpha1", Resource: "apiexportendpointslices"}
 
 // line is one event, or one snapshot.
 type line struct {
@@ -180,7 +178,7 @@ func identity(u *unstructured.Unstructured) string {
 }
 
 // followSlice has an informer for each URL of an endpoint slice, from now on.
-func followSlice(ctx context.Context, provider dynamic.Interface, slice string, f *fleet) error {
+func followSlice(ctx context.Context, provider dynamic.Interface, slices schema.GroupVersionResource, slice string, f *fleet) error {
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(provider, 0)
 	informer := factory.ForResource(slices).Informer()
 	changed := func(o any) {
@@ -212,6 +210,7 @@ func followSlice(ctx context.Context, provider dynamic.Interface, slice string, 
 func run() error {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig whose current context is the provider's workspace")
 	slice := flag.String("slice", "", "name of the APIExportEndpointSlice")
+	slices := flag.String("slices", "apiexportendpointslices.v1alpha1.apis.kcp.io", "what the slice is: resource, version and group")
 	url := flag.String("url", "", "URL of an apiserver, in place of those of a slice")
 	group := flag.String("group", "", "group of the followed resource")
 	version := flag.String("version", "v1", "its version")
@@ -242,7 +241,8 @@ func run() error {
 		f.suffix = ""
 		err = f.follow(ctx, []string{*url})
 	} else {
-		err = followSlice(ctx, provider, *slice, f)
+		kind, _ := schema.ParseResourceArg(*slices)
+		err = followSlice(ctx, provider, *kind, *slice, f)
 	}
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ from tenantry.tenancy.exports.admission.crd_overlap import CrdOverlapAdmission
 from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSliceAdmission
 from tenantry.tenancy.exports.admission.permission_claim_labels import PermissionClaimLabelsAdmission
 from tenantry.tenancy.exports.admission.stored_form import StoredFormAdmission
+from tenantry.tenancy.exports.admission.virtual_workspace import VirtualWorkspaceAdmission
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
 
@@ -24,6 +25,7 @@ def plugins(*, exports: ExportLookup, claims: Claims, authorizer: ClusterAuthori
             ("apis.kcp.io", "apiexports"): (StoredFormAdmission(), ApiExportAdmission()),
             ("apis.kcp.io", "apibindings"): (StoredFormAdmission(), ApiBindingAdmission(exports=exports, authorizer=authorizer)),
             ("apis.kcp.io", "apiexportendpointslices"): (EndpointSliceAdmission(exports=exports, authorizer=authorizer),),
+            ("views.tenantry.dev", "virtualworkspaces"): (VirtualWorkspaceAdmission(authorizer),),
             ("apiextensions.k8s.io", "customresourcedefinitions"): (CrdOverlapAdmission(),),
         }
     )

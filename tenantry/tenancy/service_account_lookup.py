@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import orjson
 
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
 from tenantry.kube.status import unavailable
@@ -11,6 +14,9 @@ from tenantry.placement.peers import Peers, ask
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
 
 
 class ServiceAccountLookup:
@@ -40,3 +46,19 @@ class ServiceAccountLookup:
             )
         metadata = orjson.loads(reply.body)["metadata"]
         return None if metadata.get("deletionTimestamp") else str(metadata["uid"])
+
+
+def forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
+    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
+
+    def changed(events: Sequence[RecordEvent]) -> None:
+        if any(event.record is None for event in events):
+            authenticator.forget()
+
+    stops = [range_.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop

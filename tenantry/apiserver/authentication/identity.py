@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shard.settings import TenantSettings
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
+from tenantry.apiserver.settings import AuthenticationSettings
 from tenantry.apiserver.user import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """How callers are authenticated. All shards of a process share it."""
+    """How callers are authenticated. All parts of a process share it."""
 
     requests: Sequence[RequestAuthenticator]
     tokens: Sequence[TokenAuthenticator]
@@ -24,7 +24,7 @@ class Identity:
 
 
 def identity_of(
-    settings: TenantSettings, *, requests: Sequence[RequestAuthenticator], users: Mapping[str, User], issuer: TokenIssuer
+    settings: AuthenticationSettings, *, requests: Sequence[RequestAuthenticator], users: Mapping[str, User], issuer: TokenIssuer
 ) -> Identity:
     """As the settings say. `users`: token → user, besides those of the token file, over which they have precedence.
 
@@ -37,3 +37,8 @@ def identity_of(
         issuer=issuer,
         anonymous=settings.anonymous_auth,
     )
+
+
+def issuer_of(path: str) -> TokenIssuer | None:
+    """The issuer whose key is in a file (PEM). None: `path` is empty. Raises KeyFileError, OSError."""
+    return TokenIssuer.of_pem(Path(path).read_bytes(), path) if path else None

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError
+from tenantry.tenancy.service_account_lookup import ServiceAccountLookup
 from tests.support.one_process import running
 
 FOUND = b'{"metadata":{"uid":"7"}}'

@@ -1,0 +1,175 @@
+"""CEL expressions over named variables whose types are not known: those of declared views.
+
+The rules of a schema (`cel_rules`) know the types of what they read. These expressions read any object as the JSON that it is, so
+all that is checked of them before they run is their syntax, their names and their type. What they cost is estimated for an object
+of ordinary size, and limited when they run.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
+from math import isfinite
+from typing import Any
+
+from tenantry.base.cache import Cache
+from tenantry.kube.schema import cel_syntax, cel_time
+from tenantry.kube.schema.cel import compile_text, refuse_too_large
+from tenantry.kube.schema.cel_interpreter import Compiled
+from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Timestamp, UInt
+from tenantry.kube.schema.structural import Schema
+
+RUN_LIMIT = 10_000
+"""The most that one evaluation may cost, in cel-go's units. It is made on the event loop, for each object of a list."""
+ESTIMATE_LIMIT = 1_000_000
+"""The most that an expression may cost by the estimate (`estimated_cost`)."""
+ORDINARY_SIZE = 100
+"""The size of lists, maps and texts for which the estimate is made."""
+_DEPTH = 16
+_RESULT_DEPTH = 64
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+class Compilation:
+    """A compiled expression."""
+
+    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+        """`variables`: the names that the expression may use. Raises CelError."""
+        # Not at the top: the engine takes 17 MB, and most processes never need it.
+        from tenantry.kube.schema import cel_engine
+
+        refuse_too_large(text)
+        try:
+            serialized = cel_engine.parse(text)
+        except RuntimeError as error:
+            raise CelError(compile_text(str(error))) from None
+        self._compiled = Compiled(cel_syntax.parsed(serialized), variables)
+
+    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+        """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
+        evaluation costs is left of `cost`."""
+        return self._compiled.run(values, cost)
+
+
+_compilations: Cache[bytes, Compilation | str] = Cache("cel_expressions", bytes_max=16 << 20, keeps_large=True)
+"""By a digest of the text and the variables, since keys are short; of one that cannot be compiled, why. Shared by all who
+have the same text."""
+
+
+class Expression:
+    """An expression over these variables. It is compiled when it is first evaluated, unless `compile` was called: that takes some
+    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text."""
+
+    __slots__ = ("_key", "_variables", "text")
+
+    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+        self.text = text
+        self._variables = variables
+        self._key = blake2b(repr((text, variables)).encode(), digest_size=24).digest()
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._key in _compilations
+
+    def compile(self) -> Compilation | str:
+        """The compilation, or why there is none. Such an expression fails when it is evaluated."""
+        return _compilations.compute(self._key, self._compile)
+
+    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+        """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
+        evaluation costs is left of `cost`."""
+        found = self.compile()
+        if isinstance(found, str):
+            raise CelError(found)
+        return found.run(values, cost)
+
+    def _compile(self) -> Compilation | str:
+        try:
+            return Compilation(self.text, self._variables)
+        except CelError as error:
+            return str(error)
+
+
+def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) -> str:
+    """What is wrong with an expression; empty where it can be used. `results`: the types that it may have (BOOL, MAP, …)."""
+    # Not at the top, as above.
+    from tenantry.kube.schema import cel_cost
+
+    try:
+        refuse_too_large(text)
+        checked = _environment(variables).compile(text)
+        compilation = Expression(text, variables).compile()
+    except RuntimeError as error:
+        return f"compilation failed: {compile_text(str(error))}"
+    except CelError as error:
+        return f"compilation failed: {error}"
+    if isinstance(compilation, str):
+        return f"compilation failed: {compilation}"
+    kind = checked.return_type().name()
+    if kind.partition("<")[0].upper() not in (*results, "DYN"):
+        return f"cel expression must evaluate to a {results[0].lower()}"
+    cost = cel_cost.estimate_of(checked.serialize(), {name: ordinary() for name in variables})
+    if cost > ESTIMATE_LIMIT:
+        return (
+            f"estimated cost exceeds budget by factor of {cost / ESTIMATE_LIMIT:.1f}x, for lists, maps and texts of size "
+            f"{ORDINARY_SIZE} (try simplifying the expression)"
+        )
+    return ""
+
+
+def words(text: str) -> frozenset[str]:
+    """The names that occur in an expression outside of strings."""
+    return frozenset(cel_syntax.words(text))
+
+
+def to_json(cost: Cost, value: Any, depth: int = _RESULT_DEPTH) -> Any:
+    """A result as JSON: times, durations and bytes as texts. Charges for each value. Raises CelError for what JSON does not
+    have, and CostExceeded."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if depth == 0:
+        raise CelError("the result is nested too deeply")
+    if kind is list:
+        cost.charge(1 + len(value) / 2)
+        return [to_json(cost, item, depth - 1) for item in value]
+    if kind is dict:
+        cost.charge(1 + len(value) / 2)
+        if not all(type(key) is str for key in value):
+            raise CelError("the result has a map with keys that are no texts")
+        return {key: to_json(cost, item, depth - 1) for key, item in value.items()}
+    if kind is float and isfinite(value):
+        return value
+    if kind is UInt:
+        return int(value)
+    if kind is bytes:
+        return base64.b64encode(value).decode()
+    if kind is Timestamp:
+        return cel_time.timestamp_text(value)
+    if kind is Duration:
+        return cel_time.duration_text(value)
+    raise CelError("the result has a value that JSON does not have")
+
+
+@cache
+def ordinary() -> Schema:
+    """A schema for the estimate of anything: texts, lists and maps, of ordinary size."""
+    schema = Schema(max_length=ORDINARY_SIZE)
+    for _ in range(_DEPTH):
+        size = {"max_length": ORDINARY_SIZE, "max_items": ORDINARY_SIZE, "max_properties": ORDINARY_SIZE}
+        schema = Schema(type="object", additional=schema, items=schema, properties={"metadata": schema}, **size)  # type: ignore[arg-type]
+    return schema
+
+
+@cache
+def _environment(variables: tuple[str, ...]) -> Any:
+    from cel_expr_python import cel
+
+    from tenantry.kube.schema.cel_check import Types
+    from tenantry.kube.schema.cel_engine import kubernetes_library, standard_extensions
+
+    pool = Types(Schema(type="object"), is_root=False).pool
+    types = dict.fromkeys(variables, cel.Type.DYN)
+    return cel.NewEnv(pool, variables=types, extensions=[*standard_extensions(), kubernetes_library()])

@@ -1,0 +1,111 @@
+"""Connections to the processes of views, and which of them is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+
+from tenantry.http.upstream import Upstream, UpstreamLimits
+from tenantry.placement.view_processes import ViewProcess, ViewProcesses
+
+FIRST_PAUSE_SECONDS = 0.5
+LAST_PAUSE_SECONDS = 15.0
+GONE_SECONDS = 1.0
+"""How long after the end of a registration its exchanges are aborted. A process that ends in order ends them itself."""
+
+
+class Replica:
+    """A process of views, as one gateway or shard knows it.
+
+    After a failure it is not asked about that view for a while, and then by one request: its success ends that, and another
+    failure doubles the time.
+    """
+
+    def __init__(self, process: ViewProcess, upstream: Upstream) -> None:
+        self.process = process
+        self.upstream = upstream
+        self._pauses: dict[str, tuple[float, float]] = {}
+        """View → how long the pause is, and the time of the loop at which it ends."""
+
+    def may_be_asked(self, view: str, now: float) -> bool:
+        return self.process.ready and (view not in self._pauses or now >= self._pauses[view][1])
+
+    def asked(self, view: str, now: float) -> None:
+        """A request begins. No other one tries a process that has failed before it is known how this one ends."""
+        if view in self._pauses:
+            pause = self._pauses[view][0]
+            self._pauses[view] = (pause, now + pause)
+
+    def failed(self, view: str, now: float) -> None:
+        pause = min(LAST_PAUSE_SECONDS, 2 * self._pauses[view][0]) if view in self._pauses else FIRST_PAUSE_SECONDS
+        self._pauses[view] = (pause, now + pause)
+
+    def answered(self, view: str) -> None:
+        self._pauses.pop(view, None)
+
+    def rank(self, place: str) -> tuple[bytes, str]:
+        """For rendezvous hashing: of all processes, the one with the highest rank has a place. So all requests for a range reach
+        one process, also when others come and go."""
+        name = self.process.name
+        return blake2b(f"{place} {name}".encode(), digest_size=8).digest(), self.process.uid
+
+
+class ViewConnections:
+    """A pool of connections for each living one of `processes`. `tls`: None for plain HTTP (tests)."""
+
+    def __init__(self, processes: ViewProcesses, *, tls: ssl.SSLContext | None, limits: UpstreamLimits | None = None) -> None:
+        self.processes = processes
+        self._tls = tls
+        self._limits = limits or UpstreamLimits()
+        self._replicas: dict[str, Replica] = {}
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._stop: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        self._stop = self.processes.subscribe(self._changed)
+        self._changed()
+
+    def stop(self) -> None:
+        self._stop()
+        for timer in self._timers:
+            timer.cancel()
+        for replica in self._replicas.values():
+            replica.upstream.abort("the process stops")
+            replica.upstream.close()
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Uses another client certificate for new connections."""
+        self._tls = tls
+        for replica in self._replicas.values():
+            replica.upstream.renew(tls)
+
+    def candidates(self, view: str, place: str) -> Iterator[Replica]:
+        """The processes that may be asked about a view, the one that has the place first."""
+        loop = asyncio.get_running_loop()
+        serving = [replica for replica in self._replicas.values() if view in replica.process.views]
+        for replica in sorted(serving, key=lambda replica: replica.rank(place), reverse=True):
+            if replica.may_be_asked(view, loop.time()):
+                yield replica
+
+    def _changed(self) -> None:
+        living = self.processes.processes
+        for uid, process in living.items():
+            known = self._replicas.get(uid)
+            if known is None:
+                self._replicas[uid] = Replica(process, Upstream(process.url, self._tls, self._limits))
+            else:
+                known.process = process
+        for uid in [uid for uid in self._replicas if uid not in living]:
+            self._abort_later(self._replicas.pop(uid).upstream)
+
+    def _abort_later(self, upstream: Upstream) -> None:
+        upstream.close()
+
+        def abort() -> None:
+            self._timers.discard(timer)
+            upstream.abort("the process of views has ended")
+
+        timer = asyncio.get_running_loop().call_later(GONE_SECONDS, abort)
+        self._timers.add(timer)

@@ -1,0 +1,1 @@
+"""Views that are declared by VirtualWorkspaces (views.tenantry.dev), and not programmed."""

@@ -1,0 +1,1 @@
+"""Admission of writes through declared views."""

@@ -1,0 +1,114 @@
+"""What an object looks like in a declared view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenantry.kube.objects import Object, annotations_of, cluster_of
+from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, to_json
+from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
+from tenantry.virtual.declared.evaluation import FAULTS, Spending
+
+PROBLEM_ANNOTATION = "views.tenantry.dev/problem"
+"""On an object whose `show` failed: why. It is shown without content."""
+CLUSTER_ANNOTATION = "kcp.io/cluster"
+_SHOWN_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+)
+_FAILED = "`show` of the view fails on this object"
+_TOO_COSTLY = "`show` of the view costs too much on this object"
+_NO_OBJECT = "`show` of the view makes no object of this object"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAs:
+    """Shows what an expression makes of an object. Equal values show the same: `text` is the expression's.
+
+    The metadata is not the expression's: it may only add annotations. An annotation of the object may have all its content
+    (`kubectl apply` writes one), so none is shown.
+    """
+
+    text: str
+    expression: Expression = field(compare=False)
+    spending: Spending = field(compare=False)
+
+    def __call__(self, obj: Object) -> Object:
+        """Never fails, except that it raises StatusError 413 where a request costs too much."""
+        cluster = cluster_of(obj)
+        cost = Cost(RUN_LIMIT)
+        problem, made = "", {}
+        try:
+            made = to_json(cost, self.expression.run((obj, {"name": cluster}), cost))
+        except CelError:
+            # Its text may have values of the object, which the view hides.
+            problem = _FAILED
+        except CostExceeded:
+            problem = _TOO_COSTLY
+        finally:
+            self.spending.take(cost)
+        if not isinstance(made, dict):
+            problem, made = _NO_OBJECT, {}
+        if problem:
+            FAULTS.labels("show").inc()
+        annotations = {**_annotations(made), CLUSTER_ANNOTATION: cluster}
+        if problem:
+            annotations[PROBLEM_ANNOTATION] = problem
+        metadata = {name: value for name in _SHOWN_METADATA if (value := obj["metadata"].get(name)) is not None}
+        shown: Object = {
+            "apiVersion": obj["apiVersion"],
+            "kind": obj["kind"],
+            "metadata": {**metadata, "annotations": annotations},
+        }
+        shown.update((name, value) for name, value in made.items() if name not in shown)
+        return shown
+
+
+def _annotations(made: Mapping[str, Any]) -> dict[str, str]:
+    metadata = made.get("metadata")
+    found = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsHidden:
+    """Shows an object without some fields, each a path of names, and without the annotations and managed fields that may tell of
+    them."""
+
+    paths: tuple[tuple[str, ...], ...]
+
+    def __call__(self, obj: Object) -> Object:
+        for path in self.paths:
+            _remove(obj, path)
+        metadata = obj["metadata"]
+        metadata.pop("managedFields", None)
+        annotations = annotations_of(obj)
+        cluster = annotations.get(CLUSTER_ANNOTATION)
+        metadata["annotations"] = {CLUSTER_ANNOTATION: cluster} if cluster is not None else {}
+        return obj
+
+
+def _remove(value: Any, path: Sequence[str]) -> None:
+    """Removes a field of a JSON value, and of every item of the lists on the way."""
+    first, rest = path[0], path[1:]
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            if not rest:
+                each.pop(first, None)
+            elif first in each:
+                _remove(each[first], rest)

@@ -1,0 +1,272 @@
+"""Takes objects up: what is labelled `Upsync` in the namespaces of a SyncTarget below becomes an object above."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
+from functools import partial
+from typing import NamedTuple
+
+from tenantry.base.tasks import restarting
+from tenantry_sync_agent import metrics
+from tenantry_sync_agent.api_client import ApiClient, ApiError, Object, Unreachable
+from tenantry_sync_agent.discovery import NAMESPACES, Type
+from tenantry_sync_agent.election import NotLeading
+from tenantry_sync_agent.reflector import Place, Reflector
+from tenantry_sync_agent.steps import Stale
+from tenantry_sync_agent.translation import cluster_of, merge_patch, origin, raised
+from tenantry_sync_agent.work_queue import WorkQueue
+from tenantry_syncer.names import (
+    OWNER_LABEL,
+    STATE_LABEL_PREFIX,
+    UPSTREAM_VERSION_ANNOTATION,
+    UPSYNC,
+    Target,
+    downstream_namespace,
+)
+
+logger = logging.getLogger(__name__)
+
+QUEUE_KEYS_MAX = 10_000
+_NOT_FOUND = 404
+
+
+class UpStep(Enum):
+    """What to do above for an object below."""
+
+    NOTHING = auto()
+    CREATE = auto()
+    WRITE = auto()
+    WRITE_STATUS = auto()
+    DELETE = auto()
+
+
+def next_up_step(up: Object | None, down: Object | None, *, located: bool, has_status: bool) -> UpStep:
+    """The next step for an object. `located`: whether its namespace below is one of the SyncTarget.
+
+    The annotation with the version below is written with the content and says that it is above; a status is compared itself.
+    """
+    if down is None or down["metadata"].get("deletionTimestamp"):
+        return UpStep.NOTHING if up is None or up["metadata"].get("deletionTimestamp") else UpStep.DELETE
+    if not located or (up is not None and up["metadata"].get("deletionTimestamp")):
+        return UpStep.NOTHING
+    if up is None:
+        return UpStep.CREATE
+    if (up["metadata"].get("annotations") or {}).get(UPSTREAM_VERSION_ANNOTATION) != down["metadata"]["resourceVersion"]:
+        return UpStep.WRITE
+    if has_status and down.get("status") and down["status"] != up.get("status"):
+        return UpStep.WRITE_STATUS
+    return UpStep.NOTHING
+
+
+class _Item(NamedTuple):
+    """The object of a type at a place below."""
+
+    type: tuple[str, str]
+    place: Place
+
+
+class _Followed(NamedTuple):
+    reflector: Reflector
+    task: asyncio.Task[None]
+
+
+class Upsyncer:
+    """Takes objects up until it is cancelled. `check`: raises NotLeading if this process must not write."""
+
+    def __init__(self, above: ApiClient, below: ApiClient, target: Target, *, workers: int, check: Callable[[], None]) -> None:
+        self.queue: WorkQueue[_Item] = WorkQueue(QUEUE_KEYS_MAX)
+        self._above = above
+        self._below = below
+        self._target = target
+        self._workers = workers
+        self._check = check
+        self._urls: tuple[str, ...] = ()
+        self._types: dict[tuple[str, str], Type] = {}
+        self._up: dict[tuple[str, tuple[str, str]], _Followed] = {}
+        self._down: dict[tuple[str, str], _Followed] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._namespaces = Reflector(
+            below,
+            below.server + NAMESPACES.path(),
+            key=lambda obj: Place("", obj["metadata"]["name"], ""),
+            changed=self._namespace_changed,
+            labelSelector=f"{OWNER_LABEL}={target.key}",
+        )
+
+    async def start(self) -> None:
+        self._tasks.append(restarting(self._namespaces.run, name="upsynced-namespaces"))
+        self._tasks += [restarting(self._work, name=f"up-worker-{number}") for number in range(self._workers)]
+
+    async def stop(self) -> None:
+        await _cancelled([*self._tasks, *(one.task for one in (*self._up.values(), *self._down.values()))])
+        self.queue.stop()
+        self._up.clear()
+        self._down.clear()
+
+    async def update(self, urls: Iterable[str], types: Mapping[tuple[str, str], Type]) -> None:
+        """Follows these URLs of the view and these types from now on."""
+        self._urls = tuple(urls)
+        gone = [one for one in self._up if one[0] not in self._urls or types.get(one[1]) != self._types.get(one[1])]
+        gone_types = [name for name, kind in self._types.items() if types.get(name) != kind]
+        ended = [self._up.pop(one) for one in gone] + [self._down.pop(name) for name in gone_types]
+        await _cancelled([one.task for one in ended])
+        self._types = dict(types)
+        selector = f"{STATE_LABEL_PREFIX}{self._target.key}={UPSYNC}"
+        for name, kind in types.items():
+            changed = partial(self._changed, name)
+            for url in self._urls:
+                if (url, name) not in self._up:
+                    place = f"{url}/clusters/*{kind.path()}"
+                    self._up[url, name] = _follow(Reflector(self._above, place, key=self._place_of_up, changed=changed))
+            if name not in self._down:
+                place = self._below.server + kind.path()
+                reflector = Reflector(self._below, place, key=_place_of_down, changed=changed, labelSelector=selector)
+                self._down[name] = _follow(reflector)
+
+    async def _changed(self, name: tuple[str, str], place: Place) -> None:
+        await self.queue.room()
+        self.queue.add(_Item(name, place))
+
+    async def _namespace_changed(self, namespace: Place) -> None:
+        for name, followed in self._down.items():
+            for place in followed.reflector:
+                if place.namespace == namespace.namespace:
+                    await self._changed(name, place)
+
+    def _place_of_up(self, obj: Object) -> Place:
+        """The place below of an object above."""
+        metadata = obj["metadata"]
+        namespace = downstream_namespace(self._target, cluster_of(obj), metadata.get("namespace", ""))
+        return Place("", namespace, metadata["name"])
+
+    async def _work(self) -> None:
+        while True:
+            item = await self.queue.get()
+            try:
+                done = await self._attempt(item)
+            except BaseException:
+                self.queue.retry(item)
+                raise
+            if done:
+                self.queue.done(item)
+            else:
+                self.queue.retry(item)
+
+    async def _attempt(self, item: _Item) -> bool:
+        try:
+            await self._sync(item)
+        except (Stale, NotLeading):
+            return False
+        except ApiError as error:
+            metrics.FAILURES.labels(error.reason or str(error.code)).inc()
+            logger.warning("%s: %s", item, error)
+            return False
+        except Unreachable as error:
+            metrics.FAILURES.labels("Unreachable").inc()
+            logger.warning("%s: %s", item, error)
+            return False
+        return True
+
+    async def _sync(self, item: _Item) -> None:
+        kind = self._types.get(item.type)
+        if kind is None:
+            return
+        followed_down = self._down.get(item.type)
+        followed_up = {url: one for url in self._urls if (one := self._up.get((url, item.type))) is not None}
+        # While `update` runs, not everything is followed.
+        if followed_down is None or not self._urls or len(followed_up) < len(self._urls):
+            raise Stale
+        down_copy, copies = followed_down.reflector, {url: one.reflector for url, one in followed_up.items()}
+        if not all(copy.synced.is_set() for copy in (down_copy, self._namespaces, *copies.values())):
+            raise Stale
+        url = next((url for url, copy in copies.items() if copy.get(item.place) is not None), "")
+        up, down = copies[url].get(item.place) if url else None, down_copy.get(item.place)
+        namespace = self._namespaces.get(Place("", item.place.namespace, ""))
+        found = origin(namespace, self._target) if namespace is not None else None
+        while True:
+            step = next_up_step(up, down, located=found is not None, has_status=kind.has_status)
+            if step is UpStep.NOTHING:
+                return
+            metrics.STEPS.labels(f"up_{step.name.lower()}").inc()
+            self._check()
+            if step is UpStep.DELETE:
+                assert up is not None
+                await self._delete(kind, item.place, url, up)
+                return
+            assert down is not None
+            if step is UpStep.CREATE:
+                assert found is not None
+                url, up = await self._create(kind, found, down)
+                continue
+            assert up is not None
+            path = self._path(kind, url, up)
+            precondition = {"resourceVersion": up["metadata"]["resourceVersion"], "uid": up["metadata"]["uid"]}
+            if step is UpStep.WRITE_STATUS:
+                status = merge_patch(up.get("status"), down["status"])
+                up = await self._above.patch(f"{path}/status", {"metadata": precondition, "status": status})
+                # A status that the type above does not take whole would be written at each event.
+                return
+            wanted = raised(down, self._target)
+            patch = {name: merge_patch(up.get(name), value) for name, value in wanted.items() if name not in _IDENTITY}
+            patch |= {name: None for name in up if name not in wanted and name not in ("metadata", "status", *_IDENTITY)}
+            patch["metadata"] = {**wanted["metadata"], **precondition}
+            up = await self._above.patch(path, patch)
+
+    async def _create(self, kind: Type, place: tuple[str, str], down: Object) -> tuple[str, Object]:
+        """(URL of the view, the object): creates it in its logical cluster, wherever that is."""
+        cluster, namespace = place
+        refused: ApiError | None = None
+        for url in self._urls:
+            try:
+                return url, await self._above.create(
+                    f"{url}/clusters/{cluster}{kind.path(namespace)}", raised(down, self._target)
+                )
+            except ApiError as error:
+                # The logical cluster is in another range: an answer without a Status.
+                if error.code != _NOT_FOUND or error.reason:
+                    raise
+                refused = error
+        assert refused is not None
+        raise refused
+
+    async def _delete(self, kind: Type, place: Place, url: str, up: Object) -> None:
+        """Deletes the object above, if the server below says that it has none, or that it is being deleted."""
+        try:
+            found = await self._below.get(self._below.server + kind.path(place.namespace, place.name))
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+        else:
+            labels = found["metadata"].get("labels") or {}
+            if labels.get(STATE_LABEL_PREFIX + self._target.key) == UPSYNC and not found["metadata"].get("deletionTimestamp"):
+                raise Stale
+        self._check()
+        try:
+            await self._above.delete(self._path(kind, url, up), uid=up["metadata"]["uid"])
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+
+    def _path(self, kind: Type, url: str, up: Object) -> str:
+        metadata = up["metadata"]
+        return f"{url}/clusters/{cluster_of(up)}{kind.path(metadata['namespace'], metadata['name'])}"
+
+
+_IDENTITY = ("apiVersion", "kind", "metadata")
+
+
+def _place_of_down(obj: Object) -> Place:
+    return Place("", obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _follow(reflector: Reflector) -> _Followed:
+    return _Followed(reflector, restarting(reflector.run, name=reflector.url))
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The conformance suite of views finds what is wrong with a view."""

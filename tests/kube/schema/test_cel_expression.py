@@ -1,0 +1,94 @@
+"""CEL expressions over objects whose types are not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, problem_of, to_json
+from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
+
+VARIABLES = ("object", "cluster")
+
+
+def run(text: str, obj: Any, limit: int = RUN_LIMIT) -> Any:
+    cost = Cost(limit)
+    return to_json(cost, Expression(text, VARIABLES).run((obj, {"name": "c"}), cost))
+
+
+@pytest.mark.parametrize(
+    ("text", "results", "problem"),
+    [
+        ("object.a == 1", ("BOOL",), ""),
+        ("object.a", ("BOOL",), ""),
+        ("{'a': object.b.map(x, x.c)}", ("MAP",), ""),
+        ("{}", ("MAP",), ""),
+        ("{'a': [1]}", ("MAP",), ""),
+        ("object.?a.orValue({})", ("MAP",), ""),
+        ("'a'", ("BOOL",), "cel expression must evaluate to a bool"),
+        ("[1]", ("MAP",), "cel expression must evaluate to a map"),
+        ("object.a ==", ("BOOL",), "compilation failed: ERROR: <input>:1:12: Syntax error"),
+        ("self.a == 1", ("BOOL",), "compilation failed: ERROR: <input>:1:5: undeclared reference to 'self.a'"),
+        ("object.a.nosuch()", ("BOOL",), "compilation failed: ERROR: <input>:1:16: undeclared reference to 'nosuch'"),
+        ("'a' + 1 == 'a1'", ("BOOL",), "compilation failed: ERROR: <input>:1:5: found no matching overload for '_+_'"),
+        ("object.l.all(a, object.l.all(b, a.x == b.x))", ("BOOL",), ""),
+        ("object.l.all(a, object.l.all(b, object.l.all(c, a == b || b == c)))", ("BOOL",), "estimated cost exceeds budget"),
+        ("'" + "a" * 100_001 + "' == object.a", ("BOOL",), "compilation failed: ERROR: <input>:-1:0: expression code point size"),
+        ("object" + ".optMap(a, a)" * 40, ("BOOL",), "compilation failed: ERROR"),
+    ],
+)
+def test_what_can_be_used(text: str, results: tuple[str, ...], problem: str) -> None:
+    found = problem_of(text, VARIABLES, results)
+    assert found.startswith(problem) and bool(found) == bool(problem), found
+
+
+def test_results() -> None:
+    assert run("{'a': object.b, 'c': cluster.name, 'd': 1u, 'e': 1.5, 'f': null}", {"b": [{"x": True}]}) == {
+        "a": [{"x": True}],
+        "c": "c",
+        "d": 1,
+        "e": 1.5,
+        "f": None,
+    }
+    moments = run("{'t': timestamp('2026-01-02T03:04:05Z'), 'd': duration('90s'), 'b': b'ab'}", {})
+    assert moments == {"t": "2026-01-02T03:04:05Z", "d": "90s", "b": "YWI="}
+
+
+@pytest.mark.parametrize(
+    "text", ["{1: 2}", "{'a': 1.0 / 0.0}", "{'a': type(1)}", "{'a': optional.of(1)}", "{'a': quantity('1')}"]
+)
+def test_results_that_json_does_not_have(text: str) -> None:
+    with pytest.raises(CelError):
+        run(text, {})
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+    )
+)
+def test_a_value_is_shown_as_it_is(value: Any) -> None:
+    assert run("{'a': object}", value, 1_000_000) == {"a": value}
+
+
+def test_an_evaluation_stops_at_its_limit() -> None:
+    many = {"l": [{"x": n} for n in range(1000)]}
+    with pytest.raises(CostExceeded):
+        run("{'a': object.l.map(a, object.l.map(b, b.x))}", many)
+    # What is only handed on is not free either: it is copied.
+    with pytest.raises(CostExceeded):
+        run("{'a': object}", {"l": [{"x": n} for n in range(20_000)]})
+    with pytest.raises(CostExceeded):
+        run("{'a': 'x'.replace('', object.t).replace('', object.t).replace('', object.t)}", {"t": "y" * 1000})
+
+
+def test_an_object_that_is_nested_deeply() -> None:
+    deep: Any = "x"
+    for _ in range(80):
+        deep = [deep]
+    with pytest.raises(CelError, match="too deeply"):
+        run("{'a': object}", deep)
