@@ -61,6 +61,11 @@ class Entry:
             _decoded.put(self._number, found, decoded_bytes(self.raw))
         return found
 
+    def decode(self) -> Object:
+        """The copy, decoded for the caller and not kept: for those who read many copies once."""
+        decoded: Object = orjson.loads(self.raw)
+        return decoded
+
 
 class Tally(NamedTuple):
     """The copies of one cluster of a tallied resource. `change`: a number that no other state has. `revision`: the store's, of

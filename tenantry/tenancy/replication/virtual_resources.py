@@ -110,8 +110,9 @@ class _Replicas:
                 yield key, found[1]
 
     def _record(self, copy: Entry) -> ComputedRecord:
-        # The provider's schema has pruned and defaulted it, not the one that consumers see.
-        return ComputedRecord.of_copy(self._definition, copy, copy.revision, normalised=False)
+        # The provider's schema has pruned and defaulted it, not the one that consumers see. The decoded copies of one provider
+        # would push those that every request needs out of the cache.
+        return ComputedRecord.of_copy(self._definition, copy, copy.revision, normalised=False, kept=False)
 
 
 class _ReplicatedScope(ClusterScope):

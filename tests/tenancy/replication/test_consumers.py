@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tenantry.base.cache import caches
+from tenantry.placement.catalog import DECODED_AGAIN_BYTES
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.replication.publications import REPLICATED
 from tests.support.people import MASTER, person
 from tests.tenancy.replication.county import (
     CACHE,
@@ -132,6 +135,26 @@ async def test_a_consumer_writes_nothing() -> None:
             ("sheriffs", ["get", "list", "watch"]),
             ("sheriffs/status", None),
         ]
+
+
+async def test_openapi_has_what_can_be_done() -> None:
+    async with bound_county() as county:
+        status, found = await county.read("/openapi/v3/apis/wild.dev/v1alpha1", MASTER)
+        assert status == 200
+        operations = {path: sorted(set(item) - {"parameters"}) for path, item in found["paths"].items()}
+        assert operations == {SHERIFFS: ["get"], f"{SHERIFFS}/{{name}}": ["get"]}
+        assert "dev.wild.v1alpha1.Sheriff" in found["components"]["schemas"]
+
+
+async def test_replicated_objects_leave_room_in_the_cache_of_copies() -> None:
+    async with bound_county() as county:
+        await county.sheriff("bat", star="x" * DECODED_AGAIN_BYTES)
+        await county.shows("bat", "doc", "wyatt")
+        catalog = county.there.tenancy.catalog
+        copies = [copy for group, _ in catalog.names(REPLICATED) for _, copy in catalog.entries(REPLICATED, group)]
+        before = sum(len(cache) for cache in caches() if cache.name == "catalog_objects")
+        assert all(copy.decode() == copy.object for copy in copies)
+        assert sum(len(cache) for cache in caches() if cache.name == "catalog_objects") > before
 
 
 async def test_a_wildcard_is_not_served() -> None:
