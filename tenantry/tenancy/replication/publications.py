@@ -104,13 +104,15 @@ class Publications:
         return Usage(objects, size)
 
     def fits(self, cluster: str, publication: Publication, name: str, raw: bytes, taken: Usage = NONE) -> bool:
-        """Whether an object may be replicated in this form: within the limits of its logical cluster. `taken`: what the same
-        transaction adds."""
+        """Whether an object may be replicated in this form: within the limits of its logical cluster, or without taking more of
+        them than its present copy. `taken`: what the same transaction adds."""
         before = self._catalog.entry(REPLICATED, publication.id, name)
+        growth = len(raw) - (len(before.raw) if before is not None else 0)
+        if before is not None and growth <= 0:
+            return True
         objects, size = self.usage(cluster)
-        objects += taken.objects + (before is None)
-        size += taken.size_bytes + len(raw) - (len(before.raw) if before is not None else 0)
-        return objects <= OBJECTS_MAX and size <= BYTES_MAX
+        has_place = before is not None or objects + taken.objects < OBJECTS_MAX
+        return has_place and size + taken.size_bytes + growth <= BYTES_MAX
 
     def has(self, cluster: str, publication: str) -> bool:
         """Whether a logical cluster has the publication with this id now."""

@@ -99,6 +99,23 @@ async def test_the_first_copies_keep_the_limit(monkeypatch: pytest.MonkeyPatch) 
         assert made.counts() == (2, 4)
 
 
+async def test_an_object_keeps_its_place_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with county() as made:
+        await made.sheriff("a")
+        await made.sheriff("b")
+        await made.replicate()
+        await starred(made, a="tin", b="tin")
+        # As after many writes at once, which may exceed the limits together.
+        monkeypatch.setattr(publications, "OBJECTS_MAX", 1)
+        await made.merge(f"{SHERIFFS}/a", {"spec": {"star": "golden"}})
+        await starred(made, a="golden", b="tin")
+        monkeypatch.setattr(publications, "BYTES_MAX", 1)
+        await made.merge(f"{SHERIFFS}/b", {"spec": {"star": "ash"}})
+        await starred(made, a="golden", b="ash")
+        await made.merge(f"{SHERIFFS}/b", {"spec": {"star": "golden"}})
+        await starred(made, a="golden")
+
+
 async def test_objects_without_room_do_not_occupy_the_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publications, "OBJECTS_MAX", 0)
     monkeypatch.setattr(cached_resource_controller, "RECOUNT_SECONDS", 0.0)
