@@ -145,15 +145,15 @@ class CachedResourceController(ObjectController):
         publication = Publication(record.head.uid, spec)
         definition, reason, problem = await self._resolve(key.cluster, spec)
         source = self._follow(range_, key, publication, definition)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        if began < source.next_look:
-            raise Retry(source.next_look - began, "its objects were counted a moment ago")
         await transact(self._cell, (key,), lambda: self._identified(range_, key, definition))
         identified = range_.get(key)
         if identified is not None:
             # The identity is in the spec. Other changes of it cause another reconciliation.
             spec = {**spec, "identity": (decoded(identified).get("spec") or {}).get("identity")}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if began < source.next_look:
+            raise Retry(source.next_look - began, "its objects were counted a moment ago")
         for other in self._publications.groups_of(record.head.uid):
             if other != publication.id:
                 await self._backfill.evict(key, other, partial(self._publications.has, key.cluster, other))

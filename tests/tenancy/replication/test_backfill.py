@@ -135,6 +135,11 @@ async def test_objects_without_room_do_not_occupy_the_shard(monkeypatch: pytest.
         for name in ("b", "c", "d"):
             await made.sheriff(name)
         assert (looks, made.counts()) == (1, (0, 1))
+        # Its identity does not wait for the next look.
+        other = {"secretRef": {"namespace": "kcp-system", "name": "other"}}
+        await made.merge(f"{CACHED}/sheriffs", {"spec": {"identity": other}})
+        await made.here.until(lambda: made.conditions()["IdentityValid"] == ("False", "IdentityVerificationFailed"))
+        assert looks == 1
         # A change of the spec is obeyed at once.
         await made.merge(
             f"{CACHED}/sheriffs", {"spec": {"labelSelector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}}
