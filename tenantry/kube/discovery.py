@@ -131,7 +131,7 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
             "singularName": "",
             "namespaced": definition.namespaced,
             "kind": definition.kind,
-            "verbs": list(version.verbs_of(name)) or None,
+            "verbs": _subresource_verbs(definition, version, name),
         }
         entries.append(entry | _KINDS.get(name, {}))
     return entries
@@ -143,6 +143,12 @@ def _verbs(definition: ResourceDefinition) -> list[str]:
     if definition.terminating:
         return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
     return list(definition.verbs)
+
+
+def _subresource_verbs(definition: ResourceDefinition, version: Version, name: str) -> list[str] | None:
+    """None, which Go clients read as no verbs, for a type with virtual storage (kcp)."""
+    verbs = list(version.verbs_of(name))
+    return None if not verbs and definition.virtual_storage is not None else verbs
 
 
 def storage_version_hash(definition: ResourceDefinition) -> str:
@@ -170,7 +176,7 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
             {
                 "subresource": name,
                 "responseKind": _KINDS.get(name, own_kind),
-                "verbs": list(version.verbs_of(name)) or None,
+                "verbs": _subresource_verbs(definition, version, name),
             }
             for name in sorted(version.subresources, reverse=definition.custom)
         ]
