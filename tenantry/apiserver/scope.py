@@ -22,7 +22,7 @@ from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.status import method_not_allowed
+from tenantry.kube.status import method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -164,11 +164,14 @@ class Call:
         )
 
     def require_create(self) -> None:
-        """Raises StatusError 403 where an update or apply would create the object and its caller may not create."""
+        """Raises StatusError where an update or apply would create the object: 403 if its caller may not create, 404 if the type
+        is served here without that verb."""
         question = self.attributes._replace(verb="create")
         decision = self.scope.authorizer.authorize(question)
         if not decision.allowed:
             raise forbidden_request(question, decision.reason)
+        if "create" not in self.definition.verbs:
+            raise not_found(self.group_resource, self.name)
 
     def acting_user(self) -> User:
         """The user that admission sees for the write."""

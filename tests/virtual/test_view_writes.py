@@ -73,3 +73,29 @@ async def test_a_careless_view() -> None:
         await shard.cluster(NEAR, "root:near")
         for who in (person("somebody"), MASTER):
             await refusals(shard, f"/services/everything/clusters/{NEAR}{OBJECT}", who)
+
+
+class Changes(View):
+    """Everybody may change ConfigMaps, and no client may create them."""
+
+    name = "changes"
+    verbs = ("get", "list", "watch", "update", "patch")
+
+    def allows(self, place: Place, question: Attributes) -> bool:
+        return True
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        return (self.definition("", "configmaps"),)
+
+
+async def test_an_apply_creates_nothing_where_create_is_no_verb() -> None:
+    async with ServedShard(Changes) as shard:
+        await shard.cluster(NEAR, "root:near")
+        path = f"/services/changes/clusters/{NEAR}/api/v1/namespaces/default/configmaps"
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "1"}}
+        assert (await shard.call("POST", path, person("ann"), body))[0] == 405
+        apply = {"content_type": "application/apply-patch+yaml", "query": "fieldManager=me&force=true"}
+        assert (await shard.call("PATCH", f"{path}/a", person("ann"), body, **apply))[0] == 404
+        assert (await shard.call("PUT", f"{path}/a", person("ann"), body))[0] == 404
+        _, found = await shard.call("GET", path, MASTER)
+        assert found["items"] == []
