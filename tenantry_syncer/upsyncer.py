@@ -6,6 +6,8 @@ from tenantry.virtual.interface import Attributes, Object, Place, User
 from tenantry_syncer.names import STATE_LABEL_PREFIX, UPSYNC
 from tenantry_syncer.target_view import TargetView, refusal
 
+_TOKEN = ("v1", "Secret", "kubernetes.io/service-account-token")
+
 
 class Upsyncer(TargetView):
     """What a syncer brings from another server. It sees what it brought, and may change and delete it.
@@ -31,6 +33,9 @@ class Upsyncer(TargetView):
         labels = metadata.get("labels") or {}
         if labels.get(label, UPSYNC) != UPSYNC:
             raise refusal(shown, f"metadata.labels[{label}]", f"metadata.labels[{label}]: Forbidden: must be {UPSYNC}")
+        if stored is None and (shown.get("apiVersion"), shown.get("kind"), shown.get("type")) == _TOKEN:
+            # The workspace would put a token into it, and the syncer would see it.
+            raise refusal(shown, "type", f"type: Forbidden: a syncer creates no Secrets of type {_TOKEN[2]}")
         metadata["labels"] = {**labels, label: UPSYNC}
         return shown
 

@@ -38,7 +38,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 async def consent(stack: Stack, cluster: str) -> None:
     """Lets the syncer create ConfigMaps in a workspace."""
     rules = [
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
         {"nonResourceURLs": ["/"], "verbs": ["access"]},
     ]
     head = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "upsync"}}
@@ -73,6 +73,20 @@ async def test_objects_come_up_where_the_workspace_lets_them(stack: Stack) -> No
     assert (await stack.call("GET", f"/clusters/{tenant}/{CONFIG_MAPS}/up"))[0] == 404
 
 
+async def test_no_token_of_the_workspace_comes_with_a_secret(stack: Stack) -> None:
+    tenant = await stack.workspace("root", "tenant")
+    target = await sync_target(stack, await stack.workspace("root", "home"))
+    await consent(stack, tenant)
+    place = f"{view(target, tenant, 'upsyncer')}/api/v1/namespaces/default/secrets"
+    metadata: Object = {"name": "up", "annotations": {"kubernetes.io/service-account.name": "default"}}
+    secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"}
+    assert (await stack.call("POST", place, SYNCER, secret))[0] == 422
+    apply = {"content_type": "application/apply-patch+yaml"}
+    assert (await stack.call("PATCH", f"{place}/up", SYNCER, secret, query="fieldManager=me", **apply))[0] == 422
+    assert (await stack.call("POST", place, SYNCER, {**secret, "type": "Opaque"}))[0] == 201
+    assert (await merge(stack, f"{place}/up", {"type": secret["type"]}))[0] == 422
+
+
 async def test_nothing_else_is_seen_or_changed(stack: Stack) -> None:
     tenant = await stack.workspace("root", "tenant")
     target = await sync_target(stack, await stack.workspace("root", "home"))
@@ -88,5 +102,11 @@ async def test_nothing_else_is_seen_or_changed(stack: Stack) -> None:
         assert (await stack.call("DELETE", path, SYNCER))[0] == 404
         assert (await merge(stack, path, {"data": {"a": "2"}}))[0] == 404
         assert (await stack.call("PUT", path, SYNCER, {**BODY, "metadata": {"name": name}}))[0] in (403, 404)
+        query = "fieldManager=me&force=true"
+        applied = {**BODY, "metadata": {"name": name}, "data": {"a": "2"}}
+        code, _ = await stack.call("PATCH", path, SYNCER, applied, query=query, content_type="application/apply-patch+yaml")
+        assert code == 409
+        _, stored = await stack.call("GET", f"/clusters/{tenant}/{CONFIG_MAPS}/{name}")
+        assert stored["data"] == {"a": "1"}
     for who, code in ((person("eve"), 403), (MASTER, 200)):
         assert (await stack.call("GET", everywhere, who))[0] == code
