@@ -56,7 +56,8 @@ def next_up_step(up: Object | None, down: Object | None, *, located: bool, has_s
         return UpStep.CREATE
     if (up["metadata"].get("annotations") or {}).get(UPSTREAM_VERSION_ANNOTATION) != down["metadata"]["resourceVersion"]:
         return UpStep.WRITE
-    if has_status and down.get("status") and down["status"] != up.get("status"):
+    # One that was made again below has no status yet, and the old one is not its own.
+    if has_status and (down.get("status") or {}) != (up.get("status") or {}):
         return UpStep.WRITE_STATUS
     return UpStep.NOTHING
 
@@ -209,7 +210,7 @@ class Upsyncer:
             path = self._path(kind, url, up)
             precondition = {"resourceVersion": up["metadata"]["resourceVersion"], "uid": up["metadata"]["uid"]}
             if step is UpStep.WRITE_STATUS:
-                status = merge_patch(up.get("status"), down["status"])
+                status = merge_patch(up.get("status") or {}, down.get("status") or {})
                 up = await self._above.patch(f"{path}/status", {"metadata": precondition, "status": status})
                 # A status that the type above does not take whole would be written at each event.
                 return

@@ -65,7 +65,7 @@ class FakeServer:
             raise ApiError("POST", 404, "NotFound", namespace)
         made = copy.deepcopy(body)
         made["metadata"]["uid"] = f"{self.server}/{next(self._uids)}"
-        made["metadata"]["managedFields"] = [{"manager": query["fieldManager"], "operation": "Update"}]
+        made["metadata"]["managedFields"] = [{"manager": query.get("fieldManager", ""), "operation": "Update"}]
         return self._answer(last, self._store("POST", place, made))
 
     async def patch(self, url: str, body: Any, kind: str = "", **query: str) -> Object:

@@ -35,6 +35,7 @@ def obj(version: str = "1", *, deleting: bool = False, status: Any = None, rv: s
         (obj(rv="1"), obj("2"), UpStep.WRITE),
         (obj(), obj(status={"x": 1}), UpStep.WRITE_STATUS),
         (obj(status={"x": 1}), obj(status={"x": 1}), UpStep.NOTHING),
+        (obj(status={"x": 1}), obj(), UpStep.WRITE_STATUS),
     ],
 )
 def test_next_up_step(up: Object | None, down: Object | None, step: UpStep) -> None:
