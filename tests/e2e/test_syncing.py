@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -168,6 +169,30 @@ def test_one_agent_leads(synced: Story, between: Between) -> None:
     synced.synced("bob")
     third.kill_now()
     assert between.below.count("POST", "/cowboys", 201) == 3
+
+
+def test_a_leader_that_stood_still_writes_nothing(synced: Story, between: Between, server: Platform, tmp_path: Path) -> None:
+    """It wakes up when another one leads, with its work in hand."""
+    first = between.agent("first").start()
+    wait_for(synced.ready, "the SyncTarget is Ready")
+    synced.create("joe")
+    synced.synced("joe")
+    first.signal(signal.SIGSTOP)
+    folder = tmp_path / "second"
+    folder.mkdir()
+    with Between(synced, folder, server.url) as other:
+        second = other.agent("second").start()
+        for name in ("ann", "bob"):
+            synced.create(name)
+            synced.synced(name)
+        before = [between.above.writes(), between.below.writes()]
+        first.signal(signal.SIGCONT)
+        wait_for(lambda: "does not lead any more" in first.log.read_text(), "the first one knows that it does not lead")
+        synced.create("eve")
+        synced.synced("eve")
+        assert [between.above.writes(), between.below.writes()] == before
+        assert second.stop() == 0
+        first.kill_now()
 
 
 @pytest.mark.one_process("it is about what is below")

@@ -92,6 +92,10 @@ class HoldingProxy:
             seen.method == method and re.search(path, seen.path) is not None and seen.code in codes for seen in tuple(self.seen)
         )
 
+    def writes(self) -> int:
+        """How many requests tried to write, other than to a Lease."""
+        return sum(seen.method != "GET" and "/leases" not in seen.path for seen in tuple(self.seen))
+
     def _answer(self, client: BaseHTTPRequestHandler) -> None:
         trap = self._caught(client.command, client.path)
         length = int(client.headers.get("content-length") or 0)
