@@ -63,14 +63,15 @@ class ViewForwarding:
         loop = asyncio.get_running_loop()
         why = "no process serves it now"
         for replica in self.connections.candidates(view, place):
-            replica.asked(view, loop.time())
+            began = loop.time()
+            replica.asked(view, began)
             try:
                 reply = await self._ask(replica, request, sent)
             except _Refused:
                 why = f"{replica.process.name} is not ready"
             except UpstreamError as error:
                 self.failures += 1
-                replica.failed(view, loop.time())
+                replica.failed(view, began, loop.time())
                 if error.sent and request.method not in _READS:
                     raise _unknown_outcome(view, error) from error
                 why = str(error)
@@ -78,7 +79,7 @@ class ViewForwarding:
                     # Another one would take as long, and the client has waited enough.
                     break
             else:
-                replica.answered(view)
+                replica.answered(view, loop.time())
                 return reply
         raise self._unavailable(view, why)
 

@@ -159,6 +159,36 @@ async def test_after_a_pause_one_request_tries_whether_it_answers_again(monkeypa
         assert await views.ask() == "one"
 
 
+async def test_a_long_request_does_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one tenant's list of many objects in a process that answers everybody else."""
+    monkeypatch.setattr(view_connections, "FIRST_PAUSE_SECONDS", 60.0)
+    async with platform("one") as views:
+        replica = views.replicas["one"]
+        replica.hangs = asyncio.Event()
+        long = asyncio.create_task(views.refusal())
+        await until(lambda: len(replica.asked) == 1)
+        hanging, replica.hangs = replica.hangs, None
+        assert await views.ask() == "one"
+        assert (await long).code == 503
+        assert await views.ask() == "one"
+        replica.hangs = hanging
+        assert (await views.refusal()).code == 503
+        assert "no process serves it now" in str(await views.refusal()), "nobody was answered meanwhile"
+
+
+async def test_failures_of_one_moment_are_one() -> None:
+    """However many requests a process leaves without an answer, it is tried again after the first pause."""
+    async with platform("one") as views:
+        [replica] = views.connections.candidates("a", "root")
+        for number in range(20):
+            replica.failed("a", began=1.0, now=2.0 + number / 100)
+        assert not replica.may_be_asked("a", 2.0)
+        again = 2.0 + view_connections.FIRST_PAUSE_SECONDS
+        assert replica.may_be_asked("a", again)
+        replica.failed("a", began=again, now=again + 1)
+        assert not replica.may_be_asked("a", again + 1 + view_connections.FIRST_PAUSE_SECONDS), "the next one doubles it"
+
+
 async def test_a_write_that_was_sent_is_not_sent_again() -> None:
     async with platform("one", "two") as views:
         for replica in views.replicas.values():
