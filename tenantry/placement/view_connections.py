@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.placement.view_processes import ViewProcess, ViewProcesses
+
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LAST_PAUSE_SECONDS = 15.0
@@ -109,10 +112,16 @@ class ViewConnections:
         living = self.processes.processes
         for uid, process in living.items():
             known = self._replicas.get(uid)
-            if known is None:
-                self._replicas[uid] = Replica(process, Upstream(process.url, self._tls, self._limits))
-            else:
+            if known is not None:
                 known.process = process
+                continue
+            try:
+                upstream = Upstream(process.url, self._tls, self._limits)
+            except ValueError as error:
+                # The others are reached without it.
+                logger.error("skipping a process of views", extra={"views": process.name, "error": str(error)})
+                continue
+            self._replicas[uid] = Replica(process, upstream)
         for uid in [uid for uid in self._replicas if uid not in living]:
             self._abort_later(self._replicas.pop(uid).upstream)
 

@@ -118,6 +118,18 @@ async def test_one_process_has_a_range_whoever_else_comes_and_goes() -> None:
         }
 
 
+async def test_a_process_with_no_address_does_not_hide_others() -> None:
+    """Neither those that register after it, nor from a gateway that starts."""
+    async with platform("one") as views:
+        await views.register("broken", "https://[host:443]:6443")
+        await views.register("two", views.processes.processes["one"].url)
+        started = ViewConnections(views.processes, tls=None)
+        started.start()
+        for connections in (views.connections, started):
+            assert {replica.process.name for replica in connections.candidates("a", "root")} == {"one", "two"}
+        started.stop()
+
+
 async def test_another_one_is_asked_where_the_first_cannot_be_reached_or_is_starting() -> None:
     async with platform("one", "two") as views:
         name = await views.ask()
