@@ -223,6 +223,27 @@ async def test_no_more_than_some_requests_wait_for_a_view() -> None:
         assert await views.ask() == "one"
 
 
+async def test_views_that_hang_together_hold_no_more_than_two_of_them_may() -> None:
+    async with platform("one", unanswered_max=4) as views:
+        views.forwarding._answer_seconds = PATIENCE_SECONDS
+        row = ViewProcessRow("one", views.processes.processes["one"].url, "1.0", list("abcdefgh"))
+        await views.processes.reached(await views.store.commit([], [Put(view_process_key("one"), encode(row))], []))
+        replica = views.replicas["one"]
+        replica.hangs = asyncio.Event()
+        waiting: list[asyncio.Task[str]] = []
+        held = []
+        for view in "abcd":
+            for _ in range(4):
+                waiting.append(asyncio.create_task(views.ask(view=view)))
+                await until(lambda: len(replica.asked) + sum(task.done() for task in waiting) == len(waiting))
+            held.append(sum(not task.done() for task in waiting[-4:]))
+        assert held == [4, 2, 1, 1], "each has a part of what others left"
+        replica.hangs.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert answers.count("one") == 8
+        assert await views.ask(view="e") == "one"
+
+
 class Written:
     """A RelaySink."""
 
