@@ -17,6 +17,7 @@ from typing import NamedTuple
 from tenantry.apiserver.deferred import SharedWork
 from tenantry.apiserver.storage_errors import to_status
 from tenantry.base.cache import Cache
+from tenantry.kube.status import unavailable
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
@@ -73,6 +74,9 @@ class ShownSince:
         async def mark() -> None:
             key = Key(range_.start, MARKS, "", "mark")
             await cell.raise_version(range_, key, _MARK)
+            if cell.ranges.get(range_.name) is not range_:
+                # It was loaded again meanwhile, and this one's version has stayed where it was.
+                raise unavailable(f"range {range_.name} has just been loaded again, try again")
             self._known.put((range_.name, *view), _Since(revision, range_.version))
 
         try:
