@@ -11,6 +11,7 @@ from tenantry.apiserver.settings import (
     HttpsSettings,
     PlatformSettings,
     WatchSettings,
+    check_advertised,
 )
 from tenantry.base.flags import SettingError, listed, other_default, setting
 from tenantry.placement.paths.cluster_paths import ROOT
@@ -133,6 +134,7 @@ class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcess
         super().__post_init__()
         if not self.registries():
             raise SettingError("--registry-servers names no registry")
+        check_advertised(self.advertise_address)
 
     def registries(self) -> tuple[str, ...]:
         return listed(self.registry_servers)

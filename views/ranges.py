@@ -171,7 +171,6 @@ class LoadedRanges:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_at_changes(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._fresh_seconds):
                 revision = await self._present.read()
@@ -183,10 +182,13 @@ class LoadedRanges:
         except StoreError as error:
             self.why_not = f"the store does not answer: {error}"
             return
-        for name in list(self._used):
-            try:
-                async with asyncio.timeout(self._fresh_seconds):
-                    await self._reader.progressed(name, revision)
-                self._shown[name] = loop.time()
-            except (TimeoutError, KeyError, StoreError) as error:
-                logger.warning("range %s does not get its changes from the store", name, extra={"error": repr(error)})
+        # At one time: waiting for one that is broken must not make others look broken.
+        await asyncio.gather(*(self._look_at_range(name, revision) for name in self._used))
+
+    async def _look_at_range(self, name: str, revision: int) -> None:
+        try:
+            async with asyncio.timeout(self._fresh_seconds):
+                await self._reader.progressed(name, revision)
+            self._shown[name] = asyncio.get_running_loop().time()
+        except (TimeoutError, KeyError, StoreError) as error:
+            logger.warning("range %s does not get its changes from the store", name, extra={"error": repr(error)})

@@ -10,6 +10,7 @@ from tenantry.apiserver.settings import (
     HttpsSettings,
     PlatformSettings,
     WatchSettings,
+    check_advertised,
 )
 from tenantry.base.flags import listed, other_default, setting
 
@@ -76,6 +77,10 @@ class ViewsSettings(AuthenticationSettings, WatchSettings, HttpsSettings, Platfo
         bounds=(0, 60),
     )
     secure_port: int = other_default(6443, "the same as the gateways'; gateways and shards connect to it")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_advertised(self.advertise_address)
 
     def names(self) -> tuple[str, ...]:
         return listed(self.only)

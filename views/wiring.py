@@ -65,6 +65,7 @@ class ViewServer:
         memory: RangeMemory,
         history_limits: HistoryLimits,
     ) -> None:
+        self._map = range_map
         classes = installed_views()
         hubs = Hubs()
         self.reader = Reader(store, parse_head, changed=self._ranges_changed, ended=hubs.end, history_limits=history_limits)
@@ -157,10 +158,15 @@ class ViewServer:
             raise not_owner("this process of views is starting")
         # What a path means may have changed with what was committed before the request.
         for _ in range(3):
-            name = self._services.range_name_of(path, range_name) or ROOT
+            name = self._range_name_of(path, range_name)
             await self.ranges.prepare(name)
-            if (self._services.range_name_of(path, range_name) or ROOT) == name:
+            if self._range_name_of(path, range_name) == name:
                 return
+
+    def _range_name_of(self, path: str, range_name: str | None) -> str:
+        """The range that a request needs. That there is no such range is told by the pipeline, to those who may know."""
+        name = self._services.range_name_of(path, range_name)
+        return name if name is not None and self._map.named(name) is not None else ROOT
 
     def _ranges_changed(self) -> None:
         self.tenancy.ranges_changed()

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 from contextlib import suppress
 
 WILDCARDS = ("0.0.0.0", "::")
 """Addresses that a process can listen on but that are not valid destinations."""
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is a host name or an IP address, without a port and without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None
+    return True
 
 
 def bracketed(address: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from typing import NamedTuple
 
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.placement.view_processes import ViewProcess, ViewProcesses
+
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LAST_PAUSE_SECONDS = 15.0
@@ -16,34 +20,49 @@ GONE_SECONDS = 1.0
 """How long after the end of a registration its exchanges are aborted. A process that ends in order ends them itself."""
 
 
+class _Pause(NamedTuple):
+    """`since`: when the failure was noticed. `until`: when a request tries again. Both are times of the loop."""
+
+    seconds: float
+    since: float
+    until: float
+
+
 class Replica:
     """A process of views, as one gateway or shard knows it.
 
     After a failure it is not asked about that view for a while, and then by one request: its success ends that, and another
-    failure doubles the time.
+    failure doubles the time. A failure says nothing new of the process where another request of that view was answered, or
+    failed, while it lasted: one tenant's long list must not keep others out, and the failures of one moment are one.
     """
 
     def __init__(self, process: ViewProcess, upstream: Upstream) -> None:
         self.process = process
         self.upstream = upstream
-        self._pauses: dict[str, tuple[float, float]] = {}
-        """View → how long the pause is, and the time of the loop at which it ends."""
+        self._pauses: dict[str, _Pause] = {}
+        self._answered: dict[str, float] = {}
+        """View → the time of its last answer."""
 
     def may_be_asked(self, view: str, now: float) -> bool:
-        return self.process.ready and (view not in self._pauses or now >= self._pauses[view][1])
+        return self.process.ready and (view not in self._pauses or now >= self._pauses[view].until)
 
     def asked(self, view: str, now: float) -> None:
         """A request begins. No other one tries a process that has failed before it is known how this one ends."""
-        if view in self._pauses:
-            pause = self._pauses[view][0]
-            self._pauses[view] = (pause, now + pause)
+        pause = self._pauses.get(view)
+        if pause is not None:
+            self._pauses[view] = pause._replace(until=now + pause.seconds)
 
-    def failed(self, view: str, now: float) -> None:
-        pause = min(LAST_PAUSE_SECONDS, 2 * self._pauses[view][0]) if view in self._pauses else FIRST_PAUSE_SECONDS
-        self._pauses[view] = (pause, now + pause)
+    def failed(self, view: str, began: float, now: float) -> None:
+        """A request that was asked at `began` has failed."""
+        pause = self._pauses.get(view)
+        if self._answered.get(view, began) > began or (pause is not None and pause.since > began):
+            return
+        seconds = min(LAST_PAUSE_SECONDS, 2 * pause.seconds) if pause is not None else FIRST_PAUSE_SECONDS
+        self._pauses[view] = _Pause(seconds, now, now + seconds)
 
-    def answered(self, view: str) -> None:
+    def answered(self, view: str, now: float) -> None:
         self._pauses.pop(view, None)
+        self._answered[view] = now
 
     def rank(self, place: str) -> tuple[bytes, str]:
         """For rendezvous hashing: of all processes, the one with the highest rank has a place. So all requests for a range reach
@@ -93,10 +112,16 @@ class ViewConnections:
         living = self.processes.processes
         for uid, process in living.items():
             known = self._replicas.get(uid)
-            if known is None:
-                self._replicas[uid] = Replica(process, Upstream(process.url, self._tls, self._limits))
-            else:
+            if known is not None:
                 known.process = process
+                continue
+            try:
+                upstream = Upstream(process.url, self._tls, self._limits)
+            except ValueError as error:
+                # The others are reached without it.
+                logger.error("skipping a process of views", extra={"views": process.name, "error": str(error)})
+                continue
+            self._replicas[uid] = Replica(process, upstream)
         for uid in [uid for uid in self._replicas if uid not in living]:
             self._abort_later(self._replicas.pop(uid).upstream)
 

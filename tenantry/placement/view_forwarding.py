@@ -12,7 +12,7 @@ from tenantry.kube.status import StatusError, unavailable
 from tenantry.placement.view_connections import Replica, ViewConnections
 
 ANSWER_SECONDS = 10.0
-UNANSWERED_MAX = 200
+UNANSWERED_MAX = 100
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 _NOT_OWNER = NOT_OWNER.lower().encode()
 
@@ -25,7 +25,8 @@ class ViewForwarding:
     """Sends requests to the process that has their range, and to another one if that one cannot be reached.
 
     `answer_seconds`: how long a process may take until its answer begins. `unanswered_max`: how many requests for one view wait
-    for that at a time; more are refused, so that a view that hangs holds a part of this process's requests only.
+    for that at a time; more are refused, and so are those of a view that has as many as are left of twice that number, which all
+    views share. So a view that hangs, or a process with all of them, holds a part of this process's requests only.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ViewForwarding:
         self._answer_seconds = answer_seconds
         self._unanswered_max = unanswered_max
         self._unanswered: dict[str, int] = {}
+        self._unanswered_in_all = 0
         self.failures = 0
         """How many attempts failed."""
         self.refused = 0
@@ -47,12 +49,14 @@ class ViewForwarding:
         Raises StatusError: 503 with Retry-After if no process answers, 502 if the connection of a write ended before its answer.
         """
         waiting = self._unanswered.get(view, 0)
-        if waiting >= self._unanswered_max:
+        if waiting >= min(self._unanswered_max, 2 * self._unanswered_max - self._unanswered_in_all):
             raise self._unavailable(view, f"{waiting} requests wait for its answers")
         self._unanswered[view] = waiting + 1
+        self._unanswered_in_all += 1
         try:
             return await self._send(request, view, place, sent)
         finally:
+            self._unanswered_in_all -= 1
             left = self._unanswered[view] - 1
             if left:
                 self._unanswered[view] = left
@@ -63,14 +67,15 @@ class ViewForwarding:
         loop = asyncio.get_running_loop()
         why = "no process serves it now"
         for replica in self.connections.candidates(view, place):
-            replica.asked(view, loop.time())
+            began = loop.time()
+            replica.asked(view, began)
             try:
                 reply = await self._ask(replica, request, sent)
             except _Refused:
                 why = f"{replica.process.name} is not ready"
             except UpstreamError as error:
                 self.failures += 1
-                replica.failed(view, loop.time())
+                replica.failed(view, began, loop.time())
                 if error.sent and request.method not in _READS:
                     raise _unknown_outcome(view, error) from error
                 why = str(error)
@@ -78,7 +83,7 @@ class ViewForwarding:
                     # Another one would take as long, and the client has waited enough.
                     break
             else:
-                replica.answered(view)
+                replica.answered(view, loop.time())
                 return reply
         raise self._unavailable(view, why)
 

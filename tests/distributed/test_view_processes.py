@@ -194,6 +194,13 @@ def test_a_process_that_does_not_reach_the_store_serves_nothing_old(fleet: Fleet
     wait_for(lambda: ready(views), "it is ready")
 
 
+def test_who_may_not_know_learns_of_no_range(fleet: Fleet, views: Process) -> None:
+    for name, known in (("root", 200), ("nothing", 404)):
+        path = f"/ranges/{name}{PERSONAL}"
+        assert served(fleet).status_of("GET", path) == known
+        assert Api(fleet.url, str(fleet.ca)).status_of("GET", path) == 403
+
+
 def ready(process: Process) -> bool:
     try:
         with urllib.request.urlopen(process.metrics_url.replace("/metrics", "/readyz"), timeout=30) as answer:

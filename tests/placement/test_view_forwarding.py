@@ -118,6 +118,18 @@ async def test_one_process_has_a_range_whoever_else_comes_and_goes() -> None:
         }
 
 
+async def test_a_process_with_no_address_does_not_hide_others() -> None:
+    """Neither those that register after it, nor from a gateway that starts."""
+    async with platform("one") as views:
+        await views.register("broken", "https://[host:443]:6443")
+        await views.register("two", views.processes.processes["one"].url)
+        started = ViewConnections(views.processes, tls=None)
+        started.start()
+        for connections in (views.connections, started):
+            assert {replica.process.name for replica in connections.candidates("a", "root")} == {"one", "two"}
+        started.stop()
+
+
 async def test_another_one_is_asked_where_the_first_cannot_be_reached_or_is_starting() -> None:
     async with platform("one", "two") as views:
         name = await views.ask()
@@ -159,6 +171,36 @@ async def test_after_a_pause_one_request_tries_whether_it_answers_again(monkeypa
         assert await views.ask() == "one"
 
 
+async def test_a_long_request_does_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one tenant's list of many objects in a process that answers everybody else."""
+    monkeypatch.setattr(view_connections, "FIRST_PAUSE_SECONDS", 60.0)
+    async with platform("one") as views:
+        replica = views.replicas["one"]
+        replica.hangs = asyncio.Event()
+        long = asyncio.create_task(views.refusal())
+        await until(lambda: len(replica.asked) == 1)
+        hanging, replica.hangs = replica.hangs, None
+        assert await views.ask() == "one"
+        assert (await long).code == 503
+        assert await views.ask() == "one"
+        replica.hangs = hanging
+        assert (await views.refusal()).code == 503
+        assert "no process serves it now" in str(await views.refusal()), "nobody was answered meanwhile"
+
+
+async def test_failures_of_one_moment_are_one() -> None:
+    """However many requests a process leaves without an answer, it is tried again after the first pause."""
+    async with platform("one") as views:
+        [replica] = views.connections.candidates("a", "root")
+        for number in range(20):
+            replica.failed("a", began=1.0, now=2.0 + number / 100)
+        assert not replica.may_be_asked("a", 2.0)
+        again = 2.0 + view_connections.FIRST_PAUSE_SECONDS
+        assert replica.may_be_asked("a", again)
+        replica.failed("a", began=again, now=again + 1)
+        assert not replica.may_be_asked("a", again + 1 + view_connections.FIRST_PAUSE_SECONDS), "the next one doubles it"
+
+
 async def test_a_write_that_was_sent_is_not_sent_again() -> None:
     async with platform("one", "two") as views:
         for replica in views.replicas.values():
@@ -179,6 +221,27 @@ async def test_no_more_than_some_requests_wait_for_a_view() -> None:
         replica.hangs.set()
         assert await asyncio.gather(*waiting) == ["one", "one"]
         assert await views.ask() == "one"
+
+
+async def test_views_that_hang_together_hold_no_more_than_two_of_them_may() -> None:
+    async with platform("one", unanswered_max=4) as views:
+        views.forwarding._answer_seconds = PATIENCE_SECONDS
+        row = ViewProcessRow("one", views.processes.processes["one"].url, "1.0", list("abcdefgh"))
+        await views.processes.reached(await views.store.commit([], [Put(view_process_key("one"), encode(row))], []))
+        replica = views.replicas["one"]
+        replica.hangs = asyncio.Event()
+        waiting: list[asyncio.Task[str]] = []
+        held = []
+        for view in "abcd":
+            for _ in range(4):
+                waiting.append(asyncio.create_task(views.ask(view=view)))
+                await until(lambda: len(replica.asked) + sum(task.done() for task in waiting) == len(waiting))
+            held.append(sum(not task.done() for task in waiting[-4:]))
+        assert held == [4, 2, 1, 1], "each has a part of what others left"
+        replica.hangs.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert answers.count("one") == 8
+        assert await views.ask(view="e") == "one"
 
 
 class Written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shard.settings import ShardSettings
 from tenantry.base.flags import SettingError
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
@@ -25,6 +26,13 @@ async def test_only_names_views_that_are_installed() -> None:
 def test_names_are_listed_with_commas() -> None:
     assert ViewsSettings(only="workspaces, apiexport").names() == ("workspaces", "apiexport")
     assert ViewsSettings().names() == ()
+
+
+@pytest.mark.parametrize("settings", [ViewsSettings, ShardSettings])
+def test_an_address_that_others_cannot_reach_is_refused(settings: type[ViewsSettings | ShardSettings]) -> None:
+    assert settings(advertise_address="views-1.example.com").advertise_address
+    with pytest.raises(SettingError, match="without a port"):
+        settings(advertise_address="views-1.example.com:6443")
 
 
 def test_a_name_that_is_not_installed_ends_the_start_with_the_reason() -> None:

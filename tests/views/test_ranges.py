@@ -193,3 +193,20 @@ async def test_a_range_without_its_changes_is_not_served() -> None:
         await until(lambda: not views.ranges.why_not)
         await views.ranges.prepare("root")
         assert views.reader.ranges["root"].get(key("one")) is not None
+
+
+async def test_ranges_without_their_changes_end_no_watches_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with process(fresh_seconds=0.2, broken_seconds=0.39) as views:
+        own = views.reader.progressed
+
+        async def progressed(name: str, revision: int) -> None:
+            if name != "root":
+                await asyncio.Event().wait()
+            await own(name, revision)
+
+        for name in ("root", "a", "b"):
+            await views.ranges.prepare(name)
+            views.hubs.kept.add(name)
+        monkeypatch.setattr(views.reader, "progressed", progressed)
+        await until(lambda: len(views.hubs.ended) >= 2)
+        assert set(views.hubs.ended) == {"a", "b"}

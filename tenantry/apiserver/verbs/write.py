@@ -26,7 +26,7 @@ from tenantry.apiserver.worker_threads import is_light, weigh, workers
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
-from tenantry.kube.status import conflict, forbidden
+from tenantry.kube.status import already_exists, conflict, forbidden
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
@@ -146,6 +146,8 @@ async def run(target: Target, compute: Compute) -> Outcome:
             try:
                 committed = await cell.commit(outcome.changes)
             except Stale as stale:
+                if outcome.created and stale.key == target.key:
+                    _refuse_hidden(target)
                 if stale.key not in keys:
                     keys.append(stale.key)
                 continue
@@ -172,6 +174,14 @@ def _check_cluster_bytes(target: Target, changes: Sequence[Change]) -> None:
         cell.refused_growth += 1
         why = f"the logical cluster holds {held} bytes, and {growth} more are above {limit} (--max-cluster-bytes)"
         raise forbidden(target.group_resource, target.name, why)
+
+
+def _refuse_hidden(target: Target) -> None:
+    """Raises StatusError 409 where the name of an object to be created is that of one which the caller does not see. To start
+    again would not find out: visibility hides it from each computation."""
+    record = target.scope.cell.range_of(target.cluster).get(target.key)
+    if record is not None and target.visible is not None and not target.visible(record):
+        raise already_exists(target.group_resource, target.name, deleting=record.head.deleting)
 
 
 def current_record(target: Target) -> Record | None:

@@ -91,7 +91,11 @@ class Declarations:
 
         return stop
 
-    def _changed(self, _: str, cluster: str, name: str, __: Object | None) -> None:
+    def _changed(self, _: str, cluster: str, name: str, now: Object | None) -> None:
+        # What the catalog has when it is read for the first time is known everywhere, and before a first generation nothing was
+        # shown.
+        if self._catalog.revision and (now is None or now["metadata"].get("generation") != 1):
+            self.shown_since.changed((cluster, name))
         self._subscribers.send((cluster, name))
 
 

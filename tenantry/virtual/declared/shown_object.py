@@ -100,15 +100,16 @@ class FieldsHidden:
 
 
 def _remove(value: Any, path: Sequence[str]) -> None:
-    """Removes a field of a JSON value, and of every item of the lists on the way."""
-    first, rest = path[0], path[1:]
-    waiting = [value]
+    """Removes a field of a JSON value, and of every item of the lists on the way. Names in the value may have dots (`tls.key` in
+    the data of a Secret), so several parts of the path may be one name."""
+    waiting = [(value, path)]
     while waiting:
-        each = waiting.pop()
+        each, rest = waiting.pop()
         if isinstance(each, list):
-            waiting.extend(each)
+            waiting.extend((item, rest) for item in each)
         elif isinstance(each, dict):
-            if not rest:
-                each.pop(first, None)
-            elif first in each:
-                _remove(each[first], rest)
+            each.pop(".".join(rest), None)
+            for length in range(1, len(rest)):
+                inner = each.get(".".join(rest[:length]))
+                if inner is not None:
+                    waiting.append((inner, rest[length:]))

@@ -6,6 +6,7 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.declared.shown_object import FieldsHidden
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard, accepted, claim
 from tests.virtual.apiexport.ranch import SHERIFF, STRANGER, listed
@@ -186,6 +187,30 @@ async def test_hidden_fields() -> None:
         await config_map(shard, "one", data={"key": "secret", "other": "open"})
         status, one = await shard.call("GET", config_maps(NEAR, obj="one"), READER)
         assert (status, one["data"], "secret" in str(one)) == (200, {"other": "open"}, False)
+
+
+async def test_a_hidden_field_may_have_dots_in_its_name() -> None:
+    """As `tls.key` in the data of a Secret."""
+    async with ServedShard() as shard:
+        await observatory(shard, resources=[{**CONFIG_MAPS, "hiddenFields": ["data.tls.key"]}])
+        await config_map(shard, "one", data={"tls.key": "secret", "tls.crt": "open", "tls": "short"})
+        status, one = await shard.call("GET", config_maps(NEAR, obj="one"), READER)
+        assert (status, one["data"]) == (200, {"tls.crt": "open", "tls": "short"})
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ({"a": {"b": {"c": 1, "d": 2}}}, {"a": {"b": {"d": 2}}}),
+        ({"a.b": {"c": 1, "d": 2}, "a.b.c": 3, "a": 4}, {"a.b": {"d": 2}, "a": 4}),
+        ({"a": [{"b.c": 1}, [{"b": {"c": 2}}], 5]}, {"a": [{}, [{"b": {}}], 5]}),
+        ({"a": None, "b": {"c": 1}}, {"a": None, "b": {"c": 1}}),
+    ],
+)
+def test_hidden_paths(value: Object, left: Object) -> None:
+    shown = FieldsHidden((("a", "b", "c"),))({**value, "metadata": {}})
+    shown.pop("metadata")
+    assert shown == left
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import API_EXPORTS
+from tenantry.tenancy.resources import CONFIG_MAPS as STORED
+from tenantry.virtual.declared import shown_since
+from tenantry.virtual.declared.declared_view import DeclaredView
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
 from tests.virtual.apiexport.ranch import listed
@@ -132,6 +136,26 @@ async def test_a_change_of_the_declaration_ends_watches(now: Any) -> None:
             await config_map(shard, "new", published="yes")
             await config_map(shard, "no", published="no")
             assert (await watch.next())[0] == "ADDED"
+
+
+async def test_a_version_that_a_process_behind_may_have_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that does not know of the change yet shows the former declaration at versions after it."""
+    async with ServedShard() as shard:
+        await observatory(shard, resources=[PUBLISHED])
+        await change(shard, resources=[BY_FILTER])
+        await config_map(shard, "one", published="yes")
+        record = shard.cell.range_of(NEAR).get(Key(NEAR, STORED, "default", "one"))
+        views = shard.views["virtualworkspaces"]
+        assert record is not None and isinstance(views, DeclaredView)
+        resumed = f"watch=true&resourceVersion={record.version}"
+        async with Watch(shard, config_maps(), READER, resumed) as watch:
+            assert await watch.error() == 410
+        # Another process, later: all know of the change.
+        monkeypatch.setattr(shown_since, "LAG_SECONDS", 0.0)
+        views.declarations.shown_since._known.clear()
+        async with Watch(shard, config_maps(), READER, resumed) as watch:
+            await config_map(shard, "two", published="yes")
+            assert await watch.next() == ("ADDED", "two")
 
 
 async def test_other_changes_do_not_end_watches() -> None:

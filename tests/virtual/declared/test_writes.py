@@ -36,6 +36,8 @@ async def test_what_is_written_is_what_is_shown(entry: Any) -> None:
         assert (await shard.call("PATCH", f"{path}/open", READER, unpublish, content_type=MERGE))[0] == 403
         publish = {"metadata": {"labels": {"published": "yes"}}}
         assert (await shard.call("PATCH", f"{path}/shut", READER, publish, content_type=MERGE))[0] == 404
+        status, answer = await shard.call("POST", path, READER, body("shut", published="yes"))
+        assert (status, answer["reason"]) == (409, "AlreadyExists"), "a conflict would say that another attempt may succeed"
         assert (await shard.call("DELETE", f"{path}/shut", READER))[0] == 404
         assert (await shard.call("DELETE", path, READER))[0] == 200
         status, found = await shard.call("GET", config_maps(NEAR), READER)
