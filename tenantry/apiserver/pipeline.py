@@ -190,7 +190,7 @@ class Pipeline:
         if scope is None or apis is None:
             return self._health.serve(request, path)
         if not info.is_resource:
-            return await self._endpoints.serve(request, apis, path)
+            return await self._endpoints.serve(request, scope, apis, path)
         served = apis.find(info.group, info.version, info.resource)
         if served is None:
             if info.group and all(definition.custom for definition in apis.of_group(info.group)):

@@ -68,6 +68,10 @@ class Scope(Protocol):
         """The APIs served here now. It returns the same value as long as nothing has changed."""
         ...
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        """What discovery lists of `apis()`: types whose objects cannot be served at the moment may be left out."""
+        ...
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls back when `apis()` may have changed (watches of a removed API end). Returns a function that ends this."""
         ...

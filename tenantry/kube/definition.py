@@ -166,6 +166,8 @@ class ResourceDefinition:
     virtual_storage: tuple[str, str] | None = None
     """The APIExport (cluster id, name) that serves the objects of a bound type from elsewhere, for reading only (kcp's virtual
     storage). None for other types."""
+    listed: bool = True
+    """Whether discovery lists it. Its group and version are listed without it too."""
     origin: ResourceDefinition | None = None
     """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""

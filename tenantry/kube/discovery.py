@@ -68,7 +68,7 @@ def aggregated(apis: ApiSet, *, core: bool, version: str) -> Object:
         versions = [
             {
                 "version": v,
-                "resources": [_discovered(d, its) for d, its in served(apis, name, v)],
+                "resources": [_discovered(d, its) for d, its in served(apis, name, v) if d.listed],
                 "freshness": "Current",
             }
             for v in sort_versions(apis.groups()[name])
@@ -101,6 +101,8 @@ def served(apis: ApiSet, group_name: str, version: str) -> list[tuple[ResourceDe
 def _resource_list(apis: ApiSet, group_name: str, version: str) -> Object:
     resources: list[Object] = []
     for definition, its_version in served(apis, group_name, version):
+        if not definition.listed:
+            continue
         resources += _resources(definition, its_version)
     document: Object = {"kind": "APIResourceList", "groupVersion": group_version(group_name, version), "resources": resources}
     if group_name:
@@ -129,7 +131,7 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
             "singularName": "",
             "namespaced": definition.namespaced,
             "kind": definition.kind,
-            "verbs": list(version.verbs_of(name)),
+            "verbs": _subresource_verbs(definition, version, name),
         }
         entries.append(entry | _KINDS.get(name, {}))
     return entries
@@ -141,6 +143,12 @@ def _verbs(definition: ResourceDefinition) -> list[str]:
     if definition.terminating:
         return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
     return list(definition.verbs)
+
+
+def _subresource_verbs(definition: ResourceDefinition, version: Version, name: str) -> list[str] | None:
+    """None, which Go clients read as no verbs, for a type with virtual storage (kcp)."""
+    verbs = list(version.verbs_of(name))
+    return None if not verbs and definition.virtual_storage is not None else verbs
 
 
 def storage_version_hash(definition: ResourceDefinition) -> str:
@@ -168,7 +176,7 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
             {
                 "subresource": name,
                 "responseKind": _KINDS.get(name, own_kind),
-                "verbs": list(version.verbs_of(name)),
+                "verbs": _subresource_verbs(definition, version, name),
             }
             for name in sorted(version.subresources, reverse=definition.custom)
         ]

@@ -61,6 +61,11 @@ class Entry:
             _decoded.put(self._number, found, decoded_bytes(self.raw))
         return found
 
+    def decode(self) -> Object:
+        """The copy, decoded for the caller and not kept: for those who read many copies once."""
+        decoded: Object = orjson.loads(self.raw)
+        return decoded
+
 
 class Tally(NamedTuple):
     """The copies of one cluster of a tallied resource. `change`: a number that no other state has. `revision`: the store's, of
@@ -96,7 +101,7 @@ class Catalog:
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
         self._tallies: dict[str, dict[str, Tally]] = {resource: {} for resource in tallied}
         self._tally_indexes: dict[str, list[Callable[[str, bool], None]]] = {}
-        self._tallied: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of the copies of a cluster")
+        self._tallied: KeyedBroadcast[tuple[str, str], [str]] = KeyedBroadcast("a subscriber of the copies of a cluster")
         self._follower = Follower(
             store,
             [(PREFIX, prefix_end(PREFIX))],
@@ -154,8 +159,9 @@ class Catalog:
         (False)."""
         self._tally_indexes.setdefault(resource, []).append(callback)
 
-    def follow_tally(self, resource: str, cluster: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls `changed` after every later change of a tally. Returns a function that ends this."""
+    def follow_tally(self, resource: str, cluster: str, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Calls `changed` after every later change of a tally, with the name of the copy that has changed. Returns a function
+        that ends this."""
         return self._tallied.subscribe((resource, cluster), changed)
 
     def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
@@ -246,11 +252,11 @@ class Catalog:
             by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
         if resource in self._tallies:
-            self._count(resource, cluster, entry, now, revision)
+            self._count(resource, cluster, name, entry, now, revision)
         if resource in self._changes or self._all_changes or resource in self._indexes:
             call(self._notify, f"decoding a copy of {resource}", resource, cluster, name, now)
 
-    def _count(self, resource: str, cluster: str, before: Entry | None, now: Entry | None, revision: int) -> None:
+    def _count(self, resource: str, cluster: str, name: str, before: Entry | None, now: Entry | None, revision: int) -> None:
         tallies = self._tallies[resource]
         objects, size, _, last = tallies.get(cluster, _NONE)
         objects += (now is not None) - (before is not None)
@@ -262,7 +268,7 @@ class Catalog:
             tallies.pop(cluster, None)
         if known != bool(objects):
             call_each(self._tally_indexes.get(resource, ()), "an index of tallies", cluster, bool(objects))
-        self._tallied.send((resource, cluster))
+        self._tallied.send((resource, cluster), name)
 
     def _notify(self, resource: str, cluster: str, name: str, now: Entry | None) -> None:
         obj = now.object if now is not None else None

@@ -224,21 +224,25 @@ class Cell:
     async def raise_version(self, range_: Range, key: Key, value: bytes) -> None:
         """Returns when the version of a range is higher than any that it had when this was called. `key`, `value`: a record in
         the range that is no object, which is written for it. Raises StoreError, NotOwned."""
-        while True:
+        version = range_.version
+        while range_.version == version:
             await self.writes_done((key,))
-            try:
+            if range_.version == version:
                 await self.commit([Change(key, value, Head(), range_.get(key))])
-            except Stale:
-                # Another one writes it, and takes its turn first.
-                continue
-            return
 
     def commit(
-        self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
+        self,
+        changes: Sequence[Change],
+        puts: Sequence[Put] = (),
+        deletes: Sequence[Delete] = (),
+        *,
+        copies: Sequence[Change] = (),
     ) -> Awaitable[Sequence[Record | None]]:
         """Commits all changes in one transaction, over one or several ranges of this shard. Returns the records (None: deleted).
 
         `puts` and `deletes` write other keys of the store in the same transaction. They must not be keys of objects.
+        `copies`: changes of which only `catalog` is written. The object, which may be missing, stays as it is: it has no new
+        version, and watches get no event. No other transaction writes it meanwhile.
         The call itself compares `expected` with memory and submits the write; awaiting the result only waits for the outcome.
         Cancelling the caller does not cancel the write. When the await returns, memory shows the write and subscribers were
         called.
@@ -247,6 +251,7 @@ class Cell:
         transaction). Awaiting raises NotOwned (another shard acquired the range), Indeterminate, Unavailable.
         """
         places: list[PendingChange] = []
+        unwritten: list[PendingChange] = []
         keys: set[Key] = set()
         puts = list(puts)
         deletes = list(deletes)
@@ -273,8 +278,19 @@ class Cell:
                     deletes.append(Delete(catalog_key))
                 else:
                     puts.append(Put(catalog_key, value))
+        for change in copies:
+            key = change.key
+            range_ = self.range_of(key.cluster)
+            current = range_.get(key)
+            if key in self._pending or not _as_expected(current, change.expected):
+                raise Stale(key)
+            if key in keys:
+                raise ValueError(f"{key} is in one transaction twice")
+            keys.add(key)
+            unwritten.append(PendingChange(change, range_, current, None))
+            _add_copies(change, puts, deletes)
         future: asyncio.Future[Sequence[Record | None]] = asyncio.get_running_loop().create_future()
-        transaction = Transaction(places, puts, deletes, future)
+        transaction = Transaction(places, puts, deletes, future, unwritten)
         if transaction.operations == 0:
             future.set_result(())
             return future
@@ -344,6 +360,14 @@ class Cell:
         self.commits.send(revision, changes)
         for range_, events in events_of.items():
             range_.dispatch(events)
+
+
+def _add_copies(change: Change, puts: list[Put], deletes: list[Delete]) -> None:
+    for key, value in change.catalog.items():
+        if value is None:
+            deletes.append(Delete(key))
+        else:
+            puts.append(Put(key, value))
 
 
 def _version(event: RecordEvent) -> int:

@@ -135,7 +135,7 @@ class Committer:
         """Fails every waiting transaction that writes to a range. `error_for(cluster)` makes the error."""
 
         def error_of(transaction: Transaction) -> Exception:
-            return error_for(next(place.change.key.cluster for place in transaction.places if place.range.name == name))
+            return error_for(next(place.change.key.cluster for place in transaction.touched if place.range.name == name))
 
         self._fail_all(self.waiting.take_range(name), error_of)
 

@@ -100,7 +100,12 @@ class Reader(Cell):
             await self.progressed(range_.name, revision)
 
     def commit(
-        self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
+        self,
+        changes: Sequence[Change],
+        puts: Sequence[Put] = (),
+        deletes: Sequence[Delete] = (),
+        *,
+        copies: Sequence[Change] = (),
     ) -> Awaitable[Sequence[Record | None]]:
         raise NotOwned(changes[0].key.cluster if changes else "")
 

@@ -28,7 +28,11 @@ class PendingChange:
 
 
 class Transaction:
-    """The changes of one caller. Either all of them are committed or none."""
+    """The changes of one caller. Either all of them are committed or none.
+
+    `places`: the objects that are written. `unwritten`: those of which only the copies are written; they count as `touched` too,
+    so that no other transaction writes them meanwhile.
+    """
 
     __slots__ = (
         "deletes",
@@ -43,6 +47,7 @@ class Transaction:
         "raw_keys",
         "records",
         "size",
+        "touched",
     )
 
     def __init__(
@@ -51,14 +56,16 @@ class Transaction:
         puts: Sequence[Put],
         deletes: Sequence[Delete],
         future: asyncio.Future[Sequence[Record | None]],
+        unwritten: Sequence[PendingChange] = (),
     ) -> None:
         self.places = places
+        self.touched = touched = (*places, *unwritten) if unwritten else places
         self.puts = puts
         self.deletes = deletes
         self.future = future
-        self.owners = (places[0].change.key.cluster if places else "",)
+        self.owners = (touched[0].change.key.cluster if touched else "",)
         """The cluster whose share it uses: that of its first change."""
-        self.ranges = {place.range.name for place in places}
+        self.ranges = {place.range.name for place in touched}
         self.raw_keys = {put.key for put in puts}
         self.raw_keys |= {delete.key for delete in deletes}
         self.operations = len(places) + len(puts) + len(deletes)
@@ -75,8 +82,8 @@ class Transaction:
 
     @property
     def changes(self) -> Iterable[Change]:
-        return (place.change for place in self.places)
+        return (place.change for place in self.touched)
 
     @property
     def keys(self) -> Iterable[Key]:
-        return (place.change.key for place in self.places)
+        return (place.change.key for place in self.touched)

@@ -23,7 +23,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
 from tenantry.tenancy.access_rules import OWNER_BINDING, AccessRules
-from tenantry.tenancy.replication.publications import Publications
+from tenantry.tenancy.replication.publications import Publications, Usage
 from tenantry.tenancy.replication.replicas import Replicas
 from tenantry.tenancy.resources import (
     API_CONVERSIONS,
@@ -186,9 +186,11 @@ class Copies:
         published = self._published.get(key.cluster)
         return copies if published is None else {**copies, **self._replicas.of(published, definition, key, obj)}
 
-    def replicas(self, definition: ResourceDefinition, key: Key, obj: Object) -> Mapping[bytes, bytes | None]:
-        """The copies for consumers of replicated resources, as `of`."""
-        return self._replicas.of(self._published.get(key.cluster, {}), definition, key, obj)
+    def replicas(
+        self, definition: ResourceDefinition, key: Key, obj: Object | None, taken: Usage
+    ) -> Mapping[bytes, bytes | None]:
+        """The copies for consumers of replicated resources, as `of`. `taken`: what the same transaction adds to them."""
+        return self._replicas.of(self._published.get(key.cluster, {}), definition, key, obj, taken)
 
     def _of_own(self, resource: str, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
         """The copies of an object of one of the system's types."""

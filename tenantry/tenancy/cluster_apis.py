@@ -7,7 +7,7 @@ Clusters with the same APIs share one `ApiSet` with its discovery and OpenAPI do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -32,7 +32,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.exports.identity_index import ExportKey, IdentityIndex
 from tenantry.tenancy.exports.read_bindings import reference_of
-from tenantry.tenancy.exports.virtual_storage import is_virtual, read_only
+from tenantry.tenancy.exports.virtual_storage import is_virtual, not_listed, read_only
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import (
     API_BINDINGS,
@@ -151,6 +151,10 @@ class ClusterApis:
         """The types that are the same in every cluster and, with an identity, the resource of the exports with that identity."""
         extra = [d for d in self._by_identity(resource, identity) if d.group_resource not in self._taken] if identity else []
         return self._sets.of((*self._base, *extra))
+
+    def unlisting(self, apis: ApiSet, unlisted: Collection[ResourceDefinition]) -> ApiSet:
+        """The same set, but discovery does not list some of its types."""
+        return self._sets.of(not_listed(each) if each in unlisted else each for each in apis) if unlisted else apis
 
     def subscribe(self, cluster: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls `callback` when the cluster's APIs may have changed. Returns a function that ends this."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,6 +34,10 @@ class VirtualStorage(Protocol):
     def connector(self, definition: ResourceDefinition, base: ClusterScope, shown: Scope) -> Connector:
         """The connector for the verbs of the type. `base`: the consumer; a wildcard raises StatusError 400. `shown`: what the
         client sees: the consumer, or a view of it."""
+        ...
+
+    def unlisted(self, apis: ApiSet) -> Collection[ResourceDefinition]:
+        """The types of a set that discovery does not list, because an endpoint slice is missing (kcp)."""
         ...
 
 
@@ -100,6 +104,9 @@ class ClusterScope:
     def apis(self) -> ApiSet:
         assert self.cluster is not None
         return self.scopes.apis.for_cluster(self.cluster)
+
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return self.scopes.apis.unlisting(apis, self.scopes.virtual.unlisted(apis))
 
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         assert self.cluster is not None

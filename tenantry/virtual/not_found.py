@@ -64,6 +64,9 @@ class NotFoundScope:
     def apis(self) -> ApiSet:
         return self._view.api_set(restricted(definition, READ_VERBS, NO_SUBRESOURCES) for definition in self._scope.apis())
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return self._scope.listed(apis)
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self._scope.watch_apis(changed)
 

@@ -106,6 +106,9 @@ class ViewScope:
             served = self.view.apis(self.place)
         return self.view.api_set(restricted(definition, verbs, subresources) for definition in served)
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return self.base.listed(apis)
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return _guarded(self.view, self.view.watch_apis(self.place, changed))
 

@@ -84,6 +84,9 @@ class FakeScope:
     def apis(self) -> ApiSet:
         return self._apis
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return apis
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 

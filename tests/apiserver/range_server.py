@@ -110,6 +110,9 @@ class RangeScope:
         for listener in list(self.listeners):
             listener()
 
+    def listed(self, apis: ApiSet) -> ApiSet:
+        return apis
+
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(changed)
         return lambda: self.listeners.remove(changed)

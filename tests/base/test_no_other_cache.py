@@ -21,6 +21,7 @@ ALLOWED = {
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf.py: lru_cache": "no arguments: one table of the built-in types",
     "tenantry/kube/schema/cel_engine.py: cache": "no arguments: the environment and the functions of the program",
+    "tenantry/kube/schema/cel_expression.py: cache": "no arguments, or names of variables, which the program has",
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"
     ),
@@ -29,7 +30,9 @@ ALLOWED = {
     "tenantry/tenancy/authorization/cluster_access.py: self._decisions, emptied by the number of its entries": (
         "its bytes count in the cache that holds it, and its keys are bounded"
     ),
+    "tenantry/tenancy/types/virtual_workspace.py: cache": "no arguments: one schema",
     "tenantry/tenancy/workspaces/initial_contents.py: lru_cache": "the server's own definitions and certificate; 8 entries",
+    "tenantry/virtual/declared/shown_definition.py: cache": "no arguments: one schema",
     "gateway/main.py: urlsplit": "the operator's URL",
 }
 """Where in the code, and why it is bounded by something that no tenant chooses."""

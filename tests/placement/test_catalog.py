@@ -125,7 +125,7 @@ async def test_copies_of_a_cluster_are_tallied() -> None:
     def tally() -> tuple[int, int]:
         return catalog.tally("t/things", "one")[:2]
 
-    stop = catalog.follow_tally("t/things", "one", lambda: seen.append(tally()))
+    stop = catalog.follow_tally("t/things", "one", lambda _: seen.append(tally()))
     assert tally() == (1, 2)
     changes = {catalog.tally("t/things", "one").change}
     for revision, (name, value) in enumerate([("b", b"{} "), ("a", b"[   ]"), ("b", None), ("a", None)], 10):

@@ -8,6 +8,7 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.plain import json, page_not_found
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Scope
 from tenantry.http.messages import Response
 from tenantry.kube.api_set import ApiSet
 
@@ -36,12 +37,13 @@ class Endpoints:
         self._version = version
         self._issuer = issuer
 
-    async def serve(self, request: Request, apis: ApiSet, path: str) -> Response:
-        """The answer to an authorized request for `path`, relative to the scope. Raises StatusError."""
+    async def serve(self, request: Request, scope: Scope, apis: ApiSet, path: str) -> Response:
+        """The answer to an authorized request for `path`, relative to the scope. `apis`: those of the scope. Raises
+        StatusError."""
         segments = path.strip("/").split("/")
         first = segments[0]
         if first in ("api", "apis"):
-            return await discovery.serve(request, apis, segments)
+            return await discovery.serve(request, scope.listed(apis), segments)
         if first == "openapi":
             return await openapi.serve(request, apis, segments, prefix=request.path.removesuffix(path))
         if first == "version" and len(segments) == 1:

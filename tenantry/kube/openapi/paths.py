@@ -71,7 +71,8 @@ class _Paths:
             item = f"{collection}/{{name}}"
             found[item] = self._item([*shared, _NAME])
             for name in sorted(version.subresources):
-                found[f"{item}/{name}"] = self._subresource(name, [*shared, _NAME])
+                if version.verbs_of(name):
+                    found[f"{item}/{name}"] = self._subresource(name, [*shared, _NAME])
         if definition.namespaced and "list" in definition.verbs:
             everywhere = self._operation(
                 "get", "list", self._list, f"list{self._place}{definition.kind}ForAllNamespaces", _SELECTION
@@ -109,7 +110,7 @@ class _Paths:
             identity = f"create{self._place}{self._scope}{self._definition.kind}{suffix}"
             item["post"] = self._operation("post", "post", self._own, identity, _WRITING, body=self._own)
         else:
-            self._read_write(item, shape, suffix, ["update"] if name == "finalize" else ["get", "update", "patch"])
+            self._read_write(item, shape, suffix, list(self._version.verbs_of(name)))
         return item
 
     def _read_write(self, item: Object, shape: Schema, suffix: str, verbs: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
@@ -40,11 +40,20 @@ Compute = Callable[[Sources], Iterator[ComputedRecord | None]]
 yields two objects of one name, the last one counts."""
 
 
+ComputeSome = Callable[[Sources, Iterable[str]], Iterator[tuple[Key, ComputedRecord | None]]]
+"""Reads the copies with these names, and yields the object that each of them makes, None if there is no such copy."""
+SOME_MAX = 500
+"""The most changed copies that are computed alone."""
+
+
 class Computed(NamedTuple):
-    """The result of a computation. `objects` None: nothing has changed since the last one."""
+    """The result of a computation. `objects` None: nothing has changed since the last one. `some`: the keys of the objects that
+    may have changed; None if all were computed. `number`: of the computation."""
 
     sources: Sources
     objects: dict[Key, ComputedRecord] | None
+    some: Sequence[Key] | None = None
+    number: int = 0
 
 
 class Upkeep(Protocol):
@@ -57,8 +66,9 @@ class Upkeep(Protocol):
         StoreError."""
         ...
 
-    def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls back after changes of these sources. Returns a function that ends this."""
+    def follow(self, sources: Sources, range_: Range, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Calls back after changes of these sources: with the name of a copy of a group, else with an empty name. Returns a
+        function that ends this."""
         ...
 
     def refresh_soon(self, collection: Collection) -> None: ...
@@ -94,11 +104,15 @@ class Collection:
         compute: Compute,
         *,
         at_once: bool = False,
+        some: ComputeSome | None = None,
     ) -> None:
         """`cell`: the number of the cell. `cluster`: the logical cluster in the keys of the objects. `name`: for `upkeep`.
 
         `at_once`: whether `compute` reads nothing but one group of copies. Then what it read is the state at one moment, which is
         shown although the group has changed since: with many changes, the objects would never be shown in time.
+
+        `some`: computes only what has changed, of a collection `at_once` with subscribers. Without it, each change of one copy
+        costs as much as all of them.
         """
         self.name = name
         self.base = base
@@ -107,6 +121,13 @@ class Collection:
         self._cell = cell
         self._cluster = cluster
         self._compute = compute
+        self._some = some
+        self._names: set[str] = set()
+        """The copies that have changed since the last computation began, while it follows its sources."""
+        self._knows_changes = False
+        """Whether `_names` is all that can differ from what is shown: not while a computation is not shown."""
+        self._number = 0
+        """The number of the last computation. It also changes when `_names` is not complete any more."""
         self._clusters: frozenset[str] = frozenset()
         """The logical clusters of the objects that are there."""
         self._range: ComputedRange | None = None
@@ -126,7 +147,9 @@ class Collection:
     @property
     def pause_seconds(self) -> float:
         """How long to wait after a change before it is computed again for watches: sources that change all the time must not make
-        it compute all the time."""
+        it compute all the time. Only what has changed is computed at once."""
+        if self._knows_changes:
+            return 0.0
         return min(PAUSE_SECONDS_MAX, PAUSE_TIMES * self._seconds) if self._seconds > LONG_SECONDS else 0.0
 
     @property
@@ -175,38 +198,53 @@ class Collection:
         if self._range is not None and self._sources is not None and self._sources.are_current():
             return Computed(self._sources, None)
         sources = self._upkeep.sources(self.base)
+        some, names = self._some if self._knows_changes else None, self._names
+        self._all_changed()
+        number = self._number
         found: dict[Key, ComputedRecord] = {}
         began = perf_counter()
+        if some is not None:
+            keys: list[Key] = []
+            async for key, changed in in_slices(some(sources, names), 1):
+                keys.append(key)
+                if changed is not None:
+                    found[key] = changed
+            self._seconds = perf_counter() - began
+            return Computed(sources, found, keys, number)
         async for computed in in_slices(self._compute(sources), 1):
             if computed is not None:
                 found[Key(computed.cluster or self._cluster, computed.resource, computed.namespace, computed.name)] = computed
             if len(found) > OBJECTS_MAX or len(sources.copies) > OBJECTS_MAX:
                 raise StatusError(413, "RequestEntityTooLarge", _TOO_MANY, details={})
         self._seconds = perf_counter() - began
-        return Computed(sources, found)
+        return Computed(sources, found, None, number)
 
     def show(self, computed: Computed, revision: int) -> bool:
         """Shows computed objects as those at the end of a revision: one that was read after `compute`, and up to which memory is
         complete now. If they were read `at_once`, one that was read before `compute`.
+
+        Those of which only some were computed are shown if no other computation has begun since.
 
         Returns False, and does not show them, if a source has changed meanwhile: they may lack changes up to the revision, or
         have later ones. Objects that were read at once lack none. After `ATTEMPTS` of these in a row they are shown nevertheless,
         and computed again. Raises StatusError if the base range was released.
         """
         check_readable(self.base)
-        sources, found = computed
+        sources, found, some, number = computed
+        if some is not None and number != self._number:
+            return False
         current = sources.are_current()
         self._missed = 0 if current else self._missed + 1
         if not current and not self.at_once and (found is None or self._missed < ATTEMPTS):
             return False
         end = resource_version.end_of_revision(self._cell, max(revision, sources.newest))
         if found is not None:
-            return self._use(sources, found, end)
+            return self._use(computed, found, end)
         if self._range is not None:
             self._range.advance(end)
             self._changed = False
             if not current and self._stop is not None:
-                self._source_changed()
+                self._compute_soon()
         return True
 
     async def ready(self) -> None:
@@ -234,33 +272,45 @@ class Collection:
         """Called when the base range is released, or when the objects cannot be computed: ends the streams and refuses
         requests."""
         ended, self._range, self._sources = self._range, None, None
+        self._all_changed()
         if ended is not None:
             ended.owned = False
             self._upkeep.end_streams(ended)
 
-    def _use(self, sources: Sources, found: dict[Key, ComputedRecord], end: int) -> bool:
-        before = self._range
-        self._clusters = frozenset(key.cluster for key in found)
+    def _use(self, computed: Computed, found: dict[Key, ComputedRecord], end: int) -> bool:
+        sources, before = computed.sources, self._range
+        clusters = frozenset(key.cluster for key in found)
+        self._clusters = clusters if computed.some is None else self._clusters | clusters
         if before is None:
             self._range = self._new_range(found, end)
-        elif not self._change(before, found, end):
+        elif not self._change(before, found, end, computed.some):
             return False
         self._early = 0
         self._sources = sources
-        if self._stop is not None:
+        if self._stop is not None and self._some is not None:
+            # It follows one group, always the same.
+            self._knows_changes = computed.number == self._number
+            self._changed = False
+            if not sources.are_current():
+                self._compute_soon()
+        elif self._stop is not None:
             self._stop()
             self._follow(sources)
         self._upkeep.keep(self)
         return True
 
-    def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int) -> bool:
+    def _change(self, before: ComputedRange, found: dict[Key, ComputedRecord], end: int, some: Sequence[Key] | None) -> bool:
         """False: they are of a later revision than `end`, as they were read at once."""
-        changed = changes(before.each(), found.items())
+        records = before.each() if some is None else (record for key in some if (record := before.get(key)) is not None)
+        changed = changes(records, found.items())
         last = before.version
         if not changed:
             before.advance(end)
         elif len(changed) <= end - last:
             before.follow(events(changed, end - len(changed) + 1), end)
+        elif some is not None:
+            # All of them are computed next.
+            return False
         elif self.at_once and self._early < ATTEMPTS:
             self._early += 1
             return False
@@ -291,15 +341,29 @@ class Collection:
         if not self._subscribers and self._stop is not None:
             self._stop()
             self._stop = None
+            self._all_changed()
             self._upkeep.keep(self)
 
     def _follow(self, sources: Sources) -> None:
         self._stop = self._upkeep.follow(sources, self.base, self._source_changed)
         self._changed = False
+        self._all_changed()
+        self._knows_changes = self._some is not None and sources.are_current()
         if not sources.are_current():
-            self._source_changed()
+            self._compute_soon()
 
-    def _source_changed(self) -> None:
+    def _source_changed(self, name: str) -> None:
+        self._names.add(name)
+        if self._some is None or not name or len(self._names) > SOME_MAX:
+            self._all_changed()
+        self._compute_soon()
+
+    def _all_changed(self) -> None:
+        self._names = set()
+        self._knows_changes = False
+        self._number += 1
+
+    def _compute_soon(self) -> None:
         if not self._changed:
             self._changed = True
             self._upkeep.refresh_soon(self)

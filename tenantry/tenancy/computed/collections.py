@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from functools import partial
 from itertools import islice
 
 from tenantry.apiserver.hub import Hubs
@@ -18,7 +19,7 @@ from tenantry.placement.catalog import Catalog
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
-from tenantry.tenancy.computed.collection import Collection, Compute, Computed
+from tenantry.tenancy.computed.collection import Collection, Compute, Computed, ComputeSome
 from tenantry.tenancy.computed.sources import CopyName, Sources
 from tenantry.tenancy.local_ranges import LocalRanges
 
@@ -68,13 +69,23 @@ class Collections:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
 
-    def of(self, base: Range, view: str, place: Hashable, cluster: str, compute: Compute, *, at_once: bool = False) -> Collection:
-        """The collection of a place in a view. `base`: the range of the place. `cluster`: in the keys of the objects. `at_once`:
-        as in `Collection`."""
+    def of(
+        self,
+        base: Range,
+        view: str,
+        place: Hashable,
+        cluster: str,
+        compute: Compute,
+        *,
+        at_once: bool = False,
+        some: ComputeSome | None = None,
+    ) -> Collection:
+        """The collection of a place in a view. `base`: the range of the place. `cluster`: in the keys of the objects. `at_once`,
+        `some`: as in `Collection`."""
         name = (base.name, view, place)
         found = self._followed.get(name) or self._kept.get(name)
         if found is None or found.base is not base:
-            found = Collection(self, self._cell.store.cell, base, cluster, name, compute, at_once=at_once)
+            found = Collection(self, self._cell.store.cell, base, cluster, name, compute, at_once=at_once, some=some)
             self._kept.put(name, found)
         return found
 
@@ -94,14 +105,14 @@ class Collections:
         await self._cell.in_flight_applied()
         return revision
 
-    def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
-        stops = [range_.subscribe(lambda _: changed(), *name) for name in sources.lists]
+    def follow(self, sources: Sources, range_: Range, changed: Callable[[str], None]) -> Callable[[], None]:
+        stops = [range_.subscribe(lambda _: changed(""), *name) for name in sources.lists]
         stops += [self._catalog.follow_tally(*group, changed) for group in sources.groups]
         for name in sources.copies:
             if name.resource not in self._copied_resources:
                 self._copied_resources.add(name.resource)
                 self._catalog.subscribe(name.resource, self._copied)
-            stops.append(self._copies.subscribe(name, changed))
+            stops.append(self._copies.subscribe(name, partial(changed, "")))
 
         def stop() -> None:
             for each in stops:

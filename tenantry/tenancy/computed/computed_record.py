@@ -36,10 +36,12 @@ class ComputedRecord(NamedTuple):
         return _record(definition, obj, stored.encode(obj), revision)._replace(cluster=cluster)
 
     @staticmethod
-    def of_copy(definition: ResourceDefinition, copy: Entry, revision: int, *, normalised: bool = True) -> ComputedRecord:
+    def of_copy(
+        definition: ResourceDefinition, copy: Entry, revision: int, *, normalised: bool = True, kept: bool = True
+    ) -> ComputedRecord:
         """The record of an object that is copied to the catalog as a whole. It shares the bytes of the copy. `normalised`: as in
-        `records.head_of`."""
-        obj = copy.object
+        `records.head_of`. `kept`: whether the decoded copy stays in the catalog's cache."""
+        obj = copy.object if kept else copy.decode()
         # A copy that an earlier version of this program wrote is not in the stored form.
         value = copy.raw if copy.raw.startswith(stored.HEAD) else stored.encode(obj)
         return _record(definition, obj, value, revision, normalised=normalised)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from tenantry.placement.catalog import Catalog, Entry
@@ -74,6 +74,13 @@ class Sources:
         self._groups.setdefault(CopyGroup(resource, cluster), tally.change)
         self.newest = max(self.newest, tally.revision)
         return self._catalog.entries(resource, cluster)
+
+    def some_of_group(self, resource: str, cluster: str, names: Iterable[str]) -> Sequence[tuple[str, Entry | None]]:
+        """As `group`, but only these copies; None for those that do not exist."""
+        tally = self._catalog.tally(resource, cluster)
+        self._groups.setdefault(CopyGroup(resource, cluster), tally.change)
+        self.newest = max(self.newest, tally.revision)
+        return [(name, self._catalog.entry(resource, cluster, name)) for name in names]
 
     def records(self, resource: str, cluster: str | None) -> Sequence[Record]:
         """All objects of a resource in a logical cluster of the place's range (None: in all of them), in the order of keys.

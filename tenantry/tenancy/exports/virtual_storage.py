@@ -45,6 +45,16 @@ def read_only(definition: ResourceDefinition, export: ExportKey) -> ResourceDefi
     return found
 
 
+def not_listed(definition: ResourceDefinition) -> ResourceDefinition:
+    """The same type, not listed by discovery. Equal arguments give the same value."""
+    memo = definition.versions[definition.storage_version].memo
+    key = ("tenancy.not_listed", definition.virtual_storage, definition.terminating)
+    found: ResourceDefinition | None = memo.get(key)
+    if found is None:
+        found = memo[key] = replace(definition, listed=False, origin=definition)
+    return found
+
+
 def _read_only(version: Version) -> Version:
     """Its status is shown with the object. The subresource is listed, and has no verb (kcp)."""
     status = version.subresources & {"status"}

@@ -20,6 +20,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.resource_version import revision_of
 from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.conditions import INFO, is_true, mark_false, mark_true, remove
@@ -51,6 +52,9 @@ COMPLETE = "ReplicationComplete"
 """A condition of ours: False while objects have no room. It is not there otherwise."""
 RECOUNT_SECONDS = 1.0
 """The least time between two looks at the objects, unless the spec changes."""
+RECOUNT_SHARE = 20
+"""The least time after a look that changed nothing, or found objects that have no room, as a multiple of how long it took: with
+many of these, each look tries all of them."""
 
 
 class _Source:
@@ -62,8 +66,8 @@ class _Source:
         self.stops: list[Callable[[], None]] = []
         self.is_complete = False
         """Whether every object that should have a copy has one, and no other."""
-        self.looked_at = 0.0
-        """When they were counted last, on the clock of the event loop. 0: never."""
+        self.next_look = 0.0
+        """When they may be counted again, on the clock of the event loop."""
 
     def is_of(self, publication: Publication, storage_key: str) -> bool:
         mine = self.publication
@@ -141,18 +145,24 @@ class CachedResourceController(ObjectController):
         publication = Publication(record.head.uid, spec)
         definition, reason, problem = await self._resolve(key.cluster, spec)
         source = self._follow(range_, key, publication, definition)
-        now = asyncio.get_running_loop().time()
-        if source.looked_at and now < source.looked_at + RECOUNT_SECONDS:
-            raise Retry(source.looked_at + RECOUNT_SECONDS - now, "its objects were counted a moment ago")
         await transact(self._cell, (key,), lambda: self._identified(range_, key, definition))
+        identified = range_.get(key)
+        if identified is not None:
+            # The identity is in the spec. Other changes of it cause another reconciliation.
+            spec = {**spec, "identity": (decoded(identified).get("spec") or {}).get("identity")}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if began < source.next_look:
+            raise Retry(source.next_look - began, "its objects were counted a moment ago")
         for other in self._publications.groups_of(record.head.uid):
-            if other != publication.id or definition is None:
+            if other != publication.id:
+                await self._backfill.evict(key, other, partial(self._publications.has, key.cluster, other))
+            elif definition is None:
                 await self._backfill.evict(key, other)
-        found = Found(0, 0)
-        if definition is not None:
-            found = await self._backfill.run(range_, key, publication, definition, complete=source.is_complete)
-        source.is_complete = definition is not None and not found.refused
-        source.looked_at = asyncio.get_running_loop().time()
+        found = await self._look(range_, key, source, definition) if definition is not None else Found(0, 0, 0)
+        ended = loop.time()
+        in_vain = found.refused or not found.written
+        source.next_look = ended + max(RECOUNT_SECONDS, RECOUNT_SHARE * (ended - began) if in_vain else 0.0)
         cached = self._catalog.tally(REPLICATED, publication.id).objects
 
         def change(obj: Object) -> bool:
@@ -176,6 +186,19 @@ class CachedResourceController(ObjectController):
             return status != before or not same
 
         await revise(self._cell, self._changes, self._definition, key, change)
+
+    async def _look(self, range_: Range, key: Key, source: _Source, definition: ResourceDefinition) -> Found:
+        """Brings the copies in order, and counts the objects."""
+        # Before, because a write meanwhile may find that they are not.
+        complete, source.is_complete = source.is_complete, True
+        refused = 1
+        try:
+            found = await self._backfill.run(range_, key.cluster, source.publication, definition, complete=complete)
+            refused = found.refused
+        finally:
+            if refused:
+                source.is_complete = False
+        return found
 
     def _report(self, status: Object, problem: str, reason: str, found: Found) -> None:
         now = timestamp()
@@ -277,13 +300,15 @@ class CachedResourceController(ObjectController):
             source.stop()
 
     def _changed(self, key: Key, source: _Source, events: Sequence[RecordEvent]) -> None:
-        """Objects have changed: the counts may, and an object that was written while the spec changed may lack its copy."""
+        """Objects have changed: the counts may, and an object that was written while the spec changed may lack its copy, or have
+        an old one."""
         matches = source.publication.selector.matches
         for event in events:
             selected = event.record is not None and matches(event.record.head.labels)
             before = event.previous is not None and matches(event.previous.head.labels)
-            copied = self._catalog.entry(REPLICATED, source.publication.id, event.key.name) is not None
-            if selected != copied:
+            copy = self._catalog.entry(REPLICATED, source.publication.id, event.key.name)
+            right = (copy is not None and copy.revision >= revision_of(event.version)) if selected else copy is None
+            if not right:
                 source.is_complete = False
-            if selected != copied or selected != before:
+            if not right or selected != before:
                 self.enqueue(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from tenantry.kube.objects import GroupResource, Object, is_deleting
 from tenantry.kube.selectors import labels as label_selectors
@@ -58,6 +59,16 @@ class Publication:
         return self._selector
 
 
+class Usage(NamedTuple):
+    """A number of replicated objects, and their bytes."""
+
+    objects: int
+    size_bytes: int
+
+
+NONE = Usage(0, 0)
+
+
 def gvr_of(spec: Object) -> str:
     """The resource as Go prints a GroupVersionResource in kcp's messages."""
     return ".".join((spec.get("group") or "", spec.get("version") or "", spec.get("resource") or ""))
@@ -83,22 +94,29 @@ class Publications:
             catalog.index(names.resource, self._changed)
         catalog.index_tallies(REPLICATED, self._group_changed)
 
-    def usage(self, cluster: str) -> tuple[int, int]:
-        """The number of replicated objects of a logical cluster, and their bytes."""
+    def usage(self, cluster: str) -> Usage:
+        """The replicated objects of a logical cluster."""
         objects = size = 0
         for publication in self._by_cluster.get(cluster, {}).values():
             tally = self._catalog.tally(REPLICATED, publication.id)
             objects += tally.objects
             size += tally.size_bytes
-        return objects, size
+        return Usage(objects, size)
 
-    def fits(self, cluster: str, publication: Publication, name: str, raw: bytes) -> bool:
-        """Whether an object may be replicated in this form: within the limits of its logical cluster."""
+    def fits(self, cluster: str, publication: Publication, name: str, raw: bytes, taken: Usage = NONE) -> bool:
+        """Whether an object may be replicated in this form: within the limits of its logical cluster, or without taking more of
+        them than its present copy. `taken`: what the same transaction adds."""
         before = self._catalog.entry(REPLICATED, publication.id, name)
+        growth = len(raw) - (len(before.raw) if before is not None else 0)
+        if before is not None and growth <= 0:
+            return True
         objects, size = self.usage(cluster)
-        objects += before is None
-        size += len(raw) - (len(before.raw) if before is not None else 0)
-        return objects <= OBJECTS_MAX and size <= BYTES_MAX
+        has_place = before is not None or objects + taken.objects < OBJECTS_MAX
+        return has_place and size + taken.size_bytes + growth <= BYTES_MAX
+
+    def has(self, cluster: str, publication: str) -> bool:
+        """Whether a logical cluster has the publication with this id now."""
+        return any(each.id == publication for each in self._by_cluster.get(cluster, {}).values())
 
     def groups_of(self, uid: str) -> Sequence[str]:
         """The ids of all publications with copies that the object with this uid has, or had before its spec was changed."""

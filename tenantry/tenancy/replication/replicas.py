@@ -13,7 +13,7 @@ from tenantry.kube.objects import Object, labels_of
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.tenancy.replication import publications
-from tenantry.tenancy.replication.publications import REPLICATED, Publication, Publications
+from tenantry.tenancy.replication.publications import NONE, REPLICATED, Publication, Publications, Usage
 
 Whole = Callable[[Object], Object]
 """The copy of an object as a whole: in the form of a stored value, without managedFields."""
@@ -33,9 +33,10 @@ class Replicas:
         definition: ResourceDefinition,
         key: Key,
         obj: Object | None,
+        taken: Usage = NONE,
     ) -> Mapping[bytes, bytes | None]:
         """The copies to write with `obj` (None: deleted), in the storage version's shape. `published`: the publications of its
-        logical cluster."""
+        logical cluster. `taken`: what the same transaction adds to them."""
         resource = key.resource.partition(":")[0]
         found: dict[bytes, bytes | None] = {}
         left = publications.OBJECT_BYTES_MAX
@@ -44,7 +45,7 @@ class Replicas:
                 raw = self._raw(publication, definition, obj) if obj is not None else None
                 if raw is not None:
                     left -= len(raw)
-                    if left < 0 or not self._publications.fits(key.cluster, publication, key.name, raw):
+                    if left < 0 or not self._publications.fits(key.cluster, publication, key.name, raw, taken):
                         # No copy is better than one that is not true any more. The controller reports it.
                         raw = None
                 entry = self._catalog.entry(REPLICATED, publication.id, key.name)
@@ -64,7 +65,7 @@ class Replicas:
     def _raw(self, publication: Publication, definition: ResourceDefinition, obj: Object) -> bytes | None:
         """The copy in the shape of the published version; None if the object is not replicated."""
         shape = definition.versions.get(publication.version)
-        if definition.namespaced or shape is None or not publication.selector.matches(labels_of(obj)):
+        if definition.namespaced or shape is None or not shape.served or not publication.selector.matches(labels_of(obj)):
             return None
         copy = self._whole(obj)
         if shape.from_storage is not None:

@@ -71,14 +71,14 @@ class ReplicationLookup:
         (cluster, name), resource = served
         export = self._exports.get(cluster, name)
         entry = virtual_resource(export, *resource) if export is not None else None
-        reference = (entry["storage"]["virtual"].get("reference") or {}) if entry is not None else {}
-        names = _SLICES.get((reference.get("apiGroup") or "", reference.get("kind") or ""))
-        if export is None or entry is None or names is None:
+        slice_name = _slice_of(entry)
+        if export is None or entry is None or slice_name is None:
             raise unresolved(resource)
-        endpoint_slice = self.slice(names, cluster, reference["name"])
+        names, own_name = slice_name
+        endpoint_slice = self.slice(names, cluster, own_name)
         if endpoint_slice is None:
             place = GroupResource(GROUP, names.slice_plural)
-            raise internal(f'error resolving resource: {place} "{reference["name"]}" not found')
+            raise internal(f'error resolving resource: {place} "{own_name}" not found')
         found = self._replicated(names, cluster, endpoint_slice, Export(cluster, name, export), resource, entry)
         if found is None:
             raise unresolved(resource)
@@ -86,6 +86,13 @@ class ReplicationLookup:
 
     def slice(self, names: CachedResourceNames, cluster: str, name: str) -> Object | None:
         return self._catalog.get(names.slice_resource, cluster, name)
+
+    def has_slice(self, served: Served) -> bool:
+        """Whether the endpoint slice is there to which an export refers for a resource."""
+        (cluster, name), resource = served
+        export = self._exports.get(cluster, name)
+        slice_name = _slice_of(virtual_resource(export, *resource)) if export is not None else None
+        return slice_name is not None and self.slice(slice_name[0], cluster, slice_name[1]) is not None
 
     def served_by_slice(self, names: CachedResourceNames, cluster: str, name: str) -> Served | None:
         """The resource that an endpoint slice serves: that of its export which refers to it. None if it serves nothing."""
@@ -179,6 +186,14 @@ class ReplicationLookup:
                 self._watched[served] = now
                 if before != now:
                     self._subscribers.send(served)
+
+
+def _slice_of(entry: Mapping[str, Any] | None) -> tuple[CachedResourceNames, str] | None:
+    """The endpoint slice to which an entry in `spec.resources` of an APIExport refers: of which type, and its name. None if it
+    refers to none."""
+    reference = (entry["storage"]["virtual"].get("reference") or {}) if entry is not None else {}
+    names = _SLICES.get((reference.get("apiGroup") or "", reference.get("kind") or ""))
+    return (names, reference["name"]) if names is not None else None
 
 
 def identity_of(cached_resource: Object) -> str:

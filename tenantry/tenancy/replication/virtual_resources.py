@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tenantry.apiserver.scope import Call, Connector, Scope
@@ -16,6 +16,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
 from tenantry.kube.status import StatusError, bad_request
 from tenantry.placement.catalog import Entry
+from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.computed.collections import Collections
@@ -24,6 +25,8 @@ from tenantry.tenancy.computed.sources import Sources
 from tenantry.tenancy.replication.publications import REPLICATED
 from tenantry.tenancy.replication.replication_lookup import Replicated, ReplicationLookup, Served, unresolved
 
+_TABLE = __name__
+"""The name of the table of a set's types with virtual storage."""
 _VERBS = {"get": get, "list": list_objects, "watch": watch}
 _NOTHING = ApiSet(())
 _COLLECTION = "replicated"
@@ -54,6 +57,12 @@ class VirtualResources:
 
         return answer
 
+    def unlisted(self, apis: ApiSet) -> Collection[ResourceDefinition]:
+        virtual = apis.tables.get(_TABLE)
+        if virtual is None:
+            virtual = apis.tables[_TABLE] = tuple(each for each in apis if each.virtual_storage is not None)
+        return [each for each in virtual if not self._lookup.has_slice(Served(each.virtual_storage, each.group_resource))]
+
     async def _objects(self, base: Range, served: Served, definition: ResourceDefinition) -> tuple[Replicated, Range]:
         """The replicated objects as this shard knows them now. Raises StatusError."""
         replicated = self._lookup.served(served)
@@ -61,8 +70,10 @@ class VirtualResources:
         if shape is None or not shape.served:
             raise unresolved(served.resource)
         place = (replicated.id, definition.uid, definition.identity)
-        compute = _Replicas(definition, replicated.id).compute
-        collection = self._collections.of(base, _COLLECTION, place, replicated.id, compute, at_once=True)
+        replicas = _Replicas(definition, replicated.id)
+        collection = self._collections.of(
+            base, _COLLECTION, place, replicated.id, replicas.compute, at_once=True, some=replicas.compute_some
+        )
         base.requests += 1
         if not collection.is_current:
             await collection.ready()
@@ -76,18 +87,32 @@ class _Replicas:
     def __init__(self, definition: ResourceDefinition, publication: str) -> None:
         self._definition = definition
         self._publication = publication
-        self._known: Mapping[str, tuple[Entry, ComputedRecord]] = {}
+        self._known: dict[str, tuple[Entry, ComputedRecord]] = {}
 
     def compute(self, sources: Sources) -> Iterator[ComputedRecord | None]:
         known: dict[str, tuple[Entry, ComputedRecord]] = {}
         for name, copy in sources.group(REPLICATED, self._publication):
             found = self._known.get(name)
             if found is None or found[0] is not copy:
-                # The provider's schema has pruned and defaulted it, not the one that consumers see.
-                found = (copy, ComputedRecord.of_copy(self._definition, copy, copy.revision, normalised=False))
+                found = (copy, self._record(copy))
             known[name] = found
             yield found[1]
         self._known = known
+
+    def compute_some(self, sources: Sources, names: Iterable[str]) -> Iterator[tuple[Key, ComputedRecord | None]]:
+        for name, copy in sources.some_of_group(REPLICATED, self._publication, names):
+            key = Key(self._publication, self._definition.storage_key, "", name)
+            if copy is None:
+                self._known.pop(name, None)
+                yield key, None
+            else:
+                found = self._known[name] = (copy, self._record(copy))
+                yield key, found[1]
+
+    def _record(self, copy: Entry) -> ComputedRecord:
+        # The provider's schema has pruned and defaulted it, not the one that consumers see. The decoded copies of one provider
+        # would push those that every request needs out of the cache.
+        return ComputedRecord.of_copy(self._definition, copy, copy.revision, normalised=False, kept=False)
 
 
 class _ReplicatedScope(ClusterScope):

@@ -48,7 +48,7 @@ class State:
         self.catalog = Catalog(MemoryStore())
         self.things: Things = {}
         self.revision = 1
-        self.changed: set[Callable[[], None]] = set()
+        self.changed: set[Callable[[str], None]] = set()
         self.waiting: list[Collection] = []
         self.ended: list[Range] = []
         self.computed = 0
@@ -68,9 +68,11 @@ class State:
 
     def put(self, things: Things) -> None:
         self.revision += 1
-        self.things = things
+        before, self.things = self.things, things
         for changed in list(self.changed):
-            changed()
+            for name in sorted(before.keys() | things.keys()):
+                if before.get(name) != things.get(name):
+                    changed(name)
 
     def sources(self, range_: Range) -> World:
         return World(self)
@@ -78,7 +80,7 @@ class State:
     async def complete_revision(self) -> int:
         return self.revision
 
-    def follow(self, sources: Sources, range_: Range, changed: Callable[[], None]) -> Callable[[], None]:
+    def follow(self, sources: Sources, range_: Range, changed: Callable[[str], None]) -> Callable[[], None]:
         self.changed.add(changed)
         return lambda: self.changed.discard(changed)
 

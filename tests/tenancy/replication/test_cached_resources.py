@@ -94,6 +94,20 @@ async def test_the_older_names_work_alike() -> None:
         assert copies(made) == set()
 
 
+async def test_only_the_controller_says_that_all_are_replicated() -> None:
+    async with county() as made:
+        annotation = "internal.cache.kcp.io/replicated"
+        forged = cached_resource("others", resource="others")
+        forged["metadata"]["annotations"] = {annotation: "x"}
+        await made.post(CACHED, forged)
+        assert annotation not in made.cached("others")["metadata"]["annotations"]
+        await made.replicate()
+        said = made.cached()["metadata"]["annotations"][annotation]
+        for annotations in (None, {annotation: "x"}):
+            await made.merge(f"{CACHED}/sheriffs", {"metadata": {"annotations": annotations}})
+            assert made.cached()["metadata"]["annotations"][annotation] == said
+
+
 async def test_a_selector_adds_and_evicts() -> None:
     async with county() as made:
         await made.sheriff("doc", {"team": "a"})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tenantry.base.cache import caches
+from tenantry.placement.catalog import DECODED_AGAIN_BYTES
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.replication.publications import REPLICATED
 from tests.support.people import MASTER, person
 from tests.tenancy.replication.county import (
     CACHE,
@@ -11,6 +14,7 @@ from tests.tenancy.replication.county import (
     PROVIDER,
     SHERIFFS,
     SLICE,
+    County,
     bound_county,
     endpoint_slice,
     sheriff,
@@ -129,8 +133,28 @@ async def test_a_consumer_writes_nothing() -> None:
         _, found = await county.read("/apis/wild.dev/v1alpha1", MASTER)
         assert [(entry["name"], entry["verbs"]) for entry in found["resources"]] == [
             ("sheriffs", ["get", "list", "watch"]),
-            ("sheriffs/status", []),
+            ("sheriffs/status", None),
         ]
+
+
+async def test_openapi_has_what_can_be_done() -> None:
+    async with bound_county() as county:
+        status, found = await county.read("/openapi/v3/apis/wild.dev/v1alpha1", MASTER)
+        assert status == 200
+        operations = {path: sorted(set(item) - {"parameters"}) for path, item in found["paths"].items()}
+        assert operations == {SHERIFFS: ["get"], f"{SHERIFFS}/{{name}}": ["get"]}
+        assert "dev.wild.v1alpha1.Sheriff" in found["components"]["schemas"]
+
+
+async def test_replicated_objects_leave_room_in_the_cache_of_copies() -> None:
+    async with bound_county() as county:
+        await county.sheriff("bat", star="x" * DECODED_AGAIN_BYTES)
+        await county.shows("bat", "doc", "wyatt")
+        catalog = county.there.tenancy.catalog
+        copies = [copy for group, _ in catalog.names(REPLICATED) for _, copy in catalog.entries(REPLICATED, group)]
+        before = sum(len(cache) for cache in caches() if cache.name == "catalog_objects")
+        assert all(copy.decode() == copy.object for copy in copies)
+        assert sum(len(cache) for cache in caches() if cache.name == "catalog_objects") > before
 
 
 async def test_a_wildcard_is_not_served() -> None:
@@ -148,6 +172,13 @@ async def test_a_wildcard_is_not_served() -> None:
         assert (await county.there.call("DELETE", f"{view}/doc", MASTER))[0] == 405
 
 
+async def discovered(county: County, **headers: str) -> list[tuple[str, list[str]]]:
+    """The versions of the group in aggregated discovery, with their resources."""
+    _, found = await county.read("/apis", MASTER, **headers)
+    (group,) = (each for each in found["items"] if each["metadata"]["name"] == "wild.dev")
+    return [(each["version"], [one["resource"] for one in each["resources"]]) for each in group["versions"]]
+
+
 async def test_what_is_missing_is_told_and_comes_back() -> None:
     async with bound_county() as county:
         await county.delete(f"{CACHE}/clustercachedresourceendpointslices/sh")
@@ -159,8 +190,14 @@ async def test_what_is_missing_is_told_and_comes_back() -> None:
         assert await county.after(refused) == (
             'Internal error occurred: error resolving resource: clustercachedresourceendpointslices.cache.kcp.io "sh" not found'
         )
+        # The group version is still there, and empty.
+        aggregated = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+        assert (await county.read("/apis/wild.dev/v1alpha1", MASTER))[1]["resources"] == []
+        assert await discovered(county, **aggregated) == [("v1alpha1", [])]
         await county.post(f"{CACHE}/clustercachedresourceendpointslices", endpoint_slice())
         await county.shows("doc", "wyatt")
+        assert len((await county.read("/apis/wild.dev/v1alpha1", MASTER))[1]["resources"]) == 2
+        assert await discovered(county, **aggregated) == [("v1alpha1", ["sheriffs"])]
         async with Watch(county.there, f"/clusters/{CONSUMER}{SHERIFFS}", MASTER) as watch:
             assert [await watch.next(), await watch.next()] == [("ADDED", "doc"), ("ADDED", "wyatt")]
             await county.delete(f"{CACHE}/clustercachedresources/sheriffs")

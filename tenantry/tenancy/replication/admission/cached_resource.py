@@ -8,7 +8,7 @@ from tenantry.apiserver.admission.by_type import ByType
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, Admission, Review
 from tenantry.apiserver.authorization import Attributes
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
@@ -21,11 +21,13 @@ from tenantry.tenancy.replication.publications import (
     group_resource_of,
     gvr_of,
 )
+from tenantry.tenancy.replication.replication_lookup import REPLICATED_ANNOTATION
 from tenantry.tenancy.types.cached_resource_names import BOTH, GROUP, CachedResourceNames
 
 
 class CachedResourceAdmission(Plugin):
-    """Allows one ClusterCachedResource for each resource of a workspace, and only cluster-scoped resources.
+    """Allows one ClusterCachedResource for each resource of a workspace, and only cluster-scoped resources. Keeps the annotation
+    that says whether all objects are replicated.
 
     Who replicates objects gives them to consumers, so it has to be allowed to read them. kcp does not ask that.
     """
@@ -37,6 +39,17 @@ class CachedResourceAdmission(Plugin):
         self._apis = apis
         self._publications = publications
         self._authorizer = authorizer
+
+    def mutate(self, review: Review) -> None:
+        # Only the controller sets this annotation. Without it, consumers get errors, and with a false one a part of the objects.
+        obj = review.object
+        if obj is None:
+            return
+        had = annotations_of(review.old_object or {}).get(REPLICATED_ANNOTATION)
+        sent = annotations_of(obj)
+        if sent.get(REPLICATED_ANNOTATION) != had:
+            left = {name: value for name, value in sent.items() if name != REPLICATED_ANNOTATION}
+            metadata_of(obj)["annotations"] = left if had is None else {**left, REPLICATED_ANNOTATION: had}
 
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:
