@@ -19,11 +19,9 @@ from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
-from tenantry.apiserver.callers import ApiCallers
-from tenantry.apiserver.forwarded import FORWARDED_HEADERS
+from tenantry.apiserver.forwarded_server import forwarded_server
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
-from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient
@@ -233,22 +231,18 @@ class ShardProcess(Process[ShardSettings]):
         )
 
     def _http_server(self) -> HttpServer[Request]:
-        settings, authority = self._settings, self._authority
-        # Gateways and other shards have certificates of the platform's CA, even if clients have those of another CA.
-        return https_server(
+        settings = self._settings
+        return forwarded_server(
             self._handle,
             settings,
-            limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes, headers=FORWARDED_HEADERS),
+            watch_buffer_bytes=settings.watch_buffer_bytes,
+            address=self._address(),
+            bind_address=settings.bind_address,
+            authority=self._authority,
             certificates=self.certificates,
-            serving=self.certificates.serving("serving", serving_names(self._address(), settings.bind_address)),
             clients=self._clients,
-            servers_ca=authority.certificate if settings.client_ca_file else b"",
             metrics=self.metrics,
-            callers=ApiCallers(
-                self._tenant_of,
-                certificates=self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
-                headers=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
-            ),
+            tenant_of=self._tenant_of,
         )
 
     def _tenant_of(self, path: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -38,24 +40,30 @@ def follow(story: Sequence[Block], directory: Path) -> None:
     script = "".join(f"{commands}echo '{END_OF_BLOCK}'\n" for commands, _ in story)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "TENANTRY_"))}
     environment["HOME"] = str(directory)
-    done = subprocess.run(
+    with subprocess.Popen(
         ["bash", "-euo", "pipefail"],
-        input=script,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         cwd=directory,
         env=environment,
-        capture_output=True,
         text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    printed = done.stdout.split(f"{END_OF_BLOCK}\n")
-    for (commands, expected), output in zip(story, printed, strict=False):
-        lines = [_squeezed(line) for line in output.splitlines()]
+        process_group=0,
+    ) as shell:
+        try:
+            output, errors = shell.communicate(script, timeout=300)
+        finally:
+            # If it ends too early, what it runs in the background would go on.
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+    assert shell.returncode == 0, output + errors
+    printed = output.split(f"{END_OF_BLOCK}\n")
+    for (commands, expected), part in zip(story, printed, strict=False):
+        lines = [_squeezed(line) for line in part.splitlines()]
         wanted = [_squeezed(line).replace(ANYTHING, "*") for line in expected.splitlines()]
         # What is shown is the end of the output: waiting and creating say things of their own.
         shown = lines[-len(wanted) :] if wanted else []
-        assert len(shown) == len(wanted) and all(map(fnmatchcase, shown, wanted)), f"{commands}\nprinted\n{output}"
+        assert len(shown) == len(wanted) and all(map(fnmatchcase, shown, wanted)), f"{commands}\nprinted\n{part}"
 
 
 def _squeezed(line: str) -> str:

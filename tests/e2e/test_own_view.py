@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.etcd import EtcdServer
 from tests.support.tools import kubectls, program
 from tools.ports import free_port
 
 SCRIPT = Path(__file__).with_name("own_view.sh")
 
 
-@pytest.mark.one_process("the script starts a process of its own")
-def test_from_nothing_to_kubectl(form: str, tmp_path: Path) -> None:
+@pytest.fixture
+def etcd() -> Iterator[EtcdServer]:
+    server = EtcdServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.one_process("the script starts processes of its own")
+def test_from_nothing_to_kubectl(form: str, tmp_path: Path, etcd: EtcdServer) -> None:
     kubectl = (kubectls() or [program("kubectl", "it comes with kubernetes-client")])[-1]
-    command = ["sh", str(SCRIPT), str(tmp_path), str(free_port()), sys.executable, kubectl]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ports = (str(free_port()), etcd.url, str(free_port()), str(free_port()))
+    command = ["sh", str(SCRIPT), str(tmp_path), sys.executable, kubectl, *ports]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    checks = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("discovery", "watches", "budget"))]
+    lines = done.stdout.splitlines()
+    checks = [line.split()[:2] for line in lines if line.startswith(("discovery", "watches", "budget"))]
     assert checks == [["discovery", "ok"], ["watches", "ok"], ["budget", "ok"]]
     # Of the two ConfigMaps, the view shows the published one, without its value.
-    assert done.stdout.splitlines()[-1] == "open=..."
+    in_the_server, alone = lines.index("In the server:"), lines.index("In a process of its own:")
+    assert lines[alone - 1] == "open=..." and in_the_server < alone - 1
+    assert lines[-1] == "open=..." and len(lines) > alone + 2

@@ -209,14 +209,15 @@ class Fleet(Running):
             shard.ready()
         return shard
 
-    def add_views(self, name: str, *flags: str, wait: bool = True) -> Process:
-        """Starts a process of all stock views, or of those that `flags` name."""
+    def add_views(self, name: str, *flags: str, wait: bool = True, spawn: Spawn | None = None) -> Process:
+        """Starts a process of all stock views, or of those that `flags` name. `spawn`: how, if not as the others."""
         process = self._started(
             Process,
             "views",
             name,
             *("--views-name", name, "--bind-address", "127.0.0.1", "--secure-port", "0", "--external-url", self.url),
             *flags,
+            spawn=spawn,
         )
         self.views.append(process)
         if wait:
@@ -321,7 +322,9 @@ class Fleet(Running):
         self._map = RangeMap(self._store)
         await self._map.start()
 
-    def _started(self, kind: type[ProcessKind], command: str, name: str, *arguments: str) -> ProcessKind:
+    def _started(
+        self, kind: type[ProcessKind], command: str, name: str, *arguments: str, spawn: Spawn | None = None
+    ) -> ProcessKind:
         port = self.etcd.port
         if self._linked:
             link = Link(self._background, port)
@@ -330,7 +333,7 @@ class Fleet(Running):
         health_port = free_port()
         health = () if "--health-port" in arguments else ("--health-port", str(health_port))
         flags = self._flags.get(command, ())
-        process = kind(name, self.folder, port, command, *arguments, *health, *flags, spawn=self._spawn)
+        process = kind(name, self.folder, port, command, *arguments, *health, *flags, spawn=spawn or self._spawn)
         process.metrics_url = f"http://127.0.0.1:{health_port}/metrics" if health else ""
         if self._linked:
             process.link = link

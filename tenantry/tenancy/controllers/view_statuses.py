@@ -26,7 +26,7 @@ from tenantry.storage.record import RecordEvent
 from tenantry.storage.retry_on_conflict import Attempts
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
-from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.view_type import AddedType, RangeUrl, Status, ViewUrls
@@ -69,8 +69,7 @@ class ViewStatusController(ObjectController):
         self._ranges: Sequence[str] = ()
         self._writing: dict[Key, bytes] = {}
         """What this controller writes at the moment. The events of it are no reason to compute the status again."""
-        self._by_export: dict[ExportKey, set[Key]] = {}
-        self._export_of: dict[Key, ExportKey] = {}
+        self._by_export = ObjectsByExport()
         if self._added:
             self._ranges = self._range_names()
             range_map.subscribe(self._map_changed)
@@ -81,8 +80,8 @@ class ViewStatusController(ObjectController):
         return tuple(self._added)
 
     def released(self, range_: Range) -> None:
-        for key in [key for key in self._export_of if key.cluster in range_]:
-            self._forget(key)
+        for key in self._by_export.in_range(range_):
+            self._by_export.forget(key)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         own = event.record is not None and self._writing.get(event.key) == event.record.value
@@ -101,7 +100,7 @@ class ViewStatusController(ObjectController):
         """Writes the status if it differs. Returns when it is to be computed again. Raises Stale."""
         record = range_.get(key)
         if record is None:
-            self._forget(key)
+            self._by_export.forget(key)
             return None
         if record.head.deleting:
             return None
@@ -147,29 +146,15 @@ class ViewStatusController(ObjectController):
         names = self._range_names()
         if added.type.export_of is not None:
             export = added.type.export_of(obj)
-            self._remember(key, export)
+            self._by_export.remember(key, export)
             consumed = ranges_with_consumers(self._catalog, *export) if export is not None else ()
             names = [name for name in names if name in consumed]
         return ViewUrls(added.view, [RangeUrl(name, self._urls.range(name)) for name in names])
 
-    def _remember(self, key: Key, export: ExportKey | None) -> None:
-        if self._export_of.get(key) != export:
-            self._forget(key)
-            if export is not None:
-                self._export_of[key] = export
-                self._by_export.setdefault(export, set()).add(key)
-
-    def _forget(self, key: Key) -> None:
-        export = self._export_of.pop(key, None)
-        if export is not None:
-            self._by_export[export].discard(key)
-            if not self._by_export[export]:
-                del self._by_export[export]
-
     def _consumers_changed(self, _: str, cluster: str, name: str, entry: Object | None) -> None:
         export = (cluster, name.rpartition(".")[0])
         if export in self._by_export:
-            self.enqueue_all(export, lambda: tuple(self._by_export.get(export, ())))
+            self.enqueue_all(export, lambda: self._by_export.of(export))
 
     def _range_names(self) -> list[str]:
         return sorted(info.name for info in self._range_map.ranges())

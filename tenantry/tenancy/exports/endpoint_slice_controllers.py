@@ -21,7 +21,7 @@ from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
 from tenantry.tenancy.exports.export_lookup import Export, ExportLookup
 from tenantry.tenancy.exports.export_urls import export_url
-from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.exports.read_bindings import decoded, reference_of
 from tenantry.tenancy.exports.update_object import revise
 from tenantry.tenancy.object_changes import Changes
@@ -104,8 +104,7 @@ class EndpointSliceController(ObjectController):
         self._definitions = definitions
         self._changes = changes
         self._exports = exports
-        self._by_export: dict[ExportKey, set[Key]] = {}
-        self._export_of: dict[Key, ExportKey] = {}
+        self._by_export = ObjectsByExport()
         self._catalog.subscribe(CONSUMERS, self._consumers_changed)
         self._catalog.subscribe(API_EXPORTS, self._export_changed)
         self._catalog.subscribe(SHARDS, self._partitions_changed)
@@ -133,10 +132,10 @@ class EndpointSliceController(ObjectController):
 
     def forget(self, key: Key) -> None:
         """Drops what is known of a slice that is gone, or whose range this shard released."""
-        self._forget(key)
+        self._by_export.forget(key)
 
     def released(self, range_: Range) -> None:
-        for key in [key for key in self._export_of if key.cluster in range_]:
+        for key in self._by_export.in_range(range_):
             self.forget(key)
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -159,7 +158,7 @@ class EndpointSliceController(ObjectController):
         status: Object = dict(endpoint_slice.get("status") or {})
         path, name = reference_of(endpoint_slice)
         export = self.find_export(key, endpoint_slice)
-        self._remember(key, path, name, export)
+        self._by_export.remember(key, (export.cluster if export is not None else (path or key.cluster), name))
         if not self.is_valid(key, endpoint_slice, status, now):
             status.pop("endpoints", None)
             return status
@@ -211,20 +210,6 @@ class EndpointSliceController(ObjectController):
             status.pop("shardSelector", None)
         return selector
 
-    def _remember(self, key: Key, path: str, name: str, export: Export | None) -> None:
-        place = (export.cluster if export is not None else (path or key.cluster), name)
-        if self._export_of.get(key) != place:
-            self._forget(key)
-            self._export_of[key] = place
-            self._by_export.setdefault(place, set()).add(key)
-
-    def _forget(self, key: Key) -> None:
-        place = self._export_of.pop(key, None)
-        if place is not None:
-            self._by_export[place].discard(key)
-            if not self._by_export[place]:
-                del self._by_export[place]
-
     def _consumers_changed(self, _: str, cluster: str, name: str, entry: Object | None) -> None:
         self._enqueue(cluster, name.rpartition(".")[0])
 
@@ -235,10 +220,10 @@ class EndpointSliceController(ObjectController):
 
     def _enqueue(self, cluster: str, name: str) -> None:
         if (cluster, name) in self._by_export:
-            self.enqueue_all((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
+            self.enqueue_all((cluster, name), lambda: self._by_export.of((cluster, name)))
 
     def _partitions_changed(self, *_: object) -> None:
-        self.enqueue_all("partitions", lambda: tuple(self._export_of))
+        self.enqueue_all("partitions", self._by_export.all)
 
     def _range_labels(self, range_name: str) -> dict[str, str]:
         """The labels of a range: those of its Shard object in root, or those of the map until that exists."""

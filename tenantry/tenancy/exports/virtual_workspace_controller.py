@@ -17,7 +17,7 @@ from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.export_urls import declared_urls
-from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.exports.permission_claims import normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, decoded, identity_of
 from tenantry.tenancy.exports.update_object import revise
@@ -49,8 +49,7 @@ class VirtualWorkspaceController(ObjectController):
         self._urls = urls
         self._changes = changes
         self._exports = exports
-        self._by_export: dict[ExportKey, set[Key]] = {}
-        self._export_of: dict[Key, ExportKey] = {}
+        self._by_export = ObjectsByExport()
         catalog.subscribe(CONSUMERS, self._consumers_changed)
         catalog.subscribe(API_EXPORTS, self._export_changed)
 
@@ -59,18 +58,18 @@ class VirtualWorkspaceController(ObjectController):
         return (VIRTUAL_WORKSPACES,)
 
     def released(self, range_: Range) -> None:
-        for key in [key for key in self._export_of if key.cluster in range_]:
-            self._forget(key)
+        for key in self._by_export.in_range(range_):
+            self._by_export.forget(key)
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         record = range_.get(key)
         if record is None:
-            self._forget(key)
+            self._by_export.forget(key)
             return
         if record.head.deleting:
             return
         # Before the export is read: a change from now on is noticed.
-        self._remember(key, decoded(record)["spec"]["export"]["name"])
+        self._by_export.remember(key, (key.cluster, decoded(record)["spec"]["export"]["name"]))
 
         def change(current: Object) -> bool:
             before = current.get("status") or {}
@@ -103,20 +102,6 @@ class VirtualWorkspaceController(ObjectController):
             status.pop("endpoints", None)
         return status
 
-    def _remember(self, key: Key, name: str) -> None:
-        place = (key.cluster, name)
-        if self._export_of.get(key) != place:
-            self._forget(key)
-            self._export_of[key] = place
-            self._by_export.setdefault(place, set()).add(key)
-
-    def _forget(self, key: Key) -> None:
-        place = self._export_of.pop(key, None)
-        if place is not None:
-            self._by_export[place].discard(key)
-            if not self._by_export[place]:
-                del self._by_export[place]
-
     def _consumers_changed(self, _: str, cluster: str, name: str, __: Object | None) -> None:
         self._enqueue(cluster, name.rpartition(".")[0])
 
@@ -125,7 +110,7 @@ class VirtualWorkspaceController(ObjectController):
 
     def _enqueue(self, cluster: str, name: str) -> None:
         if (cluster, name) in self._by_export:
-            self.enqueue_all((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
+            self.enqueue_all((cluster, name), lambda: self._by_export.of((cluster, name)))
 
 
 def _missing(spec: Object, export: Object) -> Iterable[str]:
