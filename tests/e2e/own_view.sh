@@ -66,7 +66,7 @@ cd "$directory"
 tenantry views check bulletin
 
 echo "In the server:"
-run server start --root-directory "$directory/state" --secure-port "$port"
+run server start --root-directory "$directory/state" --secure-port "$port" --gateway-port 0
 serves server
 publish "$directory/state/admin.kubeconfig" "https://127.0.0.1:$port"
 read_view "$directory/state/admin.kubeconfig" "https://127.0.0.1:$port"

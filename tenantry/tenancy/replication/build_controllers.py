@@ -13,9 +13,9 @@ from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.object_changes import Changes
-from tenantry.tenancy.replication.backfill import Backfill
 from tenantry.tenancy.replication.cached_resource_controller import CachedResourceController
 from tenantry.tenancy.replication.publications import Publications
+from tenantry.tenancy.replication.replicated_copies import ReplicatedCopies
 from tenantry.tenancy.replication.replication_lookup import ReplicationLookup
 from tenantry.tenancy.replication.replication_slice_controller import ReplicationSliceController
 from tenantry.tenancy.types import SystemDefinitions
@@ -37,7 +37,7 @@ def build(
     lookup: ReplicationLookup,
 ) -> list[Controller[Any]]:
     """All of them."""
-    backfill = Backfill(cell=cell, catalog=catalog, copies=copies)
+    replicated = ReplicatedCopies(cell=cell, catalog=catalog, copies=copies)
     return [
         *(
             CachedResourceController(
@@ -48,7 +48,7 @@ def build(
                 apis=apis,
                 changes=changes,
                 publications=publications,
-                backfill=backfill,
+                replicated=replicated,
             )
             for names in BOTH
         ),

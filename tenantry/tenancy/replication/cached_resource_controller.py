@@ -28,7 +28,6 @@ from tenantry.tenancy.exports.identity_secrets import IDENTITY_VALID, IdentitySe
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.update_object import revise
 from tenantry.tenancy.object_changes import Changes
-from tenantry.tenancy.replication.backfill import Backfill, Found
 from tenantry.tenancy.replication.publications import (
     BYTES_MAX,
     OBJECT_BYTES_MAX,
@@ -39,6 +38,7 @@ from tenantry.tenancy.replication.publications import (
     group_resource_of,
     gvr_of,
 )
+from tenantry.tenancy.replication.replicated_copies import Found, ReplicatedCopies
 from tenantry.tenancy.replication.replication_lookup import REPLICATED_ANNOTATION, REPLICATION_STARTED
 from tenantry.tenancy.resources import SECRETS
 from tenantry.tenancy.types import SystemDefinitions
@@ -91,7 +91,7 @@ class CachedResourceController(ObjectController):
         apis: ClusterApis,
         changes: Changes,
         publications: Publications,
-        backfill: Backfill,
+        replicated: ReplicatedCopies,
     ) -> None:
         self.name = names.kind.lower()
         self._names = names
@@ -102,7 +102,7 @@ class CachedResourceController(ObjectController):
         self._changes = changes
         self._publications = publications
         self._identities = IdentitySecrets(definitions, changes)
-        self._backfill = backfill
+        self._replicated = replicated
         self._sources: dict[Key, _Source] = {}
 
     @property
@@ -156,9 +156,9 @@ class CachedResourceController(ObjectController):
             raise Retry(source.next_look - began, "its objects were counted a moment ago")
         for other in self._publications.groups_of(record.head.uid):
             if other != publication.id:
-                await self._backfill.evict(key, other, partial(self._publications.has, key.cluster, other))
+                await self._replicated.evict(key, other, partial(self._publications.has, key.cluster, other))
             elif definition is None:
-                await self._backfill.evict(key, other)
+                await self._replicated.evict(key, other)
         found = await self._look(range_, key, source, definition) if definition is not None else Found(0, 0, 0)
         ended = loop.time()
         in_vain = found.refused or not found.written
@@ -193,7 +193,7 @@ class CachedResourceController(ObjectController):
         complete, source.is_complete = source.is_complete, True
         refused = 1
         try:
-            found = await self._backfill.run(range_, key.cluster, source.publication, definition, complete=complete)
+            found = await self._replicated.run(range_, key.cluster, source.publication, definition, complete=complete)
             refused = found.refused
         finally:
             if refused:
@@ -275,7 +275,7 @@ class CachedResourceController(ObjectController):
         # A write of an object that was submitted before the deletion is committed before this one, with its copy.
         await revise(self._cell, self._changes, self._definition, key, begin)
         for group in self._publications.groups_of(record.head.uid):
-            await self._backfill.evict(key, group)
+            await self._replicated.evict(key, group)
         await revise(self._cell, self._changes, self._definition, key, end)
 
     @property

@@ -34,7 +34,7 @@ class Found(NamedTuple):
     written: int
 
 
-class Backfill:
+class ReplicatedCopies:
     """Only copies are written: the objects keep their versions, and who watches them sees nothing. A copy never differs from its
     object, because a write of the object takes its turn."""
 

@@ -12,9 +12,9 @@ import pytest
 
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change
-from tenantry.tenancy.replication import backfill, cached_resource_controller, publications
-from tenantry.tenancy.replication.backfill import Backfill
+from tenantry.tenancy.replication import cached_resource_controller, publications, replicated_copies
 from tenantry.tenancy.replication.publications import REPLICATED
+from tenantry.tenancy.replication.replicated_copies import ReplicatedCopies
 from tests.support.one_process import running
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
@@ -48,7 +48,7 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, *, after: bool = False) -> None:
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
-        original: Callable[..., Any] = getattr(Backfill, method)
+        original: Callable[..., Any] = getattr(ReplicatedCopies, method)
 
         async def gated(*args: Any, **kwargs: Any) -> Any:
             result = await original(*args, **kwargs) if after else None
@@ -56,7 +56,7 @@ class Gate:
             await self.open.wait()
             return result if after else await original(*args, **kwargs)
 
-        monkeypatch.setattr(Backfill, method, gated)
+        monkeypatch.setattr(ReplicatedCopies, method, gated)
 
 
 async def write_without_copy(made: County, name: str, star: str | None) -> None:
@@ -121,14 +121,14 @@ async def test_objects_without_room_do_not_occupy_the_shard(monkeypatch: pytest.
     monkeypatch.setattr(cached_resource_controller, "RECOUNT_SECONDS", 0.0)
     monkeypatch.setattr(cached_resource_controller, "RECOUNT_SHARE", 1e9)
     looks = 0
-    run = Backfill.run
+    run = ReplicatedCopies.run
 
     async def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal looks
         looks += 1
         return await run(*args, **kwargs)
 
-    monkeypatch.setattr(Backfill, "run", counted)
+    monkeypatch.setattr(ReplicatedCopies, "run", counted)
     async with county() as made:
         await made.sheriff("a")
         await made.replicate()
@@ -243,7 +243,7 @@ async def test_a_deleted_workspace_leaves_no_copies(tmp_path: Path) -> None:
 
 
 async def test_a_new_owner_ends_what_the_one_before_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfill, "BATCH", 1)
+    monkeypatch.setattr(replicated_copies, "BATCH", 1)
     async with county() as made:
         for name in ("a", "b", "c"):
             await made.sheriff(name)
