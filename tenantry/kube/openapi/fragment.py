@@ -1,4 +1,5 @@
-"""The part of OpenAPI documents for one version of a type, encoded and cached with the version."""
+"""The part of OpenAPI documents for one version of a type, encoded and cached with the version by the verbs of the type: views
+that serve fewer verbs share the versions."""
 
 from __future__ import annotations
 
@@ -41,23 +42,25 @@ class Fragment(NamedTuple):
 
 def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
     """The OpenAPI v3 part of a version."""
-    known: Fragment | None = version.memo.get("openapi.v3")
+    key = ("openapi.v3", definition.verbs)
+    known: Fragment | None = version.memo.get(key)
     if known is None:
-        known = version.memo["openapi.v3"] = _build(definition, version)
+        known = version.memo[key] = _build(definition, version)
     return known
 
 
 def is_made(definition: ResourceDefinition, version: Version, *, v2: bool) -> bool:
     """Whether `fragment` or, with `v2`, `swagger_fragment` has its result in the cache."""
-    return ("openapi.v2" if v2 else "openapi.v3") in version.memo
+    return ("openapi.v2" if v2 else "openapi.v3", definition.verbs) in version.memo
 
 
 def swagger_fragment(definition: ResourceDefinition, version: Version) -> dict[str, bytes]:
     """The Swagger 2.0 definitions of a version, encoded, by name."""
-    known: dict[str, bytes] | None = version.memo.get("openapi.v2")
+    key = ("openapi.v2", definition.verbs)
+    known: dict[str, bytes] | None = version.memo.get(key)
     if known is None:
         components = _components(definition, version, V2)
-        known = version.memo["openapi.v2"] = {name: exact(orjson.dumps(made)) for name, made in components.items()}
+        known = version.memo[key] = {name: exact(orjson.dumps(made)) for name, made in components.items()}
     return known
 
 

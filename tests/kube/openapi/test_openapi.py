@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
@@ -27,6 +29,18 @@ def test_index_and_hashes() -> None:
     assert openapi.digest(same, "g.example", "v1") == openapi.digest(APIS, "g.example", "v1")
     assert openapi.digest(ApiSet([THINGS]), "g.example", "v1") != openapi.digest(APIS, "g.example", "v1")
     assert openapi.digest(APIS, "g.example", "v1beta1") != openapi.digest(APIS, "g.example", "v1")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_type_with_fewer_verbs_has_a_document_of_its_own(first: int) -> None:
+    """Views serve types with fewer verbs, of the same versions."""
+    versions = {name: replace(version, memo={}) for name, version in THINGS.versions.items()}
+    both = [replace(THINGS, versions=versions), replace(THINGS, versions=versions, verbs=("get",))]
+    item, things = "/apis/g.example/v1/namespaces/{namespace}/things/{name}", "example.g.v1.ThingList"
+    for which in (first, 1 - first):
+        made = document("g.example", "v1", ApiSet([both[which]]))
+        assert ("patch" in made["paths"][item]) is (which == 0)
+        assert (things in made["components"]["schemas"]) is (which == 0)
 
 
 def test_paths() -> None:
