@@ -15,6 +15,7 @@ from tenantry_sync_agent.api_client import ApiClient, ApiError, Object, Unreacha
 from tenantry_sync_agent.decisions import Step, next_step
 from tenantry_sync_agent.discovery import NAMESPACES, Type
 from tenantry_sync_agent.election import NotLeading
+from tenantry_sync_agent.followed import Followed, cancelled, follow
 from tenantry_sync_agent.reflector import Place, Reflector
 from tenantry_sync_agent.steps import Blocked, Stale, Steps
 from tenantry_sync_agent.translation import cluster_of, origin
@@ -42,11 +43,6 @@ class Item(NamedTuple):
     place: Place
 
 
-class _Followed(NamedTuple):
-    reflector: Reflector
-    task: asyncio.Task[None]
-
-
 class Syncer:
     """Syncs until it is cancelled. `check`: raises NotLeading if this process must not write."""
 
@@ -61,8 +57,8 @@ class Syncer:
         self._urls: tuple[str, ...] = ()
         self._contents: tuple[Type, ...] = ()
         self._ending = False
-        self._up: dict[tuple[str, tuple[str, str]], _Followed] = {}
-        self._down: dict[tuple[str, str], _Followed] = {}
+        self._up: dict[tuple[str, tuple[str, str]], Followed] = {}
+        self._down: dict[tuple[str, str], Followed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._namespaces: Reflector | None = None
         self._steps = Steps(above, below, target, check)
@@ -78,7 +74,7 @@ class Syncer:
 
     async def stop(self) -> None:
         followed = [*self._up.values(), *self._down.values()]
-        await _cancelled([*self._tasks, *(one.task for one in followed)])
+        await cancelled([*self._tasks, *(one.task for one in followed)])
         self.queue.stop()
         self._up.clear()
         self._down.clear()
@@ -97,18 +93,18 @@ class Syncer:
         gone = [one for one in self._up if one[0] not in self._urls or types.get(one[1]) != self.types.get(one[1])]
         gone_types = [name for name, kind in self.types.items() if types.get(name) != kind]
         ended = [self._up.pop(one) for one in gone] + [self._down.pop(name) for name in gone_types]
-        await _cancelled([one.task for one in ended])
+        await cancelled([one.task for one in ended])
         self.types = dict(types)
         for name, kind in types.items():
             changed = partial(self._changed, name)
             for url in self._urls:
                 if (url, name) not in self._up:
                     place = f"{url}/clusters/*{kind.path()}"
-                    self._up[url, name] = self._follow(Reflector(self._above, place, key=_place_above, changed=changed))
+                    self._up[url, name] = follow(Reflector(self._above, place, key=_place_above, changed=changed))
             if name not in self._down:
                 place, owned = self._below.server + kind.path(), f"{OWNER_LABEL}={self._target.key}"
                 reflector = Reflector(self._below, place, key=self._place_below, changed=changed, labelSelector=owned)
-                self._down[name] = self._follow(reflector)
+                self._down[name] = follow(reflector)
 
     def end(self) -> None:
         """Gives every object back from now on: it goes below, and its finalizer above."""
@@ -138,9 +134,6 @@ class Syncer:
     def count(self) -> tuple[int, int]:
         """The number of objects in memory, above and below."""
         return sum(len(one.reflector) for one in self._up.values()), sum(len(one.reflector) for one in self._down.values())
-
-    def _follow(self, reflector: Reflector) -> _Followed:
-        return _Followed(reflector, restarting(reflector.run, name=reflector.url))
 
     async def _changed(self, name: tuple[str, str], place: Place) -> None:
         if place.cluster:
@@ -291,9 +284,3 @@ def _deleted(up: Object) -> Object:
 def _place_above(obj: Object) -> Place:
     metadata = obj["metadata"]
     return Place(cluster_of(obj), metadata.get("namespace", ""), metadata["name"])
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from tenantry_sync_agent import metrics
 from tenantry_sync_agent.api_client import ApiClient, ApiError, Object, Unreachable
 from tenantry_sync_agent.discovery import NAMESPACES, Type
 from tenantry_sync_agent.election import NotLeading
+from tenantry_sync_agent.followed import Followed, cancelled, follow
 from tenantry_sync_agent.reflector import Place, Reflector
 from tenantry_sync_agent.steps import Stale
 from tenantry_sync_agent.translation import cluster_of, merge_patch, origin, raised
@@ -69,11 +70,6 @@ class _Item(NamedTuple):
     place: Place
 
 
-class _Followed(NamedTuple):
-    reflector: Reflector
-    task: asyncio.Task[None]
-
-
 class Upsyncer:
     """Takes objects up until it is cancelled. `check`: raises NotLeading if this process must not write."""
 
@@ -86,8 +82,8 @@ class Upsyncer:
         self._check = check
         self._urls: tuple[str, ...] = ()
         self._types: dict[tuple[str, str], Type] = {}
-        self._up: dict[tuple[str, tuple[str, str]], _Followed] = {}
-        self._down: dict[tuple[str, str], _Followed] = {}
+        self._up: dict[tuple[str, tuple[str, str]], Followed] = {}
+        self._down: dict[tuple[str, str], Followed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._namespaces = Reflector(
             below,
@@ -102,7 +98,7 @@ class Upsyncer:
         self._tasks += [restarting(self._work, name=f"up-worker-{number}") for number in range(self._workers)]
 
     async def stop(self) -> None:
-        await _cancelled([*self._tasks, *(one.task for one in (*self._up.values(), *self._down.values()))])
+        await cancelled([*self._tasks, *(one.task for one in (*self._up.values(), *self._down.values()))])
         self.queue.stop()
         self._up.clear()
         self._down.clear()
@@ -113,7 +109,7 @@ class Upsyncer:
         gone = [one for one in self._up if one[0] not in self._urls or types.get(one[1]) != self._types.get(one[1])]
         gone_types = [name for name, kind in self._types.items() if types.get(name) != kind]
         ended = [self._up.pop(one) for one in gone] + [self._down.pop(name) for name in gone_types]
-        await _cancelled([one.task for one in ended])
+        await cancelled([one.task for one in ended])
         self._types = dict(types)
         selector = f"{STATE_LABEL_PREFIX}{self._target.key}={UPSYNC}"
         for name, kind in types.items():
@@ -121,11 +117,11 @@ class Upsyncer:
             for url in self._urls:
                 if (url, name) not in self._up:
                     place = f"{url}/clusters/*{kind.path()}"
-                    self._up[url, name] = _follow(Reflector(self._above, place, key=self._place_of_up, changed=changed))
+                    self._up[url, name] = follow(Reflector(self._above, place, key=self._place_of_up, changed=changed))
             if name not in self._down:
                 place = self._below.server + kind.path()
                 reflector = Reflector(self._below, place, key=_place_of_down, changed=changed, labelSelector=selector)
-                self._down[name] = _follow(reflector)
+                self._down[name] = follow(reflector)
 
     async def _changed(self, name: tuple[str, str], place: Place) -> None:
         await self.queue.room()
@@ -265,13 +261,3 @@ _IDENTITY = ("apiVersion", "kind", "metadata")
 
 def _place_of_down(obj: Object) -> Place:
     return Place("", obj["metadata"]["namespace"], obj["metadata"]["name"])
-
-
-def _follow(reflector: Reflector) -> _Followed:
-    return _Followed(reflector, restarting(reflector.run, name=reflector.url))
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -117,7 +117,7 @@ class Pipeline:
             return error_response(error, request)
         except HttpError:
             raise
-        except Exception as error:
+        except Exception as error:  # a view may raise any error; the server answers for others
             if not request.view:
                 raise
             return error_response(failed_view(request, error), request)

@@ -75,7 +75,7 @@ class WatchStream:
         except StatusError as error:
             sink.send(frame(error_event(error)))
             return
-        except Exception as error:
+        except Exception as error:  # a view may raise any error; the server answers for others
             if not call.request.view:
                 raise
             sink.send(frame(error_event(failed_view(call.request, error))))

@@ -14,9 +14,10 @@ from tenantry_sync_agent.api_client import ApiError, Object
 from tenantry_sync_agent.decisions import Step
 from tenantry_sync_agent.discovery import Type
 from tenantry_sync_agent.election import NotLeading
+from tenantry_sync_agent.followed import Followed
 from tenantry_sync_agent.reflector import Place
 from tenantry_sync_agent.steps import Blocked, Stale, Steps
-from tenantry_sync_agent.syncer import Item, Syncer, _Followed
+from tenantry_sync_agent.syncer import Item, Syncer
 from tenantry_syncer.names import CLUSTER_ANNOTATION, CONFLICT_PREFIX, Target, downstream_namespace
 from tests.support.waiting import eventually
 from tests.tenantry_sync_agent.fake_server import DOWN, UP, FakeServer
@@ -161,8 +162,8 @@ async def test_a_status_that_is_not_taken_whole_is_written_once() -> None:
     task: Any = None
     syncer.types[NAME] = KIND
     syncer._urls = (UP,)
-    syncer._up[UP, NAME] = _Followed(Copy(above.objects[ABOVE]), task)  # type: ignore[arg-type]
-    syncer._down[NAME] = _Followed(Copy(below.objects[BELOW]), task)  # type: ignore[arg-type]
+    syncer._up[UP, NAME] = Followed(Copy(above.objects[ABOVE]), task)  # type: ignore[arg-type]
+    syncer._down[NAME] = Followed(Copy(below.objects[BELOW]), task)  # type: ignore[arg-type]
     await syncer._sync(Item(NAME, PLACE))
     assert [method for method, *_ in above.log] == ["user", "PATCH"]
     assert above.objects[ABOVE]["status"] == {"known": 1}

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tenantry_sync_agent.api_client import ApiError, Object
 from tenantry_sync_agent.discovery import Type
+from tenantry_sync_agent.followed import Followed
 from tenantry_sync_agent.reflector import Place
 from tenantry_sync_agent.steps import Stale
 from tenantry_sync_agent.translation import namespace_object
-from tenantry_sync_agent.upsyncer import Upsyncer, _Followed, _Item
+from tenantry_sync_agent.upsyncer import Upsyncer, _Item
 from tenantry_syncer.names import CLUSTER_ANNOTATION, STATE_LABEL_PREFIX, UPSTREAM_VERSION_ANNOTATION, UPSYNC, Target
 from tests.tenantry_sync_agent.fake_server import DOWN, UP, Budget, Crash, FakeServer
 
@@ -61,8 +62,8 @@ class World:
         syncer = Upsyncer(self.above, self.below, TARGET, workers=1, check=lambda: None)  # type: ignore[arg-type]
         task: Any = None
         syncer._types, syncer._urls = {NAME: KIND}, (UP,)
-        syncer._up[UP, NAME] = _Followed(Copy(self.above, ABOVE), task)  # type: ignore[arg-type]
-        syncer._down[NAME] = _Followed(Copy(self.below, BELOW), task)  # type: ignore[arg-type]
+        syncer._up[UP, NAME] = Followed(Copy(self.above, ABOVE), task)  # type: ignore[arg-type]
+        syncer._down[NAME] = Followed(Copy(self.below, BELOW), task)  # type: ignore[arg-type]
         syncer._namespaces = Copy(self.below, NAMESPACE)  # type: ignore[assignment]
         item = _Item(NAME, Place("", str(BELOW_OBJECT["metadata"]["name"]), "a"))
         try:
