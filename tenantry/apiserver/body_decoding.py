@@ -18,15 +18,19 @@ _SLOW_AT_ONCE_BYTES = 4 * 1024
 
 
 async def parse(
-    body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False, tenant: str = ""
+    body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False, tenant: str = "", api_version: str = ""
 ) -> tuple[Any, list[str]]:
     """The value in a body, and texts about duplicate keys where these are asked for. `tenant` is the tenant whose share of worker
-    threads is used.
+    threads is used. `kind` and `api_version` are those of a protobuf body that names none.
 
     Raises StatusError 400, and 413 for too many values.
     """
     weight = weigh_body(body, media_type)
-    return await run_weighed(tenant, weight, lambda: parse_at_once(body, media_type, kind, duplicates), begins=True)
+
+    def decoded() -> tuple[Any, list[str]]:
+        return parse_at_once(body, media_type, kind, duplicates, api_version=api_version)
+
+    return await run_weighed(tenant, weight, decoded, begins=True)
 
 
 def weigh_body(body: bytes, media_type: str) -> int:
@@ -42,15 +46,15 @@ def check_values(body: bytes) -> None:
         raise too_many_values(json_size.MAX_VALUES)
 
 
-def parse_at_once(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[Any, list[str]]:
-    """`parse`, in the calling thread."""
-    value, problems = _parse(body, media_type, kind, duplicates)
+def parse_at_once(body: bytes, media_type: str, kind: str, duplicates: bool, *, api_version: str = "") -> tuple[Any, list[str]]:
+    """`parse`, in the calling thread. `api_version` is that of a protobuf body that names none."""
+    value, problems = _parse(body, media_type, kind, duplicates, api_version)
     if media_type != JSON and len(body) > json_size.MAX_VALUES // 2 and json_size.holds_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)
     return value, problems
 
 
-def _parse(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[Any, list[str]]:
+def _parse(body: bytes, media_type: str, kind: str, duplicates: bool, api_version: str) -> tuple[Any, list[str]]:
     if media_type == JSON:
         check_values(body)
         value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
@@ -61,7 +65,10 @@ def _parse(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[A
         value, repeated = yaml_codec.decode(body, duplicates=duplicates, kind=kind)
         _check_depth(value, kind, body)
         return value, repeated
-    return protobuf.decode(body, kind=kind), []
+    value = protobuf.decode(body, kind=kind, api_version=api_version)
+    # Messages may hold JSON.
+    _check_depth(value, kind, body)
+    return value, []
 
 
 def _check_depth(value: Any, kind: str, body: bytes) -> None:

@@ -52,7 +52,8 @@ async def read_object(call: Call, validation: str, stored: Callable[[], Record |
 
 def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:
     definition, shape = call.definition, call.shape
-    value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE)
+    api_version = group_version(definition.group, call.version)
+    value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
     obj = _check_kind(call, apis, value, body)
     try:
         unknown = normalise(definition, shape, obj, record)

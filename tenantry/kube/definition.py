@@ -160,7 +160,10 @@ class ResourceDefinition:
     terminating: bool = False
     """The definition is being deleted: creates are refused."""
     message: Any = None
-    """The protobuf message table of a built-in type (`tenantry.kube.codec.protobuf`), None where it has none."""
+    """The message table of a built-in type, by which JSON is read and written. None where its schema does that."""
+    protobuf: Any = None
+    """The message table by which protobuf is read and written (`tenantry.kube.codec.protobuf`): that of `message`, if nothing
+    else is given. None for types that have no protobuf: custom ones."""
     memory_bytes: int = 0
     """Approximate memory in bytes of a custom type; 0 for built-in types."""
     virtual_storage: tuple[str, str] | None = None
@@ -177,6 +180,8 @@ class ResourceDefinition:
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""
 
     def __post_init__(self) -> None:
+        if self.protobuf is None:
+            object.__setattr__(self, "protobuf", self.message)
         object.__setattr__(self, "group_resource", GroupResource(self.group, self.plural))
         group, resource = self.storage_group_resource or self.group_resource
         key = f"{group or 'core'}/{resource}"

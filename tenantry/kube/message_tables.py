@@ -4,8 +4,9 @@ A line is `<protobuf number> <JSON name> <type> [flags]`.
 
 Types are Go's types, because these decide what is accepted and what is written back: string, bool, int32, int64, double, bytes,
 Time, MicroTime, Quantity, FieldsV1, JSON, Values (a list of strings that is a message of its own in protobuf), or the name of
-another message. `string(v1.SecretType)` names a Go string type (error texts show it). `*` before a type is a pointer (a zero
-value is kept when it was sent). `[]` is a list, `map[]` a map with string keys.
+another message, or of the message itself. `SelfOrList`, `SelfOrBool` and `SelfOrStrings` are the message itself or, in JSON, that
+other value. `string(v1.SecretType)` names a Go string type (error texts show it). `*` before a type is a pointer (a zero value is
+kept when it was sent). `[]` is a list, `map[]` a map with string keys.
 
 Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and for server-side apply),
 `merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`.
@@ -48,6 +49,9 @@ _GO_NAMES = {name: name for name in _SCALARS} | {
     "FieldsV1": "v1.FieldsV1",
     "JSON": "v1.JSON",
     "Values": "v1.ExtraValue",
+    "SelfOrList": "v1.JSONSchemaPropsOrArray",
+    "SelfOrBool": "v1.JSONSchemaPropsOrBool",
+    "SelfOrStrings": "v1.JSONSchemaPropsOrStringArray",
 }
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SHARED_REFS = {
@@ -118,9 +122,12 @@ def message(ref: str, table: str, *used: Message, root: bool = False, atomic: bo
 
     Raises KeyError for an unknown type.
     """
-    known = {m.name: m for m in used}
-    fields = tuple(_field(line.split(), known) for line in table.strip().splitlines())
-    return Message(ref, fields, root, _schema(ref, fields, root, atomic))
+    made = Message(ref, (), root, Schema(type="object", map_type="atomic" if atomic else "", ref=ref))
+    known = {m.name: m for m in (*used, made)}
+    # A line may name the message itself, so its fields are set after it is made.
+    object.__setattr__(made, "fields", tuple(_field(line.split(), known) for line in table.strip().splitlines()))
+    _describe(made.schema, made.fields, root)
+    return made
 
 
 def _field(words: list[str], known: Mapping[str, Message]) -> Field:
@@ -158,13 +165,11 @@ def _field_type(text: str, known: Mapping[str, Message]) -> FieldType:
     return FieldType(name, known[name].go_name, container, pointer, known[name])
 
 
-def _schema(ref: str, fields: tuple[Field, ...], root: bool, atomic: bool) -> Schema:
-    properties: dict[str, Schema] = {}
+def _describe(schema: Schema, fields: tuple[Field, ...], root: bool) -> None:
     if root:
-        properties = {"apiVersion": Schema(type="string"), "kind": Schema(type="string")}
-    properties |= {f.name: _field_schema(f) for f in fields}
-    required = tuple(f.name for f in fields if f.required)
-    return Schema(type="object", properties=properties, required=required, map_type="atomic" if atomic else "", ref=ref)
+        schema.properties = {"apiVersion": Schema(type="string"), "kind": Schema(type="string")}
+    schema.properties |= {f.name: _field_schema(f) for f in fields}
+    schema.required = tuple(f.name for f in fields if f.required)
 
 
 def _field_schema(item: Field) -> Schema:
@@ -201,7 +206,7 @@ def _default(item: Field) -> Any:
 def _element_schema(of: FieldType) -> Schema:
     if of.message is not None:
         return of.message.schema
-    if of.name == "JSON":
+    if of.name == "JSON" or of.name.startswith("SelfOr"):
         return Schema(preserve_unknown=True)
     if of.name == "Values":
         return Schema(type="array", items=Schema(type="string"), list_type="atomic")

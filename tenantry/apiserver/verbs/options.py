@@ -11,7 +11,7 @@ from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import is_true
 from tenantry.apiserver.worker_threads import run_weighed, weigh
-from tenantry.kube.codec import json_slices, protobuf
+from tenantry.kube.codec import json_slices
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
 from tenantry.kube.go_text import quote
@@ -242,11 +242,9 @@ def _raise_if(kind: str, errors: list[FieldError]) -> None:
 
 async def _options_object(request: Request, body: bytes) -> Object:
     media_type = body_media_type(request)
-    if media_type == PROTOBUF:
-        return protobuf.decode(body)
     try:
-        if media_type == YAML:
-            value, _ = await parse(body, YAML)
+        if media_type in (PROTOBUF, YAML):
+            value, _ = await parse(body, media_type, "DeleteOptions" if media_type == PROTOBUF else "", api_version="v1")
         else:
             check_values(body)
             value = await run_weighed("", weigh(body), lambda: json_slices.loads(body))

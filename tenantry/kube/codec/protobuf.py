@@ -1,7 +1,7 @@
-r"""Kubernetes' protobuf bodies: the `k8s\0` envelope (runtime.Unknown) around a built-in message.
+r"""Reads Kubernetes' protobuf bodies: the `k8s\0` envelope (runtime.Unknown) around a built-in message.
 
-Only reading: every client that sends protobuf accepts JSON answers. Fields that protobuf leaves out or sets to zero are handled
-by `tenantry.kube.decode.check_types`, as for JSON.
+Zero values that Go leaves out of JSON are left out here too. What else JSON needs is added by
+`tenantry.kube.decode.check_types`, as for JSON bodies.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from math import isfinite
 from struct import error as StructError
 from struct import unpack_from
 from typing import Any
@@ -17,16 +17,17 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec.json_codec import unrecognized
-from tenantry.kube.message_tables import DELETE_OPTIONS, Field, Message
+from tenantry.kube.codec.protobuf_messages import message_of
+from tenantry.kube.message_tables import Field, FieldType, Message
 from tenantry.kube.objects import Object, split_api_version
-from tenantry.kube.types import BUILTINS
-from tenantry.kube.types.reviews import TOKEN_REQUEST
+from tenantry.kube.status import StatusError, bad_request
 
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_DEPTH = 64
+_MAX_DEPTH = 100
+_WHOLE_MAX = 1 << 53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Decoder = Callable[[Any, int], Any]
@@ -37,8 +38,13 @@ class _Malformed(ValueError):
     """Not a protobuf message of the expected form."""
 
 
-def decode(body: bytes, *, kind: str = "") -> Object:
-    """The object in a body, with its apiVersion and kind. Raises StatusError 400. `kind` is the Kind that the URL names."""
+_ERRORS = (_Malformed, UnicodeDecodeError, IndexError, StructError, OverflowError)
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+
+
+def decode(body: bytes, *, kind: str = "", api_version: str = "") -> Object:
+    """The object in a body, with its apiVersion and kind. Raises StatusError 400. `kind` and `api_version` are those that the URL
+    names; a body without them has these."""
     if not body:
         raise unrecognized(kind, "empty data", body)
     if not body.startswith(MAGIC):
@@ -46,27 +52,27 @@ def decode(body: bytes, *, kind: str = "") -> Object:
         text = f"provided data does not appear to be a protobuf message, expected prefix [{prefix}]"
         raise unrecognized(kind, text, body)
     try:
-        api_version, name, raw = _unwrap(body)
-        message = _messages().get((api_version, name))
-        if message is None and name == "DeleteOptions":
-            # Upstream registers this kind in every group.
-            message = DELETE_OPTIONS
-        if message is None:
-            raise unrecognized(kind, f'no kind "{name}" is registered for version "{api_version}"', body)
+        given_version, name, raw = _unwrap(body)
+    except _ERRORS as error:
+        raise unrecognized(kind, _text(error), body) from None
+    api_version, name = given_version or api_version, name or kind
+    message = message_of(api_version, name)
+    if message is None:
+        why = f'no kind "{name}" is registered for version "{api_version}" {_SCHEME}'
+        raise _cannot_be_handled(api_version, name, kind, why)
+    try:
         out = _decode(message, raw, 0)
-    except (_Malformed, UnicodeDecodeError, IndexError, StructError, OverflowError) as error:
-        raise unrecognized(kind, f"proto: {error or 'cannot parse invalid wire-format data'}", body) from None
+    except _ERRORS as error:
+        raise _cannot_be_handled(api_version, name, kind, _text(error)) from None
     return {"apiVersion": api_version, "kind": name} | out
 
 
-@lru_cache(maxsize=1)
-def _messages() -> dict[tuple[str, str], Message]:
-    found = {("v1", "DeleteOptions"): DELETE_OPTIONS, ("authentication.k8s.io/v1", "TokenRequest"): TOKEN_REQUEST}
-    for definition in BUILTINS:
-        if definition.message is not None:
-            for version in definition.versions:
-                found[definition.api_version(version), definition.kind] = definition.message
-    return found
+def _text(error: Exception) -> str:
+    return f"proto: {error or 'cannot parse invalid wire-format data'}"
+
+
+def _cannot_be_handled(api_version: str, name: str, kind: str, why: str) -> StatusError:
+    return bad_request(f'{name} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind or name}: {why}')
 
 
 def _unwrap(body: bytes) -> tuple[str, str, bytes]:
@@ -130,23 +136,44 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 def _decode(message: Message, raw: bytes, depth: int) -> Object:
     if depth > _MAX_DEPTH:
         raise _Malformed("exceeded max depth")
-    table: dict[int, tuple[str, str, Decoder]] | None = message.memo.get("protobuf")
+    table: dict[int, tuple[str, str, Decoder, bool]] | None = message.memo.get("protobuf")
     if table is None:
-        table = message.memo["protobuf"] = {f.number: (f.name, f.type.container, _decoder(f)) for f in message.fields}
+        table = message.memo["protobuf"] = {
+            f.number: (f.name, f.type.container, _decoder(f, message), _stays(f)) for f in message.fields
+        }
     out: Object = {}
     for number, value in _fields(raw):
         known = table.get(number)
         if known is None:
             continue
-        name, container, decoder = known
-        if not container:
-            out[name] = decoder(value, depth)
-        elif container == "list":
-            out.setdefault(name, []).append(decoder(value, depth))
-        else:
-            key, item = _entry(value)
-            out.setdefault(name, {})[key] = decoder(item, depth)
+        name, container, decoder, stays = known
+        try:
+            if container == "list":
+                out.setdefault(name, []).append(decoder(value, depth))
+            elif container:
+                key, item = _entry(value)
+                out.setdefault(name, {})[key] = decoder(item, depth)
+            else:
+                decoded = decoder(value, depth)
+                if decoded or stays:
+                    out[name] = decoded
+                else:
+                    # The last value of a field counts.
+                    out.pop(name, None)
+        except _WrongWireType as error:
+            raise _Malformed(f"wrong wireType = {error.wire} for field {_go_name(name)}") from None
     return out
+
+
+def _stays(field: Field) -> bool:
+    """Whether Go writes the field to JSON even if it has its zero value."""
+    return field.always or field.type.pointer or field.type.message is not None
+
+
+def _go_name(name: str) -> str:
+    """The name of a field in Go's structs, as far as that follows from the JSON name: `x-kubernetes-map-type` → XMapType."""
+    words = name.replace("x-kubernetes-", "x-").lstrip("$").split("-")
+    return "".join(word[:1].upper() + word[1:] for word in words)
 
 
 def _entry(value: Any) -> tuple[str, Any]:
@@ -160,23 +187,72 @@ def _entry(value: Any) -> tuple[str, Any]:
     return key, item
 
 
-def _decoder(field: Field) -> Decoder:
+def _decoder(field: Field, owner: Message) -> Decoder:
     struct = field.type.message
     if struct is not None:
-        return lambda value, depth: _decode(struct, _length_delimited(value), depth + 1)
+        return _message(struct)
+    if field.type.name in _UNIONS:
+        return _union(field.type, owner)
     return _DECODERS[field.type.name]
+
+
+def _message(struct: Message) -> Decoder:
+    return lambda value, depth: _decode(struct, _length_delimited(value), depth + 1)
+
+
+_UNIONS = {"SelfOrList": (1, 2), "SelfOrBool": (2, 1), "SelfOrStrings": (1, 2)}
+"""The number of the message itself, and that of the other value."""
+
+
+def _union(of: FieldType, owner: Message) -> Decoder:
+    """A message that is written to JSON as one of two values."""
+    own, other = _UNIONS[of.name]
+    one = _message(owner)
+
+    def decode_union(value: Any, depth: int) -> Any:
+        itself: Any = None
+        many: list[Any] = []
+        for number, part in _fields(_length_delimited(value)):
+            if number == own:
+                itself = one(part, depth)
+            elif number == other:
+                many.append(part)
+        if of.name == "SelfOrBool":
+            return itself if itself is not None else bool(many and _signed(many[-1]))
+        if not many:
+            return itself
+        return [one(part, depth) if of.name == "SelfOrList" else _length_delimited(part).decode() for part in many]
+
+    return decode_union
+
+
+class _WrongWireType(_Malformed):
+    """The wire type of a value is not that of its field."""
+
+    def __init__(self, value: Any) -> None:
+        self.wire = {int: _VARINT, bytes: _BYTES}.get(type(value), _FIXED64)
+        super().__init__(f"wrong wireType = {self.wire}")
 
 
 def _length_delimited(value: Any) -> bytes:
     if type(value) is not bytes:
-        raise _Malformed("wrong wireType")
+        raise _WrongWireType(value)
     return value
 
 
 def _signed(value: Any) -> int:
     if type(value) is not int:
-        raise _Malformed("wrong wireType")
+        raise _WrongWireType(value)
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _double(value: Any, depth: int) -> float:
+    if type(value) is not float:
+        raise _WrongWireType(value)
+    if not isfinite(value):
+        raise _Malformed(f"json: unsupported value: {value}")
+    # Go writes whole numbers without a fraction.
+    return int(value) if value.is_integer() and abs(value) < _WHOLE_MAX else value
 
 
 def _moment(value: Any) -> datetime | None:
@@ -221,7 +297,7 @@ _DECODERS: dict[str, Decoder] = {
     "bool": lambda value, depth: bool(_signed(value)),
     "int32": lambda value, depth: _signed(value),
     "int64": lambda value, depth: _signed(value),
-    "double": lambda value, depth: float(value),
+    "double": _double,
     "bytes": lambda value, depth: b64encode(_length_delimited(value)).decode(),
     "Time": _time,
     "MicroTime": _micro_time,

@@ -13,6 +13,7 @@ from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, bad_request
+from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _KIND = "CustomResourceDefinition"
@@ -302,4 +303,5 @@ DEFINITION = ResourceDefinition(
     versions={"v1": Version(name="v1", schema=SCHEMA, columns=(NAME, CREATED_AT), subresources=frozenset(("status",)))},
     storage_version="v1",
     strategy=CustomResourceDefinitionStrategy(),
+    protobuf=CUSTOM_RESOURCE_DEFINITION,
 )

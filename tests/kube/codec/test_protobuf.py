@@ -110,3 +110,98 @@ def test_a_message_cut_anywhere_is_refused_or_shorter() -> None:
             decode(whole[:end])
         except StatusError as error:
             assert error.code == 400
+
+
+CRD_V1 = "apiextensions.k8s.io/v1"
+
+
+def definition(schema: bytes) -> bytes:
+    """A definition as Go writes it: empty strings, numbers and booleans are there."""
+    names = message((1, "things"), (2, ""), (4, "Thing"), (5, ""))
+    column = message((1, "Color"), (2, "string"), (3, ""), (4, ""), (5, 0), (6, ".spec.color"))
+    version = message((1, "v1"), (2, 1), (3, 1), (4, message((1, schema))), (5, message((1, b""))), (6, column), (7, 0))
+    spec = message((1, "example.com"), (3, names), (4, "Namespaced"), (7, version), (10, 0))
+    return envelope(CRD_V1, "CustomResourceDefinition", message((1, message((1, "things.example.com"))), (2, spec), (3, b"")))
+
+
+def schema_of(obj: Any) -> Any:
+    return obj["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def test_a_definition_has_no_zero_values_that_go_leaves_out_of_json() -> None:
+    assert decode(definition(message((5, "object"), (4, ""), (10, 0))))["spec"] == {
+        "group": "example.com",
+        "names": {"plural": "things", "kind": "Thing"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": [{"name": "Color", "type": "string", "jsonPath": ".spec.color"}],
+            }
+        ],
+    }
+
+
+def test_what_a_schema_may_be_instead() -> None:
+    text = message((5, "string"))
+    raw = message(
+        (8, message((1, b'{"a":1}'))),
+        (13, 0),
+        (20, message((1, b'"red"'))),
+        (20, message((1, b"null"))),
+        (24, message((1, text))),
+        (29, message((1, "some"), (2, message((24, message((2, text), (2, text))))))),
+        (30, message((1, 1), (2, text))),
+        (32, message((1, "d"), (2, message((2, "x"), (2, "y"))))),
+        (33, message((1, 0))),
+        (38, 1),
+        (43, "atomic"),
+        (44, message((1, "self.a > 0"), (2, ""), (3, ""), (5, ""))),
+    ) + bytes((9 << 3 | 1, *bytes.fromhex("0000000000002440")))
+    assert schema_of(decode(definition(raw))) == {
+        "default": {"a": 1},
+        "maximum": 10,
+        "maxLength": 0,
+        "enum": ["red", None],
+        "items": {"type": "string"},
+        "properties": {"some": {"items": [{"type": "string"}, {"type": "string"}]}},
+        "additionalProperties": {"type": "string"},
+        "dependencies": {"d": ["x", "y"]},
+        "additionalItems": False,
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-map-type": "atomic",
+        "x-kubernetes-validations": [{"rule": "self.a > 0"}],
+    }
+
+
+def test_a_schema_that_contains_itself_too_often_is_refused() -> None:
+    raw = b""
+    for _ in range(200):
+        raw = message((28, raw))
+    with pytest.raises(StatusError) as refused:
+        decode(definition(raw), kind="CustomResourceDefinition")
+    assert refused.value.message.endswith("proto: exceeded max depth")
+
+
+def test_a_value_of_another_wire_type_is_refused_by_the_name_of_its_field() -> None:
+    with pytest.raises(StatusError) as refused:
+        decode(definition(message((43, 1))), kind="CustomResourceDefinition")
+    assert refused.value.message == (
+        'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition: '
+        "proto: wrong wireType = 0 for field XMapType"
+    )
+
+
+def test_a_body_without_a_kind_has_that_of_its_url() -> None:
+    obj = decode(envelope("", "", message((2, {"a": "b"}))), kind="ConfigMap", api_version="v1")
+    assert obj == {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}}
+
+
+def test_a_kind_that_is_not_known_is_refused() -> None:
+    with pytest.raises(StatusError) as refused:
+        decode(envelope("v1", "Frob", b""), kind="ConfigMap")
+    assert refused.value.message.startswith('Frob in version "v1" cannot be handled as a ConfigMap: no kind "Frob" is registered')

@@ -1,0 +1,26 @@
+"""The messages that bodies and answers may be in protobuf, by apiVersion and kind."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tenantry.kube.message_tables import DELETE_OPTIONS, Message
+from tenantry.kube.types import BUILTINS
+from tenantry.kube.types.reviews import TOKEN_REQUEST
+
+
+def message_of(api_version: str, kind: str) -> Message | None:
+    """The message of a built-in kind, None for other kinds."""
+    found = _messages().get((api_version, kind))
+    # Upstream registers this kind in every group.
+    return DELETE_OPTIONS if found is None and kind == "DeleteOptions" else found
+
+
+@lru_cache(maxsize=1)
+def _messages() -> dict[tuple[str, str], Message]:
+    found = {("v1", "DeleteOptions"): DELETE_OPTIONS, ("authentication.k8s.io/v1", "TokenRequest"): TOKEN_REQUEST}
+    for definition in BUILTINS:
+        if definition.protobuf is not None:
+            for version in definition.versions:
+                found[definition.api_version(version), definition.kind] = definition.protobuf
+    return found
