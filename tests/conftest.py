@@ -101,3 +101,9 @@ def informers_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def controller_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manager of controller-runtime, for `tests.support.informers`."""
     return informers.built("controller", tmp_path_factory.mktemp("go"))
+
+
+@pytest.fixture(scope="session")
+def clientsets_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """client-go's clientsets, for `tests/e2e/test_go_clientsets.py`."""
+    return informers.built("clientsets", tmp_path_factory.mktemp("go"))

@@ -1,8 +1,7 @@
 """Content negotiation: which representation an Accept header asks for, and which format a body has.
 
 The rules are those of k8s.io/apiserver's negotiation: clauses in order of their q, a media type that is served, and for `as=` a
-transformation that exists. Protobuf is decoded in bodies of built-in types, but answers never have it: clients that send protobuf
-also accept JSON.
+transformation that exists. Built-in types are protobuf too; of custom types only the metadata is. A Table is never protobuf.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import orjson
 from tenantry.apiserver.request import Request
 from tenantry.base.cache import cached
 from tenantry.http.messages import Response
-from tenantry.kube.codec import yaml_codec
+from tenantry.kube.codec import protobuf_encoding, yaml_codec
 from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 
 JSON = "application/json"
@@ -35,12 +34,13 @@ PARTIAL_LIST = "PartialObjectMetadataList"
 _SERVED = (JSON, YAML, PROTOBUF)
 _WATCHED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 _TRANSFORMATIONS = frozenset((TABLE, PARTIAL, PARTIAL_LIST))
+_PROTOBUF_TRANSFORMATIONS = frozenset((PARTIAL, PARTIAL_LIST))
 _TRANSFORMATION_VERSIONS = frozenset(("v1", "v1beta1"))
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """The form of an answer. `media_type` is JSON or YAML. `transformation` is empty, Table, PartialObjectMetadata or
+    """The form of an answer. `media_type` is JSON, YAML or PROTOBUF. `transformation` is empty, Table, PartialObjectMetadata or
     PartialObjectMetadataList of meta.k8s.io/`version`."""
 
     media_type: str = JSON
@@ -73,19 +73,19 @@ class _Clause:
         return ""
 
 
-def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Representation:
+def negotiate(accept: str, *, watch: bool = False, custom: bool = True, protobuf: bool = False) -> Representation:
     """The representation for an Accept header. `custom`: whether it is a custom resource, for which upstream's error texts
-    differ.
+    differ. `protobuf`: whether it has a protobuf message of its own.
 
     Raises StatusError 406.
     """
     if not accept or accept == "*/*" or accept == JSON:
         return PLAIN
-    return _negotiated(accept, watch, custom)
+    return _negotiated(accept, watch, custom, protobuf)
 
 
 @cached("negotiated", bytes_max=256 << 10)
-def _negotiated(accept: str, watch: bool, custom: bool) -> Representation:
+def _negotiated(accept: str, watch: bool, custom: bool, protobuf: bool) -> Representation:
     clauses = _clauses(accept)
     if not custom and not any(clause.media_type in _SERVED or clause.media_type == "*/*" for clause in clauses):
         # Upstream routes built-in types by media type before it calls their handler, and that error has another text.
@@ -95,13 +95,19 @@ def _negotiated(accept: str, watch: bool, custom: bool) -> Representation:
     for clause in clauses:
         media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
         served = served or media_type in _SERVED
-        if media_type not in (JSON, YAML) or (watch and media_type == YAML):
+        if media_type not in _SERVED or (watch and media_type == YAML):
             continue
         wanted = clause.parameter("as")
         if not wanted:
-            return Representation(media_type)
+            if media_type != PROTOBUF or protobuf:
+                return Representation(media_type)
+            continue
         version = clause.parameter("v")
-        if wanted in _TRANSFORMATIONS and version in _TRANSFORMATION_VERSIONS and clause.parameter("g") == "meta.k8s.io":
+        if (
+            wanted in (_TRANSFORMATIONS if media_type != PROTOBUF else _PROTOBUF_TRANSFORMATIONS)
+            and version in _TRANSFORMATION_VERSIONS
+            and clause.parameter("g") == "meta.k8s.io"
+        ):
             return Representation(media_type, wanted, version)
     raise not_acceptable(_WATCHED if watch and served else _SERVED)
 
@@ -133,6 +139,8 @@ def encode(value: Any, media_type: str = JSON, *, pretty: bool = False) -> bytes
     """A JSON value in a media type that `negotiate` returned."""
     if media_type == YAML:
         return yaml_codec.encode(value)
+    if media_type == PROTOBUF:
+        return protobuf_encoding.encode(value)
     return orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value)
 
 
@@ -142,8 +150,8 @@ def is_pretty(request: Request) -> bool:
 
 
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
-    """A StatusError as an answer: a Status in JSON, in YAML for clients that prefer it, or plain text. Its list metadata (410)
-    and Retry-After (429) are kept."""
+    """A StatusError as an answer: a Status in JSON, in YAML or protobuf for clients that prefer it, or plain text. Its list
+    metadata (410) and Retry-After (429) are kept."""
     if isinstance(error, PlainError):
         headers = {**error.headers, "X-Content-Type-Options": "nosniff"}
         return Response(error.code, f"{error.message}\n".encode(), TEXT, headers, list(warnings))
@@ -152,11 +160,15 @@ def error_response(error: StatusError, request: Request, warnings: Iterable[str]
 
 
 def _error_media_type(accept: str) -> str:
-    if YAML not in accept:
+    if YAML not in accept and PROTOBUF not in accept:
         return JSON
     for clause in _clauses(accept):
-        if clause.media_type in (YAML, JSON, "*/*", "application/*"):
-            return YAML if clause.media_type == YAML else JSON
+        # A Status cannot be a Table or PartialObjectMetadata.
+        if not clause.parameter("as"):
+            if clause.media_type in _SERVED:
+                return clause.media_type
+            if clause.media_type in ("*/*", "application/*"):
+                return JSON
     return JSON
 
 
@@ -177,5 +189,5 @@ def _clauses(accept: str) -> tuple[_Clause, ...]:
             else:
                 parameters.append((key, value))
         if media_type:
-            clauses.append(_Clause(media_type.lower(), tuple(parameters), quality))
+            clauses.append(_Clause(media_type, tuple(parameters), quality))
     return tuple(sorted(clauses, key=lambda clause: -clause.quality))

@@ -12,7 +12,7 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.watch_events import Encoder, error_event
+from tenantry.apiserver.watch_events import Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatchStart
 from tenantry.base.tasks import raised
 from tenantry.base.time_slices import turns
@@ -73,12 +73,12 @@ class WatchStream:
         except TimeoutError:
             pass
         except StatusError as error:
-            sink.send(frame(error_event(error)))
+            sink.send(frame(self._encoder.error(error)))
             return
         except Exception as error:  # a view may raise any error; the server answers for others
             if not call.request.view:
                 raise
-            sink.send(frame(error_event(failed_view(call.request, error))))
+            sink.send(frame(self._encoder.error(failed_view(call.request, error))))
             return
         finally:
             self._leave()

@@ -1,17 +1,20 @@
-"""Encodes watch events in the representation of a group of watchers."""
+"""Encodes watch events in the representation of a group of watchers: a line of JSON each, or a WatchEvent in protobuf behind its
+length in four bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, TABLE, Representation
+from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, PROTOBUF, TABLE, Representation, encode
+from tenantry.apiserver.protobuf_records import ProtobufForm
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
+from tenantry.kube.codec.protobuf_encoding import NO_ENCODING, delimited
 from tenantry.kube.codec.table import table
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -33,6 +36,18 @@ class Encoder:
     representation: Representation
     include_object: str = ""
     present: Present | None = None
+    form: ProtobufForm | None = field(default=None, init=False, compare=False, repr=False)
+    """Set for protobuf."""
+
+    def __post_init__(self) -> None:
+        if self.representation.media_type == PROTOBUF:
+            object.__setattr__(self, "form", ProtobufForm(self.definition, self.version, self.representation))
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the stream."""
+        media_type = self.representation.media_type
+        return media_type if media_type == JSON else f"{media_type};stream=watch"
 
     @property
     def plain(self) -> bool:
@@ -44,18 +59,20 @@ class Encoder:
         return self.representation.transformation == TABLE
 
     def event(self, kind: bytes, record: Record, resource_version: int, *, columns: bool = False) -> bytes:
-        """One line with the content of `record`. `resource_version` is that of the event. It differs from the record's own in
-        deletions."""
+        """One line or frame with the content of `record`. `resource_version` is that of the event. It differs from the record's
+        own in deletions."""
         definition, version = self.definition, self.version
         if self.plain:
             value = records.shaped(record, definition, version)
             obj = stored.serve(value, resource_version, stored.prefix(definition, version))
+        elif self.form is not None:
+            return _protobuf_frame(kind, self.form.head, self._message(self.form, record, resource_version))
         else:
             obj = orjson.dumps(self._shown(records.decode_at(record, definition, version, resource_version), columns))
         return b'{"type":"%b","object":%b}\n' % (kind, obj)
 
     def bookmark(self, resource_version: int, *, end_of_initial_events: bool = False, columns: bool = False) -> bytes:
-        """A BOOKMARK line. A bookmark that ends the initial events has an annotation for that (KEP-3157)."""
+        """A BOOKMARK line or frame. A bookmark that ends the initial events has an annotation for that (KEP-3157)."""
         metadata: Object = {"resourceVersion": str(resource_version)}
         if end_of_initial_events:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
@@ -64,9 +81,24 @@ class Encoder:
             "apiVersion": self.definition.api_version(self.version),
             "metadata": metadata,
         }
+        if self.form is not None:
+            return _protobuf_frame(b"BOOKMARK", self.form.head, self.form.of_object(obj))
         if self.representation.transformation:
             obj = self._transformed(obj, columns)
         return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj)
+
+    def error(self, error: StatusError) -> bytes:
+        """An ERROR line or frame; the stream ends after it."""
+        status = encode(error.to_object(), self.representation.media_type)
+        if self.form is not None:
+            return _frame(_watch_event(b"ERROR", status))
+        return b'{"type":"ERROR","object":%b}\n' % status
+
+    def _message(self, form: ProtobufForm, record: Record, resource_version: int) -> bytes:
+        if self.present is None and resource_version == record.version:
+            return form.known((record,))[0] or form.make(record)
+        obj = records.decode_at(record, self.definition, self.version, resource_version)
+        return form.of_object(self.present(obj) if self.present is not None else obj)
 
     def _shown(self, obj: Object, columns: bool) -> Object:
         if self.present is not None:
@@ -89,6 +121,15 @@ class Encoder:
         )
 
 
-def error_event(error: StatusError) -> bytes:
-    """An ERROR line; the stream ends after it."""
-    return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.to_object())
+def _protobuf_frame(kind: bytes, head: bytes, item: bytes) -> bytes:
+    return _frame(_watch_event(kind, b"%b%b%b" % (head, item, NO_ENCODING)))
+
+
+def _watch_event(kind: bytes, body: bytes) -> bytes:
+    """A metav1.WatchEvent, whose object is a whole body of its own."""
+    return b"%b%b" % (delimited(b"\x0a", kind), delimited(b"\x12", delimited(b"\x0a", body)))
+
+
+def _frame(raw: bytes) -> bytes:
+    """A message of a stream: behind its length in four bytes (apimachinery's framer)."""
+    return len(raw).to_bytes(4, "big") + raw

@@ -15,6 +15,7 @@ from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.hub import Hubs
+from tenantry.apiserver.negotiation import PROTOBUF
 from tenantry.apiserver.path_resolver import PathResolver
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -22,6 +23,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
+from tenantry.kube.codec import protobuf
 from tenantry.kube.objects import Object
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.paths.directory import Directory
@@ -316,6 +318,8 @@ class ServedShard(TenantShard):
         sent = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
         reply = await self.pipeline(Request(method, path, query, sent, read, user=who))
         assert isinstance(reply, Response)
+        if reply.content_type == PROTOBUF:
+            return reply.status, protobuf.decode(reply.body)
         try:
             return reply.status, orjson.loads(reply.body)
         except orjson.JSONDecodeError:

@@ -19,7 +19,7 @@ from tenantry.kube.status import bad_request, not_acceptable
 async def read_body(call: Call, default: Callable[[Object], None] | None = None) -> Object:
     """The object in the body. Its field owners are recorded as for every create. `default` fills in the type's defaults, in
     place. Raises StatusError."""
-    representation = negotiate(call.request.header("accept"), custom=False)
+    representation = negotiate(call.request.header("accept"), custom=False, protobuf=True)
     if representation.transformation:
         raise not_acceptable((JSON, YAML, PROTOBUF))
     options = write_options(call.request, "CreateOptions")
@@ -51,7 +51,7 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
 
 async def created(call: Call, obj: Object) -> Response:
     """201 with the object. The object is about as large as the request's body, so the body's weight is used."""
-    media_type = negotiate(call.request.header("accept"), custom=False).media_type
+    media_type = negotiate(call.request.header("accept"), custom=False, protobuf=True).media_type
     whole: Object = {"kind": call.definition.kind, "apiVersion": call.definition.api_version(call.version)}
     whole.update((key, value) for key, value in obj.items() if key not in ("kind", "apiVersion"))
     body = await run_weighed(call.scope.cluster or "", call.weight, lambda: encode(whole, media_type))

@@ -76,6 +76,6 @@ async def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) 
 
 
 async def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object | None]) -> Response:
-    media_type = negotiate(request.header("accept"), custom=False).media_type
+    media_type = negotiate(request.header("accept"), custom=False, protobuf=True).media_type
     content = await document(apis, ("discovery", key, media_type), lambda: encode(make(), media_type))
     return Response(200, content.body, media_type, compressible=True)

@@ -12,9 +12,21 @@ from functools import partial as bind
 from typing import Any
 
 from tenantry.apiserver import records
-from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Representation, encode, is_pretty, negotiate
+from tenantry.apiserver.negotiation import (
+    JSON,
+    PARTIAL,
+    PARTIAL_LIST,
+    PROTOBUF,
+    TABLE,
+    YAML,
+    Representation,
+    encode,
+    is_pretty,
+    negotiate,
+)
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
+from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_response
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.base.time_slices import turns
@@ -36,7 +48,10 @@ _SLOW_BATCH_BYTES = 64 * 1024
 
 def representation_of(call: Call, *, watch: bool = False) -> Representation:
     """The representation that the client accepts. Raises StatusError 406."""
-    return negotiate(call.request.header("accept"), watch=watch, custom=call.definition.custom)
+    definition = call.definition
+    return negotiate(
+        call.request.header("accept"), watch=watch, custom=definition.custom, protobuf=definition.protobuf is not None
+    )
 
 
 async def record_response(call: Call, representation: Representation, record: Record, status: int = 200) -> Response:
@@ -46,6 +61,8 @@ async def record_response(call: Call, representation: Representation, record: Re
     if representation.plain and present is None and not is_pretty(call.request):
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
+    if representation.media_type == PROTOBUF and present is None and representation.transformation != PARTIAL_LIST:
+        return await protobuf_response(call, representation, record, status)
     weight = _weight(representation, record)
     obj = await run_weighed(_tenant(call), weight, lambda: records.decode(record, definition, version))
     shown = present(obj) if present is not None else obj
@@ -60,7 +77,12 @@ def object_response(call: Call, representation: Representation, obj: Object, sta
     elif representation.transformation == PARTIAL:
         shown = partial(obj, version=representation.version)
     elif representation.transformation == PARTIAL_LIST:
-        raise StatusError(406, "NotAcceptable", "you requested PartialObjectMetadataList, but the requested object is not a list")
+        if call.definition.custom:
+            raise StatusError(500, "", "content is not a list")
+        kind = _go_kind(call, call.definition.kind)
+        raise StatusError(
+            406, "NotAcceptable", f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
+        )
     pretty, media_type = is_pretty(call.request), representation.media_type
     return Response(status, encode(shown, media_type, pretty=pretty and media_type == JSON), media_type, warnings=call.warnings)
 
@@ -93,6 +115,13 @@ async def list_response(
     if representation.plain and present is None and not pretty:
         text = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)
         return _response(call, JSON, await _spliced(call, found, text, bytes_max))
+    if representation.transformation == PARTIAL:
+        kind = "*unstructured.UnstructuredList" if definition.custom else _go_kind(call, definition.list_kind)
+        raise StatusError(
+            406, "NotAcceptable", f"you requested PartialObjectMetadata, but the requested object is a list ({kind})"
+        )
+    if representation.media_type == PROTOBUF:
+        return _response(call, PROTOBUF, await protobuf_list(call, representation, found, list_metadata, present))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
     for batch, weight in _batches(representation, found):
@@ -106,6 +135,11 @@ async def list_response(
         items += await run_weighed(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
     return _response(call, representation.media_type, await joined(text, items))
+
+
+def _go_kind(call: Call, kind: str) -> str:
+    """The name of a built-in type in Go, which is that of its internal version."""
+    return f"*{call.definition.group.partition('.')[0] or 'core'}.{kind}"
 
 
 def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any]:
@@ -150,7 +184,7 @@ def _list_of(call: Call, list_metadata: Object) -> Object:
 def _shape(
     call: Call, representation: Representation, list_metadata: Object, *, pretty: bool
 ) -> tuple[Items, Callable[[Object], bytes]]:
-    """The text around the items of a list, and how one item is encoded. Raises StatusError."""
+    """The text around the items of a list that is not protobuf, and how one item is encoded. Raises StatusError."""
     definition, version, media_type = call.definition, representation.version, representation.media_type
     key, make = "items", _as_it_is
     if representation.transformation == TABLE:
@@ -164,11 +198,6 @@ def _shape(
     elif representation.transformation == PARTIAL_LIST:
         whole = {"kind": PARTIAL_LIST, "apiVersion": representation.api_version, "metadata": list_metadata, "items": []}
         make = bind(partial, version=version)
-    elif representation.transformation == PARTIAL:
-        kind = "*unstructured.UnstructuredList" if definition.custom else f"*v1.{definition.list_kind}"
-        raise StatusError(
-            406, "NotAcceptable", f"you requested PartialObjectMetadata, but the requested object is a list ({kind})"
-        )
     else:
         whole = _list_of(call, list_metadata)
         make = _as_it_is if definition.custom else _without_type

@@ -8,7 +8,7 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse
-from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
+from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, negotiate, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import update_outcome
 from tenantry.apiserver.verbs.create import target_of
@@ -17,7 +17,7 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.preconditions import check_version
-from tenantry.apiserver.verbs.respond import object_response, representation_of
+from tenantry.apiserver.verbs.respond import object_response
 from tenantry.apiserver.verbs.translated import shown, translated_update
 from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
@@ -72,7 +72,7 @@ _INT32 = range(-(1 << 31), 1 << 31)
 
 async def get_scale(call: Call) -> Reply:
     """The Scale of the named object. Raises StatusError."""
-    representation = representation_of(call)
+    representation = _representation(call)
     obj = records.decode(find(call), call.definition, call.version)
     obj = _presented(call, obj)
     paths = _paths(call)
@@ -85,7 +85,11 @@ async def update_scale(call: Call) -> Reply:
     """PUT of a Scale. Raises StatusError."""
     options = write_options(call.request, "UpdateOptions")
     value, _ = await parse(
-        await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale", tenant=call.cluster
+        await call.request.read_body(BODY_LIMIT_BYTES),
+        body_media_type(call.request),
+        "Scale",
+        tenant=call.cluster,
+        api_version=API_VERSION,
     )
     scale = _checked(value)
     return await _write(call, target_of(call, options), lambda current: scale)
@@ -123,7 +127,7 @@ def scale_of(obj: Object, paths: ScalePaths) -> Object:
 
 
 async def _write(call: Call, target: Target, change: Callable[[Object], Any]) -> Reply:
-    representation = representation_of(call)
+    representation = _representation(call)
     paths = _paths(call)
 
     def compute(record: Record | None) -> Steps:
@@ -150,7 +154,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
 
 async def _apply(call: Call, target: Target, config: Object, options: WriteOptions) -> Reply:
     """Applies a Scale. This is an apply of the replicas to the object itself, because its managedFields are there."""
-    representation = representation_of(call)
+    representation = _representation(call)
     paths = _paths(call)
     wanted: Object = {
         "apiVersion": target.api_version,
@@ -208,6 +212,11 @@ def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
         error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
         raise invalid(target.definition.group, target.definition.kind, target.name, [error])
     return replicas
+
+
+def _representation(call: Call) -> Representation:
+    # A Scale has a message of its own, whatever the type that it is of.
+    return negotiate(call.request.header("accept"), protobuf=True)
 
 
 def _response(call: Call, representation: Representation, scale: Object) -> Reply:

@@ -10,7 +10,7 @@ from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.request_selection import selection
 from tenantry.apiserver.verbs.resource_version_parameter import check_cell, watched
 from tenantry.apiserver.verbs.respond import representation_of
-from tenantry.apiserver.watch_events import Encoder, error_event
+from tenantry.apiserver.watch_events import Encoder
 from tenantry.http.messages import Reply, Sink, Stream, frame
 from tenantry.kube.codec.table import INCLUDE
 from tenantry.kube.selectors import fields
@@ -35,7 +35,7 @@ async def watch(call: Call) -> Reply:
         try:
             check_cell(version, range_)
         except StatusError as error:
-            return _refusal(call, error)
+            return _refusal(call, Encoder(call.definition, call.version, representation), error)
         await range_.backfilled(version)
         # If the range was released meanwhile, answer before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
@@ -48,7 +48,8 @@ async def watch(call: Call) -> Reply:
         bookmarks=options.bookmarks,
         timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
     )
-    return Stream(WatchStream(call, encoder, wanted, watch_request), warnings=call.warnings)
+    stream = WatchStream(call, encoder, wanted, watch_request)
+    return Stream(stream, content_type=encoder.content_type, warnings=call.warnings)
 
 
 def _with_name(call: Call, field_selector: str) -> str:
@@ -67,8 +68,8 @@ def _with_name(call: Call, field_selector: str) -> str:
     return f"{field_selector},{mine}"
 
 
-def _refusal(call: Call, error: StatusError) -> Stream:
+def _refusal(call: Call, encoder: Encoder, error: StatusError) -> Stream:
     async def run(sink: Sink) -> None:
-        sink.send(frame(error_event(error)))
+        sink.send(frame(encoder.error(error)))
 
-    return Stream(run, warnings=call.warnings)
+    return Stream(run, content_type=encoder.content_type, warnings=call.warnings)

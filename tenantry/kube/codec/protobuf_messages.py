@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from tenantry.kube import answer_tables as answers
 from tenantry.kube.message_tables import DELETE_OPTIONS, Message
 from tenantry.kube.types import BUILTINS
 from tenantry.kube.types.reviews import TOKEN_REQUEST
@@ -18,7 +19,20 @@ def message_of(api_version: str, kind: str) -> Message | None:
 
 @lru_cache(maxsize=1)
 def _messages() -> dict[tuple[str, str], Message]:
-    found = {("v1", "DeleteOptions"): DELETE_OPTIONS, ("authentication.k8s.io/v1", "TokenRequest"): TOKEN_REQUEST}
+    found = {
+        ("v1", "DeleteOptions"): DELETE_OPTIONS,
+        ("authentication.k8s.io/v1", "TokenRequest"): TOKEN_REQUEST,
+        ("v1", "Status"): answers.STATUS,
+        ("meta.k8s.io/v1", "PartialObjectMetadata"): answers.PARTIAL_OBJECT_METADATA,
+        ("meta.k8s.io/v1beta1", "PartialObjectMetadata"): answers.PARTIAL_OBJECT_METADATA,
+        ("v1", "APIVersions"): answers.API_VERSIONS,
+        ("v1", "APIGroup"): answers.API_GROUP,
+        ("v1", "APIGroupList"): answers.API_GROUP_LIST,
+        ("v1", "APIResourceList"): answers.API_RESOURCE_LIST,
+        ("apidiscovery.k8s.io/v2", "APIGroupDiscoveryList"): answers.API_GROUP_DISCOVERY_LIST,
+        ("apidiscovery.k8s.io/v2beta1", "APIGroupDiscoveryList"): answers.API_GROUP_DISCOVERY_LIST,
+        ("autoscaling/v1", "Scale"): answers.SCALE,
+    }
     for definition in BUILTINS:
         if definition.protobuf is not None:
             for version in definition.versions:

@@ -42,9 +42,9 @@ def shown_definition(source: ResourceDefinition, entry: Mapping[str, Any], mark:
     versions = {each.name: replace(each, served=each.name == name, memo={}) for each in base.versions.values()}
     made = replace(base, versions=versions, uid=f"{source.uid}/{mark}", origin=base)
     if "show" in entry:
-        return replace(made, versions=_with_any_fields(source, versions), custom=True, message=None)
+        return replace(made, versions=_with_any_fields(source, versions), custom=True, message=None, protobuf=None)
     if "hiddenFields" in entry:
-        return replace(made, versions=_with_less(source, versions), custom=True, message=None)
+        return replace(made, versions=_with_less(source, versions), custom=True, message=None, protobuf=None)
     return made
 
 

@@ -1,0 +1,87 @@
+"""Records as protobuf. The message of a record is made when the first client asks for it, and kept for all others: clients that
+list, get and watch it. Nobody's memory is used for records that nobody reads as protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import msgspec
+import orjson
+
+from tenantry.apiserver import records
+from tenantry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, Representation
+from tenantry.base.cache import Cache
+from tenantry.kube.answer_tables import PARTIAL_OBJECT_METADATA
+from tenantry.kube.codec.protobuf_encoding import encode_message, envelope_head, first_field, item
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.storage.record import Record
+
+_items: Cache[tuple[int, int, int], bytes] = Cache("protobuf_items", bytes_max=48 << 20, size=len)
+"""By version of a type, resource version and hash of the value: ranges that are computed give objects the version of what they
+were computed from, so a version alone does not name a value there."""
+_numbers = count()
+
+
+class _OnlyMetadata(msgspec.Struct, gc=False):
+    metadata: msgspec.Raw
+
+
+_decoder = msgspec.json.Decoder(_OnlyMetadata)
+
+
+class ProtobufForm:
+    """How objects of a version of a type become protobuf. `partial`: whether only their metadata is asked for. Custom types have
+    no message for more.
+
+    Messages are returned as the field with the number 2, which they are in lists and in the envelope of a body.
+    """
+
+    __slots__ = ("_definition", "_number", "_version", "head", "item_kind", "partial")
+
+    def __init__(self, definition: ResourceDefinition, version: str, representation: Representation) -> None:
+        shape = definition.versions[version]
+        number: int | None = shape.memo.get("protobuf.number")
+        if number is None:
+            number = shape.memo["protobuf.number"] = next(_numbers)
+        self._number = number
+        self._definition = definition
+        self._version = version
+        self.partial = representation.transformation in (PARTIAL, PARTIAL_LIST)
+        self.item_kind = (
+            (representation.api_version, PARTIAL) if self.partial else (definition.api_version(version), definition.kind)
+        )
+        self.head = envelope_head(*self.item_kind)
+
+    def known(self, found: Sequence[Record]) -> list[bytes | None]:
+        """The messages of records, None for those that `make` has to make."""
+        get, number = _items.get, self._number
+        items = [get((number, record.version, hash(record.value))) for record in found]
+        if self.partial and self._definition.protobuf is not None:
+            return [None if whole is None else first_field(whole) for whole in items]
+        return items
+
+    def make(self, record: Record) -> bytes:
+        """The message of a record, which is kept. May be called in a thread."""
+        definition = self._definition
+        if definition.protobuf is not None:
+            made = item(encode_message(definition.protobuf, records.decode(record, definition, self._version)))
+        else:
+            made = item(encode_message(PARTIAL_OBJECT_METADATA, {"metadata": self._metadata(record)}))
+        _items.put((self._number, record.version, hash(record.value)), made)
+        return first_field(made) if self.partial and definition.protobuf is not None else made
+
+    def of_object(self, obj: Object) -> bytes:
+        """The message of an object that is not stored in this form."""
+        message = PARTIAL_OBJECT_METADATA if self.partial else self._definition.protobuf
+        return item(encode_message(message, obj))
+
+    def _metadata(self, record: Record) -> Object:
+        definition = self._definition
+        if definition.versions[self._version].from_storage is not None:
+            converted: Object = records.decode(record, definition, self._version)["metadata"]
+            return converted
+        metadata: Object = orjson.loads(bytes(_decoder.decode(record.value).metadata))
+        metadata["resourceVersion"] = str(record.version)
+        return metadata
