@@ -88,28 +88,43 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True, protobuf
 def _negotiated(accept: str, watch: bool, custom: bool, protobuf: bool) -> Representation:
     clauses = _clauses(accept)
     if not custom and not any(clause.media_type in _SERVED or clause.media_type == "*/*" for clause in clauses):
-        # Upstream routes built-in types by media type before it calls their handler, and that error has another text.
-        offered = ", ".join((*_SERVED, *_WATCHED) if watch else _SERVED)
-        raise StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {offered}", details={})
-    served = False
+        raise _not_routed((*_SERVED, *_WATCHED) if watch else _SERVED)
+    listed = False
     for clause in clauses:
-        media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
-        served = served or media_type in _SERVED
-        if media_type not in _SERVED or (watch and media_type == YAML):
-            continue
-        wanted = clause.parameter("as")
-        if not wanted:
-            if media_type != PROTOBUF or protobuf:
-                return Representation(media_type)
-            continue
-        version = clause.parameter("v")
-        if (
-            wanted in (_TRANSFORMATIONS if media_type != PROTOBUF else _PROTOBUF_TRANSFORMATIONS)
-            and version in _TRANSFORMATION_VERSIONS
-            and clause.parameter("g") == "meta.k8s.io"
-        ):
-            return Representation(media_type, wanted, version)
-    raise not_acceptable(_WATCHED if watch and served else _SERVED)
+        found = _representation(clause, protobuf)
+        if found is not None and watch and found.media_type == YAML:
+            listed = True
+        elif found is not None:
+            return found
+    raise not_acceptable(_WATCHED if listed else _SERVED)
+
+
+def _representation(clause: _Clause, protobuf: bool) -> Representation | None:
+    """What one clause of the header asks for, None where that is not served."""
+    media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
+    if media_type not in _SERVED:
+        return None
+    wanted = clause.parameter("as")
+    if not wanted:
+        return Representation(media_type) if media_type != PROTOBUF or protobuf else None
+    version = clause.parameter("v")
+    exists = wanted in (_TRANSFORMATIONS if media_type != PROTOBUF else _PROTOBUF_TRANSFORMATIONS)
+    if exists and version in _TRANSFORMATION_VERSIONS and clause.parameter("g") == "meta.k8s.io":
+        return Representation(media_type, wanted, version)
+    return None
+
+
+def require_json(request: Request) -> None:
+    """Raises StatusError 406 where the client does not accept JSON, for documents that are nothing else."""
+    accept = request.header("accept")
+    if accept and not any(clause.media_type in (JSON, "*/*") for clause in _clauses(accept)):
+        raise _not_routed((JSON,))
+
+
+def _not_routed(offered: Iterable[str]) -> StatusError:
+    """The error of upstream's routes, which look at media types before they call a handler."""
+    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
+    return StatusError(406, "NotAcceptable", text, details={})
 
 
 def body_media_type(request: Request) -> str:

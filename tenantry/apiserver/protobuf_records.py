@@ -1,5 +1,5 @@
 """Records as protobuf. The message of a record is made when the first client asks for it, and kept for all others: clients that
-list, get and watch it. Nobody's memory is used for records that nobody reads as protobuf."""
+list, get and watch it. Records that no client reads as protobuf take no memory for it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def _unknown_formats(document: Object, found: dict[str, None]) -> None:
 def _name(crd: Object, spec: Object) -> Iterator[FieldError]:
     name = crd.get("metadata", {}).get("name", "")
     plural = (spec.get("names") or {}).get("plural") or ""
-    if name != f"{plural}.{spec.get('group') or ''}":
+    # One that is missing is refused with the metadata.
+    if name and name != f"{plural}.{spec.get('group') or ''}":
         yield invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
 
 

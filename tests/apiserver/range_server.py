@@ -21,6 +21,7 @@ from tenantry.apiserver.verbs.serve import serve
 from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import Reply, Response, Stream
 from tenantry.kube.api_set import ApiSet
+from tenantry.kube.codec import protobuf
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -28,6 +29,7 @@ from tenantry.kube.types import config_map, lease, namespace, secret
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
+from tests.support.protobuf import MEDIA_TYPE, ProtobufSink
 from tests.support.ranges import root_range
 from tests.support.sinks import MemorySink
 from tests.support.waiting import one_turn
@@ -145,7 +147,8 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        return orjson.loads(self.raw)
+        """The decoded body, of protobuf too."""
+        return protobuf.decode(self.raw) if self.content_type == MEDIA_TYPE else orjson.loads(self.raw)
 
     @property
     def rv(self) -> str:
@@ -213,7 +216,7 @@ class RangeServer:
     async def watching(self, path: str, **more: Any) -> AsyncIterator[MemorySink]:
         """Runs a watch; its end is awaited only where the block ended it."""
         stream = await self.stream(path, **more)
-        sink = MemorySink()
+        sink = ProtobufSink() if stream.content_type.startswith(MEDIA_TYPE) else MemorySink()
         task = asyncio.ensure_future(stream.run(sink))
         # The stream runs up to its first real wait: it is subscribed when the block begins.
         await one_turn()

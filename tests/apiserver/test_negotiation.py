@@ -9,6 +9,7 @@ from tenantry.apiserver.negotiation import (
     error_response,
     negotiate,
     patch_media_type,
+    require_json,
 )
 from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError, unauthorized
@@ -49,6 +50,66 @@ def test_what_nobody_serves_is_406(accept: str) -> None:
     assert refused.value.message == (
         f"only the following media types are accepted: application/json, application/yaml, {PROTOBUF}"
     )
+
+
+METADATA = "as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (PROTOBUF, Representation(PROTOBUF)),
+        (f"{PROTOBUF},{JSON}", Representation(PROTOBUF)),
+        (f"{JSON},{PROTOBUF}", PLAIN),
+        (f"{JSON};q=0.1,{PROTOBUF};q=0.9", Representation(PROTOBUF)),
+        (f"{PROTOBUF};q=0,{JSON}", PLAIN),
+        (f"{PROTOBUF};charset=utf-8", Representation(PROTOBUF)),
+        (f"{PROTOBUF};{METADATA}", Representation(PROTOBUF, "PartialObjectMetadata", "v1")),
+        (f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,{JSON}", PLAIN),
+        (f"{PROTOBUF};as=None,{YAML}", Representation(YAML)),
+    ],
+)
+def test_protobuf_of_types_that_have_it(accept: str, wanted: Representation) -> None:
+    assert negotiate(accept, custom=False, protobuf=True) == wanted
+    if wanted.media_type != YAML:
+        assert negotiate(accept, custom=False, protobuf=True, watch=True) == wanted
+
+
+def test_custom_types_have_metadata_alone_in_protobuf() -> None:
+    assert negotiate(f"{PROTOBUF};{METADATA}") == Representation(PROTOBUF, "PartialObjectMetadata", "v1")
+
+
+@pytest.mark.parametrize("accept", [f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io", f"{PROTOBUF};as=PartialObjectMetadata;v=v1;g=no"])
+def test_a_table_is_never_protobuf(accept: str) -> None:
+    for watch in (False, True):
+        with pytest.raises(StatusError) as refused:
+            negotiate(accept, custom=False, protobuf=True, watch=watch)
+        assert refused.value.message.endswith(f"accepted: {JSON}, {YAML}, {PROTOBUF}")
+
+
+def test_media_types_are_written_as_they_are() -> None:
+    with pytest.raises(StatusError) as refused:
+        negotiate(PROTOBUF.upper(), custom=False, protobuf=True)
+    assert refused.value.code == 406
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [(PROTOBUF, PROTOBUF), (f"{PROTOBUF};{METADATA}", JSON), (f"{PROTOBUF};q=0.1,*/*", JSON), (f"{JSON},{PROTOBUF}", JSON)],
+)
+def test_errors_in_protobuf(accept: str, wanted: str) -> None:
+    assert error_response(unauthorized(), request("", accept)).content_type == wanted
+
+
+@pytest.mark.parametrize("accept", ["", JSON, "text/html,*/*;q=0.8", f"{PROTOBUF},{JSON}"])
+def test_documents_in_json_for_those_who_accept_it(accept: str) -> None:
+    require_json(request("", accept))
+
+
+def test_documents_in_json_for_nobody_else() -> None:
+    with pytest.raises(StatusError) as refused:
+        require_json(request("", PROTOBUF))
+    assert (refused.value.code, refused.value.message) == (406, f"406: Not Acceptable\n\nAvailable representations: {JSON}")
 
 
 def test_built_in_types_are_refused_by_their_route() -> None:

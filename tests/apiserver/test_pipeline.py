@@ -364,13 +364,13 @@ async def test_a_group_without_a_user_is_400(served: ServedScopes) -> None:
     )
 
 
-async def test_refusals_in_yaml(served: ServedScopes) -> None:
+async def test_refusals_in_yaml_and_protobuf(served: ServedScopes) -> None:
     reply = await served.ask("/clusters/abc/api", "alice", headers={"Accept": "application/yaml"})
     assert isinstance(reply, Response)
     assert (reply.status, reply.content_type) == (403, "application/yaml")
     reply = await served.ask("/clusters/abc/api", "alice", headers={"Accept": "application/vnd.kubernetes.protobuf"})
     assert isinstance(reply, Response)
-    assert reply.content_type == "application/json"
+    assert (reply.status, reply.content_type) == (403, "application/vnd.kubernetes.protobuf")
 
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"

@@ -6,6 +6,7 @@ import platform
 import sys
 
 from tenantry.apiserver.endpoints.plain import json, method_not_allowed
+from tenantry.apiserver.negotiation import require_json
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
 
@@ -34,7 +35,8 @@ class VersionEndpoint:
         }
 
     def serve(self, request: Request) -> Response:
-        """Raises StatusError 405."""
+        """Raises StatusError 405, 406."""
         if request.method != "GET":
             raise method_not_allowed()
+        require_json(request)
         return json(self._document)

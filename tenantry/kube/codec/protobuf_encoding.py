@@ -36,7 +36,7 @@ _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _SMALL = 128
 """Numbers and lengths below this are one byte."""
 _MEDIUM = _SMALL * _SMALL
-"""Those below this are two."""
+"""Numbers and lengths below this are two bytes at most."""
 _LENGTHS = tuple(bytes((size,)) for size in range(_SMALL))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

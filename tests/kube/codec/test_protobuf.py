@@ -10,36 +10,9 @@ from tenantry.kube.codec.protobuf import MAGIC, decode
 from tenantry.kube.decode import check_types
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import config_map
+from tests.support.protobuf import envelope, message
 
 UNRECOGNIZED = "the object provided is unrecognized (must be of type ConfigMap): "
-
-
-def varint(number: int) -> bytes:
-    out = bytearray()
-    number &= (1 << 64) - 1
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def message(*fields: tuple[int, Any]) -> bytes:
-    """Wire form of (number, value): ints are varints, dicts string maps, everything else is delimited by its length."""
-    out = b""
-    for number, value in fields:
-        if isinstance(value, int):
-            out += varint(number << 3) + varint(value)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                out += message((number, message((1, key), (2, item))))
-        else:
-            raw = value.encode() if isinstance(value, str) else value
-            out += varint(number << 3 | 2) + varint(len(raw)) + raw
-    return out
-
-
-def envelope(api_version: str, kind: str, raw: bytes) -> bytes:
-    return MAGIC + message((1, message((1, api_version), (2, kind))), (2, raw), (3, ""), (4, ""))
 
 
 def test_a_config_map_as_a_go_client_sends_it() -> None:
