@@ -32,13 +32,13 @@ _decoder = msgspec.json.Decoder(_OnlyMetadata)
 
 
 class ProtobufForm:
-    """How objects of a version of a type become protobuf. `partial`: whether only their metadata is asked for. Custom types have
-    no message for more.
+    """How objects of a version of a type become protobuf: as they are, or their metadata alone, which is all that custom types
+    have a message for.
 
     Messages are returned as the field with the number 2, which they are in lists and in the envelope of a body.
     """
 
-    __slots__ = ("_definition", "_number", "_version", "head", "item_kind", "partial")
+    __slots__ = ("_cut", "_definition", "_number", "_partial", "_version", "head")
 
     def __init__(self, definition: ResourceDefinition, version: str, representation: Representation) -> None:
         shape = definition.versions[version]
@@ -48,19 +48,20 @@ class ProtobufForm:
         self._number = number
         self._definition = definition
         self._version = version
-        self.partial = representation.transformation in (PARTIAL, PARTIAL_LIST)
-        self.item_kind = (
-            (representation.api_version, PARTIAL) if self.partial else (definition.api_version(version), definition.kind)
-        )
-        self.head = envelope_head(*self.item_kind)
+        self._partial = representation.transformation in (PARTIAL, PARTIAL_LIST)
+        self._cut = self._partial and definition.protobuf is not None
+        """Whether messages are the beginnings of those that are kept."""
+        if self._partial:
+            self.head = envelope_head(representation.api_version, PARTIAL)
+        else:
+            self.head = envelope_head(definition.api_version(version), definition.kind)
+        """What comes before the message in a body."""
 
     def known(self, found: Sequence[Record]) -> list[bytes | None]:
         """The messages of records, None for those that `make` has to make."""
-        get, number = _items.get, self._number
-        items = [get((number, record.version, hash(record.value))) for record in found]
-        if self.partial and self._definition.protobuf is not None:
-            return [None if whole is None else first_field(whole) for whole in items]
-        return items
+        number = self._number
+        items = _items.get_each([(number, record.version, hash(record.value)) for record in found])
+        return [None if whole is None else first_field(whole) for whole in items] if self._cut else items
 
     def make(self, record: Record) -> bytes:
         """The message of a record, which is kept. May be called in a thread."""
@@ -70,11 +71,11 @@ class ProtobufForm:
         else:
             made = item(encode_message(PARTIAL_OBJECT_METADATA, {"metadata": self._metadata(record)}))
         _items.put((self._number, record.version, hash(record.value)), made)
-        return first_field(made) if self.partial and definition.protobuf is not None else made
+        return first_field(made) if self._cut else made
 
     def of_object(self, obj: Object) -> bytes:
         """The message of an object that is not stored in this form."""
-        message = PARTIAL_OBJECT_METADATA if self.partial else self._definition.protobuf
+        message = PARTIAL_OBJECT_METADATA if self._partial else self._definition.protobuf
         return item(encode_message(message, obj))
 
     def _metadata(self, record: Record) -> Object:

@@ -127,6 +127,11 @@ class Cache(Generic[K, V]):
             self._use(key)
         return entry[0]
 
+    def get_each(self, keys: Iterable[K]) -> list[V | None]:
+        """`get` for many keys, in a fraction of its time for those that were used lately."""
+        find = self._young.get
+        return [entry[0] if (entry := find(key)) is not None else self.get(key) for key in keys]
+
     def put(self, key: K, value: V, size_bytes: int | None = None) -> bool:
         """Keeps a value until it is evicted. `size_bytes`: the size of the value, if the caller knows it. Returns False if the
         key is too long or the entry too large; then the previous value of the key is dropped."""

@@ -74,6 +74,16 @@ def test_what_is_used_stays_and_what_is_not_goes_first() -> None:
     assert cache.get("cold-999") == 999 and cache.get("cold-980") is None
 
 
+def test_many_are_found_as_one_is() -> None:
+    cache: Cache[str, str] = Cache("test", bytes_max=3_000)
+    for key in "abcdefgh":
+        cache.put(key, key.upper(), 100)
+    assert "h" in cache._young and "e" in cache._old
+    found = cache.get_each(["h", "none", "e"])
+    assert found == ["H", None, "E"]
+    assert "e" in cache._young
+
+
 @pytest.mark.parametrize(
     "key", ["k" * KEY_BYTES_MAX, b"k" * KEY_BYTES_MAX, ("k" * 600, "l" * 600), "\U0001f600" * 300, ("k",) * 200]
 )

@@ -17,7 +17,7 @@ from tenantry.kube.codec.protobuf_encoding import NO_ENCODING, encode_message, e
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 
-_PIECE = 64
+_PIECE = 256
 """Records that are looked up between two checks of the clock."""
 _BATCH_WEIGHT = 250
 """The weight of the records whose messages are made between two checks of the clock."""
