@@ -422,7 +422,8 @@ async def test_openapi(served: ServedScopes) -> None:
     assert orjson.loads(swagger.body)["swagger"] == "2.0"
     assert (await get("/openapi/v2", **{"If-None-Match": swagger.headers["ETag"]})).status == 304
     old = await get("/openapi/v2", Accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
-    assert (old.status, old.body) == (200, b"")
+    assert (old.status, old.content_type) == (200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+    assert old.body.startswith(b"\x0a\x032.0") and old.headers["ETag"] != swagger.headers["ETag"]
     assert (await get("/openapi/v2", Accept="application/xml")).status == 406
 
 

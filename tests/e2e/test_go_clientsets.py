@@ -17,6 +17,7 @@ from tests.e2e.kubeconfig import kubeconfig
 from tests.support.forms import Platform
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+OPENAPI = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 SECONDS = 240
 
 
@@ -51,7 +52,7 @@ def test_they_do_what_they_do_with_kubernetes(
     assert found["metadata followed"] == 1
     stream = f"{PROTOBUF};stream=watch"
     assert _media_types(found["definition media types"]) == {PROTOBUF, stream}
-    assert _media_types(found["built-in media types"]) == {PROTOBUF}
+    assert _media_types(found["built-in media types"]) == {PROTOBUF, OPENAPI}
     assert _media_types(found["informer media types"]) == {PROTOBUF, stream}
     assert {PROTOBUF, stream} <= _media_types(found["metadata media types"])
 
@@ -91,6 +92,7 @@ def _is_built_in(found: dict[str, Any]) -> None:
     assert found["secret"] == ["Opaque", {"k": "dg=="}, True]
     assert found["review"] is True
     assert found["discovery"] == [True, True]
+    assert found["openapi"] == ["2.0", True, True]
 
 
 def _media_types(seen: list[str]) -> set[str]:

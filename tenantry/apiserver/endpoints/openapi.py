@@ -47,27 +47,36 @@ async def serve(request: Request, apis: ApiSet, segments: Sequence[str], *, pref
 
 
 async def _v2(request: Request, apis: ApiSet) -> Response:
-    accept = request.header("accept")
-    if _PROTOBUF_V2_ASKED in accept and _JSON not in accept:
-        # kubectl up to 1.28 downloads this before every write and looks into it for merge keys only; an empty document makes it
-        # go on with /openapi/v3 and with patches that the server computes.
-        return Response(200, b"", _PROTOBUF_V2, {"Vary": "Accept"})
-    if accept and not any(name in accept for name in (_JSON, "*/*", "application/*")):
+    media_type = _v2_media_type(request.header("accept"))
+    if not media_type:
         return Response(406, b"", "")
-    digest = (await _v2_digest(apis)).digest
+    digest = (await _v2_digest(apis, media_type)).digest
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
     if not_modified(request, digest):
-        return Response(304, b"", _JSON, headers)
-    await _make(apis, openapi.types(apis), v2=True)
-    return await _document(openapi.v2(apis), headers)
+        return Response(304, b"", media_type, headers)
+    if media_type == _JSON:
+        await _make(apis, openapi.types(apis), "v2")
+        return await _document(openapi.v2(apis), headers)
+    await _make(apis, openapi.types(apis), "gnostic")
+    return await _document(openapi.v2_protobuf(apis), headers, media_type)
 
 
-async def _v2_digest(apis: ApiSet) -> Document:
+def _v2_media_type(accept: str) -> str:
+    """The form of the document that is asked for first, empty where none is served. What is asked for has a `@`, which is no
+    character of a media type, so what is answered has none (upstream)."""
+    if not accept:
+        return _JSON
+    clauses = [clause.partition(";")[0].strip() for clause in accept.split(",")]
+    served = {_JSON: _JSON, "*/*": _JSON, "application/*": _JSON, _PROTOBUF_V2_ASKED: _PROTOBUF_V2, _PROTOBUF_V2: _PROTOBUF_V2}
+    return next((served[clause] for clause in clauses if clause in served), "")
+
+
+async def _v2_digest(apis: ApiSet, media_type: str) -> Document:
     def digests() -> bytes:
         places = [(group, version) for group, versions in apis.groups().items() for version in versions]
-        return "".join(sorted(openapi.digest(apis, *place) for place in places)).encode()
+        return "".join([media_type, *sorted(openapi.digest(apis, *place) for place in places)]).encode()
 
-    return await document(apis, "openapi v2", digests, partial(_make_all, apis))
+    return await document(apis, f"openapi v2 {media_type}", digests, partial(_make_all, apis))
 
 
 async def _index(apis: ApiSet) -> Document:
@@ -78,31 +87,31 @@ async def _make_all(apis: ApiSet) -> None:
     await _make(apis, openapi.types(apis))
 
 
-async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]], *, v2: bool = False) -> None:
+async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]], form: str = "v3") -> None:
     """Makes the parts of the document that these types contribute, and caches them with the types. Works in slices; large parts
     are made in a thread."""
-    made = openapi.swagger_fragment if v2 else openapi.fragment
+    made = openapi.FRAGMENTS[form]
 
     async def make() -> None:
         async for definition, version in in_slices(missing, 1):
-            if openapi.is_made(definition, version, v2=v2):
+            if openapi.is_made(definition, version, form):
                 continue
             if definition.memory_bytes > _AT_ONCE_BYTES:
                 await asyncio.to_thread(made, definition, version)
             else:
                 made(definition, version)
 
-    missing = [pair async for pair in in_slices(types) if not openapi.is_made(*pair, v2=v2)]
+    missing = [pair async for pair in in_slices(types) if not openapi.is_made(*pair, form)]
     while missing:
-        await _makers.run(f"{apis.number} {v2}", make)
-        missing = [pair for pair in missing if not openapi.is_made(*pair, v2=v2)]
+        await _makers.run(f"{apis.number} {form}", make)
+        missing = [pair for pair in missing if not openapi.is_made(*pair, form)]
 
 
-async def _document(pieces: Iterator[bytes], headers: dict[str, str]) -> Response:
+async def _document(pieces: Iterator[bytes], headers: dict[str, str], media_type: str = _JSON) -> Response:
     """The whole document. It is not cached: it is put together from cached parts, and a copy for each set of APIs would take a
     megabyte."""
     first, *more = [piece async for piece in in_slices(pieces, _AT_ONCE_PIECES) if piece]
-    return Response(200, first, _JSON, headers, compressible=True, more=more)
+    return Response(200, first, media_type, headers, compressible=True, more=more)
 
 
 async def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) -> Response:

@@ -15,13 +15,17 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.discovery import served
 from tenantry.kube.objects import Object
-from tenantry.kube.openapi.fragment import fragment, is_made, swagger_fragment
+from tenantry.kube.openapi import gnostic
+from tenantry.kube.openapi.fragment import FRAGMENTS, fragment, gnostic_fragment, is_made, swagger_fragment
+from tenantry.kube.openapi.swagger_paths import swagger_parameters
 
-__all__ = ["digest", "document", "fragment", "index", "is_made", "swagger_fragment", "types", "v2"]
+__all__ = ["FRAGMENTS", "digest", "document", "fragment", "index", "is_made", "types", "v2", "v2_protobuf"]
 
-_INFO = orjson.dumps({"title": "Kubernetes", "version": "v1.33.0"})
+_INFO = {"title": "Kubernetes", "version": "v1.33.0"}
 _PIECE_BYTES = 64 << 10
 """Smaller parts of a document are joined; larger ones stay separate pieces and are not copied."""
+_PIECE_ENTRIES = 32
+"""Entries in protobuf that are joined."""
 
 
 def types(apis: ApiSet) -> Iterator[tuple[ResourceDefinition, Version]]:
@@ -63,17 +67,53 @@ def document(apis: ApiSet, group: str, version: str) -> Iterator[bytes]:
         part = fragment(definition, its_version)
         paths.update(part.paths)
         schemas.update(part.schemas)
-    return _pieces(b'{"openapi":"3.0.0","info":%b,"paths":{' % _INFO, paths, b'},"components":{"schemas":{', schemas, b"}}}")
+    return _pieces(
+        b'{"openapi":"3.0.0","info":%b,"paths":{' % orjson.dumps(_INFO), paths, b'},"components":{"schemas":{', schemas, b"}}}"
+    )
 
 
 def v2(apis: ApiSet) -> Iterator[bytes]:
-    """`/openapi/v2`: Swagger 2.0 with the definitions of all types and no paths, in pieces as `document`. An empty piece marks a
-    place where the caller may give up its turn of the event loop."""
+    """`/openapi/v2`: Swagger 2.0 with all types, in pieces as `document`. An empty piece marks a place where the caller may give
+    up its turn of the event loop."""
+    paths: dict[str, bytes] = {}
     definitions: dict[str, bytes] = {}
     for definition, version in types(apis):
-        definitions.update(swagger_fragment(definition, version))
+        part = swagger_fragment(definition, version)
+        paths.update(part.paths)
+        definitions.update(part.definitions)
         yield b""
-    yield from _pieces(b'{"swagger":"2.0","info":%b,"paths":{},"definitions":{' % _INFO, definitions, b"}}")
+    parameters = orjson.dumps(swagger_parameters())
+    yield from _pieces(
+        b'{"swagger":"2.0","info":%b,"paths":{' % orjson.dumps(_INFO),
+        paths,
+        b'},"definitions":{',
+        definitions,
+        b'},"parameters":%b}' % parameters,
+    )
+
+
+def v2_protobuf(apis: ApiSet) -> Iterator[bytes]:
+    """The document of `v2` in protobuf (`tenantry.kube.openapi.gnostic`)."""
+    paths: dict[str, bytes] = {}
+    definitions: dict[str, bytes] = {}
+    for definition, version in types(apis):
+        part = gnostic_fragment(definition, version)
+        paths.update(part.paths)
+        definitions.update(part.definitions)
+        yield b""
+    paths_bytes, definitions_bytes = (sum(map(len, entries.values())) for entries in (paths, definitions))
+    before, between, behind = gnostic.document_parts(_INFO, paths_bytes, definitions_bytes, swagger_parameters())
+    yield before
+    yield from _joined(paths)
+    yield between
+    yield from _joined(definitions)
+    yield behind
+
+
+def _joined(entries: Mapping[str, bytes]) -> Iterator[bytes]:
+    names = sorted(entries)
+    for at in range(0, len(names), _PIECE_ENTRIES):
+        yield b"".join([entries[name] for name in names[at : at + _PIECE_ENTRIES]])
 
 
 def _pieces(*parts: bytes | Mapping[str, bytes]) -> Iterator[bytes]:

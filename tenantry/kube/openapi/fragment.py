@@ -4,6 +4,7 @@ that serve fewer verbs share the versions."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +13,7 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
 from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object
+from tenantry.kube.openapi import gnostic
 from tenantry.kube.openapi.components import (
     DELETE_OPTIONS_SCHEMA,
     LIST_META,
@@ -29,6 +31,7 @@ from tenantry.kube.openapi.components import (
     reference,
 )
 from tenantry.kube.openapi.paths import paths
+from tenantry.kube.openapi.swagger_paths import swagger_item
 from tenantry.kube.schema.structural import Schema
 
 
@@ -40,6 +43,13 @@ class Fragment(NamedTuple):
     digest: bytes
 
 
+class SwaggerFragment(NamedTuple):
+    """Encoded path items by path, and encoded definitions by name."""
+
+    paths: dict[str, bytes]
+    definitions: dict[str, bytes]
+
+
 def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
     """The OpenAPI v3 part of a version."""
     key = ("openapi.v3", definition.verbs)
@@ -49,19 +59,48 @@ def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
     return known
 
 
-def is_made(definition: ResourceDefinition, version: Version, *, v2: bool) -> bool:
-    """Whether `fragment` or, with `v2`, `swagger_fragment` has its result in the cache."""
-    return ("openapi.v2" if v2 else "openapi.v3", definition.verbs) in version.memo
+def is_made(definition: ResourceDefinition, version: Version, form: str) -> bool:
+    """Whether the function of `FRAGMENTS` for a form has its result in the cache."""
+    return (f"openapi.{form}", definition.verbs) in version.memo
 
 
-def swagger_fragment(definition: ResourceDefinition, version: Version) -> dict[str, bytes]:
-    """The Swagger 2.0 definitions of a version, encoded, by name."""
+def swagger_fragment(definition: ResourceDefinition, version: Version) -> SwaggerFragment:
+    """The Swagger 2.0 part of a version, in JSON."""
     key = ("openapi.v2", definition.verbs)
-    known: dict[str, bytes] | None = version.memo.get(key)
+    known: SwaggerFragment | None = version.memo.get(key)
     if known is None:
-        components = _components(definition, version, V2)
-        known = version.memo[key] = {name: exact(orjson.dumps(made)) for name, made in components.items()}
+        made_paths, definitions = _swagger(definition, version)
+        known = version.memo[key] = SwaggerFragment(
+            {path: exact(orjson.dumps(item)) for path, item in made_paths.items()},
+            {name: exact(orjson.dumps(made)) for name, made in definitions.items()},
+        )
     return known
+
+
+def gnostic_fragment(definition: ResourceDefinition, version: Version) -> SwaggerFragment:
+    """The Swagger 2.0 part of a version, in protobuf."""
+    key = ("openapi.gnostic", definition.verbs)
+    known: SwaggerFragment | None = version.memo.get(key)
+    if known is None:
+        made_paths, definitions = _swagger(definition, version)
+        known = version.memo[key] = SwaggerFragment(
+            {path: gnostic.path_entry(path, item) for path, item in made_paths.items()},
+            {name: gnostic.definition_entry(name, made) for name, made in definitions.items()},
+        )
+    return known
+
+
+FRAGMENTS: Mapping[str, Callable[[ResourceDefinition, Version], object]] = {
+    "v3": fragment,
+    "v2": swagger_fragment,
+    "gnostic": gnostic_fragment,
+}
+"""What makes the part of a version, by the form of the document."""
+
+
+def _swagger(definition: ResourceDefinition, version: Version) -> tuple[dict[str, Object], dict[str, Object]]:
+    items = paths(definition, version, _name(definition, version))
+    return {path: swagger_item(item) for path, item in items.items()}, _components(definition, version, V2)
 
 
 def _build(definition: ResourceDefinition, version: Version) -> Fragment:

@@ -9,6 +9,8 @@ from tenantry.kube.openapi.components import DELETE_OPTIONS_SCHEMA, PATCH, SCALE
 from tenantry.kube.schema.structural import Schema
 
 _JSON, _YAML = "application/json", "application/yaml"
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+_WATCH = ";stream=watch"
 _CUSTOM_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 _PATCHES = (*_CUSTOM_PATCHES, "application/strategic-merge-patch+json")
 
@@ -43,6 +45,8 @@ _DELETION = [
 _WRITING = [_DRY_RUN, _FIELD_MANAGER, _FIELD_VALIDATION]
 _NAME: Object = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
 _NAMESPACE: Object = {**_NAME, "name": "namespace"}
+PARAMETERS = (_PRETTY, *_SELECTION, *_DELETION, _FIELD_MANAGER, _FIELD_VALIDATION, _FORCE, _NAME, _NAMESPACE)
+"""All parameters of operations; their names are different."""
 
 
 def paths(definition: ResourceDefinition, version: Version, component: str) -> dict[str, Object]:
@@ -58,6 +62,7 @@ class _Paths:
         self._list = Schema(ref=f"{component.removesuffix(definition.kind)}{definition.list_kind}")
         self._place = f"{_group_words(definition.group)}{_title(version.name)}"
         self._scope = "Namespaced" if definition.namespaced else ""
+        self._media_types: tuple[str, ...] = (_JSON, _YAML) if definition.protobuf is None else (_JSON, _YAML, _PROTOBUF)
 
     def all(self) -> dict[str, Object]:
         definition, version = self._definition, self._version
@@ -129,7 +134,10 @@ class _Paths:
     def _operation(
         self, method: str, action: str, answer: Schema, identity: str, parameters: list[Object], *, body: Schema | None = None
     ) -> Object:
-        content = {media_type: {"schema": reference(answer, V3)} for media_type in (_JSON, _YAML)}
+        media_types = self._media_types
+        if action == "list":
+            media_types += tuple(media_type + _WATCH for media_type in media_types if media_type != _YAML)
+        content = {media_type: {"schema": reference(answer, V3)} for media_type in media_types}
         operation: Object = {
             "tags": [f"{self._place[:1].lower()}{self._place[1:]}"],
             "operationId": identity,
@@ -150,7 +158,7 @@ class _Paths:
         }
         if body is not None:
             operation["requestBody"] = {
-                "content": {media_type: {"schema": reference(body, V3)} for media_type in (_JSON, _YAML)},
+                "content": {media_type: {"schema": reference(body, V3)} for media_type in self._media_types},
                 "required": method != "delete",
             }
         return operation

@@ -241,6 +241,17 @@ func builtin(config *rest.Config, seen *answers) {
 	groups, resources, err := client.Discovery().ServerGroupsAndResources()
 	done("discovery", err)
 	step("discovery", []any{len(groups) > 3, len(resources) > 3})
+	document, err := client.Discovery().OpenAPISchema()
+	done("the document of OpenAPI", err)
+	kinds := 0
+	for _, definition := range document.GetDefinitions().GetAdditionalProperties() {
+		for _, extension := range definition.GetValue().GetVendorExtension() {
+			if extension.GetName() == "x-kubernetes-group-version-kind" {
+				kinds++
+			}
+		}
+	}
+	step("openapi", []any{document.GetSwagger(), len(document.GetPaths().GetPath()) > 50, kinds > 20})
 	step("built-in media types", seen.take())
 }
 

@@ -12,6 +12,7 @@ import pytest
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 from tests.kube.definitions import APIS, CLUSTER_THINGS, THINGS
+from tests.support.protobuf import fields
 
 
 def document(group: str, version_name: str, apis: ApiSet = APIS) -> Any:
@@ -93,3 +94,53 @@ def test_swagger() -> None:
     assert "io.k8s.api.core.v1.ConfigMap" in made["definitions"]
     wanted = set(re.findall(r'"#/definitions/([^"]+)"', orjson.dumps(made).decode()))
     assert wanted <= set(made["definitions"])
+
+
+def test_paths_of_swagger_are_those_of_openapi() -> None:
+    made = orjson.loads(b"".join(openapi.v2(APIS)))
+    wanted: dict[str, list[str]] = {}
+    for group, versions in APIS.groups().items():
+        for name in versions:
+            for path, item in document(group, name)["paths"].items():
+                wanted[path] = sorted(item)
+    assert {path: sorted(item) for path, item in made["paths"].items()} == wanted
+    references = set(re.findall(r'"#/parameters/([^"]+)"', orjson.dumps(made).decode()))
+    assert references == set(made["parameters"])
+    core = made["paths"]["/api/v1/namespaces/{namespace}/configmaps/{name}"]
+    assert "application/strategic-merge-patch+json" in core["patch"]["consumes"]
+    assert "application/vnd.kubernetes.protobuf" in core["get"]["produces"]
+    (body,) = [each for each in core["put"]["parameters"] if "in" in each]
+    assert body == {
+        "in": "body",
+        "name": "body",
+        "required": True,
+        "schema": {"$ref": "#/definitions/io.k8s.api.core.v1.ConfigMap"},
+    }
+    assert core["get"]["responses"]["200"]["schema"] == body["schema"]
+
+
+def read(raw: bytes) -> list[tuple[int, bytes]]:
+    return list(fields(raw))
+
+
+def entries(raw: bytes, number: int) -> dict[str, bytes]:
+    """The named entries of a message, by name."""
+    found = [dict(read(part)) for each, part in read(raw) if each == number]
+    return {entry[1].decode(): entry[2] for entry in found}
+
+
+def test_the_document_in_protobuf_has_the_same_paths_and_definitions() -> None:
+    wanted = orjson.loads(b"".join(openapi.v2(APIS)))
+    whole = dict(read(b"".join(openapi.v2_protobuf(APIS))))
+    assert whole[1] == b"2.0"
+    assert set(entries(whole[8], 2)) == set(wanted["paths"])
+    assert set(entries(whole[10], 1)) == set(wanted["parameters"])
+    definitions = entries(whole[9], 1)
+    assert set(definitions) == set(wanted["definitions"])
+    extensions = {}
+    for number, part in read(definitions["io.k8s.api.core.v1.ConfigMap"]):
+        if number == 31:
+            named = dict(read(part))
+            extensions[named[1].decode()] = orjson.loads(dict(read(named[2]))[2])
+    shown = wanted["definitions"]["io.k8s.api.core.v1.ConfigMap"]
+    assert extensions == {key: value for key, value in shown.items() if key.startswith("x-")} != {}
