@@ -21,6 +21,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
 from tenantry.http.messages import Reply, Response
+from tenantry.kube.codec import protobuf
 from tests.apiserver.pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 TOKENS = {
@@ -373,6 +374,7 @@ async def test_refusals_in_yaml_and_protobuf(served: ServedScopes) -> None:
     assert (reply.status, reply.content_type) == (403, "application/vnd.kubernetes.protobuf")
 
 
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 
 
@@ -397,6 +399,24 @@ async def test_discovery(served: ServedScopes) -> None:
     assert (await get("/apis", AGGREGATED.format("v9"))).status == 406
     assert (await get("/api/v1", "text/html")).status == 406
     assert (await served.ask("/clusters/abc/api/v1", "master", method="POST")).status == 405
+
+
+async def test_discovery_in_protobuf(served: ServedScopes) -> None:
+    async def get(path: str, accept: str) -> tuple[str, Any]:
+        reply = await served.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept})
+        assert isinstance(reply, Response) and reply.status == 200
+        return reply.content_type, protobuf.decode(reply.body)
+
+    for path in ("/api", "/apis", "/apis/example.dev", "/api/v1"):
+        _, found = await get(path, PROTOBUF)
+        wanted = orjson.loads((await served.ask(f"/clusters/abc{path}", "master")).body)
+        assert found["kind"] == wanted["kind"]
+    assert [each["name"] for each in found["resources"]] == [each["name"] for each in wanted["resources"]]
+    asked = AGGREGATED.replace("application/json", PROTOBUF)
+    for version in ("v2", "v2beta1"):
+        content_type, found = await get("/apis", f"{asked.format(version)},application/json")
+        assert (content_type, found["apiVersion"]) == (asked.format(version), f"apidiscovery.k8s.io/{version}")
+        assert "example.dev" in [each["metadata"]["name"] for each in found["items"]]
 
 
 async def test_openapi(served: ServedScopes) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import orjson
-
 from tenantry.apiserver.endpoints.documents import document, not_modified
 from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
-from tenantry.apiserver.negotiation import encode, negotiate
+from tenantry.apiserver.negotiation import JSON, PROTOBUF, YAML, encode, negotiate
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
 from tenantry.kube import discovery
@@ -16,9 +14,8 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.objects import Object
 from tenantry.kube.status import generic_not_found
 
-_AGGREGATED = {
-    version: f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
-}
+_VERSIONS = ("v2", "v2beta1")
+_ANY = frozenset((JSON, "*/*", "application/*"))
 
 
 async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
@@ -27,9 +24,9 @@ async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Resp
     if len(segments) == 1:
         if core and request.method != "GET":
             raise method_not_allowed()
-        version = _aggregated_version(request.header("accept"))
-        if version:
-            return await _aggregated(request, apis, core, version)
+        asked = _aggregated_form(request.header("accept"))
+        if asked is not None:
+            return await _aggregated(request, apis, core, *asked)
         return await _legacy(
             request, apis, tuple(segments), discovery.core_versions if core else lambda: discovery.group_list(apis)
         )
@@ -49,30 +46,32 @@ async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Resp
     return await _legacy(request, apis, tuple(segments), lambda: discovery.resource_list(apis, group, version))
 
 
-def _aggregated_version(accept: str) -> str:
-    """`v2` or `v2beta1` where the first Accept clause that can be served asks for the aggregated document, else empty."""
+def _aggregated_form(accept: str) -> tuple[str, str] | None:
+    """`v2` or `v2beta1`, and the media type, where the first Accept clause that can be served asks for the aggregated
+    document."""
     if "apidiscovery.k8s.io" not in accept:
-        return ""
+        return None
     for clause in accept.split(","):
         media_type, *parameters = (part.strip() for part in clause.split(";"))
-        if media_type not in ("application/json", "*/*", "application/*", "application/yaml"):
+        if media_type not in _ANY and media_type not in (YAML, PROTOBUF):
             continue
         if "as=APIGroupDiscoveryList" in parameters and "g=apidiscovery.k8s.io" in parameters:
-            for version in _AGGREGATED:
+            for version in _VERSIONS:
                 if f"v={version}" in parameters:
-                    return version
+                    return version, PROTOBUF if media_type == PROTOBUF else JSON
         elif not any(parameter.startswith("as=") for parameter in parameters):
-            return ""
-    return ""
+            return None
+    return None
 
 
-async def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
-    key = ("discovery", "aggregated", core, version)
-    content = await document(apis, key, lambda: orjson.dumps(discovery.aggregated(apis, core=core, version=version)))
+async def _aggregated(request: Request, apis: ApiSet, core: bool, version: str, media_type: str) -> Response:
+    key = ("discovery", "aggregated", core, version, media_type)
+    content = await document(apis, key, lambda: encode(discovery.aggregated(apis, core=core, version=version), media_type))
     headers = {"Cache-Control": "public", "ETag": f'"{content.digest}"', "Vary": "Accept"}
+    shown = f"{media_type};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
     if not_modified(request, content.digest):
-        return Response(304, b"", _AGGREGATED[version], headers)
-    return Response(200, content.body, _AGGREGATED[version], headers, compressible=True)
+        return Response(304, b"", shown, headers)
+    return Response(200, content.body, shown, headers, compressible=True)
 
 
 async def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object | None]) -> Response:
