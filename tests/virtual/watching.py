@@ -8,17 +8,18 @@ from typing import Any
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Stream
+from tests.support.protobuf import ProtobufSink
 from tests.support.sinks import MemorySink
 from tests.support.tenancies import ServedShard
 
 
 class Watch:
-    """`async with Watch(shard, path, user) as watch: await watch.next()`."""
+    """`async with Watch(shard, path, user) as watch: await watch.next()`. `accept`: nothing for JSON, or protobuf."""
 
-    def __init__(self, shard: ServedShard, path: str, who: User, query: str = "watch=true") -> None:
+    def __init__(self, shard: ServedShard, path: str, who: User, query: str = "watch=true", accept: str = "") -> None:
         self._shard = shard
-        self._request = Request("GET", path, query, {}, user=who)
-        self._sink = MemorySink()
+        self._request = Request("GET", path, query, {"accept": accept}, user=who)
+        self._sink = ProtobufSink() if accept else MemorySink()
         self._read = 0
         self._ended = False
 
