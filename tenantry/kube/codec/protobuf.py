@@ -27,6 +27,9 @@ MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 100
+_KEY, _VALUE, _SMALL = 0x0A, 0x12, 0x80
+"""The tags of a map's entry, and what no length of one byte reaches."""
+_SHORTEST_ENTRY = 3
 _WHOLE_MAX = 1 << 53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -178,8 +181,14 @@ def _go_name(name: str) -> str:
 
 def _entry(value: Any) -> tuple[str, Any]:
     """One entry of a map: field 1 is the key, 2 the value."""
+    raw = _length_delimited(value)
+    # Nearly all are two short texts, which are read at once.
+    if len(raw) > _SHORTEST_ENTRY and raw[0] == _KEY and raw[1] < _SMALL:
+        middle = raw[1] + 2
+        if middle + 2 <= len(raw) and raw[middle] == _VALUE and raw[middle + 1] == len(raw) - middle - 2 < _SMALL:
+            return raw[2:middle].decode(), raw[middle + 2 :]
     key, item = "", b""
-    for number, part in _fields(_length_delimited(value)):
+    for number, part in _fields(raw):
         if number == 1:
             key = _length_delimited(part).decode()
         elif number == 2:
