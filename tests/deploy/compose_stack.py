@@ -108,6 +108,10 @@ class ComposeStack:
         """What a command says in JSON, run beside the gateway."""
         return json.loads(self.compose("exec", "-T", "gateway", "tenantry", *command, "--output", "json"))
 
+    def processes_of(self, view: str) -> dict[str, str]:
+        """The state of each process of a view, by its name."""
+        return {row["process"]: row["state"] for row in self.ask("views", "list") if row["view"] == view and row["process"]}
+
     def kubeconfig(self) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load(self.compose("exec", "-T", "gateway", "tenantry", "kubeconfig"))
         return found

@@ -1,4 +1,4 @@
-"""`docker compose --profile views up` for real: stock views and one of a package in processes of their own, which die and go.
+"""`docker compose --profile views up` for real: kubectl and informers, while processes of views come, go and die.
 
 `make compose` runs it, after what it says in `test_stack.py`.
 """
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantry.cli.main import main
 from tests.deploy.compose_stack import STEP_SECONDS, ComposeStack
 from tests.e2e.provider import ALL_COWBOYS, COWBOYS, Provider, cowboy, schema
-from tests.support.api import CONFIG_MAPS, PATCHES, Api, config_map
+from tests.support.api import PATCHES, Api
 from tests.support.informers import Informers
 from tests.support.tools import program
 from tests.support.waiting import wait_for
@@ -28,14 +27,9 @@ HOST_NAME_LENGTH = 12
 pytestmark = [pytest.mark.e2e, pytest.mark.client, pytest.mark.timeout(3 * STEP_SECONDS)]
 
 
-def registered(stack: ComposeStack, view: str = "apiexport") -> dict[str, str]:
-    """The state of each process of a view, by its name."""
-    return {row["process"]: row["state"] for row in stack.ask("views", "list") if row["view"] == view and row["process"]}
-
-
 def all_serve(stack: ComposeStack) -> bool:
     names = [container[:HOST_NAME_LENGTH] for container in stack.containers("views")]
-    return len(names) == VIEWS and registered(stack) == dict.fromkeys(names, "serving")
+    return len(names) == VIEWS and stack.processes_of("apiexport") == dict.fromkeys(names, "serving")
 
 
 def served(root: Api, name: str) -> tuple[Provider, Api]:
@@ -80,7 +74,7 @@ def test_another_process_takes_over_and_without_any_requests_come_again(stack: C
     refused = wait_for(lambda: when_refused(view), "no process answers")
     assert refused.headers.get("Retry-After") == "1"
     assert consumer.get(f"{COWBOYS}/joe"), "tenants do not notice"
-    wait_for(lambda: registered(stack) == {}, "their registrations have ended")
+    wait_for(lambda: stack.processes_of("apiexport") == {}, "their registrations have ended")
     assert view.status_of("GET", ALL_COWBOYS) == 503, "shards do not take it over after a crash"
     stack.scale(SHARDS, views=VIEWS)
     wait_for(lambda: view.status_of("GET", ALL_COWBOYS) == 200, "the view is served again")
@@ -138,36 +132,3 @@ def test_informers_do_not_notice_that_views_move(stack: ComposeStack, informers_
 
 def lists_of(informers: Informers) -> int:
     return sum(request["event"] == "list" for request in informers.requests)
-
-
-def test_a_view_of_a_package_runs_from_the_image_of_its_dockerfile(stack: ComposeStack, tmp_path: Path) -> None:
-    docker = program("docker", "it builds the image")
-    assert main(["views", "new", "published", "--directory", str(tmp_path / "published")]) == 0
-    image = f"{stack.image.rpartition('/')[2]}-published"
-    command = [docker, "build", "--build-arg", f"TENANTRY={stack.image}", "--tag", image, str(tmp_path / "published")]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    try:
-        stack.stop("views")
-        stack.set(TENANTRY_VIEWS_IMAGE=image, TENANTRY_VIEWS="published")
-        stack.scale(SHARDS, views=1)
-        assert list(registered(stack, "published").values()) == ["serving"]
-        assert registered(stack) == {}, "shards serve the others"
-        root = stack.root()
-        place = root.workspace("publisher")
-        place.create(CONFIG_MAPS, config_map("open", {"text": "secret"}, labels={"published": "yes"}))
-        place.create(CONFIG_MAPS, config_map("shut", {"text": "secret"}))
-        # The objects of a range; the shards do not have the package.
-        found = root.at(f"{root.origin}/ranges/{range_of(stack, place)}/services/published/clusters/*").items(
-            "/api/v1/configmaps"
-        )
-        assert [(each["metadata"]["name"], each["data"]) for each in found] == [("open", {"text": "..."})]
-    finally:
-        stack.stop("views", remove=True)
-        subprocess.run([docker, "image", "rm", image], capture_output=True, check=False)
-
-
-def range_of(stack: ComposeStack, place: Api) -> str:
-    (row,) = stack.ask("resolve", place.name)
-    found: str = row["range"]
-    return found
