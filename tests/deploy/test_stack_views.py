@@ -59,6 +59,9 @@ def test_kubectl_reads_a_view_in_processes_that_are_registered(stack: ComposeSta
     command = [kubectl, "--kubeconfig", str(config), "get", "cowboys", "--all-namespaces", "--output", form]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == f"{consumer.name}|joe"
+    before = sorted(stack.containers("views"))
+    stack.scale(SHARDS - 1)
+    assert sorted(stack.containers("views")) == before and all_serve(stack), "without the profile they stay"
 
 
 def test_another_process_takes_over_and_without_any_requests_come_again(stack: ComposeStack) -> None:
