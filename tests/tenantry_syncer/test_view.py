@@ -134,7 +134,7 @@ async def test_verbs(stack: Stack) -> None:
     _, found = await stack.call("GET", f"{view(target)}/api/v1", SYNCER)
     verbs = {entry["name"]: sorted(entry["verbs"]) for entry in found["resources"]}
     assert verbs["configmaps"] == ["get", "list", "patch", "update", "watch"]
-    assert sorted(name for name in verbs if "/" not in name) == ["configmaps", "secrets", "serviceaccounts"]
+    assert sorted(name for name in verbs if "/" not in name) == ["configmaps", "namespaces", "secrets", "serviceaccounts"]
 
 
 async def test_writes_of_a_syncer(stack: Stack) -> None:
