@@ -52,6 +52,19 @@ class Round:
         except TimeoutError:
             raise AssertionError(f"after {fault}, not all of {sorted(tenants)} were taken over") from None
 
+    async def shown_again(self, fault: str, since: float) -> None:
+        """Waits until the view answers in each range a read that was sent after a moment. Raises AssertionError."""
+
+        async def one(name: str, tenant: str) -> None:
+            await self.load.seen(name, tenant)
+            self.log.add(TakenOver(name, fault, now() - since))
+
+        try:
+            async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+                await asyncio.gather(*(one(name, clusters[0]) for name, clusters in self.platform.ranges.items()))
+        except TimeoutError:
+            raise AssertionError(f"after {fault}, the view does not answer") from None
+
     async def attack(self, shard: Shard, tenants: Mapping[str, str]) -> asyncio.Event:
         """Asks a shard itself for its tenants, until the event that is returned. Returns when that goes on for a while."""
         ended = asyncio.Event()
@@ -167,6 +180,44 @@ async def kill_leader_in_move(round_: Round) -> None:
     round_.log.add(Fault("kill leader in move", leader.name, began, now()))
 
 
+async def kill_views(round_: Round) -> None:
+    """kill -9 for a process of views: another one takes its ranges when its session has ended."""
+    process = round_.platform.some_views(round_.chance)
+    began = now()
+    process.kill()
+    await round_.shown_again("kill views", began)
+    round_.platform.mend(process)
+    round_.log.add(Fault("kill views", process.name, began, now()))
+
+
+async def freeze_views(round_: Round) -> None:
+    """SIGSTOP until another process shows its ranges, then SIGCONT: it finds requests that were sent to it meanwhile."""
+    process = round_.platform.some_views(round_.chance)
+    began = now()
+    process.freeze()
+    try:
+        await round_.shown_again("freeze views", began)
+        await round_.linger(LINGER_SECONDS)
+    finally:
+        process.thaw()
+    round_.platform.mended(process)
+    round_.log.add(Fault("freeze views", process.name, began, now()))
+
+
+async def cut_views(round_: Round) -> None:
+    """Nothing passes between it and etcd until another process shows its ranges; gateways reach it all the time."""
+    process = round_.platform.some_views(round_.chance)
+    began = now()
+    await asyncio.to_thread(process.link.cut)
+    try:
+        await round_.shown_again("cut views", began)
+        await round_.linger(LINGER_SECONDS)
+    finally:
+        await asyncio.to_thread(process.link.heal)
+    round_.platform.mended(process)
+    round_.log.add(Fault("cut views", process.name, began, now()))
+
+
 async def several(round_: Round) -> None:
     """Two at once, of different owners."""
     first, second = round_.chance.sample(ALONE, 2)
@@ -189,7 +240,11 @@ async def _back(round_: Round, shard: Shard, ended: asyncio.Event) -> None:
 
 
 ALONE: tuple[Callable[[Round], Awaitable[None]], ...] = (kill_owner, retire_owner, freeze_owner, cut_owner, stop_etcd)
-ALL: tuple[Callable[[Round], Awaitable[None]], ...] = (*ALONE, kill_leader, kill_leader_in_move, freeze_owner, cut_owner, several)
+OF_VIEWS: tuple[Callable[[Round], Awaitable[None]], ...] = (kill_views, freeze_views, cut_views)
+ALL: tuple[Callable[[Round], Awaitable[None]], ...] = (
+    *(*ALONE, kill_leader, kill_leader_in_move, freeze_owner, cut_owner, several),
+    *OF_VIEWS,
+)
 LONG_EVERY = 25
 
 
