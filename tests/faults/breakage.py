@@ -14,7 +14,7 @@ from tenantry.storage.store import Event
 from tests.faults.breakable_fleet import RECOVERY_SECONDS_MAX, BreakableFleet
 from tests.faults.load import Load
 from tests.faults.log import Fault, Log, TakenOver, now
-from tests.support.fleet import Shard
+from tests.support.fleet import Process, Shard
 from tests.support.waiting import eventually
 
 LONG_OUTAGE_SECONDS = 10.0
@@ -71,6 +71,16 @@ class Round:
         uid = next((info.uid for info in self.platform.fleet.living() if info.name == shard.name), shard.name)
         for tenant in tenants.values():
             self.load.attack(tenant, shard.url, uid, ended)
+        await asyncio.sleep(self.chance.uniform(*RUN_UP_SECONDS))
+        return ended
+
+    async def attack_views(self, process: Process) -> asyncio.Event:
+        """Asks a process of views itself for all ranges, until the event that is returned. Returns when that goes on for a
+        while."""
+        ended = asyncio.Event()
+        url = (await asyncio.to_thread(process.ready)).rsplit(" ", 1)[1]
+        for name, clusters in self.platform.ranges.items():
+            self.load.attack_view(name, clusters[0], url, ended)
         await asyncio.sleep(self.chance.uniform(*RUN_UP_SECONDS))
         return ended
 
@@ -193,6 +203,7 @@ async def kill_views(round_: Round) -> None:
 async def freeze_views(round_: Round) -> None:
     """SIGSTOP until another process shows its ranges, then SIGCONT: it finds requests that were sent to it meanwhile."""
     process = round_.platform.some_views(round_.chance)
+    ended = await round_.attack_views(process)
     began = now()
     process.freeze()
     try:
@@ -200,13 +211,16 @@ async def freeze_views(round_: Round) -> None:
         await round_.linger(LINGER_SECONDS)
     finally:
         process.thaw()
+    await asyncio.sleep(ATTACK_SECONDS)
+    ended.set()
     round_.platform.mended(process)
     round_.log.add(Fault("freeze views", process.name, began, now()))
 
 
 async def cut_views(round_: Round) -> None:
-    """Nothing passes between it and etcd until another process shows its ranges; gateways reach it all the time."""
+    """Nothing passes between it and etcd until another process shows its ranges; gateways and clients reach it all the time."""
     process = round_.platform.some_views(round_.chance)
+    ended = await round_.attack_views(process)
     began = now()
     await asyncio.to_thread(process.link.cut)
     try:
@@ -214,6 +228,8 @@ async def cut_views(round_: Round) -> None:
         await round_.linger(LINGER_SECONDS)
     finally:
         await asyncio.to_thread(process.link.heal)
+    await asyncio.sleep(ATTACK_SECONDS)
+    ended.set()
     round_.platform.mended(process)
     round_.log.add(Fault("cut views", process.name, began, now()))
 

@@ -118,10 +118,10 @@ class Load:
             shard=shard,
         )
 
-    def viewer(self, range_name: str) -> Client:
-        """Somebody new who uses the view in a range."""
+    def viewer(self, range_name: str, url: str = "") -> Client:
+        """Somebody new who uses the view in a range. Without a URL it uses one of the gateways."""
         process = next(self._processes)
-        url = f"{self._gateways[process % len(self._gateways)]}/ranges/{range_name}{self._view}"
+        url = f"{url or self._gateways[process % len(self._gateways)]}/ranges/{range_name}{self._view}"
         return Client(self._session, url, self._log, process=process, prefix=self._prefix, view=True)
 
     async def seen(self, range_name: str, cluster: str) -> Operation:
@@ -159,6 +159,12 @@ class Load:
                 client = self.client(url, shard=shard)
                 chance = random.Random(f"{self._seed} {client.process}")
                 self._extra.append(asyncio.create_task(ask(client, cluster, chance, ended)))
+
+    def attack_view(self, range_name: str, cluster: str, url: str, ended: asyncio.Event) -> None:
+        """Asks a process of views itself, as a gateway would that does not know that it is away, until an event."""
+        viewer = self.viewer(range_name, url)
+        chance = random.Random(f"{self._seed} {viewer.process}")
+        self._extra.append(asyncio.create_task(self._attack_reads(viewer, cluster, chance, ended)))
 
     async def _attack_reads(self, client: Client, cluster: str, chance: random.Random, ended: asyncio.Event) -> None:
         while not (ended.is_set() or self._stopping):
