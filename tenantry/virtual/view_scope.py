@@ -31,6 +31,7 @@ from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"
 _WRITING = frozenset({"create", "patch", "update"})
+_OVER_CLUSTERS = frozenset({"list", "watch"})
 _LOGICAL_CLUSTER_STATUS = LogicalClusterStatusAdmission()
 
 
@@ -143,7 +144,8 @@ class ViewScope:
         return Translated(self.view, self.place, user)
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
-        if attributes.is_resource and self.place.cluster is None and attributes.namespace:
+        """Other verbs are refused where they are served, with a text of their own."""
+        if self.place.cluster is None and attributes.namespace and attributes.is_resource and attributes.verb in _OVER_CLUSTERS:
             raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
 
 

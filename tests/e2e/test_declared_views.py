@@ -192,11 +192,6 @@ def test_kubectl(many_ranges: Platform, place: Api, provider: Provider, person: 
     assert "Forbidden" in run("get", "configmaps", "-A", "--as", bob.name, who=alice).stderr
 
 
-@pytest.fixture(scope="session")
-def kopf_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kopf.installed(tmp_path_factory.mktemp("kopf"))
-
-
 def test_an_operator_on_kopf(place: Api, provider: Provider, config: Path, kopf_program: Path, tmp_path: Path) -> None:
     # kopf begins when it has found the type `namespaces`, whether it lists them or not.
     resources = [{**RESOURCE, "show": "{'shown': object.spec.intent}"}, {"resource": "namespaces", "show": "{}"}]
@@ -211,18 +206,10 @@ def test_an_operator_on_kopf(place: Api, provider: Provider, config: Path, kopf_
     mine = tmp_path / "view.kubeconfig"
     mine.write_text(yaml.safe_dump(document))
     with kopf.Operator(kopf_program, mine) as operator:
-
-        def told(*line: object) -> None:
-            def came() -> bool:
-                assert line in operator.lines, f"{operator.lines}\n{operator.log}"
-                return True
-
-            wait_for(came, str(line))
-
-        told(None, consumer.name, "joe", "ride")
+        operator.told(None, consumer.name, "joe", "ride")
         consumer.patch(f"{COWBOYS}/joe", {"spec": {"intent": "rest"}})
-        told("MODIFIED", consumer.name, "joe", "rest")
+        operator.told("MODIFIED", consumer.name, "joe", "rest")
         consumer.create(COWBOYS, cowboy("jim", "ride"))
-        told("ADDED", consumer.name, "jim", "ride")
+        operator.told("ADDED", consumer.name, "jim", "ride")
         consumer.delete(f"{COWBOYS}/joe")
-        told("DELETED", consumer.name, "joe", "rest")
+        operator.told("DELETED", consumer.name, "joe", "rest")
