@@ -17,6 +17,7 @@ from tenantry.tenancy.exports.read_bindings import GROUP, binding_to, bindings_o
 from tenantry.tenancy.exports.virtual_storage import read_only, virtual_resource
 from tenantry.tenancy.replication.replication_lookup import ReplicationLookup, Served
 from tenantry.tenancy.types.cached_resource_names import BOTH
+from tenantry.virtual.apiexport.published_visibility import Publication
 from tenantry.virtual.view import READ_VERBS, Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
@@ -75,7 +76,8 @@ class ReplicationScope(ViewScope):
 
     def __init__(self, view: ReplicationView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
-        self._served = view.served(place)
+        served = view.served(place)
+        self._served = served if served is not None and Publication(base.range, served.export).is_open else None
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:
