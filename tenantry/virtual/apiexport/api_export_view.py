@@ -69,8 +69,9 @@ class ExportScope(ViewScope):
         self._domains = view.domains
         self._exports = view.exports
         self.domain = view.domains.of(cluster, name)
-        self._publication = Publication(self.range, (cluster, name))
-        self._is_over = self._shows_all = False
+        self._is_over = False
+        self._shows_all: Publication | None = None
+        """Why a request sees all objects of a type."""
         self._authorizer = ExportAuthorizer(
             (cluster, name), self.domain, self.range, place.cluster, exports=view.exports, authorizer=view.context.authorizer
         )
@@ -106,15 +107,16 @@ class ExportScope(ViewScope):
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         """A watch of everything also ends when the range is closed: later consumers are visible when its URL is published once
         more."""
-        if not self._shows_all:
+        publication = self._shows_all
+        if publication is None:
             return super().watch_apis(changed)
 
         def closed() -> None:
             self._is_over = True
             changed()
 
-        stops = (super().watch_apis(changed), self._publication.follow_end(closed))
-        if not self._publication.is_open:
+        stops = (super().watch_apis(changed), publication.follow_end(closed))
+        if not publication.is_open:
             # It was, when the request came.
             closed()
 
@@ -127,15 +129,15 @@ class ExportScope(ViewScope):
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         if self.domain is None:
             return None
-        shared = self._shared(definition, user, verb)
-        if self._publication.is_open and (verb != "watch" or shared is None):
-            self._shows_all = shared is None
+        shared, publication = self._shared(definition, user, verb), Publication(self.range, self.domain.label)
+        if publication.is_open and (verb != "watch" or shared is None):
+            self._shows_all = publication if shared is None else None
             return shared
-        return PublishedVisibility(self._publication, shared)
+        return PublishedVisibility(publication, shared)
 
     @property
     def shown_since(self) -> int:
-        return self._publication.version if self._shows_all else 0
+        return self._shows_all.version if self._shows_all is not None else 0
 
     def _shared(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         """What an open range shows."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from tenantry.apiserver.visibility import Changed, Visibility
+from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.consumers import CONSUMERS, consumers_key, is_open
-from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.exports.consumers import CONSUMERS, is_open
 
 
 class Publication:
     """Whether one range shows the consumers of one export. Made for each request."""
 
-    def __init__(self, range_: Range, export: ExportKey) -> None:
-        """`export`: cluster id and name of the export."""
+    __slots__ = ("_key", "label", "range")
+
+    def __init__(self, range_: Range, label: str) -> None:
+        """`label`: the `export_hash` of the export."""
         self.range = range_
-        self.export = export
-        self._key = consumers_key(range_, export)
+        self.label = label
+        self._key = Key(range_.start, CONSUMERS, "", label)
 
     @property
     def is_open(self) -> bool:
@@ -74,9 +76,9 @@ class PublishedVisibility:
     @property
     def key(self) -> Hashable | None:
         if self._shared is None:
-            return PublishedVisibility, self._publication.export
+            return PublishedVisibility, self._publication.label
         key = self._shared.key
-        return (PublishedVisibility, self._publication.export, key) if key is not None else None
+        return (PublishedVisibility, self._publication.label, key) if key is not None else None
 
     def sees(self, record: Record) -> bool:
         known = self._is_open

@@ -42,12 +42,16 @@ class Declarations:
         catalog.subscribe(VIRTUAL_WORKSPACES, self._changed)
 
     def of(self, cluster: str, name: str) -> Declaration | None:
-        """The declaration; None if the VirtualWorkspace does not exist, or if its export does not exist or has no identity."""
+        """The declaration; None if the VirtualWorkspace does not exist or has no status yet, or if its export does not exist or
+        has no identity."""
         entry = self._catalog.entry(VIRTUAL_WORKSPACES, cluster, name)
         if entry is None:
             return None
         known = self._known.get((cluster, name))
         if known is None or known.revision != entry.revision:
+            if "status" in entry.object:
+                # Its first status, with its URLs, is not written yet.
+                return None
             spec = entry.object["spec"]
             domain = self.domains.of(cluster, spec["export"]["name"])
         else:
@@ -106,7 +110,7 @@ class Declarations:
 
 def publication(declaration: Declaration, range_: Range) -> Publication:
     """Whether a range shows the consumers of the export of a declaration."""
-    return Publication(range_, (declaration.domain.cluster, declaration.domain.name))
+    return Publication(range_, declaration.domain.label)
 
 
 def _is_same(domain: Domain, other: Domain) -> bool:

@@ -237,6 +237,22 @@ async def test_every_slice_in_the_workspace_of_the_export_has_the_url() -> None:
         assert await names(shard, COWBOYS) == ["billy"]
 
 
+async def test_a_new_declared_view_shows_nothing_before_its_first_status() -> None:
+    async with ServedShard() as shard:
+        await provider(shard)
+        await bind(shard)
+        await shard.until(lambda: opened(shard))
+        paused = pause(shard, "virtualworkspace-endpoints", lambda key: key.name == "later")
+        declared: Object = {"export": {"name": "cowboys"}, "resources": [{"group": "wild.west", "resource": "cowboys"}]}
+        later = {"metadata": {"name": "later"}, "spec": declared}
+        await shard.put(PROVIDER, "views.tenantry.dev", "virtualworkspaces", later)
+        path = f"/ranges/root/services/{DECLARED.format(PROVIDER).replace('shown', 'later')}"
+        assert (await shard.call("GET", path, MASTER))[0] == 404
+        paused.resume()
+        await shard.until(lambda: urls(shard, VIRTUAL_WORKSPACES, "later"))
+        assert await names(shard, path) == ["billy"]
+
+
 async def test_an_export_without_slices_shows_its_consumers_at_once() -> None:
     async with ServedShard() as shard:
         await shard.cluster(PROVIDER, "root:provider")
