@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.apiserver.user import User
 from tenantry.controllers.controller import Controller
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key, catalog_key
@@ -98,8 +99,8 @@ def urls(shard: ServedShard, resource: str = API_EXPORT_ENDPOINT_SLICES, name: s
     return [each["url"].removeprefix(URL) for each in status.get("endpoints") or ()]
 
 
-async def names(shard: ServedShard, path: str) -> list[str]:
-    status, answer = await shard.call("GET", path, SHERIFF)
+async def names(shard: ServedShard, path: str, who: User = SHERIFF) -> list[str]:
+    status, answer = await shard.call("GET", path, who)
     assert status == 200, answer
     return [obj["metadata"]["name"] for obj in answer["items"]]
 
@@ -235,6 +236,26 @@ async def test_every_slice_in_the_workspace_of_the_export_has_the_url() -> None:
         pause(shard, "apiexport-endpoints", lambda key: key.name == "third")
         await shard.put(PROVIDER, "apis.kcp.io", "apiexportendpointslices", endpoint_slice("third"))
         assert await names(shard, COWBOYS) == ["billy"]
+
+
+async def test_the_provider_is_on_another_shard() -> None:
+    far = "900consumer00000"
+    async with ServedShard() as here, ServedShard(store=here.store, name="there") as there:
+        await provider(here)
+        await there.until(lambda: there.identity(*EXPORT))
+        paused = pause(here, "apiexport-endpoints")
+        await there.cluster(far)
+        path = f"/ranges/range-9/services/{BOUND.format(PROVIDER)}"
+        async with Watch(there, path, MASTER) as watch:
+            binding = asyncio.create_task(there.bind(far, PROVIDER, "cowboys"))
+            await there.until(lambda: there.bound(far, "cowboys"))
+            await here.until(lambda: here.tenancy.catalog.names_in(CONSUMERS, PROVIDER))
+            assert await names(there, path, MASTER) == []
+            paused.resume()
+            assert await watch.next() == ("ADDED", "cowboys")
+            assert urls(here) == [f"/ranges/range-9/services/apiexport/{PROVIDER}/cowboys"]
+        await binding
+        assert await names(there, path, MASTER) == ["cowboys"]
 
 
 async def test_a_new_declared_view_shows_nothing_before_its_first_status() -> None:
