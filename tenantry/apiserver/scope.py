@@ -81,6 +81,12 @@ class Scope(Protocol):
         the scope's clusters."""
         ...
 
+    @property
+    def shown_since(self) -> int:
+        """The version since which all objects are visible, where `visibility` is None: a watch that resumes from an earlier one
+        lists again. 0: always."""
+        ...
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         """The user that admission sees for an authorized request; usually the caller."""
         ...

@@ -73,6 +73,10 @@ class NotFoundScope:
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return self._scope.visibility(definition, user, verb)
 
+    @property
+    def shown_since(self) -> int:
+        return self._scope.shown_since
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return self._scope.acting_user(user, attributes)
 

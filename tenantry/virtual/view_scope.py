@@ -120,6 +120,10 @@ class ViewScope:
             return ViewVisibility(self.view, self.place, user, _timed(self.view, self.place, user))
         return ViewVisibility(self.view, self.place, user)
 
+    @property
+    def shown_since(self) -> int:
+        return 0
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user
 
