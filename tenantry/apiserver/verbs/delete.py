@@ -44,7 +44,7 @@ def _translated(target: Target, translation: Translation, options: DeleteOptions
     try:
         return (yield from delete_outcome(target.as_stored, options, record))
     except StatusError as error:
-        raise translation.refusal(error) from error
+        raise translation.refusal(error) from None
 
 
 def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Steps:

@@ -66,7 +66,7 @@ def translated_create(
     try:
         return (yield from create_outcome(target.as_stored, made, record, applied=applied, managed=True))
     except StatusError as error:
-        raise translation.refusal(error) from error
+        raise translation.refusal(error) from None
 
 
 def translated_update(target: Target, translation: Translation, obj: Object, record: Record, *, applied: bool = False) -> Steps:
@@ -87,7 +87,7 @@ def translated_update(target: Target, translation: Translation, obj: Object, rec
     try:
         return (yield from update_outcome(stored_as, made, old, record, applied=True, prepared=True))
     except StatusError as error:
-        raise translation.refusal(error) from error
+        raise translation.refusal(error) from None
 
 
 def _stored(target: Target, translation: Translation, obj: Object, record: Record | None) -> Generator[bool, bool | None, Object]:
