@@ -48,7 +48,7 @@ def checkout(form: str, tmp_path: Path) -> Iterator[Path]:
 def test_the_examples_on_the_page(checkout: Path) -> None:
     program("kubectl", "it comes with kubernetes-client")
     examples = blocks(page=PAGE)
-    assert len([output for _, output in examples if output]) == 3
+    assert len([output for _, output in examples if output]) == 5
     follow([*blocks(STORY), *examples], checkout)
 
 

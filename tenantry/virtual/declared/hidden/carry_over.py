@@ -28,7 +28,7 @@ _UNCLEAR = (
 
 def carry_over(sent: Any, stored: Any, paths: Paths, schema: Schema | None) -> list[FieldError]:
     """Changes `sent`, which has none of the hidden fields, and may share parts with `stored` afterwards. `schema`: of both.
-    Returns why that cannot be done; `sent` is of no use then."""
+    Returns why that cannot be done; `sent` is half changed then."""
     return list(_object(sent, stored, paths, schema, ""))
 
 

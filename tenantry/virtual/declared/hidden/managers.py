@@ -1,4 +1,4 @@
-"""Who manages hidden fields: nobody loses or gains one by a write through the view."""
+"""Who manages hidden fields: no manager loses or gains one by a write through the view."""
 
 from __future__ import annotations
 
