@@ -18,7 +18,7 @@ from tenantry.virtual.declared.hidden.paths import HiddenPath, found
 from tenantry.virtual.declared.hidden.refusals import told
 from tenantry.virtual.declared.shown_object import CLUSTER_ANNOTATION, FieldsHidden
 
-_APPLIED_PREFIX = "views.tenantry.dev/applied"
+_APPLIED_DOMAIN = "applied.views.tenantry.dev"
 _NOT_SHOWN = "this view does not show the field, so it cannot be written through it"
 _NO_ANNOTATIONS = "this view does not show annotations, so they cannot be written through it"
 _NO_MANAGERS = "this view does not show managedFields, so they cannot be written through it"
@@ -37,7 +37,7 @@ class AppliedAnnotation:
     @classmethod
     def of(cls, cluster: str, name: str, resource: str, paths: tuple[HiddenPath, ...]) -> AppliedAnnotation:
         """`cluster` (id) and `name`: the VirtualWorkspace."""
-        prefix = f"{_APPLIED_PREFIX}-{_digest(cluster, name, resource)}-"
+        prefix = f"{_APPLIED_DOMAIN}/{_digest(cluster, name, resource)}-"
         return cls(prefix + _digest(*sorted(".".join(path) for path in paths)), prefix)
 
 
