@@ -26,17 +26,19 @@ def below(paths: Paths) -> Mapping[str, Paths]:
 
 def remove(value: Any, paths: Paths) -> None:
     """Removes hidden fields from a JSON value, in place."""
-    if isinstance(value, list):
-        for item in value:
-            remove(item, paths)
-    elif isinstance(value, dict):
-        for name, rests in below(paths).items():
-            if name not in value:
-                continue
-            if HERE in rests:
-                del value[name]
-            else:
-                remove(value[name], rests)
+    # Asked of every object that is read, so it makes no table of names.
+    for path in paths:
+        waiting = [(value, path)]
+        while waiting:
+            each, rest = waiting.pop()
+            if isinstance(each, list):
+                waiting.extend((item, rest) for item in each)
+            elif isinstance(each, dict):
+                each.pop(".".join(rest), None)
+                for length in range(1, len(rest)):
+                    inner = each.get(".".join(rest[:length]))
+                    if inner is not None:
+                        waiting.append((inner, rest[length:]))
 
 
 def found(value: Any, paths: Paths, at: str = "") -> Iterator[str]:
