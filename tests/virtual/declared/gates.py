@@ -65,9 +65,9 @@ def gate(name: str, **spec: Any) -> Object:
 STORED: Object = {
     "size": 3,
     "secret": "hunter2",
-    "users": [{"name": "ann", "role": "boss", "password": "p-ann"}, {"name": "bob", "password": "p-bob"}],
-    "steps": [{"run": "a", "code": "c-a"}, {"run": "b", "code": "c-b"}, {"run": "c"}],
-    "lock": {"maker": "acme", "key": "k-1"},
+    "users": [{"name": "ann", "role": "boss", "password": "pass-of-ann"}, {"name": "bob", "password": "pass-of-bob"}],
+    "steps": [{"run": "a", "code": "code-of-a"}, {"run": "b", "code": "code-of-b"}, {"run": "c"}],
+    "lock": {"maker": "acme", "key": "key-of-it"},
 }
 SHOWN: Object = {
     "size": 3,
@@ -89,7 +89,7 @@ async def gatehouse(shard: ServedShard, hidden: tuple[str, ...] = HIDDEN, **entr
     status, answer = await shard.call("POST", INSIDE, MASTER, body, query="fieldManager=owner")
     assert status == 201, answer
     status, answer = await shard.call(
-        "PATCH", f"{INSIDE}/one/status", MASTER, {"status": {"phase": "Up", "trace": "t-1"}}, content_type=MERGE
+        "PATCH", f"{INSIDE}/one/status", MASTER, {"status": {"phase": "Up", "trace": "trace-of-it"}}, content_type=MERGE
     )
     assert status == 200, answer
 
