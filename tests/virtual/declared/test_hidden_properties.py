@@ -92,15 +92,12 @@ def edited(draw: st.DrawFn, value: Any, schema: Schema) -> Any:
 def places(value: Any, schema: Schema | None, paths: Paths, at: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
     """Each hidden value by where it is: by keys in a list that has them, else by numbers."""
     out: dict[tuple[Any, ...], Any] = {}
-    names = below(paths)
     if isinstance(value, list):
-        keyed = schema is not None and schema.list_type == "map" and KEY not in names
+        keyed = schema is not None and schema.list_type == "map" and not below({KEY: ""}, paths)
         for number, item in enumerate(value):
             out |= places(item, schema.items if schema else None, paths, (*at, item[KEY] if keyed else number))
     elif isinstance(value, dict):
-        for name, rests in names.items():
-            if name not in value:
-                continue
+        for name, rests in below(value, paths).items():
             inner = (schema.properties.get(name) or schema.additional) if schema is not None else None
             if HERE in rests:
                 out[*at, name] = value[name]
@@ -179,3 +176,12 @@ def test_items_without_keys_are_known_by_their_places(names: list[str], data: st
         return
     assert len(sent) == len(names) and changes <= 1
     assert made["l"] == [{"n": new, "s": f"of-{old}"} for new, old in zip(sent, names, strict=True)]
+
+
+def test_long_paths_of_many_names() -> None:
+    """As short ones: names may have dots, and lists do not count."""
+    path = tuple("abcdefghij")
+    value: Any = {"a.b.c": [{"d": {"e.f.g.h.i": {"j": "secret", "k": 1}}}], "a": {"b": 2}, "a.b.c.d.e.f.g.h.i.j": "secret"}
+    assert sorted(found(value, [path])) == ["[a.b.c.d.e.f.g.h.i.j]", "[a.b.c][0].d[e.f.g.h.i].j"]
+    remove(value, [path])
+    assert value == {"a.b.c": [{"d": {"e.f.g.h.i": {"k": 1}}}], "a": {"b": 2}}

@@ -35,9 +35,7 @@ def carry_over(sent: Any, stored: Any, paths: Paths, schema: Schema | None) -> l
 def _object(
     sent: dict[str, Any], stored: Mapping[str, Any], paths: Paths, schema: Schema | None, at: str
 ) -> Iterator[FieldError]:
-    for name, rests in below(paths).items():
-        if name not in stored:
-            continue
+    for name, rests in below(stored, paths).items():
         kept, here = stored[name], place(at, name)
         if HERE in rests:
             sent[name] = kept
@@ -65,8 +63,7 @@ def _object(
 def _list(sent: list[Any], stored: list[Any], paths: Paths, schema: Schema | None, at: str) -> Iterator[FieldError]:
     items = schema.items if schema is not None else None
     keys = schema.list_map_keys if schema is not None and schema.list_type == "map" else ()
-    names = below(paths)
-    if keys and not any(key in names for key in keys):
+    if keys and not below(dict.fromkeys(keys), paths):
         by_key, old_by_key = _by_key(sent, keys), _by_key(stored, keys)
         if by_key is not None and old_by_key is not None:
             for text, (_, kept) in old_by_key.items():

@@ -14,31 +14,57 @@ Paths = Sequence[HiddenPath]
 HERE: HiddenPath = ()
 """Among the rests of paths below a name: what has the name is hidden itself."""
 
+_SHORT = 8
+"""Parts of a path that are put together to names sooner than the members of an object are looked at."""
 
-def below(paths: Paths) -> Mapping[str, Paths]:
-    """The names with which paths may go on in an object, each with the rests of the paths below it."""
+
+def steps(members: Mapping[str, Any], path: HiddenPath) -> Iterator[tuple[str, HiddenPath]]:
+    """The names with which a path goes on among the members of an object, each with the rest of the path below it. It costs as
+    much as the path has parts, or as there are members: a tenant may make either many."""
+    if len(path) <= len(members):
+        for length in range(1, len(path) + 1):
+            name = ".".join(path[:length])
+            if name in members:
+                yield name, path[length:]
+        return
+    for name in tuple(members):
+        parts = tuple(name.split("."))
+        if path[: len(parts)] == parts:
+            yield name, path[len(parts) :]
+
+
+def below(members: Mapping[str, Any], paths: Paths) -> Mapping[str, Paths]:
+    """The same for several paths: each name with the rests of those that go on with it."""
     found: dict[str, list[HiddenPath]] = {}
     for path in paths:
-        for length in range(1, len(path) + 1):
-            found.setdefault(".".join(path[:length]), []).append(path[length:])
+        for name, rest in steps(members, path):
+            found.setdefault(name, []).append(rest)
     return found
 
 
 def remove(value: Any, paths: Paths) -> None:
     """Removes hidden fields from a JSON value, in place."""
-    # Asked of every object that is read, so it makes no table of names.
+    # Every object that is read comes here, so that short paths are followed without a call.
     for path in paths:
         waiting = [(value, path)]
         while waiting:
             each, rest = waiting.pop()
             if isinstance(each, list):
                 waiting.extend((item, rest) for item in each)
-            elif isinstance(each, dict):
+            elif not isinstance(each, dict):
+                continue
+            elif len(rest) <= _SHORT:
                 each.pop(".".join(rest), None)
                 for length in range(1, len(rest)):
                     inner = each.get(".".join(rest[:length]))
                     if inner is not None:
                         waiting.append((inner, rest[length:]))
+            else:
+                for name, left in [*steps(each, rest)]:
+                    if left:
+                        waiting.append((each[name], left))
+                    else:
+                        del each[name]
 
 
 def found(value: Any, paths: Paths, at: str = "") -> Iterator[str]:
@@ -47,9 +73,7 @@ def found(value: Any, paths: Paths, at: str = "") -> Iterator[str]:
         for number, item in enumerate(value):
             yield from found(item, paths, f"{at}[{number}]")
     elif isinstance(value, dict):
-        for name, rests in below(paths).items():
-            if name not in value:
-                continue
+        for name, rests in below(value, paths).items():
             if HERE in rests:
                 yield place(at, name)
             else:

@@ -86,12 +86,18 @@ def _computed_texts(schema: Schema, paths: Paths, at: str) -> Iterator[str]:
         yield at
     if schema.items is not None:
         yield from _computed_texts(schema.items, paths, at)
-    for name, rests in below(paths).items():
-        inner = schema.properties.get(name)
-        if inner is None and isinstance(schema.additional, Schema):
-            inner, name = schema.additional, ""
-        if inner is not None and HERE not in rests:
-            yield from _computed_texts(inner, rests, place(at, name) if name else at)
+    if isinstance(schema.additional, Schema) and _computes_texts(schema.additional):
+        yield at
+    for name, rests in below(schema.properties, paths).items():
+        if HERE not in rests:
+            yield from _computed_texts(schema.properties[name], rests, place(at, name))
+
+
+def _computes_texts(schema: Schema) -> bool:
+    inner = [*schema.properties.values(), schema.items, schema.additional]
+    return any(rule.message_expression for rule in schema.rules) or any(
+        _computes_texts(each) for each in inner if isinstance(each, Schema)
+    )
 
 
 def _is_in(field: str, at: str) -> bool:

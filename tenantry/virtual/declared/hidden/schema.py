@@ -16,17 +16,14 @@ def without_hidden_defaults(schema: Schema, paths: Paths) -> Schema:
     """The same schema, in which hidden fields are not required and have no defaults. Parts without hidden fields are shared."""
     if not paths:
         return schema
-    names = below(paths)
+    names = below(schema.properties, paths)
     properties = dict(schema.properties)
     for name, rests in names.items():
-        if name in properties:
-            properties[name] = _bare(properties[name]) if HERE in rests else without_hidden_defaults(properties[name], rests)
+        properties[name] = _bare(properties[name]) if HERE in rests else without_hidden_defaults(properties[name], rests)
     additional = schema.additional
-    if isinstance(additional, Schema):
-        for name, rests in names.items():
-            if name not in schema.properties and HERE not in rests:
-                # Of all entries, though one of them has hidden fields: what is left out here is added when the object is stored.
-                additional = without_hidden_defaults(additional, rests)
+    if isinstance(additional, Schema) and any(len(path) > 1 for path in paths):
+        # All defaults of all entries, though few have hidden fields: what is left out here is added when the object is stored.
+        additional = _bare(additional)
     keeps_default = schema.has_default and not has_any(schema.default, paths)
     return replace(
         schema,

@@ -40,9 +40,7 @@ def _remove_zeros(value: Any, paths: Paths) -> None:
         for item in value:
             _remove_zeros(item, paths)
     elif isinstance(value, dict):
-        for name, rests in below(paths).items():
-            if name not in value:
-                continue
+        for name, rests in below(value, paths).items():
             if HERE not in rests:
                 _remove_zeros(value[name], rests)
             elif _is_zero(value[name]):
