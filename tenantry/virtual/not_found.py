@@ -9,7 +9,7 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.scope import Connector, Scope, Translation
+from tenantry.apiserver.scope import Connector, Scope, Translating
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
@@ -84,7 +84,7 @@ class NotFoundScope:
         return self._scope.present(definition, user)
 
     @property
-    def translation(self) -> Callable[[User], Translation] | None:
+    def translation(self) -> Translating | None:
         return self._scope.translation
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:

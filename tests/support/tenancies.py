@@ -287,14 +287,21 @@ class ServedShard(TenantShard):
         await self.put(cluster, "rbac.authorization.k8s.io", "clusterrolebindings", binding)
 
     async def export(
-        self, cluster: str, name: str = "cowboys", *, group: str = "wild.west", claims: Sequence[Object] = (), **spec: Any
+        self,
+        cluster: str,
+        name: str = "cowboys",
+        *,
+        group: str = "wild.west",
+        claims: Sequence[Object] = (),
+        version: Object = SCHEMA_VERSION,
+        **spec: Any,
     ) -> None:
-        """A schema and an export of it, named by its plural; returns when it has an identity."""
+        """A schema and an export of it, named by its plural; returns when it has an identity. `version`: that of the schema."""
         kind = name[:-1].capitalize()
         names = {"plural": name, "singular": name[:-1], "kind": kind, "listKind": f"{kind}List"}
         schema: Object = {
             "metadata": {"name": f"v1.{name}.{group}"},
-            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [SCHEMA_VERSION]},
+            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
         }
         await self.put(cluster, "apis.kcp.io", "apiresourceschemas", schema)
         whole = {"resources": [{"name": name, "group": group, "schema": f"v1.{name}.{group}", "storage": {"crd": {}}}], **spec}

@@ -22,7 +22,7 @@ from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
 from tenantry.virtual.apiexport.domain import Domains
-from tenantry.virtual.apiexport.export_authorizer import ExportAuthorizer
+from tenantry.virtual.apiexport.export_authorizer import ExportAuthorizer, content_of
 from tenantry.virtual.apiexport.published_visibility import Publication, PublishedVisibility
 from tenantry.virtual.apiexport.warrant import with_warrant
 from tenantry.virtual.view import Place, View, ViewContext
@@ -73,7 +73,13 @@ class ExportScope(ViewScope):
         self._shows_all: Publication | None = None
         """Why a request sees all objects of a type."""
         self._authorizer = ExportAuthorizer(
-            (cluster, name), self.domain, self.range, place.cluster, exports=view.exports, authorizer=view.context.authorizer
+            (cluster, name),
+            content_of((cluster, name)),
+            self.domain,
+            self.range,
+            place.cluster,
+            exports=view.exports,
+            authorizer=view.context.authorizer,
         )
 
     @property
