@@ -34,6 +34,7 @@ ADA = User("ada", ("devs", "system:authenticated"), "7", make_extra({"scopes": [
 
 
 class Gathered:
+    lags = False
     ending = False
 
     def __init__(self) -> None:
