@@ -33,6 +33,7 @@ ADA = User("ada", ("devs", "system:authenticated"), "7", make_extra({"scopes": [
 
 
 class Gathered:
+    lags = False
     ending = False
 
     def __init__(self) -> None:

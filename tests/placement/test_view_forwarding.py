@@ -220,6 +220,7 @@ async def test_views_that_hang_together_hold_no_more_than_two_of_them_may() -> N
 class Written:
     """A RelaySink."""
 
+    lags = False
     ending = False
 
     def __init__(self) -> None:
