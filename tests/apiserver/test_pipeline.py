@@ -409,7 +409,9 @@ async def test_discovery_in_protobuf(served: ServedScopes) -> None:
 
     for path in ("/api", "/apis", "/apis/example.dev", "/api/v1"):
         _, found = await get(path, PROTOBUF)
-        wanted = orjson.loads((await served.ask(f"/clusters/abc{path}", "master")).body)
+        reply = await served.ask(f"/clusters/abc{path}", "master")
+        assert isinstance(reply, Response)
+        wanted = orjson.loads(reply.body)
         assert found["kind"] == wanted["kind"]
     assert [each["name"] for each in found["resources"]] == [each["name"] for each in wanted["resources"]]
     asked = AGGREGATED.replace("application/json", PROTOBUF)
