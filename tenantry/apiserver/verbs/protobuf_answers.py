@@ -41,15 +41,17 @@ async def protobuf_list(
     form = ProtobufForm(call.definition, call.version, representation)
     items: list[bytes] = []
     for at in range(0, len(found), _PIECE):
+        if at:
+            await turns.rest()
         batch = found[at : at + _PIECE]
         if present is None:
             known = form.known(batch)
-            items += await _made(call, form, batch, known) if None in known else known  # type: ignore[arg-type]
+            there = [message for message in known if message is not None]
+            items += there if len(there) == len(known) else await _made(call, form, batch, known)
         else:
             for record in batch:
                 items.append(await _presented(call, form, record, present))
                 await turns.rest()
-        await turns.rest()
     return await _whole(call, representation, list_metadata, items)
 
 
@@ -87,9 +89,12 @@ async def _whole(call: Call, representation: Representation, list_metadata: Obje
         head = envelope_head(definition.api_version(call.version), definition.list_kind)
     metadata = encode_message(LIST, {"metadata": list_metadata})
     size = len(metadata)
-    for at in range(0, len(items), _RUN):
-        size += sum(map(len, items[at : at + _RUN]))
-        await turns.rest()
+    if len(items) <= _RUN:
+        size += sum(map(len, items))
+    else:
+        for at in range(0, len(items), _RUN):
+            size += sum(map(len, items[at : at + _RUN]))
+            await turns.rest()
     before = b"%b%b%b" % (head, item_head(size), metadata)
     return await joined(Items(before, b"", NO_ENCODING, before + NO_ENCODING, _as_it_is), items)
 
