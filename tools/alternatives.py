@@ -141,7 +141,7 @@ def protobuf_messages() -> None:
         for number in range(keys):
             sent.data[f"k{number}"] = "v" * size
         raw = sent.SerializeToString()
-        ours = partial(protobuf._decode, config_map.MESSAGE, raw, 0)
+        ours = partial(protobuf._decode, config_map.MESSAGE, memoryview(raw), 0)
         assert ours() == read(raw, json_format.MessageToDict) == read(raw, _plain)
         for title, theirs in (("MessageToDict", json_format.MessageToDict), ("a walk of our own", _plain)):
             row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.apply.server_side import apply
-from tenantry.kube.codec import json_codec, yaml_codec
+from tenantry.kube.codec import json_codec, protobuf, yaml_codec
+from tenantry.kube.codec.protobuf_encoding import encode
 from tenantry.kube.crd_validation import validate_crd
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.patch import json_patch, strategic_patch
@@ -26,6 +28,7 @@ from tenantry.kube.status import CAUSES_MAX, StatusError, invalid
 from tenantry.kube.types import config_map, service_account
 from tenantry.storage.keys import Key
 from tests.growth.meter import Seen, assert_linear, assert_time_is_linear
+from tests.support.protobuf import envelope, message
 
 NOW = "2024-01-01T00:00:00Z"
 ACCOUNTS = service_account.DEFINITION.versions["v1"].schema
@@ -163,6 +166,16 @@ def crd(n: int) -> Any:
     }
 
 
+DEFINITION_KIND = {"kind": "CustomResourceDefinition"}
+
+
+def read_protobuf(schema: bytes) -> Callable[[], object]:
+    """Reads a definition with this schema."""
+    spec = message((7, message((4, message((1, schema))))))
+    body = envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", message((2, spec)))
+    return lambda: protobuf.decode(body)
+
+
 def validated(obj: dict[str, Any]) -> Callable[[], object]:
     def run() -> None:
         warnings = metadata_warnings(obj, config_map.DEFINITION)
@@ -224,6 +237,11 @@ REQUESTS: dict[str, Callable[[int], Callable[[], object]]] = {
     "YAML merges": lambda n: refused(
         lambda: yaml_codec.decode(b"a: &a {" + b"k" * n + b": 1}\nb: {" + b"<<: *a," * n + b"}", duplicates=True)
     ),
+    "protobuf that is wide": lambda n: read_protobuf(message((25, b"")) * n),
+    "protobuf with JSON": lambda n: read_protobuf(message((20, message((1, b'{"a":[1,2]}')))) * n),
+    "protobuf with a map": lambda n: read_protobuf(message((29, message((1, "k"), (2, b"")))) * n),
+    "protobuf that repeats itself": lambda n: read_protobuf(message((28, message((5, "x")))) * n),
+    "definitions in protobuf": lambda n: partial(encode, {"apiVersion": "apiextensions.k8s.io/v1", **DEFINITION_KIND, **crd(n)}),
     "a list by keys": lambda n: custom(MAP_LIST, {"list": named(n)}),
     "a list by keys, repeated": lambda n: custom(MAP_LIST, {"list": named(1) * n}),
     "a list by keys, changed": lambda n: custom(

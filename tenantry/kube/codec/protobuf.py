@@ -30,6 +30,7 @@ _MAX_DEPTH = 100
 _KEY, _VALUE, _SMALL = 0x0A, 0x12, 0x80
 """The tags of a map's entry, and what no length of one byte reaches."""
 _SHORTEST_ENTRY = 3
+_NOTHING = memoryview(b"")
 _WHOLE_MAX = 1 << 53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,17 +79,18 @@ def _cannot_be_handled(api_version: str, name: str, kind: str, why: str) -> Stat
     return bad_request(f'{name} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind or name}: {why}')
 
 
-def _unwrap(body: bytes) -> tuple[str, str, bytes]:
+def _unwrap(body: bytes) -> tuple[str, str, memoryview]:
     """The content of a runtime.Unknown: (apiVersion, kind, the message)."""
     api_version = kind = ""
-    raw = b""
-    for number, value in _fields(body[len(MAGIC) :]):
+    raw = _NOTHING
+    # Views of the body and no copies: messages that contain themselves would hold one for each level.
+    for number, value in _fields(memoryview(body)[len(MAGIC) :]):
         if number == 1:
             for inner, text in _fields(_length_delimited(value)):
                 if inner == 1:
-                    api_version = _length_delimited(text).decode()
+                    api_version = _text_of(text)
                 elif inner == 2:
-                    kind = _length_delimited(text).decode()
+                    kind = _text_of(text)
         elif number == 2:
             raw = _length_delimited(value)
     # A version without a group and one with an empty group are the same.
@@ -96,8 +98,8 @@ def _unwrap(body: bytes) -> tuple[str, str, bytes]:
     return f"{group}/{version}" if group else version, kind, raw
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Yields (field number, wire value). The value is an int, or bytes for a length-delimited field."""
+def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+    """Yields (field number, wire value). The value is an int, a float, or a view of the bytes of a length-delimited field."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _varint(data, position)
@@ -121,7 +123,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
             raise _Malformed(f"illegal wireType {wire}")
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if position >= len(data):
@@ -136,7 +138,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
             raise _Malformed("integer overflow")
 
 
-def _decode(message: Message, raw: bytes, depth: int) -> Object:
+def _decode(message: Message, raw: memoryview, depth: int) -> Object:
     if depth > _MAX_DEPTH:
         raise _Malformed("exceeded max depth")
     table: dict[int, tuple[str, str, Decoder, bool]] | None = message.memo.get("protobuf")
@@ -186,11 +188,11 @@ def _entry(value: Any) -> tuple[str, Any]:
     if len(raw) > _SHORTEST_ENTRY and raw[0] == _KEY and raw[1] < _SMALL:
         middle = raw[1] + 2
         if middle + 2 <= len(raw) and raw[middle] == _VALUE and raw[middle + 1] == len(raw) - middle - 2 < _SMALL:
-            return raw[2:middle].decode(), raw[middle + 2 :]
-    key, item = "", b""
+            return str(raw[2:middle], "utf-8"), raw[middle + 2 :]
+    key, item = "", _NOTHING
     for number, part in _fields(raw):
         if number == 1:
-            key = _length_delimited(part).decode()
+            key = _text_of(part)
         elif number == 2:
             item = part
     return key, item
@@ -230,7 +232,7 @@ def _union(of: FieldType, owner: Message) -> Decoder:
             return itself if itself is not None else bool(many and _signed(many[-1]))
         if not many:
             return itself
-        return [one(part, depth) if of.name == "SelfOrList" else _length_delimited(part).decode() for part in many]
+        return [one(part, depth) if of.name == "SelfOrList" else _text_of(part) for part in many]
 
     return decode_union
 
@@ -239,14 +241,18 @@ class _WrongWireType(_Malformed):
     """The wire type of a value is not that of its field."""
 
     def __init__(self, value: Any) -> None:
-        self.wire = {int: _VARINT, bytes: _BYTES}.get(type(value), _FIXED64)
+        self.wire = {int: _VARINT, memoryview: _BYTES}.get(type(value), _FIXED64)
         super().__init__(f"wrong wireType = {self.wire}")
 
 
-def _length_delimited(value: Any) -> bytes:
-    if type(value) is not bytes:
+def _length_delimited(value: Any) -> memoryview:
+    if type(value) is not memoryview:
         raise _WrongWireType(value)
     return value
+
+
+def _text_of(value: Any) -> str:
+    return str(_length_delimited(value), "utf-8")
 
 
 def _signed(value: Any) -> int:
@@ -288,9 +294,9 @@ def _micro_time(value: Any, depth: int) -> str | None:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else None
 
 
-def _first(value: Any) -> bytes:
+def _first(value: Any) -> memoryview:
     """The only field of a message that wraps a single value."""
-    return next((_length_delimited(part) for number, part in _fields(_length_delimited(value)) if number == 1), b"")
+    return next((_length_delimited(part) for number, part in _fields(_length_delimited(value)) if number == 1), _NOTHING)
 
 
 def _wrapped_json(value: Any, depth: int) -> Any:
@@ -302,7 +308,7 @@ def _wrapped_json(value: Any, depth: int) -> Any:
 
 
 _DECODERS: dict[str, Decoder] = {
-    "string": lambda value, depth: _length_delimited(value).decode(),
+    "string": lambda value, depth: _text_of(value),
     "bool": lambda value, depth: bool(_signed(value)),
     "int32": lambda value, depth: _signed(value),
     "int64": lambda value, depth: _signed(value),
@@ -310,10 +316,8 @@ _DECODERS: dict[str, Decoder] = {
     "bytes": lambda value, depth: b64encode(_length_delimited(value)).decode(),
     "Time": _time,
     "MicroTime": _micro_time,
-    "Quantity": lambda value, depth: _first(value).decode(),
+    "Quantity": lambda value, depth: str(_first(value), "utf-8"),
     "FieldsV1": _wrapped_json,
     "JSON": _wrapped_json,
-    "Values": lambda value, depth: [
-        _length_delimited(part).decode() for number, part in _fields(_length_delimited(value)) if number == 1
-    ],
+    "Values": lambda value, depth: [_text_of(part) for number, part in _fields(_length_delimited(value)) if number == 1],
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -158,6 +159,21 @@ def test_a_schema_that_contains_itself_too_often_is_refused() -> None:
     with pytest.raises(StatusError) as refused:
         decode(definition(raw), kind="CustomResourceDefinition")
     assert refused.value.message.endswith("proto: exceeded max depth")
+
+
+def test_messages_in_messages_are_not_copied_for_each_level() -> None:
+    raw = message((4, "x" * 1_000_000))
+    for _ in range(90):
+        raw = message((28, raw))
+    body = definition(raw)
+    del raw
+    tracemalloc.start()
+    try:
+        decode(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
 
 
 def test_a_value_of_another_wire_type_is_refused_by_the_name_of_its_field() -> None:
