@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import NamedTuple
 
 OBJECTS = "/objects/"
@@ -44,12 +45,12 @@ class Key(NamedTuple):
 
 
 def decode_key(raw: bytes) -> Key:
-    """The inverse of `Key.encode`. Raises ValueError."""
+    """The inverse of `Key.encode`. What many keys have in common is one string. Raises ValueError."""
     parts = raw.decode().split("/", 6)
     if len(parts) != 7 or parts[0] or parts[1] != "objects":
         raise ValueError(f"not the key of an object: {raw!r}")
     _, _, cluster, group, resource, namespace, name = parts
-    return Key(cluster, f"{group}/{resource}", "" if namespace == "-" else namespace, name)
+    return Key(intern(cluster), intern(f"{group}/{resource}"), intern("" if namespace == "-" else namespace), name)
 
 
 def catalog_key(resource: str, cluster: str, name: str) -> bytes:

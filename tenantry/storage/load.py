@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from sys import intern
 
 from tenantry.base.time_slices import in_slices
 from tenantry.storage import resource_version
@@ -39,7 +38,6 @@ def record_of(cell: int, kv: KeyValue, parse_head: ParseHead, key: Key | None = 
     """The record of a stored object. `key`: its key, if there is a record with it already."""
     if key is None:
         key = decode_key(kv.key)
-        key = Key(intern(key.cluster), intern(key.resource), intern(key.namespace), key.name)
     return Record(key, kv.value, resource_version.make(cell, kv.mod_revision, kv.index), parse_head(key, kv.value))
 
 
@@ -55,25 +53,22 @@ def events_of(
 
     Deletions have the last indexes of the revision, in the order of the watch, as `storage.commit` numbers them.
     """
+    if present is not None:
+        before = [present(decode_key(event.kv.key)) for event in batch.events]
+    else:
+        before = [record_of(cell, event.previous, parse_head) if event.previous is not None else None for event in batch.events]
     found: list[RecordEvent] = []
     index = resource_version.LAST_INDEX - sum(event.deleted for event in batch.events)
-    for event in batch.events:
-        key: Key | None = None
-        previous: Record | None = None
-        if present is not None:
-            key = decode_key(event.kv.key)
-            previous = present(key)
-            key = previous.key if previous is not None else None
-        elif event.previous is not None:
-            previous = record_of(cell, event.previous, parse_head)
+    for event, previous in zip(batch.events, before, strict=True):
         if event.deleted:
             if present is not None and previous is None:
                 raise ValueError(f"{event.kv.key!r} was deleted, and is not in memory")
             version = resource_version.make(cell, batch.revision, index)
             index += 1
-            found.append(RecordEvent(key or decode_key(event.kv.key), version, None, previous))
+            key = previous.key if previous is not None else decode_key(event.kv.key)
+            found.append(RecordEvent(key, version, None, previous))
         else:
-            record = record_of(cell, event.kv, parse_head, key)
+            record = record_of(cell, event.kv, parse_head, previous.key if previous is not None else None)
             found.append(RecordEvent(record.key, record.version, record, previous))
     if len(found) > 1:
         found.sort(key=lambda event: event.version)
