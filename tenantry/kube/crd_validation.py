@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tenantry.kube.crd_names_validation import names_errors
 from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required
 from tenantry.kube.jsonpath import field_names
@@ -50,7 +51,7 @@ def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
 
 def validate_crd_status(crd: Object) -> list[FieldError]:
     """The errors of a status that is written through the status subresource."""
-    return list(_stored_versions(crd, crd.get("spec") or {}))
+    return list(names_errors((crd.get("status") or {}).get("acceptedNames") or {}, "status.acceptedNames", complete=False))
 
 
 def crd_warnings(crd: Object, old: Object | None) -> list[str]:
@@ -109,27 +110,6 @@ def _identity(crd: Object, spec: Object, old: Object | None) -> Iterator[FieldEr
 
 def is_protected(group: str) -> bool:
     return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
-
-
-def names_errors(names: Object) -> Iterator[FieldError]:
-    for field in ("plural", "singular", "kind", "listKind"):
-        value = names.get(field) or ""
-        place = f"spec.names.{field}"
-        if not value:
-            yield required(place)
-            continue
-        mixed = field in ("kind", "listKind")
-        wrong = dns1035_label_errors(value.lower() if mixed else value)
-        if wrong:
-            text = ",".join(wrong)
-            yield invalid(place, value, f"may have mixed case, but should otherwise match: {text}" if mixed else text)
-    for field in ("shortNames", "categories"):
-        for index, value in enumerate(names.get(field) or ()):
-            wrong = dns1035_label_errors(value)
-            if wrong:
-                yield invalid(f"spec.names.{field}[{index}]", value, ",".join(wrong))
-    if names.get("kind") and names.get("kind") == names.get("listKind"):
-        yield invalid("spec.names.listKind", names["listKind"], "kind and listKind may not be the same")
 
 
 def _immutable(spec: Object, old: Object) -> Iterator[FieldError]:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from tenantry.base.cache import cached
 
+ZERO_TIMES = frozenset(("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"))
+"""Go's zero time, in canonical form. Go writes it as null."""
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
 _PARTS = (
@@ -30,13 +32,18 @@ _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 @cached("times", bytes_max=512 << 10)
 def canonical_time(text: str) -> str:
     """RFC 3339 in UTC, whole seconds. Raises ValueError with Go's text."""
-    return _parse(text, _TIME_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(_parse(text, _TIME_LAYOUT), "seconds")
 
 
 @cached("micro_times", bytes_max=512 << 10)
 def canonical_micro_time(text: str) -> str:
     """RFC 3339 in UTC with exactly six digits of a second. Raises ValueError with Go's text."""
-    return _parse(text, _MICRO_LAYOUT).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _written(_parse(text, _MICRO_LAYOUT), "microseconds")
+
+
+def _written(moment: datetime, precision: str) -> str:
+    # Not strftime, which does not pad years before 1000 on every platform.
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
 
 
 def _parse(text: str, layout: str) -> datetime:

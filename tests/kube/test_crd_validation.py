@@ -318,6 +318,32 @@ def test_status_is_an_endpoint_of_its_own() -> None:
     assert new["status"]["storedVersions"] == ["v1"]
 
 
+def test_a_status_is_decoded_as_go_does() -> None:
+    body = created(crd(version(obj_schema(a=S))))
+    body["status"] = {"conditions": [{}, {"type": "A", "status": "True", "reason": ""}], "acceptedNames": {"kind": "Thing"}}
+    DEFINITION.strategy.default(body)
+    assert body["status"] == {
+        "conditions": [
+            {"type": "", "status": "", "lastTransitionTime": None},
+            {"type": "A", "status": "True", "lastTransitionTime": None},
+        ],
+        "acceptedNames": {"kind": "Thing", "plural": ""},
+        "storedVersions": None,
+    }
+    wrong: Any
+    for wrong in ("x", {"conditions": "x"}, {"conditions": ["x"]}, {"conditions": [{"type": 5}]}, {"acceptedNames": []}):
+        with pytest.raises(StatusError) as caught:
+            DEFINITION.strategy.default({**body, "status": wrong})
+        assert caught.value.code == 400
+
+
+def test_the_names_of_a_status_are_names() -> None:
+    body = created(crd(version(obj_schema(a=S))))
+    body["status"] |= {"acceptedNames": {"plural": "", "kind": "A_b", "shortNames": ["", "ok"], "singular": "x/y"}}
+    fields = [error.field for error in DEFINITION.strategy.validate(body, body, "status")]
+    assert fields == [f"status.acceptedNames.{name}" for name in ("singular", "kind", "shortNames[0]")]
+
+
 def test_unknown_words_are_pruned_at_any_depth() -> None:
     body = crd(version(in_spec(x=S | {"frob": 1}, y={"type": "object", "additionalProperties": S | {"frob": 1}})))
     at = "spec.versions[0].schema.openAPIV3Schema.properties.spec.properties"

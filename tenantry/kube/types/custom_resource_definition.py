@@ -8,11 +8,12 @@ from typing import Any
 from tenantry.kube.columns import CREATED_AT, NAME
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.message_tables import OBJECT_META
+from tenantry.kube.go_decode import Mismatch, normaliser
+from tenantry.kube.message_tables import OBJECT_META, message
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError, bad_request
+from tenantry.kube.status import FieldError, StatusError, bad_request
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _KIND = "CustomResourceDefinition"
@@ -78,14 +79,16 @@ _RULE = _object(
     optionalOldSelf=_BOOLEAN,
 )
 JSON_SCHEMA_PROPS = _json_schema_props()
-_NAMES = _object(
-    "CustomResourceDefinitionNames",
-    plural=_STRING,
-    singular=_STRING,
-    shortNames=_list(_STRING),
-    kind=_STRING,
-    listKind=_STRING,
-    categories=_list(_STRING),
+NAMES = message(
+    _REF + "CustomResourceDefinitionNames",
+    """
+    1 plural     string   always
+    2 singular   string
+    3 shortNames []string
+    4 kind       string   always
+    5 listKind   string
+    6 categories []string
+    """,
 )
 _COLUMN = _object(
     "CustomResourceColumnDefinition",
@@ -128,32 +131,39 @@ _CONVERSION = _object(
 _SPEC = _object(
     "CustomResourceDefinitionSpec",
     group=_STRING,
-    names=replace(_NAMES, default={}, has_default=True),
+    names=replace(NAMES.schema, default={}, has_default=True),
     scope=_STRING,
     versions=_list(_VERSION),
     conversion=_CONVERSION,
     preserveUnknownFields=_BOOLEAN,
 )
-_CONDITION = _object(
-    "CustomResourceDefinitionCondition",
-    type=_STRING,
-    status=_STRING,
-    lastTransitionTime=Schema(type="string", format="date-time", ref="io.k8s.apimachinery.pkg.apis.meta.v1.Time"),
-    reason=_STRING,
-    message=_STRING,
-    observedGeneration=_INTEGER,
+CONDITION = message(
+    _REF + "CustomResourceDefinitionCondition",
+    """
+    1 type               string always
+    2 status             string always
+    3 lastTransitionTime Time   always
+    4 reason             string
+    5 message            string
+    6 observedGeneration int64
+    """,
 )
-_STATUS = _object(
-    "CustomResourceDefinitionStatus",
-    conditions=_list(_CONDITION, list_type="map", list_map_keys=("type",)),
-    acceptedNames=_NAMES,
-    storedVersions=_list(_STRING),
-    observedGeneration=_INTEGER,
+STATUS = message(
+    _REF + "CustomResourceDefinitionStatus",
+    """
+    1 conditions         []CustomResourceDefinitionCondition always map=type
+    2 acceptedNames      CustomResourceDefinitionNames
+    3 storedVersions     []string                            always
+    4 observedGeneration int64
+    """,
+    CONDITION,
+    NAMES,
 )
-# A null list of conditions is what upstream writes into a new definition.
-_STATUS.properties["conditions"].nullable = True
-# The same where no version is stored: validation refuses this with a better text.
-_STATUS.properties["storedVersions"].nullable = True
+"""What Go decodes a status into: a condition that lacks its type, status and time has them empty, and null."""
+for _found in (STATUS.schema.properties["conditions"], STATUS.schema.properties["storedVersions"]):
+    # What upstream writes where there are none. Validation refuses no stored versions with a better text.
+    _found.nullable = True
+CONDITION.schema.properties["lastTransitionTime"].nullable = True
 SCHEMA = _object(
     "CustomResourceDefinition",
     ("spec",),
@@ -161,7 +171,7 @@ SCHEMA = _object(
     kind=_STRING,
     metadata=OBJECT_META.schema,
     spec=_SPEC,
-    status=_STATUS,
+    status=STATUS.schema,
 )
 SCHEMA.description = "CustomResourceDefinition represents a resource that should be exposed on the API server."
 
@@ -184,8 +194,12 @@ class CustomResourceDefinitionStrategy(Strategy):
         wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
-            text = f"json: cannot unmarshal {kind} into Go struct field {place}"
-            raise bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
+            raise _mismatch(f"json: cannot unmarshal {kind} into Go struct field {place}")
+        if "status" in obj:
+            try:
+                _normalise_status(obj)
+            except Mismatch as mismatch:
+                raise _mismatch(mismatch.text()) from None
         _default(obj)
 
     def prepare_for_create(self, obj: Object) -> None:
@@ -233,6 +247,11 @@ class CustomResourceDefinitionStrategy(Strategy):
 
 
 _SHAPE = Schema(type="object", properties={"spec": _SPEC})
+_normalise_status = normaliser(message(_REF + _KIND, "3 status CustomResourceDefinitionStatus", STATUS))
+
+
+def _mismatch(text: str) -> StatusError:
+    return bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
 
 
 def _storage_versions(obj: Object) -> list[str]:
