@@ -14,6 +14,7 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
+from tenantry.kube.schema.default import holds_floats
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
 from tenantry.storage.keys import Key
@@ -246,7 +247,7 @@ def _change(target: Target, shape: Version, key: Key, obj: Object, record: Recor
         obj, rest = shape.to_storage(obj) or obj, None
     catalog = target.scope.catalog(definition, key, obj)
     head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
-    value = stored.encode(obj, rest)
+    value = stored.encode(obj, rest, floats=definition.custom and holds_floats(shape.schema))
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)
     return Change(key, value, head, record, catalog)

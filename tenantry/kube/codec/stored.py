@@ -15,8 +15,9 @@ from tenantry.base.cache import Cache, cached
 from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
+from tenantry.kube.numbers import in_go_form
 from tenantry.kube.objects import Object, group_version
-from tenantry.kube.schema.default import MAX_DEFAULTS_BYTES, default_within
+from tenantry.kube.schema.default import MAX_DEFAULTS_BYTES, default_within, holds_floats
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.prune import prune
 
@@ -35,12 +36,15 @@ _READ_MORE, _READ_TIMES = 256 * 1024, 8
 for a change of the schema, and a list pays for each of its items."""
 
 
-def encode(obj: Object, rest: bytes | None = None) -> bytes:
+def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False) -> bytes:
     """The stored value of an object in the storage version's shape. The object is not changed.
 
-    `rest` is the result of `encode_rest`, if it was called already. The metadata must not be empty. Raises TypeError for a value
-    that JSON cannot represent.
+    `rest` is the result of `encode_rest`, if it was called already. `floats`: it may have numbers that are not whole
+    (`schema.default.holds_floats`), which get Go's form. The metadata must not be empty. Raises TypeError for a value that JSON
+    cannot represent.
     """
+    if floats:
+        rest = in_go_form(encode_rest(obj) if rest is None else rest)
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
@@ -113,7 +117,8 @@ def shaped(
     key = (number, resource_version)
     known = _shaped.get(key)
     if known is None:
-        known = encode(_reshape(json_slices.loads(value), definition, shape, len(value)))
+        reshaped = _reshape(json_slices.loads(value), definition, shape, len(value))
+        known = encode(reshaped, floats=holds_floats(shape.schema))
         if known == value:
             known = _SAME
         _shaped.put(key, known)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.field_errors import counted
 from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.schema.combinations import general_checks
+from tenantry.kube.schema.number_checks import number_checks
 from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
-from tenantry.kube.schema.scalars import number_checks, string_checks
+from tenantry.kube.schema.string_checks import string_checks
 from tenantry.kube.schema.structural import Schema
 
 _SAFE_FLOAT = float((1 << 53) - 1)
@@ -159,7 +161,7 @@ def _size_checks(least: int | None, most: int | None, noun: str) -> list[Check]:
             out.append(invalid(path, size, f"should have at least {least} {noun}"))
         if most is not None and size > most:
             # Upstream says "items" of properties too.
-            out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
+            out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {counted(most, 'item')}"))
 
     return [count]
 
