@@ -224,7 +224,7 @@ def subresource_errors(subresources: Object, path: str) -> Iterator[FieldError]:
         elif below and not value.startswith(f"{below}."):
             yield invalid(place, value, f"should be a json path under {below}")
         elif not below and not value.startswith((".spec.", ".status.")):
-            yield invalid(place, value, "should be a json path under either .status or .spec")
+            yield invalid(place, value, "should be a json path under either .spec or .status")
 
 
 def column_errors(columns: list[Object], path: str) -> Iterator[FieldError]:

@@ -9,6 +9,7 @@ from tenantry.base.cache import cached
 
 ZERO_TIMES = frozenset(("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"))
 """Go's zero time, in canonical form. Go writes it as null."""
+ZERO = datetime(1, 1, 1, tzinfo=UTC)
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
 _PARTS = (
@@ -27,6 +28,11 @@ _PARTS = (
 _FRACTION = re.compile(r"[.,]\d+")
 _MICROS = re.compile(r"\.\d{6}")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
+
+
+def parsed_time(text: str) -> datetime:
+    """The moment of an RFC 3339 text, in UTC, with microseconds. Raises ValueError with Go's text."""
+    return _parse(text, _TIME_LAYOUT)
 
 
 @cached("times", bytes_max=512 << 10)
