@@ -102,7 +102,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     """Decodes the result of a patch as a body is decoded, in place."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
-        raise _refused(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
+        raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
@@ -111,12 +111,12 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     try:
         unknown = normalise(definition, target.shape, obj, record)
     except Mismatch as mismatch:
-        raise _refused(shown or text(obj), mismatch.text()) from None
+        raise refused_patch(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
         texts = [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
         texts = texts[: ReportedPaths.MAX]
         if options.validation == STRICT:
-            raise _refused(shown, f"strict decoding error: {', '.join(texts)}")
+            raise refused_patch(shown, f"strict decoding error: {', '.join(texts)}")
         target.warnings += texts
     check_name(obj, target.name)
     check_namespace(obj, target.namespace)
@@ -128,16 +128,16 @@ def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> N
     for field, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str):
             problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{field} of type string"
-            raise _refused(text(obj), f"couldn't get version/kind; json parse error: {problem}")
+            raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {problem}")
     if not definition.custom:
         if not kind or not api_version:
             obj.setdefault("kind", definition.kind)
             obj.setdefault("apiVersion", target.api_version)
             return
-        raise _refused(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+        raise refused_patch(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
     if not kind:
         shown = cut(_whole(obj), VALUE_CHARACTERS)
-        raise _refused(text(obj), f"Object 'Kind' is missing in '{shown}'")
+        raise refused_patch(text(obj), f"Object 'Kind' is missing in '{shown}'")
     group = api_version.rpartition("/")[0]
     if kind != definition.kind:
         error = FieldError("Invalid", "kind", f"Invalid value: {quote(kind)}: must be {definition.kind}")
@@ -154,7 +154,8 @@ def _whole(obj: Object) -> str:
     return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _refused(value: str, why: str) -> StatusError:
+def refused_patch(value: str, why: str) -> StatusError:
+    """422 for a patch whose result cannot be decoded. `value`: the patch or its result as upstream prints it."""
     error = invalid("", "", "", [FieldError("Invalid", "patch", f"Invalid value: {quote(cut(value, VALUE_CHARACTERS))}: {why}")])
     details = {"causes": (error.details or {}).get("causes")}
     return StatusError(error.code, error.reason, error.message, details=details)

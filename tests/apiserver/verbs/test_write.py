@@ -212,6 +212,19 @@ async def test_scale(server: RangeServer) -> None:
         'Thing.test.example "t" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer'
     )
     assert (await server("POST", THINGS + "/t/scale", {})).status == 405
+    unreadable = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"
+    put = await server("PUT", THINGS + "/t/scale", {"metadata": {"name": "t"}, "spec": {"replicas": "x"}})
+    assert (put.status, put.message) == (400, f'Scale in version "v1" cannot be handled as a Scale: {unreadable}')
+    patch = await server("PATCH", THINGS + "/t/scale", {"spec": {"replicas": "x"}})
+    assert (patch.status, patch.message.endswith(unreadable)) == (422, True)
+    assert (await server("GET", THINGS + "/t/scale")).json["spec"] == {"replicas": 5}
+
+
+async def test_the_fields_of_a_scale_are_checked_in_the_object(server: RangeServer) -> None:
+    text = 'Thing.test.example "t" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer'
+    assert (await server("POST", THINGS, thing("t", replicas=-1))).message == text
+    await server("POST", THINGS, thing("t", replicas=1))
+    assert (await server("PATCH", THINGS + "/t", {"spec": {"replicas": -1}})).message == text
 
 
 async def test_writes_without_a_change_keep_the_version(server: RangeServer) -> None:
