@@ -15,12 +15,12 @@ from tenantry.base.cache import cached
 from tenantry.kube.jsonpath_parser import LENGTH_MAX, STEPS_MAX, PathTooLong, parse
 from tenantry.kube.jsonpath_steps import PathFailed, Step, TooManyNodes, Visits, follow
 
-__all__ = ["LENGTH_MAX", "MISSING", "STEPS_MAX", "PathTooLong", "compile_path", "field_names", "first"]
+__all__ = ["LENGTH_MAX", "MISSING", "STEPS_MAX", "PathTooLong", "compile_path", "field_names", "first", "first_or_missing"]
 
 Find = Callable[[Any], list[Any]]
 
 MISSING: Final = object()
-"""What `first` returns where there is no value. A null is a value."""
+"""What `first_or_missing` returns where there is no value. A null is a value."""
 _NAME_ENDS = frozenset(".[ \t\r\n")
 
 
@@ -67,11 +67,22 @@ def compile_path(text: str) -> Find:
 
 
 def first(text: str) -> Callable[[Any], Any]:
-    """A function that finds the first value at a path. MISSING where there is none, the path fails or too many nodes would be
+    """A function that finds the first value at a path. None where there is none, the path fails or too many nodes would be
     visited.
 
     Raises ValueError for an invalid path.
     """
+    find = first_or_missing(text)
+
+    def found(value: Any) -> Any:
+        result = find(value)
+        return None if result is MISSING else result
+
+    return found
+
+
+def first_or_missing(text: str) -> Callable[[Any], Any]:
+    """As `first`, but MISSING in place of None, which may be a value."""
     return _path(text).first
 
 

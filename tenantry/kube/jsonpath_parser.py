@@ -42,8 +42,10 @@ class _Parser:
 
     def steps(self) -> list[Step]:
         text = self._text
+        count = 0
         while self._at < len(text):
-            if len(self._steps) > STEPS_MAX:
+            count += 1
+            if count > STEPS_MAX:
                 raise PathTooLong(f"invalid json path of more than {STEPS_MAX} steps")
             character = text[self._at]
             if text.startswith("[?(", self._at):

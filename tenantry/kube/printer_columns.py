@@ -13,7 +13,7 @@ from tenantry.kube.definition import Column
 from tenantry.kube.durations import human_duration
 from tenantry.kube.go_text import plain
 from tenantry.kube.go_times import ZERO, parsed_time
-from tenantry.kube.jsonpath import MISSING, PathTooLong, first
+from tenantry.kube.jsonpath import MISSING, PathTooLong, first_or_missing
 from tenantry.kube.numbers import in_go_form, settled
 from tenantry.kube.objects import Object
 
@@ -63,7 +63,7 @@ def _column(declared: Object) -> Column:
 def _cell(path: str, kind: str) -> _Cell:
     """Raises ValueError for a path that upstream cannot parse."""
     try:
-        get = first(path)
+        get = first_or_missing(path)
     except PathTooLong:
         # Upstream reads it. Its column stays empty.
         return lambda obj, now: None
