@@ -28,6 +28,7 @@ _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SIMPLE_PATH = re.compile(r"\.[a-zA-Z0-9\[\]\.\-_/\\'\"@?()=*: ]*")
 _MAX_SELECTABLE = 8
+_NO_SET = "is not supported by server-side apply or CEL validation rules"
 _MAX_DEPRECATION_CHARACTERS = 256
 STORAGE_RULE = "must have exactly one version marked as storage version"
 
@@ -55,23 +56,35 @@ def validate_crd_status(crd: Object) -> list[FieldError]:
 
 
 def crd_warnings(crd: Object, old: Object | None) -> list[str]:
-    """Warnings for the writer: formats that are not checked."""
+    """Warnings for the writer: formats that are not checked, and sets of objects or lists. An update is warned of what it
+    adds."""
     if old is not None and old.get("spec") == crd.get("spec"):
         return []
-    unknown: dict[str, None] = {}
+    known = _warnings(old) if old is not None else {}
+    return [text for text in _warnings(crd) if text not in known]
+
+
+def _warnings(crd: Object) -> dict[str, None]:
+    """The texts, in order."""
+    unknown: set[str] = set()
+    sets: set[str] = set()
     for version in (crd.get("spec") or {}).get("versions") or ():
         document = (version.get("schema") or {}).get("openAPIV3Schema")
         if isinstance(document, dict):
-            _unknown_formats(document, unknown)
-    return [f'unrecognized format "{name}"' for name in sorted(unknown)]
+            _look(document, unknown, sets)
+    texts = [f'unrecognized format "{name}"' for name in sorted(unknown)]
+    texts += [f'x-kubernetes-list-type: set for items of type "{kind}" {_NO_SET}' for kind in sorted(sets)]
+    return dict.fromkeys(texts)
 
 
-def _unknown_formats(document: Object, found: dict[str, None]) -> None:
-    name = document.get("format")
+def _look(document: Object, unknown: set[str], sets: set[str]) -> None:
+    name, items = document.get("format"), document.get("items")
     if name and not formats.is_known(name):
-        found[name] = None
+        unknown.add(name)
+    if document.get("x-kubernetes-list-type") == "set" and isinstance(items, dict) and items.get("type") in ("object", "array"):
+        sets.add(items["type"])
     for child, _, _ in children(document, ""):
-        _unknown_formats(child, found)
+        _look(child, unknown, sets)
 
 
 # Names and identity ----------------------------------------------------------------------------------------------------

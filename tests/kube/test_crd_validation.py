@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -360,6 +361,51 @@ def test_formats_that_are_not_checked_are_told() -> None:
     assert crd_warnings(crd(version(in_spec(x=S | {"format": "frob"}, y=S | {"format": "date"}))), None) == [
         'unrecognized format "frob"'
     ]
+
+
+def test_sets_that_apply_cannot_merge_are_told() -> None:
+    def listed(**items: Any) -> dict[str, Any]:
+        return {"type": "array", "x-kubernetes-list-type": "set", "items": items}
+
+    atomic = obj_schema(a=S) | {"x-kubernetes-map-type": "atomic"}
+    body = crd(
+        version(in_spec(x=listed(**atomic), y=listed(**S), z={"type": "object", "additionalProperties": listed(**atomic)}))
+    )
+    text = 'x-kubernetes-list-type: set for items of type "{}" is not supported by server-side apply or CEL validation rules'
+    assert crd_warnings(body, None) == [text.format("object")]
+    more = orjson.loads(orjson.dumps(body))
+    inner = {"type": "array", "x-kubernetes-list-type": "atomic", "items": S}
+    more["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["w"] = listed(**inner)
+    assert crd_warnings(more, body) == [text.format("array")]
+
+
+def test_columns() -> None:
+    names = {"plural": "things", "kind": "Thing", "shortNames": ["th", "ti"]}
+    versions = [
+        {"name": "v1", "served": True, "storage": True},
+        {"name": "v1beta1", "served": True},
+        {"name": "v0", "served": False},
+    ]
+    made = {
+        "metadata": {"name": "things.g.example", "creationTimestamp": "2024-01-01T00:00:00Z"},
+        "spec": {"scope": "Namespaced", "group": "g.example", "names": names, "versions": versions},
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+    columns = DEFINITION.versions["v1"].columns
+    assert [(each.name, each.type, each.priority) for each in columns] == [
+        ("Name", "string", 0),
+        ("Scope", "string", 0),
+        ("Versions", "string", 0),
+        ("Created At", "date", 0),
+        ("Group", "string", 1),
+        ("Kind", "string", 1),
+        ("ShortNames", "string", 1),
+        ("Established", "boolean", 1),
+    ]
+    assert [each.cell(made, datetime.now(UTC)) for each in columns] == [
+        *("things.g.example", "Namespaced", "v1(storage),v1beta1", "2024-01-01T00:00:00Z", "g.example", "Thing", "th,ti", True)
+    ]
+    assert [each.cell({"metadata": {}}, datetime.now(UTC)) for each in columns] == ["", "", "", None, "", "", "", False]
 
 
 def names_in(status: dict[str, Any]) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from tenantry.kube.metadata_validation import metadata_warnings, validate_metada
 from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.default import holds_floats
+from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
 from tenantry.storage.keys import Key
@@ -245,6 +246,10 @@ def _change(target: Target, shape: Version, key: Key, obj: Object, record: Recor
     definition = target.definition
     if shape.to_storage is not None:
         obj, rest = shape.to_storage(obj) or obj, None
+    elif definition.custom and shape.name != definition.storage_version:
+        # Upstream converts by changing the apiVersion, and prunes by the version that is stored.
+        prune(obj, definition.versions[definition.storage_version].schema)
+        rest = None
     catalog = target.scope.catalog(definition, key, obj)
     head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
     value = stored.encode(obj, rest, floats=definition.custom and holds_floats(shape.schema))

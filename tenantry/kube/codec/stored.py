@@ -171,8 +171,10 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: 
     """The value in the shape of a version. `size` is that of the stored value. It never fails: a stored value can always be read,
     with all defaults or with none."""
     if definition.custom:
-        # Reading adds the defaults of the storage version only, as upstream does.
+        # Reading prunes by the storage version, and adds its defaults only, as upstream does.
         metadata = obj.pop("metadata")
+        if shape.name != definition.storage_version:
+            prune(obj, definition.versions[definition.storage_version].schema)
         most = min(MAX_DEFAULTS_BYTES, _READ_MORE + _READ_TIMES * size)
         default_within(obj, definition.versions[definition.storage_version].schema, most)
         obj = {"metadata": metadata, **obj}

@@ -77,22 +77,26 @@ def _decoding_problem(metadata: Any) -> str:
 
 
 def _errors(obj: Object, path: str) -> list[FieldError]:
-    errors = [required(f"{path}.{name}") for name in ("apiVersion", "kind") if name not in obj]
+    errors = [required(_field(path, name)) for name in ("apiVersion", "kind") if name not in obj]
     for name, wrong in (("apiVersion", _version_error), ("kind", _kind_error)):
         if name in obj:
             value = obj[name]
             text = "must be a string" if type(value) is not str else wrong(value) if value else "must not be empty"
             if text:
-                errors.append(invalid(f"{path}.{name}", value, text))
+                errors.append(invalid(_field(path, name), value, text))
     if "metadata" in obj:
         # A copy, because an object is not changed by its validation.
         metadata = orjson.loads(orjson.dumps(obj["metadata"])) or {}
         problem = _decoding_problem(metadata)
         if problem:
-            errors.append(invalid(f"{path}.metadata", obj["metadata"], problem))
+            errors.append(invalid(_field(path, "metadata"), obj["metadata"], problem))
         else:
-            errors += embedded_metadata_errors(metadata, f"{path}.metadata")
+            errors += embedded_metadata_errors(metadata, _field(path, "metadata"))
     return errors
+
+
+def _field(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _version_error(text: str) -> str:
@@ -147,7 +151,7 @@ def _compile_fields(schema: Schema, known: frozenset[int]) -> _Walk | None:
             return
         for name, visit_field in fields.items():
             if name in value:
-                visit_field(value[name], f"{path}.{name}" if path else name, visit)
+                visit_field(value[name], _field(path, name), visit)
         if values is not None:
             for key, item in value.items():
                 values(item, f"{path}[{key}]", visit)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tenantry.kube.columns import CREATED_AT, NAME
+from tenantry.kube.columns import CREATED_AT, NAME, column
+from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
-from tenantry.kube.definition import ResourceDefinition, Strategy, Version
+from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import OBJECT_META, message
 from tenantry.kube.objects import Object, is_deleting
@@ -309,6 +310,36 @@ def _compact(document: Object) -> None:
                 _compact(child)
 
 
+def _spec_of(crd: Object) -> Object:
+    # The object of a bookmark has none.
+    return crd.get("spec") or {}
+
+
+def _versions(crd: Object) -> str:
+    """The served versions: `v1(storage),v1beta1`."""
+    served = (v for v in _spec_of(crd).get("versions") or () if v.get("served"))
+    return ",".join(sorted(f"{v.get('name', '')}{'(storage)' if v.get('storage') else ''}" for v in served))
+
+
+_COLUMNS = (
+    NAME,
+    column("Scope", "Cluster/Namespaced", lambda crd: _spec_of(crd).get("scope", "")),
+    column("Versions", "Served versions", _versions),
+    CREATED_AT,
+    column("Group", "API group", lambda crd: _spec_of(crd).get("group", ""), priority=1),
+    column("Kind", "CustomResource kind", lambda crd: (_spec_of(crd).get("names") or {}).get("kind", ""), priority=1),
+    column(
+        "ShortNames", "Short names", lambda crd: ",".join((_spec_of(crd).get("names") or {}).get("shortNames") or ()), priority=1
+    ),
+    Column(
+        name="Established",
+        type="boolean",
+        description="Established status",
+        priority=1,
+        cell=lambda crd, now: is_condition_true(crd, ESTABLISHED),
+    ),
+)
+
 DEFINITION = ResourceDefinition(
     group="apiextensions.k8s.io",
     plural="customresourcedefinitions",
@@ -318,7 +349,7 @@ DEFINITION = ResourceDefinition(
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),
-    versions={"v1": Version(name="v1", schema=SCHEMA, columns=(NAME, CREATED_AT), subresources=frozenset(("status",)))},
+    versions={"v1": Version(name="v1", schema=SCHEMA, columns=_COLUMNS, subresources=frozenset(("status",)))},
     storage_version="v1",
     strategy=CustomResourceDefinitionStrategy(),
 )

@@ -6,12 +6,14 @@ import pytest
 from tenantry.apiserver import worker_threads
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
+from tenantry.kube.types import service_account
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
-from tests.apiserver.range_server import CLUSTER, RangeServer, cm, thing
+from tests.apiserver.range_server import CLUSTER, RangeServer, cm, crd, start, thing
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -480,3 +482,45 @@ async def test_a_client_that_leaves_takes_nothing_back(server: RangeServer, monk
     write.cancel()
     await server.scope.cell.writes_done([Key(CLUSTER, "core/configmaps", "default", "a")])
     assert (await server("GET", CMS + "/a")).status == 200
+
+
+async def test_the_answer_to_a_deletion_has_its_version() -> None:
+    """Of types that answer with the object: the version that watches show."""
+    running = await start((service_account.DEFINITION,))
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    body: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
+    created = await running("POST", accounts, body)
+    async with running.watching(f"{accounts}?watch=true&resourceVersion={created.rv}") as sink:
+        dry = await running("DELETE", f"{accounts}/a?dryRun=All")
+        assert (dry.json["kind"], dry.rv) == ("ServiceAccount", created.rv)
+        deleted = await running("DELETE", f"{accounts}/a")
+        assert (deleted.json["kind"], deleted.json["metadata"]["uid"]) == ("ServiceAccount", created.json["metadata"]["uid"])
+        assert int(deleted.rv) > int(created.rv)
+        [event] = [each for each in sink.events if each["type"] == "DELETED"]
+        assert event["object"]["metadata"]["resourceVersion"] == deleted.rv
+    await running.scope.cell.close()
+
+
+async def test_what_the_stored_version_does_not_have_is_dropped() -> None:
+    """Versions that differ in nothing but their schemas: a value is pruned by the stored one, too, and has the defaults of the
+    version that it was written in."""
+    definition = crd({"a": {"type": "string"}, "one": {"type": "string"}, "both": {"type": "string", "default": "1"}})
+    [first] = definition["spec"]["versions"]
+    text = {"type": "string"}
+    fields = {"a": text, "two": text | {"default": "d"}, "both": text | {"default": "2"}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+    definition["spec"]["versions"] = [first, {**first, "name": "v2", "storage": False, "schema": {"openAPIV3Schema": schema}}]
+    running = await start((definition_from_crd(definition),))
+    second = THINGS.replace("/v1/", "/v2/")
+    old = await running("POST", THINGS, thing("old", a="x", one="1", two="2"))
+    assert old.json["spec"] == {"a": "x", "one": "1", "both": "1"}
+    new = await running("POST", second, thing("new", a="x", one="1", two="2") | {"apiVersion": "test.example/v2"})
+    assert (new.json["apiVersion"], new.json["spec"]) == ("test.example/v2", {"a": "x", "both": "2"})
+    # The owner of what was dropped is still there.
+    assert "f:two" in str(new.json["metadata"]["managedFields"])
+    assert (await running("GET", f"{THINGS}/new")).json["spec"] == {"a": "x", "both": "2"}
+    assert (await running("GET", f"{second}/old")).json["spec"] == {"a": "x", "both": "1"}
+    patched = await running("PATCH", f"{second}/old", {"spec": {"two": "mine"}})
+    assert patched.json["spec"] == {"a": "x", "both": "1"}
+    assert (await running("GET", f"{THINGS}/old")).json["spec"] == {"a": "x", "both": "1"}
+    await running.scope.cell.close()
