@@ -256,7 +256,7 @@ def _timestamp(parse: Callable[[str], str]) -> Convert:
 
 def _quantity(value: Any) -> Any:
     try:
-        return canonical(value if value.__class__ is str else _number_text(value))
+        return canonical(value.strip() if value.__class__ is str else _number_text(value))
     except ValueError as error:
         raise Mismatch(value, "", str(error)) from None
 

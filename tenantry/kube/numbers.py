@@ -21,7 +21,7 @@ _EXPONENT = re.compile(rb"[:,\[]-?[0-9][0-9.]*e")
 _STRING_OR_EXPONENT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9][0-9.]*e[+-]?[0-9]+', re.DOTALL)
 
 
-def settled(value: float) -> float:
+def canonical(value: float) -> float:
     """An integer or a float in the one form that it has in stored objects: an integer where it is whole and can be encoded."""
     if type(value) is int and _INT64_MIN <= value <= _INT64_MAX:
         return value
@@ -34,8 +34,8 @@ def settled(value: float) -> float:
     return digits if _INT64_MIN <= digits <= _ENCODABLE_MAX else number
 
 
-def is_settled(value: float) -> bool:
-    """Whether `settled` leaves a number as it is."""
+def is_canonical(value: float) -> bool:
+    """Whether `canonical` leaves a number as it is."""
     return _INT64_MIN <= value <= _INT64_MAX if type(value) is int else not value.is_integer()
 
 
@@ -62,8 +62,8 @@ def _in_go_form(found: re.Match[bytes]) -> bytes:
     return text if text[:1] == b'"' else json_text(float(text)).encode()
 
 
-def settle(value: Any) -> bool:
-    """Settles the numbers at any depth of a list or dict, in place. Returns whether anything changed."""
+def canonicalise(value: Any) -> bool:
+    """Gives the numbers at any depth of a list or dict their canonical form, in place. Returns whether any changed."""
     changed = False
     waiting = [value]
     while waiting:
@@ -74,8 +74,8 @@ def settle(value: Any) -> bool:
                 continue
             if kind is dict or kind is list:
                 waiting.append(item)
-            elif (kind is float or kind is int) and not is_settled(item):
-                number = settled(item)
+            elif (kind is float or kind is int) and not is_canonical(item):
+                number = canonical(item)
                 if number != item or type(number) is not kind:
                     container[key] = number
                     changed = True

@@ -14,7 +14,7 @@ from tenantry.kube.durations import human_duration
 from tenantry.kube.go_text import plain
 from tenantry.kube.go_times import ZERO, parsed_time
 from tenantry.kube.jsonpath import MISSING, PathTooLong, first_or_missing
-from tenantry.kube.numbers import in_go_form, settled
+from tenantry.kube.numbers import canonical, in_go_form
 from tenantry.kube.objects import Object
 
 _Cell = Callable[[Object, datetime], Any]
@@ -102,7 +102,7 @@ def _integer(value: Any, now: datetime) -> Any:
 
 
 def _number(value: Any, now: datetime) -> Any:
-    return settled(float(value)) if type(value) in (int, float) else None
+    return canonical(float(value)) if type(value) in (int, float) else None
 
 
 def _boolean(value: Any, now: datetime) -> Any:

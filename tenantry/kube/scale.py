@@ -9,7 +9,7 @@ from tenantry.kube.definition import ScalePaths
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.go_text import plain, type_name
 from tenantry.kube.message_tables import kind, message
-from tenantry.kube.numbers import is_settled
+from tenantry.kube.numbers import is_canonical
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
 
@@ -63,7 +63,7 @@ def integer_at(obj: Object, path: str) -> int | None:
     value, found = _nested(obj, path)
     if not found:
         return None
-    if type(value) is not int or not is_settled(value):
+    if type(value) is not int or not is_canonical(value):
         raise ValueError(_text(path, value, "int64"))
     return value
 
@@ -93,6 +93,6 @@ def _nested(obj: Object, path: str) -> tuple[Any, bool]:
 
 
 def _text(path: str, value: Any, wanted: str) -> str:
-    if type(value) is int and not is_settled(value):
+    if type(value) is int and not is_canonical(value):
         value = float(value)
     return f"{path} accessor error: {plain(value)} is of the type {type_name(value)}, expected {wanted}"

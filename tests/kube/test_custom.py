@@ -218,6 +218,6 @@ def test_quantities(text: str, shortest: str) -> None:
     assert parse(canonical(text)) == parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1X", "1 Gi", "Gi", "1e", "--1"])
+@pytest.mark.parametrize("text", ["", "x", "1X", "1 Gi", "Pi", "1e", "--1"])
 def test_what_is_no_quantity(text: str) -> None:
     assert not is_quantity(text)

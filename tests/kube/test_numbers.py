@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantry.kube.apply.field_set import value_element
-from tenantry.kube.numbers import in_go_form, is_settled, json_text, settle, settled
+from tenantry.kube.numbers import canonical, canonicalise, in_go_form, is_canonical, json_text
 from tenantry.kube.schema.default import default, holds_floats
 from tenantry.kube.schema.parse import from_openapi
 
@@ -42,12 +42,12 @@ WRITTEN = [
 def test_numbers_are_written_as_go_does(sent: str, written: str) -> None:
     encoded = f'{{"a":{{"b":[{sent},"x:{sent},"]}}}}'.encode()
     value = orjson.loads(encoded)
-    settle(value)
+    canonicalise(value)
     stored = in_go_form(orjson.dumps(value))
     assert stored.decode() == f'{{"a":{{"b":[{written},"x:{sent},"]}}}}'
     # What is read back is the same value, in the same form.
     again = orjson.loads(stored)
-    assert not settle(again)
+    assert not canonicalise(again)
     assert again == value
     assert in_go_form(orjson.dumps(again)) == stored
 
@@ -56,20 +56,20 @@ numbers = st.integers(-(2**64), 2**64 - 1) | st.floats(allow_nan=False, allow_in
 
 
 @given(numbers)
-def test_the_settled_form_is_one_form(number: float) -> None:
-    form = settled(number)
-    assert settled(form) == form
+def test_the_canonical_form_is_one_form(number: float) -> None:
+    form = canonical(number)
+    assert canonical(form) == form
     assert float(form) == float(number) or abs(number) >= 2**53
     text = json_text(form) if isinstance(form, float) else str(form)
     assert float(text) == float(number)
-    assert is_settled(number) == (settled(number) is number) or form == number
-    assert settled(json.loads(text)) == form or abs(float(text)) >= 2**63
+    assert is_canonical(number) == (canonical(number) is number) or form == number
+    assert canonical(json.loads(text)) == form or abs(float(text)) >= 2**63
 
 
 @given(st.recursive(numbers | st.text() | st.none() | st.booleans(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_any_text_stays_as_it_is(value: Any) -> None:
     try:
-        settle([value])
+        canonicalise([value])
         encoded = orjson.dumps([value])
     except TypeError:
         return

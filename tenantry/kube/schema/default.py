@@ -12,7 +12,7 @@ import orjson
 
 from tenantry.kube.exact import exact
 from tenantry.kube.message_tables import OBJECT_META
-from tenantry.kube.numbers import is_settled, settle, settled
+from tenantry.kube.numbers import canonical, canonicalise, is_canonical
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
@@ -134,7 +134,7 @@ def _compile(schema: Schema, known: dict[int, _Default]) -> _Default | None:
         return _compile_list(schema.items, known)
     if schema.properties or isinstance(schema.additional, Schema) or schema.embedded_resource:
         return _compile_object(schema, known)
-    return _settle if _holds_anything(schema) else None
+    return _canonicalise if _holds_anything(schema) else None
 
 
 def _holds_anything(schema: Schema) -> bool:
@@ -146,8 +146,8 @@ def _holds_anything(schema: Schema) -> bool:
     return schema.preserve_unknown or schema.additional is True or not (schema.type or schema.int_or_string)
 
 
-def _settle(value: Any, made: AddedDefaults) -> bool:
-    return type(value) in _CONTAINERS and settle(value)
+def _canonicalise(value: Any, made: AddedDefaults) -> bool:
+    return type(value) in _CONTAINERS and canonicalise(value)
 
 
 def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
@@ -166,8 +166,8 @@ def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
                 made.put(value, index, item)
                 changed = True
             elif type(item) in _NUMBERS:
-                if not is_settled(item):
-                    value[index] = settled(item)
+                if not is_canonical(item):
+                    value[index] = canonical(item)
                     changed = True
                 continue
             if each is not None and each(item, made):
@@ -211,8 +211,8 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                         changed = True
                 elif additional and key not in declared and additional[0](item, made):
                     changed = True
-            elif kind in _NUMBERS and not is_settled(item):
-                value[key] = settled(item)
+            elif kind in _NUMBERS and not is_canonical(item):
+                value[key] = canonical(item)
                 changed = True
         if nulls is not None:
             for key in nulls:
@@ -258,5 +258,5 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         if compiled_child is not None:
             additional.append(compiled_child)
     elif schema.preserve_unknown or schema.additional is True:
-        additional.append(_settle)
+        additional.append(_canonicalise)
     return default_object
