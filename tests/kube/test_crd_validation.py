@@ -405,7 +405,9 @@ def test_columns() -> None:
     assert [each.cell(made, datetime.now(UTC)) for each in columns] == [
         *("things.g.example", "Namespaced", "v1(storage),v1beta1", "2024-01-01T00:00:00Z", "g.example", "Thing", "th,ti", True)
     ]
-    assert [each.cell({"metadata": {}}, datetime.now(UTC)) for each in columns] == ["", "", "", None, "", "", "", False]
+    assert [each.cell({"metadata": {}}, datetime.now(UTC)) for each in columns] == [
+        *("", "", "", "0001-01-01T00:00:00Z", "", "", "", False)
+    ]
 
 
 def names_in(status: dict[str, Any]) -> tuple[str, str]:

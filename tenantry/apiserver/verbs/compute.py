@@ -217,8 +217,8 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
     if at_once and strategy.may_take_long and strategy.takes_long(obj, old):
         raise LoopBudgetExceeded
     errors = validate_metadata(obj, old, definition)
-    if old is not None:
-        # Upstream validates metadata twice, in general and for the type, so clients see each cause twice.
+    if old is not None and definition.custom:
+        # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.
         errors = errors * 2
     if definition.message is None:
         schema = target.shape.schema

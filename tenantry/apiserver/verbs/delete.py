@@ -18,7 +18,7 @@ from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, run
 from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
-from tenantry.kube.status import conflict, not_found
+from tenantry.kube.status import StatusError, conflict, not_found
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.record import Record, RecordEvent
 
@@ -68,6 +68,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     """The outcome of deleting a record. Raises StatusError."""
     if record is None:
         raise not_found(target.group_resource, target.name)
+    if options.unreadable:
+        raise _is_readable(target)
     _check_preconditions(target, options, record)
     definition = target.definition
     obj = records.decode(record, definition, target.version)
@@ -106,6 +108,15 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     if target.dry_run:
         return Outcome(obj=marked)
     return Outcome(changes=[store_change(target, record, marked), *review.changes])
+
+
+def _is_readable(target: Target) -> StatusError:
+    """409 for the deletion of what cannot be read. What is in memory has been read."""
+    group, resource = target.group_resource
+    key = "/".join(part for part in ("/registry", group, resource, target.namespace, target.name) if part)
+    why = "unsafe deletion is not allowed because the object is decodable from storage"
+    detail = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(target.group_resource, target.name, detail)
 
 
 def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:

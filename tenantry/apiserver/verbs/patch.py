@@ -25,7 +25,6 @@ from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
-from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
@@ -71,12 +70,12 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     if media_type == JSON_PATCH:
-        operations, _ = _decode(body, "error decoding patch: ")
+        operations, _ = _decode(body)
         return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
     if media_type == MERGE_PATCH:
-        merge, repeated = _decode(body, "error decoding patch: ")
+        merge, repeated = _decode(body)
         return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
-    strategic, repeated = _decode(body, "")
+    strategic, repeated = _decode(body)
     schema = call.shape.schema
     return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
 
@@ -161,12 +160,12 @@ def refused_patch(value: str, why: str) -> StatusError:
     return StatusError(error.code, error.reason, error.message, details=details)
 
 
-def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
+def _decode(body: bytes) -> tuple[Any, list[str]]:
     check_values(body)
     try:
         return json_codec.decode(body, duplicates=True)
     except StatusError:
-        raise bad_request(f"{prefix}{syntax_error(body)}") from None
+        raise bad_request("invalid JSON patch") from None
 
 
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
@@ -219,12 +218,12 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
             config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
-            raise bad_request(f"error decoding YAML: error converting YAML to JSON: {problem}") from None
+            raise bad_request(f"error encoding patch: {problem}") from None
     if config is None:
         config = {}
     if not isinstance(config, dict):
         raise bad_request(
-            f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {_NO_OBJECT.format(_json_name(config))}"
+            f"error decoding patch: error unmarshaling JSON: while decoding JSON: {_NO_OBJECT.format(_json_name(config))}"
         )
     if repeated:
         if options.validation == STRICT:

@@ -281,7 +281,7 @@ def test_rules_and_references() -> None:
     bound = created(rbac.ROLE_BINDINGS, {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]})
     assert bound["roleRef"]["apiGroup"] == bound["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
     assert refusals(rbac.ROLE_BINDINGS, bound | {"roleRef": bound["roleRef"] | {"name": "other"}}, bound) == [
-        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: cannot change roleRef'
+        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: field is immutable'
     ]
     assert refusals(rbac.CLUSTER_ROLE_BINDINGS, {"roleRef": {"kind": "Role", "name": "r"}}) == [
         'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"'
