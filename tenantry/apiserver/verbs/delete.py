@@ -8,7 +8,7 @@ from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
-from tenantry.apiserver.scope import Call
+from tenantry.apiserver.scope import Call, Translation
 from tenantry.apiserver.storage_errors import to_status
 from tenantry.apiserver.verbs.compute import delete_change, store_change
 from tenantry.apiserver.verbs.create import target_of
@@ -61,7 +61,17 @@ async def _delete_and_show(target: Target, options: DeleteOptions) -> Outcome:
 
 async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
     """Deletes the target's object or marks it as deleted. The outcome has its last state. Raises StatusError."""
+    if target.translation is not None:
+        translation = target.translation
+        return await run(target, lambda record: _translated(target, translation, options, record))
     return await run(target, lambda record: delete_outcome(target, options, record))
+
+
+def _translated(target: Target, translation: Translation, options: DeleteOptions, record: Record | None) -> Steps:
+    try:
+        return (yield from delete_outcome(target.as_stored, options, record))
+    except StatusError as error:
+        raise translation.refusal(error) from None
 
 
 def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Steps:
