@@ -32,6 +32,12 @@ _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
 def parsed_time(text: str) -> datetime:
     """The moment of an RFC 3339 text, in UTC, with microseconds. Raises ValueError with Go's text."""
+    if len(text) == 20 and text[4::3] == "--T::Z":
+        # The form of the times that the server writes: a Table reads one for each row.
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
     return _parse(text, _TIME_LAYOUT)
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from tenantry.kube.jsonpath_steps import Step, all_values, child, constant, descend, failing, filtered, items, union
+from tenantry.kube.jsonpath_steps import (
+    Step,
+    all_values,
+    child,
+    constant,
+    descend,
+    failing,
+    filtered,
+    filtered_by_field,
+    items,
+    union,
+)
 
 LENGTH_MAX = 4096
 """The most characters of a path; a longer one is refused."""
@@ -14,6 +25,8 @@ _TERMINATORS = frozenset(" \t\r\n.,[]$@{}")
 _QUOTED_NAME = re.compile(r"'([^']*)'")
 _SLICE = re.compile(r"(-?[0-9]*)(:-?[0-9]*)?(:-?[0-9]*)?")
 _COMPARISON = re.compile(r"([^!<>=]+)([!<>=]+)(.+)")
+_FIELD = re.compile(r"@?\.([A-Za-z_][A-Za-z0-9_-]*) *")
+_LITERAL = re.compile(r" *(['\"])([^'\"\\]*)\1 *")
 _NUMBER = re.compile(r"[+-]?[0-9.]*")
 _INT64 = 1 << 63
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
@@ -183,8 +196,12 @@ class _Parser:
         compared = _COMPARISON.fullmatch(inside)
         if compared is None:
             self._steps.append(filtered(_Parser(inside).steps(), "", ()))
+            return
+        left, operator, right = compared.groups()
+        field, literal = _FIELD.fullmatch(left), _LITERAL.fullmatch(right)
+        if field is not None and literal is not None:
+            self._steps.append(filtered_by_field(field[1], operator, literal[2]))
         else:
-            left, operator, right = compared.groups()
             self._steps.append(filtered(_Parser(left).steps(), operator, _Parser(right).steps()))
 
     def _end_of_filter(self, begin: int) -> int:
