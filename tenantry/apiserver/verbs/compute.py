@@ -189,7 +189,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
         yield ON_LOOP
         target.scope.admission.validate(review)
         return None
-    rest, before = stored.encode_rest(obj), with_own_containers(obj)
+    rest, before = _stored_rest(target, obj), with_own_containers(obj)
     yield ON_LOOP
     warned = len(target.warnings)
     _mutate(target, review)
@@ -241,18 +241,35 @@ def _changed(obj: Object, old: Object, shape: Version) -> bool:
     return any(obj.get(name) != old.get(name) for name in names)
 
 
+def _stored_rest(target: Target, obj: Object) -> bytes:
+    """What is stored of an object beside its metadata, where no conversion follows. The object is not changed."""
+    definition, shape = target.definition, target.shape
+    if _is_pruned_again(definition, shape):
+        obj = with_own_containers(obj)
+        prune(obj, definition.versions[definition.storage_version].schema)
+    return stored.encode_rest(obj, floats=_may_hold_floats(definition, shape))
+
+
+def _is_pruned_again(definition: ResourceDefinition, shape: Version) -> bool:
+    """Whether an object is stored in another version than it was written in, and without a conversion. Upstream changes only the
+    apiVersion then, and prunes by the version that is stored."""
+    return definition.custom and shape.name != definition.storage_version and shape.to_storage is None
+
+
+def _may_hold_floats(definition: ResourceDefinition, shape: Version) -> bool:
+    return definition.custom and holds_floats(shape.schema)
+
+
 def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
     """The change of a write. `rest` is the encoded object without its metadata, if it is encoded already."""
     definition = target.definition
     if shape.to_storage is not None:
         obj, rest = shape.to_storage(obj) or obj, None
-    elif definition.custom and shape.name != definition.storage_version:
-        # Upstream converts by changing the apiVersion, and prunes by the version that is stored.
+    elif rest is None and _is_pruned_again(definition, shape):
         prune(obj, definition.versions[definition.storage_version].schema)
-        rest = None
     catalog = target.scope.catalog(definition, key, obj)
     head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
-    value = stored.encode(obj, rest, floats=definition.custom and holds_floats(shape.schema))
+    value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape))
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)
     return Change(key, value, head, record, catalog)

@@ -43,8 +43,8 @@ def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False) -> b
     (`schema.default.holds_floats`), which get Go's form. The metadata must not be empty. Raises TypeError for a value that JSON
     cannot represent.
     """
-    if floats:
-        rest = in_go_form(encode_rest(obj) if rest is None else rest)
+    if floats and rest is None:
+        rest = encode_rest(obj, floats=True)
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
@@ -57,9 +57,10 @@ def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False) -> b
     return exact(orjson.dumps(stored))
 
 
-def encode_rest(obj: Object) -> bytes:
-    """The part of a stored value without the metadata."""
-    return orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
+def encode_rest(obj: Object, *, floats: bool = False) -> bytes:
+    """The part of a stored value without the metadata. `floats`: as in `encode`."""
+    rest = orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
+    return in_go_form(rest) if floats else rest
 
 
 def decode(

@@ -553,3 +553,15 @@ async def test_what_can_be_read_is_not_deleted_as_unreadable(server: RangeServer
     assert (answer.status, answer.message.endswith(text)) == (422, True)
     assert (await server("DELETE", f"{CMS}/none?{unreadable}=true")).status == 404
     assert (await server("DELETE", f"{CMS}/a?{unreadable}=false")).status == 200
+
+
+async def test_numbers_are_stored_as_go_writes_them() -> None:
+    running = await start((definition_from_crd(crd({"n": {"type": "array", "items": {"type": "number"}}})),))
+    sent = b'{"apiVersion":"test.example/v1","kind":"Thing","metadata":{"name":"n"},"spec":{"n":[1.0,1e20,1e21,1e-7,-0.0,0.5]}}'
+    created = await running("POST", THINGS, sent)
+    assert b'"n":[1,100000000000000000000,1e+21,1e-7,0,0.5]' in created.raw
+    assert (await running("GET", f"{THINGS}/n")).raw == created.raw
+    # Nothing changes where the same numbers are written in another way.
+    patched = await running("PATCH", f"{THINGS}/n", {"spec": {"n": [1, 1e20, 1e21, 1e-7, 0, 0.5]}})
+    assert patched.raw == created.raw
+    await running.scope.cell.close()
