@@ -22,6 +22,7 @@ from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
+from tenantry.kube.schema.embedded import decode_embedded
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.status import FieldError, StatusError, bad_request, cut, invalid
 from tenantry.storage.record import Record
@@ -85,6 +86,7 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object, recor
     if definition.message is not None:
         unknown = decode.unknown_fields(obj, shape.schema)
     else:
+        decode_embedded(obj, shape.schema)
         unknown = prune(obj, shape.schema)
         try:
             default(obj, shape.schema)

@@ -33,7 +33,8 @@ def _age(obj: Object, now: datetime) -> Any:
 
 
 def _created(obj: Object, now: datetime) -> Any:
-    return obj["metadata"].get("creationTimestamp")
+    # What Go writes for no time, as in a bookmark.
+    return obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z"
 
 
 NAME = Column(name="Name", format="name", description=_NAME_TEXT, cell=_name)

@@ -126,7 +126,7 @@ def _set(conditions: list[Object], kind: str, status: str, reason: str, message:
     for index, existing in enumerate(conditions):
         if existing.get("type") == kind:
             if existing.get("status") == status:
-                fresh["lastTransitionTime"] = existing.get("lastTransitionTime", now)
+                fresh["lastTransitionTime"] = existing.get("lastTransitionTime") or now
             conditions[index] = fresh
             return
     conditions.append(fresh)

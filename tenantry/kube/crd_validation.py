@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tenantry.kube.crd_names_validation import names_errors
 from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required
 from tenantry.kube.jsonpath import field_names
@@ -27,6 +28,7 @@ _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _SIMPLE_PATH = re.compile(r"\.[a-zA-Z0-9\[\]\.\-_/\\'\"@?()=*: ]*")
 _MAX_SELECTABLE = 8
+_NO_SET = "is not supported by server-side apply or CEL validation rules"
 _MAX_DEPRECATION_CHARACTERS = 256
 STORAGE_RULE = "must have exactly one version marked as storage version"
 
@@ -50,27 +52,39 @@ def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
 
 def validate_crd_status(crd: Object) -> list[FieldError]:
     """The errors of a status that is written through the status subresource."""
-    return list(_stored_versions(crd, crd.get("spec") or {}))
+    return list(names_errors((crd.get("status") or {}).get("acceptedNames") or {}, "status.acceptedNames", complete=False))
 
 
 def crd_warnings(crd: Object, old: Object | None) -> list[str]:
-    """Warnings for the writer: formats that are not checked."""
+    """Warnings for the writer: formats that are not checked, and sets of objects or lists. An update is warned of what it
+    adds."""
     if old is not None and old.get("spec") == crd.get("spec"):
         return []
-    unknown: dict[str, None] = {}
+    known = _warnings(old) if old is not None else {}
+    return [text for text in _warnings(crd) if text not in known]
+
+
+def _warnings(crd: Object) -> dict[str, None]:
+    """The texts, in order."""
+    unknown: set[str] = set()
+    sets: set[str] = set()
     for version in (crd.get("spec") or {}).get("versions") or ():
         document = (version.get("schema") or {}).get("openAPIV3Schema")
         if isinstance(document, dict):
-            _unknown_formats(document, unknown)
-    return [f'unrecognized format "{name}"' for name in sorted(unknown)]
+            _look(document, unknown, sets)
+    texts = [f'unrecognized format "{name}"' for name in sorted(unknown)]
+    texts += [f'x-kubernetes-list-type: set for items of type "{kind}" {_NO_SET}' for kind in sorted(sets)]
+    return dict.fromkeys(texts)
 
 
-def _unknown_formats(document: Object, found: dict[str, None]) -> None:
-    name = document.get("format")
+def _look(document: Object, unknown: set[str], sets: set[str]) -> None:
+    name, items = document.get("format"), document.get("items")
     if name and not formats.is_known(name):
-        found[name] = None
+        unknown.add(name)
+    if document.get("x-kubernetes-list-type") == "set" and isinstance(items, dict) and items.get("type") in ("object", "array"):
+        sets.add(items["type"])
     for child, _, _ in children(document, ""):
-        _unknown_formats(child, found)
+        _look(child, unknown, sets)
 
 
 # Names and identity ----------------------------------------------------------------------------------------------------
@@ -110,27 +124,6 @@ def _identity(crd: Object, spec: Object, old: Object | None) -> Iterator[FieldEr
 
 def is_protected(group: str) -> bool:
     return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
-
-
-def names_errors(names: Object) -> Iterator[FieldError]:
-    for field in ("plural", "singular", "kind", "listKind"):
-        value = names.get(field) or ""
-        place = f"spec.names.{field}"
-        if not value:
-            yield required(place)
-            continue
-        mixed = field in ("kind", "listKind")
-        wrong = dns1035_label_errors(value.lower() if mixed else value)
-        if wrong:
-            text = ",".join(wrong)
-            yield invalid(place, value, f"may have mixed case, but should otherwise match: {text}" if mixed else text)
-    for field in ("shortNames", "categories"):
-        for index, value in enumerate(names.get(field) or ()):
-            wrong = dns1035_label_errors(value)
-            if wrong:
-                yield invalid(f"spec.names.{field}[{index}]", value, ",".join(wrong))
-    if names.get("kind") and names.get("kind") == names.get("listKind"):
-        yield invalid("spec.names.listKind", names["listKind"], "kind and listKind may not be the same")
 
 
 def _immutable(spec: Object, old: Object) -> Iterator[FieldError]:
@@ -245,7 +238,7 @@ def subresource_errors(subresources: Object, path: str) -> Iterator[FieldError]:
         elif below and not value.startswith(f"{below}."):
             yield invalid(place, value, f"should be a json path under {below}")
         elif not below and not value.startswith((".spec.", ".status.")):
-            yield invalid(place, value, "should be a json path under either .status or .spec")
+            yield invalid(place, value, "should be a json path under either .spec or .status")
 
 
 def column_errors(columns: list[Object], path: str) -> Iterator[FieldError]:

@@ -16,8 +16,10 @@ from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object, group_version, is_deleting
 from tenantry.kube.printer_columns import columns_of
+from tenantry.kube.scale import scale_errors
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import FieldError
 from tenantry.kube.version_order import by_priority
 
 # The order in which kube-apiserver's discovery lists verbs of custom types.
@@ -32,16 +34,26 @@ class CustomStrategy(Strategy):
     unconditional_update = False
     tracks_generation = True
 
-    def __init__(self, *, status: frozenset[str], path_segment_names: bool = False) -> None:
-        """`status` are the versions that have the status subresource. `path_segment_names` allows every name that is a valid URL
-        path segment, as an APIResourceSchema with nameValidation PathSegmentName does."""
+    def __init__(
+        self, *, status: frozenset[str], scales: Mapping[str, ScalePaths] | None = None, path_segment_names: bool = False
+    ) -> None:
+        """`status` are the versions that have the status subresource, `scales` the paths of those that have a scale.
+        `path_segment_names` allows every name that is a valid URL path segment, as an APIResourceSchema with nameValidation
+        PathSegmentName does."""
         self._status = status
+        self._scales = scales
         self._path_segment_names = path_segment_names
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         if self._path_segment_names:
             return path_segment_errors(name)
         return dns1123_subdomain_errors(name, prefix=prefix)
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        if not self._scales:
+            return []
+        paths = self._scales.get(str(obj.get("apiVersion", "")).rpartition("/")[2])
+        return [*scale_errors(obj, paths, status_only=subresource == "status")] if paths is not None else []
 
     def _has_status(self, obj: Object) -> bool:
         return str(obj.get("apiVersion", "")).rpartition("/")[2] in self._status
@@ -81,7 +93,7 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
     return _definition(
         spec,
         names,
-        strategy=CustomStrategy(status=_with_status(spec)),
+        strategy=CustomStrategy(status=_with_status(spec), scales=_scales(spec)),
         terminating=is_deleting(crd),
         uid=crd.get("metadata", {}).get("uid", ""),
         identity="",
@@ -95,7 +107,9 @@ def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) ->
     return _definition(
         spec,
         spec["names"],
-        strategy=CustomStrategy(status=_with_status(spec), path_segment_names=spec.get("nameValidation") == "PathSegmentName"),
+        strategy=CustomStrategy(
+            status=_with_status(spec), scales=_scales(spec), path_segment_names=spec.get("nameValidation") == "PathSegmentName"
+        ),
         terminating=False,
         uid=schema_obj.get("metadata", {}).get("uid", ""),
         identity=identity,
@@ -104,6 +118,21 @@ def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) ->
 
 def _with_status(spec: Object) -> frozenset[str]:
     return frozenset(v["name"] for v in spec["versions"] if (v.get("subresources") or {}).get("status") is not None)
+
+
+def _scales(spec: Object) -> Mapping[str, ScalePaths]:
+    return {version["name"]: paths for version in spec["versions"] if (paths := _scale(version)) is not None}
+
+
+def _scale(version: Object) -> ScalePaths | None:
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is None:
+        return None
+    return ScalePaths(
+        spec_replicas=scale["specReplicasPath"],
+        status_replicas=scale["statusReplicasPath"],
+        label_selector=scale.get("labelSelectorPath") or "",
+    )
 
 
 def _memory(spec: Object) -> int:
@@ -143,7 +172,6 @@ def _definition(
 
 def _version(version: Object, group: str, kind: str, preferred: str) -> Version:
     subresources = version.get("subresources") or {}
-    scale = subresources.get("scale")
     # In an APIResourceSchema the schema is the document itself; in a CRD it is below openAPIV3Schema.
     wrapper: Object = version.get("schema") or {}
     document: Object = wrapper.get("openAPIV3Schema", wrapper)
@@ -155,13 +183,7 @@ def _version(version: Object, group: str, kind: str, preferred: str) -> Version:
         columns=columns_of(version.get("additionalPrinterColumns") or ()),
         deprecation_warning=_deprecation(version, group, kind, preferred),
         subresources=frozenset(name for name in ("status", "scale") if subresources.get(name) is not None),
-        scale=ScalePaths(
-            spec_replicas=scale["specReplicasPath"],
-            status_replicas=scale["statusReplicasPath"],
-            label_selector=scale.get("labelSelectorPath") or "",
-        )
-        if scale is not None
-        else None,
+        scale=_scale(version),
         selectable=_selectable(version.get("selectableFields") or ()),
     )
 

@@ -94,5 +94,10 @@ def supported_text(supported: Iterable[str]) -> str:
     return cut(", ".join(show(s) for s in islice(supported, _SUPPORTED_MAX)), VALUE_CHARACTERS)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def too_long(path: str, limit_bytes: int) -> FieldError:
     return FieldError("TooLong", path, f"Too long: may not be more than {limit_bytes} bytes")

@@ -8,7 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.go_times import canonical_micro_time, canonical_time
+from tenantry.kube.go_times import ZERO_TIMES, canonical_micro_time, canonical_time
 from tenantry.kube.message_tables import Field, FieldType, Message
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import canonical
@@ -246,16 +246,17 @@ def _timestamp(parse: Callable[[str], str]) -> Convert:
         if value.__class__ is not str:
             raise Mismatch(value, "string", f"json: cannot unmarshal {_json_name(value, '')} into Go value of type string")
         try:
-            return parse(value)
+            moment = parse(value)
         except ValueError as error:
             raise Mismatch(value, "", str(error)) from None
+        return None if moment in ZERO_TIMES else moment
 
     return convert
 
 
 def _quantity(value: Any) -> Any:
     try:
-        return canonical(value if value.__class__ is str else _number_text(value))
+        return canonical(value.strip() if value.__class__ is str else _number_text(value))
     except ValueError as error:
         raise Mismatch(value, "", str(error)) from None
 

@@ -7,15 +7,29 @@ from itertools import islice
 from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.field_errors import IMMUTABLE, VALUE_CHARACTERS, forbidden, invalid, required, show, too_long, while_few
+from tenantry.kube.field_errors import (
+    IMMUTABLE,
+    VALUE_CHARACTERS,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    show,
+    too_long,
+    while_few,
+)
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN, unqualified_errors
 from tenantry.kube.label_selector_validation import label_errors
-from tenantry.kube.names import qualified_name_errors
+from tenantry.kube.names import dns1123_label_errors, path_segment_errors, qualified_name_errors
 from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 MAX_ANNOTATIONS_BYTES = 256 * 1024
+_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid")
 _IMMUTABLE_FIELDS = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+_MANAGER_BYTES_MAX, _SUBRESOURCE_BYTES_MAX = 128, 256
 
 
 def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefinition) -> list[FieldError]:
@@ -30,16 +44,34 @@ def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefin
             errors.append(invalid("metadata.generation", metadata["generation"], "must be greater than or equal to 0"))
     else:
         errors = _update_errors(metadata, old.get("metadata") or {})
-    labels, annotations = metadata.get("labels"), metadata.get("annotations")
-    if labels:
-        errors += label_errors(labels, "metadata.labels")
-    if annotations:
-        errors += _annotation_errors(annotations)
+    if metadata.get("labels"):
+        errors += label_errors(metadata["labels"], "metadata.labels")
+    if metadata.get("annotations"):
+        errors += _annotation_errors(metadata["annotations"], "metadata.annotations")
     if metadata.get("ownerReferences"):
-        errors += _owner_errors(metadata["ownerReferences"])
+        errors += _owner_errors(metadata["ownerReferences"], "metadata.ownerReferences")
     if metadata.get("finalizers"):
-        errors += _finalizer_errors(metadata["finalizers"], definition)
+        qualified = not (definition.custom or definition.strategy.bare_finalizers)
+        errors += _finalizer_errors(metadata["finalizers"], "metadata.finalizers", qualified=qualified)
     return errors
+
+
+def embedded_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
+    """The errors of the metadata of an object inside of another one. It has been decoded as an ObjectMeta. The name may be
+    missing, and has to be a path segment."""
+    errors: list[FieldError] = []
+    base, name, namespace = (metadata.get(field) or "" for field in ("generateName", "name", "namespace"))
+    errors += [invalid(f"{path}.generateName", base, text) for text in path_segment_errors(base, prefix=True)]
+    errors += [invalid(f"{path}.name", name, text) for text in path_segment_errors(name)]
+    if namespace:
+        errors += [invalid(f"{path}.namespace", namespace, text) for text in dns1123_label_errors(namespace)]
+    if (metadata.get("generation") or 0) < 0:
+        errors.append(invalid(f"{path}.generation", metadata["generation"], "must be greater than or equal to 0"))
+    errors += label_errors(metadata.get("labels") or {}, f"{path}.labels")
+    errors += _annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
+    errors += _owner_errors(metadata.get("ownerReferences") or [], f"{path}.ownerReferences")
+    errors += _finalizer_errors(metadata.get("finalizers") or [], f"{path}.finalizers", qualified=False)
+    return errors + _manager_errors(metadata.get("managedFields") or [], f"{path}.managedFields")
 
 
 def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object | None = None) -> list[str]:
@@ -90,32 +122,32 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
     return errors + [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
 
 
-def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
+def _annotation_errors(annotations: dict[str, str], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     total = 0
     for key, value in annotations.items():
         # Case does not matter in the keys of annotations.
         if len(errors) < CAUSES_MAX:
-            errors += [invalid("metadata.annotations", key, text) for text in qualified_name_errors(key.lower())]
+            errors += [invalid(path, key, text) for text in qualified_name_errors(key.lower())]
         total += len(key) + (len(value) if value.isascii() else len(value.encode()))
     if total > MAX_ANNOTATIONS_BYTES:
-        errors.append(too_long("metadata.annotations", MAX_ANNOTATIONS_BYTES))
+        errors.append(too_long(path, MAX_ANNOTATIONS_BYTES))
     return errors
 
 
-def _owner_errors(owners: list[Any]) -> list[FieldError]:
-    path = "metadata.ownerReferences"
+def _owner_errors(owners: list[Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     controller = ""
     all_shown = ""
-    for owner in while_few(errors, owners):
+    for index, owner in while_few(errors, enumerate(owners)):
+        place = f"{path}[{index}]"
         api_version, kind = owner.get("apiVersion") or "", owner.get("kind") or ""
         group, version = split_api_version(api_version)
-        if not version or "/" in group:
-            errors.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
-        errors += [invalid(f"{path}.{f}", "", "must not be empty") for f in ("kind", "name", "uid") if not owner.get(f)]
+        if api_version and (not version or "/" in group):
+            errors.append(invalid(f"{place}.apiVersion", api_version, "must be <group>/<version> or <version>"))
+        errors += [required(f"{place}.{f}", "must not be empty") for f in _OWNER_FIELDS if not owner.get(f)]
         if api_version == "v1" and kind == "Event":
-            errors.append(invalid(path, _shown(owner), "/v1, Kind=Event is disallowed from being an owner"))
+            errors.append(invalid(place, _shown(owner), "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
             this = f"{kind}/{owner.get('name') or ''}"
             if controller:
@@ -133,12 +165,31 @@ def _shown(owner: Object) -> Object:
     return {field: owner[field] for field in order if field in owner}
 
 
-def _finalizer_errors(finalizers: list[str], definition: ResourceDefinition) -> list[FieldError]:
+def _manager_errors(managers: list[Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    path = "metadata.finalizers"
+    for index, entry in while_few(errors, enumerate(managers)):
+        place, operation = f"{path}[{index}]", entry.get("operation") or ""
+        if not operation:
+            errors.append(required(f"{place}.operation", "must not be empty"))
+        elif operation not in ("Apply", "Update"):
+            errors.append(not_supported(f"{place}.operation", operation, ("Apply", "Update")))
+        if (entry.get("fieldsType") or "FieldsV1") != "FieldsV1":
+            errors.append(invalid(f"{place}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
+        manager, subresource = entry.get("manager") or "", entry.get("subresource") or ""
+        if len(manager.encode(errors="replace")) > _MANAGER_BYTES_MAX:
+            errors.append(too_long(f"{place}.manager", _MANAGER_BYTES_MAX))
+        if not (manager.isprintable() or not manager):
+            errors.append(invalid(f"{place}.manager", manager, "should only contain printable characters"))
+        if len(subresource.encode(errors="replace")) > _SUBRESOURCE_BYTES_MAX:
+            errors.append(too_long(f"{place}.subresource", _SUBRESOURCE_BYTES_MAX))
+    return errors
+
+
+def _finalizer_errors(finalizers: list[str], path: str, *, qualified: bool) -> list[FieldError]:
+    errors: list[FieldError] = []
     for index, finalizer in while_few(errors, enumerate(finalizers)):
         errors += [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
-        if not (definition.custom or definition.strategy.bare_finalizers):
+        if qualified:
             errors += unqualified_errors(f"{path}[{index}]", finalizer)
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         errors.append(invalid(path, finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))

@@ -1,4 +1,4 @@
-"""Printer columns of custom types, from additionalPrinterColumns."""
+"""Printer columns of custom types, from additionalPrinterColumns (apiextensions-apiserver's tableconvertor)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,42 @@ import orjson
 
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import Column
-from tenantry.kube.durations import age, human_duration
+from tenantry.kube.durations import human_duration
 from tenantry.kube.go_text import plain
-from tenantry.kube.jsonpath import first
+from tenantry.kube.go_times import ZERO, parsed_time
+from tenantry.kube.jsonpath import MISSING, PathTooLong, first_or_missing
+from tenantry.kube.numbers import canonical, in_go_form
 from tenantry.kube.objects import Object
 
 _Cell = Callable[[Object, datetime], Any]
-_AGE = Column(
-    name="Age",
-    type="date",
-    description=AGE.description,
-    cell=lambda obj, now: age(obj.get("metadata", {}).get("creationTimestamp"), now),
+_INT64_MIN = -(1 << 63)
+_ESCAPED = (
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    (b"&", b"\\u0026"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
 )
+"""Characters that Go's encoder escapes in texts, and that stand nowhere else."""
 
 
 def columns_of(declared: Sequence[Object]) -> tuple[Column, ...]:
-    """The columns of a version: the name, and the columns that the definition declares (the age where it declares none)."""
-    if not declared:
-        return (NAME, _AGE)
-    return (NAME, *(_column(c) for c in declared))
+    """The columns of a version: the name, and the columns that the definition declares (the age where it declares none).
+
+    The first column with a path that cannot be parsed ends them, as upstream: the definition was accepted with it.
+    """
+    columns = [NAME]
+    for each in declared or _DEFAULT:
+        try:
+            columns.append(_column(each))
+        except ValueError:
+            break
+    return tuple(columns)
+
+
+_DEFAULT: Sequence[Object] = (
+    {"name": "Age", "type": "date", "description": AGE.description, "jsonPath": ".metadata.creationTimestamp"},
+)
 
 
 def _column(declared: Object) -> Column:
@@ -44,16 +61,17 @@ def _column(declared: Object) -> Column:
 
 
 def _cell(path: str, kind: str) -> _Cell:
+    """Raises ValueError for a path that upstream cannot parse."""
     try:
-        get = first(path)
-    except ValueError:
-        # kube-apiserver accepts a definition with an invalid path; the column stays empty.
+        get = first_or_missing(path)
+    except PathTooLong:
+        # Upstream reads it. Its column stays empty.
         return lambda obj, now: None
     convert = _CONVERT[kind]
 
     def cell(obj: Object, now: datetime) -> Any:
         value = get(obj)
-        return None if value is None else convert(value, now)
+        return None if value is MISSING else convert(value, now)
 
     return cell
 
@@ -61,15 +79,30 @@ def _cell(path: str, kind: str) -> _Cell:
 def _string(value: Any, now: datetime) -> Any:
     if isinstance(value, str):
         return value
-    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else plain(value)
+    if value is None:
+        return "<no value>"
+    if isinstance(value, dict | list):
+        text = in_go_form(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+        for character, escaped in _ESCAPED:
+            text = text.replace(character, escaped)
+        return text.decode()
+    # What int64 does not hold is a float64 for Go.
+    return plain(float(value) if type(value) is int and not _is_int64(value) else value)
+
+
+def _is_int64(value: float) -> bool:
+    return _INT64_MIN <= value < -_INT64_MIN
 
 
 def _integer(value: Any, now: datetime) -> Any:
-    return int(value) if type(value) in (int, float) else None
+    if type(value) not in (int, float):
+        return None
+    # Go's conversion of a float that int64 does not hold.
+    return int(value) if _is_int64(value) else _INT64_MIN
 
 
 def _number(value: Any, now: datetime) -> Any:
-    return value if type(value) in (int, float) else None
+    return canonical(float(value)) if type(value) in (int, float) else None
 
 
 def _boolean(value: Any, now: datetime) -> Any:
@@ -79,10 +112,13 @@ def _boolean(value: Any, now: datetime) -> Any:
 def _date(value: Any, now: datetime) -> Any:
     if not isinstance(value, str):
         return None
+    if value in ("", "null"):
+        return "<unknown>"
     try:
-        return human_duration((now - datetime.fromisoformat(value)).total_seconds())
-    except (ValueError, TypeError):
+        moment = parsed_time(value)
+    except ValueError:
         return "<invalid>"
+    return "<unknown>" if moment == ZERO else human_duration((now - moment).total_seconds())
 
 
 _CONVERT: dict[str, Callable[[Any, datetime], Any]] = {

@@ -5,46 +5,97 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import ROUND_UP, Context, Decimal, localcontext
+from typing import NamedTuple
 
 from tenantry.base.cache import cached
 
-_FORM = re.compile(r"([+-]?)((?:\d+\.?\d*)|(?:\.\d+))(?:([KMGTPE]i|[numkMGTPE])|([eE][+-]?\d+))?", re.ASCII)
+_FORM = re.compile(r"([+-]?)([0-9]*)(\.[0-9]*)?([eEinumkKMGTP]*[+-]?[0-9]*)", re.ASCII)
+_EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
 _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_SUFFIXES = {power: suffix for suffix, power in _DECIMAL.items()}
 _NANO = Decimal("1e-9")
+_BINARY_MAX = Decimal((1 << 63) - 1)
+"""What a larger amount with a binary suffix becomes."""
 _MAX_DIGITS = 64
 _EXACT = Context(prec=4 * _MAX_DIGITS)
 """A context with as many digits as a quantity can have. Python's default is 28."""
+_FAST_DIGITS, _FAST_BINARY_DIGITS, _FAST_BINARY_POWER = 18, 15, 4
+"""Up to how many digits upstream parses a quantity as an int64. It then keeps the text, where that is short enough."""
 
 SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+NUMERIC_ERROR = "unable to parse numeric part of quantity"
+SUFFIX_ERROR = "unable to parse quantity's suffix"
+
+_SI, _E, _BI = "DecimalSI", "DecimalExponent", "BinarySI"
+
+
+class _Read(NamedTuple):
+    """A parsed quantity. `kept`: upstream prints it as it was written."""
+
+    amount: Decimal
+    style: str
+    kept: bool
 
 
 @cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
-    """The amount. Values finer than a nano are rounded up, as upstream does. Raises ValueError with upstream's text."""
+    """The amount. Values finer than a nano are rounded up, and those with a binary suffix end at 2⁶³ - 1, as upstream. Raises
+    ValueError with upstream's text."""
+    return _read(text).amount
+
+
+def _read(text: str) -> _Read:
     # The length is checked first: matching a long row of digits may take quadratic time.
-    match = _FORM.fullmatch(text) if len(text) <= _MAX_DIGITS else None
-    if match is None:
+    found = _FORM.fullmatch(text) if 0 < len(text) <= _MAX_DIGITS else None
+    if found is None:
         raise ValueError(SYNTAX_ERROR)
-    sign, digits, suffix, exponent = match.groups()
+    sign, whole, fraction, suffix = found.groups()
+    # Zeros in front are no digits, and a quantity without digits is zero.
+    digits, decimals = whole.lstrip("0") or "0", (fraction or "")[1:]
+    style, power = _scale(suffix)
+    if not whole and not decimals and (power < -9 or (style is _BI and power > _FAST_BINARY_POWER)):
+        # Zero without a digit is known to the int64 parser alone.
+        raise ValueError(NUMERIC_ERROR)
     with localcontext(_EXACT):
-        amount = Decimal(digits)
-        if suffix in _BINARY:
-            amount *= Decimal(1024) ** (_BINARY.index(suffix) + 1)
-        elif suffix:
-            amount = amount.scaleb(_DECIMAL[suffix])
-        elif exponent:
-            power = int(exponent[1:])
-            if abs(power) > _MAX_DIGITS:
-                raise ValueError(SYNTAX_ERROR)
-            amount = amount.scaleb(power)
+        amount = Decimal(f"{digits}.{decimals}" if decimals else digits)
+        amount = amount * Decimal(1024) ** power if style is _BI else amount.scaleb(power)
         if amount != 0 and amount % _NANO:
             amount = amount.quantize(_NANO, rounding=ROUND_UP)
+    if style is _BI and amount > _BINARY_MAX:
+        amount = _BINARY_MAX
     if amount.adjusted() > _MAX_DIGITS:
         # However it is written: its shortest form is a quantity too.
         raise ValueError(SYNTAX_ERROR)
     # Unary minus would round to the digits of the default context.
-    return amount.copy_negate() if sign == "-" and amount else amount
+    amount = amount.copy_negate() if sign == "-" and amount else amount
+    return _Read(amount, style, _is_kept(style, power, digits, decimals))
+
+
+def _scale(suffix: str) -> tuple[str, int]:
+    """The style, and the power of ten (or of 1024, in binary style) that a suffix stands for. Raises ValueError."""
+    if suffix in _DECIMAL:
+        return _SI, _DECIMAL[suffix]
+    if suffix in _BINARY:
+        return _BI, _BINARY.index(suffix) + 1
+    exponent = _EXPONENT.fullmatch(suffix)
+    if exponent is None:
+        raise ValueError(SUFFIX_ERROR)
+    power = int(exponent.group(1))
+    if abs(power) > _MAX_DIGITS:
+        raise ValueError(SYNTAX_ERROR)
+    return _E, power
+
+
+def _is_kept(style: str, power: int, digits: str, decimals: str) -> bool:
+    if style is _BI:
+        small = _FAST_BINARY_DIGITS - len(digits) - 3 * power - 1 >= 0
+        return small and not decimals and bool(int(digits) & 7)
+    scale = power - len(decimals)
+    if len(digits) + len(decimals) > _FAST_DIGITS or scale < -9 or scale % 3:
+        return False
+    shifted = digits + decimals
+    return not shifted.endswith("000") and shifted[0] != "0"
 
 
 def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal | int) -> Decimal:
@@ -62,17 +113,31 @@ def is_quantity(text: str) -> bool:
 
 
 def canonical(text: str) -> str:
-    """The shortest form of the same amount in the same style (binary, decimal, exponent). Raises ValueError."""
-    amount = parse(text)
-    match = _FORM.fullmatch(text)
-    suffix, exponent = (match.group(3), match.group(4)) if match else (None, None)
+    """The form in which upstream prints a quantity: as it was written where that is short, else in the same style (binary,
+    decimal, exponent) with the largest suffix that needs no fraction. Raises ValueError."""
+    read = _read(text)
+    if read.kept:
+        return text
     with localcontext(_EXACT):
-        written = _binary(amount) if suffix in _BINARY else None
-        if written is None:
-            written = _exponent(amount) if exponent else from_amount(amount)
+        written = _written(read.amount, read.style)
     if len(written) > _MAX_DIGITS:
         raise ValueError(SYNTAX_ERROR)
     return written
+
+
+def _written(amount: Decimal, style: str) -> str:
+    if amount == 0:
+        return "0"
+    if style is _BI and abs(amount) >= 1024 and amount == amount.to_integral_value():
+        return _binary(int(amount))
+    sign, digits, exponent = amount.normalize().as_tuple()
+    power = int(exponent)
+    number = ("-" if sign else "") + "".join(map(str, digits)) + "0" * (power % 3)
+    power -= power % 3
+    if style is _E:
+        return f"{number}e{power}" if power else number
+    # There is no suffix for more than 10¹⁸, and upstream forgets the power.
+    return number + _SUFFIXES.get(power, "")
 
 
 def from_amount(amount: Decimal) -> str:
@@ -87,23 +152,9 @@ def from_amount(amount: Decimal) -> str:
         return f"{int(amount.quantize(_NANO, rounding=ROUND_UP).scaleb(9))}n"
 
 
-def _binary(amount: Decimal) -> str | None:
-    if amount != amount.to_integral_value():
-        return None
-    whole = int(amount)
+def _binary(whole: int) -> str:
     step = 0
-    while step < len(_BINARY) and whole and whole % 1024 == 0:
+    while step < len(_BINARY) and whole % 1024 == 0:
         whole //= 1024
         step += 1
     return f"{whole}{_BINARY[step - 1] if step else ''}"
-
-
-def _exponent(amount: Decimal) -> str:
-    if amount == 0:
-        return "0"
-    power = 0
-    while amount != amount.to_integral_value():
-        amount, power = amount.scaleb(3), power - 3
-    while amount % 1000 == 0:
-        amount, power = amount.scaleb(-3), power + 3
-    return f"{int(amount)}e{power}" if power else f"{int(amount)}"

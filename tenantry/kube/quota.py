@@ -32,6 +32,13 @@ def resource_of(key: str) -> GroupResource | None:
     return GroupResource("", key) if key in OBJECT_COUNTS and "." not in key else None
 
 
+def has_scopes(quota: Object) -> bool:
+    """Whether a quota counts only what its scopes match. These are scopes of pods and volumes, so that no object here matches
+    one."""
+    spec = quota.get("spec") or {}
+    return bool(spec.get("scopes") or (spec.get("scopeSelector") or {}).get("matchExpressions"))
+
+
 def hard_of(quota: Object) -> Mapping[str, str]:
     """The limits that apply: those that the controller has copied into the status."""
     return (quota.get("status") or {}).get("hard") or {}

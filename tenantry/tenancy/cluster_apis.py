@@ -354,7 +354,7 @@ class ClusterApis:
 
     def _defined_by(self, crd: Object) -> ResourceDefinition | None:
         """None for a CustomResourceDefinition that is not served."""
-        conditions = {c["type"]: c["status"] for c in (crd.get("status") or {}).get("conditions") or ()}
+        conditions = {c.get("type"): c.get("status") for c in (crd.get("status") or {}).get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
         metadata = crd["metadata"]

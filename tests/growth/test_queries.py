@@ -17,7 +17,13 @@ from tests.growth.served import Make, Sent, Served, failing, served
 
 _LIST = ("continue", "labelSelector", "fieldSelector", "resourceVersion", "resourceVersionMatch", "limit", "timeoutSeconds")
 _WRITE = ("fieldManager", "fieldValidation", "dryRun", "force")
-_DELETE = ("propagationPolicy", "gracePeriodSeconds", "orphanDependents", "dryRun")
+_DELETE = (
+    "propagationPolicy",
+    "gracePeriodSeconds",
+    "orphanDependents",
+    "dryRun",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+)
 _EVERY = ("timeout", "pretty", "includeObject", "unknown")
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "list": (*_LIST, "watch", *_EVERY),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -318,6 +319,32 @@ def test_status_is_an_endpoint_of_its_own() -> None:
     assert new["status"]["storedVersions"] == ["v1"]
 
 
+def test_a_status_is_decoded_as_go_does() -> None:
+    body = created(crd(version(obj_schema(a=S))))
+    body["status"] = {"conditions": [{}, {"type": "A", "status": "True", "reason": ""}], "acceptedNames": {"kind": "Thing"}}
+    DEFINITION.strategy.default(body)
+    assert body["status"] == {
+        "conditions": [
+            {"type": "", "status": "", "lastTransitionTime": None},
+            {"type": "A", "status": "True", "lastTransitionTime": None},
+        ],
+        "acceptedNames": {"kind": "Thing", "plural": ""},
+        "storedVersions": None,
+    }
+    wrong: Any
+    for wrong in ("x", {"conditions": "x"}, {"conditions": ["x"]}, {"conditions": [{"type": 5}]}, {"acceptedNames": []}):
+        with pytest.raises(StatusError) as caught:
+            DEFINITION.strategy.default({**body, "status": wrong})
+        assert caught.value.code == 400
+
+
+def test_the_names_of_a_status_are_names() -> None:
+    body = created(crd(version(obj_schema(a=S))))
+    body["status"] |= {"acceptedNames": {"plural": "", "kind": "A_b", "shortNames": ["", "ok"], "singular": "x/y"}}
+    fields = [error.field for error in DEFINITION.strategy.validate(body, body, "status")]
+    assert fields == [f"status.acceptedNames.{name}" for name in ("singular", "kind", "shortNames[0]")]
+
+
 def test_unknown_words_are_pruned_at_any_depth() -> None:
     body = crd(version(in_spec(x=S | {"frob": 1}, y={"type": "object", "additionalProperties": S | {"frob": 1}})))
     at = "spec.versions[0].schema.openAPIV3Schema.properties.spec.properties"
@@ -333,6 +360,53 @@ def test_a_wrong_type_cannot_be_decoded() -> None:
 def test_formats_that_are_not_checked_are_told() -> None:
     assert crd_warnings(crd(version(in_spec(x=S | {"format": "frob"}, y=S | {"format": "date"}))), None) == [
         'unrecognized format "frob"'
+    ]
+
+
+def test_sets_that_apply_cannot_merge_are_told() -> None:
+    def listed(**items: Any) -> dict[str, Any]:
+        return {"type": "array", "x-kubernetes-list-type": "set", "items": items}
+
+    atomic = obj_schema(a=S) | {"x-kubernetes-map-type": "atomic"}
+    body = crd(
+        version(in_spec(x=listed(**atomic), y=listed(**S), z={"type": "object", "additionalProperties": listed(**atomic)}))
+    )
+    text = 'x-kubernetes-list-type: set for items of type "{}" is not supported by server-side apply or CEL validation rules'
+    assert crd_warnings(body, None) == [text.format("object")]
+    more = orjson.loads(orjson.dumps(body))
+    inner = {"type": "array", "x-kubernetes-list-type": "atomic", "items": S}
+    more["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["w"] = listed(**inner)
+    assert crd_warnings(more, body) == [text.format("array")]
+
+
+def test_columns() -> None:
+    names = {"plural": "things", "kind": "Thing", "shortNames": ["th", "ti"]}
+    versions = [
+        {"name": "v1", "served": True, "storage": True},
+        {"name": "v1beta1", "served": True},
+        {"name": "v0", "served": False},
+    ]
+    made = {
+        "metadata": {"name": "things.g.example", "creationTimestamp": "2024-01-01T00:00:00Z"},
+        "spec": {"scope": "Namespaced", "group": "g.example", "names": names, "versions": versions},
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+    columns = DEFINITION.versions["v1"].columns
+    assert [(each.name, each.type, each.priority) for each in columns] == [
+        ("Name", "string", 0),
+        ("Scope", "string", 0),
+        ("Versions", "string", 0),
+        ("Created At", "date", 0),
+        ("Group", "string", 1),
+        ("Kind", "string", 1),
+        ("ShortNames", "string", 1),
+        ("Established", "boolean", 1),
+    ]
+    assert [each.cell(made, datetime.now(UTC)) for each in columns] == [
+        *("things.g.example", "Namespaced", "v1(storage),v1beta1", "2024-01-01T00:00:00Z", "g.example", "Thing", "th,ti", True)
+    ]
+    assert [each.cell({"metadata": {}}, datetime.now(UTC)) for each in columns] == [
+        *("", "", "", "0001-01-01T00:00:00Z", "", "", "", False)
     ]
 
 

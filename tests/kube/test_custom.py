@@ -108,6 +108,7 @@ COLUMNS = [
     {"name": "When", "type": "date", "jsonPath": ".spec.d"},
     {"name": "Label", "type": "string", "jsonPath": r".metadata.labels.x\.y/z"},
     {"name": "Broken", "type": "string", "jsonPath": ".spec["},
+    {"name": "After", "type": "string", "jsonPath": ".spec.s"},
 ]
 FULL = {
     "metadata": {"name": "full", "labels": {"x.y/z": "lab"}},
@@ -129,9 +130,10 @@ def test_printer_columns() -> None:
         made, "v1", [FULL, ODD, {"metadata": {"name": "e"}}], include_object="None", list_metadata=None, columns=True, now=NOW
     )
     assert [row["cells"] for row in shown["rows"]] == [
-        ["full", "text", 5, True, "[1,2]", "1", "True", "100s", "lab", None],
-        ["odd", "5", None, None, "{}", None, None, "<invalid>", None, None],
-        ["e", *[None] * 9],
+        # The column whose path cannot be parsed is none, and neither is what follows it.
+        ["full", "text", 5, True, "[1,2]", "1", "True", "100s", "lab"],
+        ["odd", "5", None, None, "{}", None, None, "<invalid>", None],
+        ["e", *[None] * 8],
     ]
     assert [c["name"] for c in shown["columnDefinitions"]][:2] == ["Name", "Str"]
     assert shown["columnDefinitions"][1]["description"] == "Custom resource definition column (in JSONPath format): .spec.s"
@@ -163,7 +165,12 @@ DOCUMENT = {"a": {"b": [{"n": 1, "t": "x"}, {"n": 2, "t": "y"}]}, "k.l": 1, "d":
         ("{.a.b[?(@.n>1)].t}", ["y"]),
         (".a.b[?(@.t)].n", [1, 2]),
         (r".k\.l", [1]),
-        ("['k.l']", [1]),
+        # Dots in quotes part names for kubectl and kube-apiserver.
+        ("['k.l']", []),
+        (r"['k\.l']", [1]),
+        ("['k\\.l','d'].n", [9]),
+        (".a.b[0]['t','n']", ["x", 1]),
+        (".d..", [{"n": 9}]),
         ("..n", [1, 2, 9]),
         (".d.*", [9]),
         (".none.x", []),
@@ -173,7 +180,9 @@ def test_json_paths(path: str, found: list[Any]) -> None:
     assert compile_path(path)(DOCUMENT) == found
 
 
-@pytest.mark.parametrize("path", ["spec.a", ".spec[", ".a..", ".a[x]"])
+@pytest.mark.parametrize(
+    "path", [".a &", ".spec[", ".a....b", ".a[x]", '.l[?(@.a=="b" && @.c=="d")].n', '.a["b"]', ".a 'b", ".a[-]"]
+)
 def test_broken_json_paths(path: str) -> None:
     with pytest.raises(ValueError):
         compile_path(path)
@@ -209,6 +218,6 @@ def test_quantities(text: str, shortest: str) -> None:
     assert parse(canonical(text)) == parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1X", "1 Gi", "Gi", "1e", "--1"])
+@pytest.mark.parametrize("text", ["", "x", "1X", "1 Gi", "Pi", "1e", "--1"])
 def test_what_is_no_quantity(text: str) -> None:
     assert not is_quantity(text)

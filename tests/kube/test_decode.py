@@ -119,3 +119,27 @@ def test_unknown_fields_are_named_in_order_and_dropped() -> None:
         "metadata": {"labels": {"any": "thing"}, "managedFields": [{"fieldsV1": {"f:x": {}}}]},
         "rules": [{"verbs": ["get"]}],
     }
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("0001-01-01T00:00:00Z", None),
+        ("0001-01-01T01:00:00+01:00", None),
+        ("0001-01-01T00:00:01Z", "0001-01-01T00:00:01Z"),
+        ("0999-02-03T04:05:06Z", "0999-02-03T04:05:06Z"),
+    ],
+)
+def test_times_of_early_years(sent: str, kept: str | None) -> None:
+    """What is stored can be read again, and the zero time is none."""
+    obj: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "creationTimestamp": sent}}
+    for _ in range(2):
+        check_types(obj, CONFIG_MAP, "v1")
+        assert obj["metadata"].get("creationTimestamp") == kept
+    spec: Object = {
+        "renewTime": sent.replace(":06Z", ":06.000000Z").replace(":00Z", ":00.000000Z").replace(":01Z", ":01.000000Z")
+    }
+    if "+" not in sent:
+        owned: Object = {"metadata": {"name": "x"}, "spec": spec}
+        check_types(owned, LEASE, "v1")
+        assert owned["spec"].get("renewTime") == (kept and spec["renewTime"])

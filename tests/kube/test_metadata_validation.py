@@ -49,15 +49,15 @@ def test_rbac_names_are_path_segments() -> None:
         ),
         (
             {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x"}]},
-            'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+            "metadata.ownerReferences[0].uid: Required value: must not be empty",
         ),
         (
             {"ownerReferences": [OWNER | {"apiVersion": "a/b/c"}]},
-            'metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty',
+            'metadata.ownerReferences[0].apiVersion: Invalid value: "a/b/c": must be <group>/<version> or <version>',
         ),
         (
             {"ownerReferences": [OWNER | {"kind": "Event"}]},
-            'metadata.ownerReferences: Invalid value: {"apiVersion":"v1","kind":"Event","name":"o","uid":"' + UID + '"}: '
+            'metadata.ownerReferences[0]: Invalid value: {"apiVersion":"v1","kind":"Event","name":"o","uid":"' + UID + '"}: '
             "/v1, Kind=Event is disallowed from being an owner",
         ),
     ],

@@ -164,11 +164,8 @@ def _validate(review: Object, call: Call, *, with_subject: bool) -> list[FieldEr
     spec = review.get("spec") or {}
     errors: list[FieldError] = []
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if resource is not None and path is not None:
-        errors.append(_invalid_path(spec, "cannot be specified in combination with resourceAttributes"))
-    if resource is None and path is None:
-        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        errors.append(FieldError("Invalid", "spec.resourceAttributes", f"Invalid value: null: {text}"))
+    if (resource is None) == (path is None):
+        errors.append(_wrong_number(path))
     if with_subject and not spec.get("user") and not spec.get("groups"):
         errors.append(field_errors.invalid("spec.user", "", "at least one of user or group must be specified"))
     for name in ("fieldSelector", "labelSelector"):
@@ -211,10 +208,19 @@ def _understood(selector: Object, parse: Callable[[str], object]) -> bool:
     return all(requirement.get("operator") in _OPERATORS for requirement in selector.get("requirements") or ())
 
 
+def _wrong_number(path: Object | None) -> FieldError:
+    """The error of a review with both attributes or with none."""
+    text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+    return FieldError("Invalid", "spec", f"Invalid value: {_shown_path(path)}: {text}")
+
+
+def _shown_path(path: Object | None) -> str:
+    """As upstream prints its internal type, whose fields are in upper case."""
+    return show({"Path": path.get("path", ""), "Verb": path.get("verb", "")}) if path is not None else "null"
+
+
 def _invalid_path(spec: Object, detail: str) -> FieldError:
-    path = spec["nonResourceAttributes"]
-    # Upstream prints its internal type here, whose fields are in upper case.
-    value = show({"Path": path.get("path", ""), "Verb": path.get("verb", "")})
+    value = _shown_path(spec["nonResourceAttributes"])
     return FieldError("Invalid", "spec.nonResourceAttributes", f"Invalid value: {value}: {detail}")
 
 

@@ -14,6 +14,8 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
+from tenantry.kube.schema.default import holds_floats
+from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
 from tenantry.storage.keys import Key
@@ -187,7 +189,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
         yield ON_LOOP
         target.scope.admission.validate(review)
         return None
-    rest, before = stored.encode_rest(obj), with_own_containers(obj)
+    rest, before = _stored_rest(target, obj), with_own_containers(obj)
     yield ON_LOOP
     warned = len(target.warnings)
     _mutate(target, review)
@@ -215,8 +217,8 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
     if at_once and strategy.may_take_long and strategy.takes_long(obj, old):
         raise LoopBudgetExceeded
     errors = validate_metadata(obj, old, definition)
-    if old is not None:
-        # Upstream validates metadata twice, in general and for the type, so clients see each cause twice.
+    if old is not None and definition.custom:
+        # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.
         errors = errors * 2
     if definition.message is None:
         schema = target.shape.schema
@@ -239,14 +241,35 @@ def _changed(obj: Object, old: Object, shape: Version) -> bool:
     return any(obj.get(name) != old.get(name) for name in names)
 
 
+def _stored_rest(target: Target, obj: Object) -> bytes:
+    """What is stored of an object beside its metadata, where no conversion follows. The object is not changed."""
+    definition, shape = target.definition, target.shape
+    if _is_pruned_again(definition, shape):
+        obj = with_own_containers(obj)
+        prune(obj, definition.versions[definition.storage_version].schema)
+    return stored.encode_rest(obj, floats=_may_hold_floats(definition, shape))
+
+
+def _is_pruned_again(definition: ResourceDefinition, shape: Version) -> bool:
+    """Whether an object is stored in another version than it was written in, and without a conversion. Upstream changes only the
+    apiVersion then, and prunes by the version that is stored."""
+    return definition.custom and shape.name != definition.storage_version and shape.to_storage is None
+
+
+def _may_hold_floats(definition: ResourceDefinition, shape: Version) -> bool:
+    return definition.custom and holds_floats(shape.schema)
+
+
 def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
     """The change of a write. `rest` is the encoded object without its metadata, if it is encoded already."""
     definition = target.definition
     if shape.to_storage is not None:
         obj, rest = shape.to_storage(obj) or obj, None
+    elif rest is None and _is_pruned_again(definition, shape):
+        prune(obj, definition.versions[definition.storage_version].schema)
     catalog = target.scope.catalog(definition, key, obj)
     head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
-    value = stored.encode(obj, rest)
+    value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape))
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)
     return Change(key, value, head, record, catalog)

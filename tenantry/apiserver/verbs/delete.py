@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.scope import Call, Translation
+from tenantry.apiserver.storage_errors import to_status
 from tenantry.apiserver.verbs.compute import delete_change, store_change
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
@@ -16,7 +19,8 @@ from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.status import StatusError, conflict, not_found
-from tenantry.storage.record import Record
+from tenantry.storage.cell import NotOwned
+from tenantry.storage.record import Record, RecordEvent
 
 
 async def delete(call: Call) -> Reply:
@@ -26,10 +30,33 @@ async def delete(call: Call) -> Reply:
     options = await delete_options(call.request, BODY_LIMIT_BYTES)
     target = target_of(call, WriteOptions(dry_run=options.dry_run))
     target.manager = ""
-    outcome = await delete_object(target, options)
-    if outcome.deleted and not call.definition.strategy.returns_deleted:
-        return _success(call, representation, outcome)
+    if not call.definition.strategy.returns_deleted:
+        outcome = await delete_object(target, options)
+        if outcome.deleted:
+            return _success(call, representation, outcome)
+    else:
+        outcome = await _delete_and_show(target, options)
     return await outcome_response(call, representation, outcome)
+
+
+async def _delete_and_show(target: Target, options: DeleteOptions) -> Outcome:
+    """As `delete_object`. An object that is gone has the resourceVersion of its deletion."""
+    key, versions = target.key, list[int]()
+
+    def look(events: Sequence[RecordEvent]) -> None:
+        versions.extend(event.version for event in events if event.record is None and event.key == key)
+
+    try:
+        stop = target.scope.cell.range_of(target.cluster).subscribe(look, key.resource, key.cluster)
+    except NotOwned as error:
+        raise to_status(error) from error
+    try:
+        outcome = await delete_object(target, options)
+    finally:
+        stop()
+    if outcome.deleted and outcome.obj is not None and versions:
+        outcome.obj["metadata"]["resourceVersion"] = str(versions[-1])
+    return outcome
 
 
 async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
@@ -51,6 +78,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     """The outcome of deleting a record. Raises StatusError."""
     if record is None:
         raise not_found(target.group_resource, target.name)
+    if options.unreadable:
+        raise _is_readable(target)
     _check_preconditions(target, options, record)
     definition = target.definition
     obj = records.decode(record, definition, target.version)
@@ -89,6 +118,15 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     if target.dry_run:
         return Outcome(obj=marked)
     return Outcome(changes=[store_change(target, record, marked), *review.changes])
+
+
+def _is_readable(target: Target) -> StatusError:
+    """409 for the deletion of what cannot be read. What is in memory has been read."""
+    group, resource = target.group_resource
+    key = "/".join(part for part in ("/registry", group, resource, target.namespace, target.name) if part)
+    why = "unsafe deletion is not allowed because the object is decodable from storage"
+    detail = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(target.group_resource, target.name, detail)
 
 
 def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:

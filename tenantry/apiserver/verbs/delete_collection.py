@@ -7,7 +7,7 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.list import select
-from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options
+from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options, refuse_unreadable
 from tenantry.apiserver.verbs.request_selection import selection
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.base.time_slices import turns
@@ -19,6 +19,7 @@ async def delete_collection(call: Call) -> Reply:
     """200 with a list of the objects. Raises StatusError at the first object that cannot be deleted."""
     representation = representation_of(call)
     options = await delete_options(call.request, BODY_LIMIT_BYTES)
+    refuse_unreadable(options)
     listing = list_options(call.request, watch=False)
     wanted = await selection(call, listing.label_selector, listing.field_selector)
     found, list_metadata = await select(call, listing, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenantry.apiserver.body_decoding import check_values, parse
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
@@ -27,6 +27,8 @@ _MANAGER_LIMIT = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _DIGITS = 21
 """More digits than the largest 64-bit number has."""
+UNREADABLE = "ignoreStoreReadErrorWithClusterBreakingPotential"
+_NOT_WITH_UNREADABLE = ("propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions")
 _META_GROUP = "meta.k8s.io"
 
 
@@ -50,6 +52,8 @@ class DeleteOptions:
     propagation: str = ""
     orphan_dependents: bool | None = None
     grace_period_seconds: int | None = None
+    unreadable: bool = False
+    """ignoreStoreReadErrorWithClusterBreakingPotential (KEP-3926): only what cannot be read from the store is to be deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +144,7 @@ async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
         return DeleteOptions()
     if body and not options.dry_run and request.raw_query and request.query.get("dryRun"):
         _raise_if("DeleteOptions", _dry_run_errors(request.query["dryRun"]))
-        options = DeleteOptions(
-            dry_run=True,
-            uid=options.uid,
-            resource_version=options.resource_version,
-            propagation=options.propagation,
-            orphan_dependents=options.orphan_dependents,
-            grace_period_seconds=options.grace_period_seconds,
-        )
+        options = replace(options, dry_run=True)
     return options
 
 
@@ -271,6 +268,8 @@ def _options_query(request: Request) -> Object:
         out["orphanDependents"] = is_true(query["orphanDependents"])
     if "gracePeriodSeconds" in query:
         out["gracePeriodSeconds"] = integer(query["gracePeriodSeconds"][0])
+    if UNREADABLE in query:
+        out[UNREADABLE] = is_true(query[UNREADABLE])
     return out
 
 
@@ -280,8 +279,16 @@ _TYPES: tuple[tuple[str, type, str], ...] = (
     ("propagationPolicy", str, "v1.DeletionPropagation"),
     ("preconditions", dict, "v1.Preconditions"),
     ("dryRun", list, "[]string"),
+    (UNREADABLE, bool, "bool"),
 )
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+
+
+def refuse_unreadable(options: DeleteOptions) -> None:
+    """Raises StatusError 422 where a collection is to be deleted with an option for one object."""
+    if options.unreadable:
+        text = "is not allowed with DELETECOLLECTION, try again after removing the option"
+        raise _refused("DeleteOptions", [invalid(UNREADABLE, True, text)])
 
 
 def _delete_options_of(value: Object) -> DeleteOptions:
@@ -298,6 +305,9 @@ def _delete_options_of(value: Object) -> DeleteOptions:
     if policy is not None and policy not in (FOREGROUND, BACKGROUND, ORPHAN):
         errors.append(not_supported("propagationPolicy", policy, (FOREGROUND, BACKGROUND, ORPHAN, "nil")))
     errors += _dry_run_errors(value.get("dryRun"))
+    if value.get(UNREADABLE):
+        others = (name for name in _NOT_WITH_UNREADABLE if value.get(name) is not None)
+        errors += [invalid(UNREADABLE, True, f"cannot be set together with .{name}") for name in others]
     _raise_if("DeleteOptions", errors)
     preconditions = value.get("preconditions") or {}
     return DeleteOptions(
@@ -307,4 +317,5 @@ def _delete_options_of(value: Object) -> DeleteOptions:
         propagation=policy or "",
         orphan_dependents=orphan,
         grace_period_seconds=value.get("gracePeriodSeconds"),
+        unreadable=bool(value.get(UNREADABLE)),
     )

@@ -25,7 +25,6 @@ from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
-from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
@@ -71,12 +70,12 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     if media_type == JSON_PATCH:
-        operations, _ = _decode(body, "error decoding patch: ")
+        operations, _ = _decode(body)
         return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
     if media_type == MERGE_PATCH:
-        merge, repeated = _decode(body, "error decoding patch: ")
+        merge, repeated = _decode(body)
         return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
-    strategic, repeated = _decode(body, "")
+    strategic, repeated = _decode(body)
     schema = call.shape.schema
     return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
 
@@ -103,7 +102,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     """Decodes the result of a patch as a body is decoded, in place."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
-        raise _refused(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
+        raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
@@ -112,12 +111,12 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     try:
         unknown = normalise(definition, target.shape, obj, record)
     except Mismatch as mismatch:
-        raise _refused(shown or text(obj), mismatch.text()) from None
+        raise refused_patch(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
         texts = [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
         texts = texts[: ReportedPaths.MAX]
         if options.validation == STRICT:
-            raise _refused(shown, f"strict decoding error: {', '.join(texts)}")
+            raise refused_patch(shown, f"strict decoding error: {', '.join(texts)}")
         target.warnings += texts
     check_name(obj, target.name)
     check_namespace(obj, target.namespace)
@@ -129,16 +128,16 @@ def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> N
     for field, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str):
             problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{field} of type string"
-            raise _refused(text(obj), f"couldn't get version/kind; json parse error: {problem}")
+            raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {problem}")
     if not definition.custom:
         if not kind or not api_version:
             obj.setdefault("kind", definition.kind)
             obj.setdefault("apiVersion", target.api_version)
             return
-        raise _refused(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+        raise refused_patch(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
     if not kind:
         shown = cut(_whole(obj), VALUE_CHARACTERS)
-        raise _refused(text(obj), f"Object 'Kind' is missing in '{shown}'")
+        raise refused_patch(text(obj), f"Object 'Kind' is missing in '{shown}'")
     group = api_version.rpartition("/")[0]
     if kind != definition.kind:
         error = FieldError("Invalid", "kind", f"Invalid value: {quote(kind)}: must be {definition.kind}")
@@ -155,18 +154,19 @@ def _whole(obj: Object) -> str:
     return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _refused(value: str, why: str) -> StatusError:
+def refused_patch(value: str, why: str) -> StatusError:
+    """422 for a patch whose result cannot be decoded. `value`: the patch or its result as upstream prints it."""
     error = invalid("", "", "", [FieldError("Invalid", "patch", f"Invalid value: {quote(cut(value, VALUE_CHARACTERS))}: {why}")])
     details = {"causes": (error.details or {}).get("causes")}
     return StatusError(error.code, error.reason, error.message, details=details)
 
 
-def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
+def _decode(body: bytes) -> tuple[Any, list[str]]:
     check_values(body)
     try:
         return json_codec.decode(body, duplicates=True)
     except StatusError:
-        raise bad_request(f"{prefix}{syntax_error(body)}") from None
+        raise bad_request("invalid JSON patch") from None
 
 
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
@@ -221,12 +221,12 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
             config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
-            raise bad_request(f"error decoding YAML: error converting YAML to JSON: {problem}") from None
+            raise bad_request(f"error encoding patch: {problem}") from None
     if config is None:
         config = {}
     if not isinstance(config, dict):
         raise bad_request(
-            f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {_NO_OBJECT.format(_json_name(config))}"
+            f"error decoding patch: error unmarshaling JSON: while decoding JSON: {_NO_OBJECT.format(_json_name(config))}"
         )
     if repeated:
         if options.validation == STRICT:

@@ -15,7 +15,7 @@ from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
-from tenantry.apiserver.verbs.patch import merged, parse_patch
+from tenantry.apiserver.verbs.patch import merged, parse_patch, refused_patch
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response
 from tenantry.apiserver.verbs.translated import managed_picture, picture, translated_update
@@ -23,12 +23,13 @@ from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.columns import AGE, NAME
-from tenantry.kube.decode import check_types
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.field_errors import invalid as invalid_field
+from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.objects import Object
+from tenantry.kube.scale import SCALE, integer_at, text_at
 from tenantry.kube.schema.structural import Schema
-from tenantry.kube.status import bad_request, internal, invalid, not_found
+from tenantry.kube.status import StatusError, bad_request, internal, invalid, not_found
 from tenantry.storage.record import Record
 
 API_VERSION = "autoscaling/v1"
@@ -67,16 +68,13 @@ _SCALE = ResourceDefinition(
 """The type of the answers, for Tables."""
 
 
-_INT32 = range(-(1 << 31), 1 << 31)
-
-
 async def get_scale(call: Call) -> Reply:
     """The Scale of the named object. Raises StatusError."""
     representation = _representation(call)
     obj = records.decode(find(call), call.definition, call.version)
     obj = _presented(call, obj)
     paths = _paths(call)
-    if _at(obj, paths.spec_replicas) is None:
+    if _replicas_at(obj, paths.spec_replicas) is None:
         raise internal(f'the spec replicas field "{paths.spec_replicas}" does not exist')
     return _response(call, representation, scale_of(obj, paths))
 
@@ -91,7 +89,7 @@ async def update_scale(call: Call) -> Reply:
         tenant=call.cluster,
         api_version=API_VERSION,
     )
-    scale = _checked(value)
+    scale = _checked(value, _unreadable)
     return await _write(call, target_of(call, options), lambda current: scale)
 
 
@@ -104,17 +102,28 @@ async def patch_scale(call: Call) -> Reply:
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
         config, _ = await parse(body, YAML, "Scale", tenant=call.cluster)
-        return await _apply(call, target, _checked(config), options)
-    return await _write(call, target, (await parse_patch(call, body, media_type)).apply)
+        return await _apply(call, target, _checked(config, _unreadable), options)
+    parsed = await parse_patch(call, body, media_type)
+
+    def patched(current: Object) -> Object:
+        result = parsed.apply(current)
+        # Before it is checked, which changes it.
+        shown = parsed.text(result)
+        return _checked(result, lambda problem: refused_patch(shown, problem))
+
+    return await _write(call, target, patched)
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:
     """The Scale of an object."""
     metadata = obj["metadata"]
     names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    replicas = _at(obj, paths.spec_replicas)
-    status: Object = {"replicas": _at(obj, paths.status_replicas) or 0}
-    selector = _at(obj, paths.label_selector) if paths.label_selector else None
+    replicas = _replicas_at(obj, paths.spec_replicas)
+    status: Object = {"replicas": _replicas_at(obj, paths.status_replicas) or 0}
+    try:
+        selector = text_at(obj, paths.label_selector) if paths.label_selector else ""
+    except ValueError as error:
+        raise StatusError(500, "", str(error)) from None
     if selector:
         status["selector"] = selector
     return {
@@ -138,7 +147,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
             old = records.decode(record, target.definition, target.version)
         else:
             old = yield from picture(target, translation, record)
-        scale = _checked(change(scale_of(old, paths)))
+        scale = change(scale_of(old, paths))
         check_version(target, scale, record, unconditional=True)
         replicas = _replicas(target, scale, paths) or 0
         if translation is not None:
@@ -191,24 +200,29 @@ def _presented(call: Call, obj: Object) -> Object:
     return present(obj) if present is not None else obj
 
 
-def _checked(value: Any) -> Object:
-    """The body, if it is a Scale. Its metadata is normalised. Raises StatusError 400."""
+def _checked(value: Any, refusal: Callable[[str], StatusError]) -> Object:
+    """The body, if it is a Scale. It is normalised. `refusal`: the error of a value of a wrong type, from Go's text. Raises
+    StatusError."""
     if isinstance(value, dict) and value.get("kind", "Scale") == "Scale" and value.get("apiVersion", API_VERSION) == API_VERSION:
-        check_types(value, _SCALE, "v1")
+        try:
+            normaliser(SCALE)(value)
+        except Mismatch as mismatch:
+            raise refusal(mismatch.text()) from None
         return value
     raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
+
+
+def _unreadable(problem: str) -> StatusError:
+    return bad_request(f'Scale in version "v1" cannot be handled as a Scale: {problem}')
 
 
 def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
     """The replicas that a Scale asks for, None where it has none. Raises StatusError."""
     check_name(scale, target.name)
     check_namespace(scale, target.namespace)
-    spec = scale.get("spec") or {}
-    replicas = spec.get("replicas") if isinstance(spec, dict) else spec
+    replicas: int | None = (scale.get("spec") or {}).get("replicas")
     if replicas is None:
         return None
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas not in _INT32:
-        raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is not an integer')
     if replicas < 0:
         error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
         raise invalid(target.definition.group, target.definition.kind, target.name, [error])
@@ -230,12 +244,12 @@ def _paths(call: Call) -> ScalePaths:
     return paths
 
 
-def _at(obj: Any, path: str) -> Any:
-    for name in path.strip(".").split("."):
-        if not isinstance(obj, dict):
-            return None
-        obj = obj.get(name)
-    return obj
+def _replicas_at(obj: Object, path: str) -> int | None:
+    """Raises StatusError 500 for what is no integer, as upstream: the type got its scale after the object was stored."""
+    try:
+        return integer_at(obj, path)
+    except ValueError as error:
+        raise StatusError(500, "", str(error)) from None
 
 
 def _put(obj: Object, path: str, value: Any) -> None:

@@ -17,6 +17,7 @@ import orjson
 
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.go_text import quote
+from tenantry.kube.numbers import canonical, json_text
 from tenantry.kube.status import cut
 
 FieldSet = dict[str, Any]
@@ -197,6 +198,10 @@ def ordered(fields: FieldSet) -> FieldSet:
 
 def scalar_text(value: Any) -> str:
     """A scalar as JSON in a path element. HTML's special characters are escaped, as in Go's encoder."""
+    if type(value) is float:
+        value = canonical(value)
+        if type(value) is float:
+            return json_text(value)
     text = orjson.dumps(value).decode()
     if "<" in text or ">" in text or "&" in text or "\u2028" in text or "\u2029" in text:
         for character in "<>&\u2028\u2029":

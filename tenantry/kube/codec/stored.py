@@ -15,8 +15,9 @@ from tenantry.base.cache import Cache, cached
 from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
+from tenantry.kube.numbers import in_go_form
 from tenantry.kube.objects import Object, group_version
-from tenantry.kube.schema.default import MAX_DEFAULTS_BYTES, default_within
+from tenantry.kube.schema.default import MAX_DEFAULTS_BYTES, default_within, holds_floats
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.prune import prune
 
@@ -35,12 +36,15 @@ _READ_MORE, _READ_TIMES = 256 * 1024, 8
 for a change of the schema, and a list pays for each of its items."""
 
 
-def encode(obj: Object, rest: bytes | None = None) -> bytes:
+def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False) -> bytes:
     """The stored value of an object in the storage version's shape. The object is not changed.
 
-    `rest` is the result of `encode_rest`, if it was called already. The metadata must not be empty. Raises TypeError for a value
-    that JSON cannot represent.
+    `rest` is the result of `encode_rest`, if it was called already. `floats`: it may have numbers that are not whole
+    (`schema.default.holds_floats`), which get Go's form. The metadata must not be empty. Raises TypeError for a value that JSON
+    cannot represent.
     """
+    if floats and rest is None:
+        rest = encode_rest(obj, floats=True)
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
@@ -53,9 +57,10 @@ def encode(obj: Object, rest: bytes | None = None) -> bytes:
     return exact(orjson.dumps(stored))
 
 
-def encode_rest(obj: Object) -> bytes:
-    """The part of a stored value without the metadata."""
-    return orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
+def encode_rest(obj: Object, *, floats: bool = False) -> bytes:
+    """The part of a stored value without the metadata. `floats`: as in `encode`."""
+    rest = orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
+    return in_go_form(rest) if floats else rest
 
 
 def decode(
@@ -120,7 +125,8 @@ def shaped(
     key = (number, resource_version)
     known = _shaped.get(key)
     if known is None:
-        known = encode(_reshape(json_slices.loads(value), definition, shape, len(value)))
+        reshaped = _reshape(json_slices.loads(value), definition, shape, len(value))
+        known = encode(reshaped, floats=holds_floats(shape.schema))
         if known == value:
             known = _SAME
         _shaped.put(key, known)
@@ -173,8 +179,10 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: 
     """The value in the shape of a version. `size` is that of the stored value. It never fails: a stored value can always be read,
     with all defaults or with none."""
     if definition.custom:
-        # Reading adds the defaults of the storage version only, as upstream does.
+        # Reading prunes by the storage version, and adds its defaults only, as upstream does.
         metadata = obj.pop("metadata")
+        if shape.name != definition.storage_version:
+            prune(obj, definition.versions[definition.storage_version].schema)
         most = min(MAX_DEFAULTS_BYTES, _READ_MORE + _READ_TIMES * size)
         default_within(obj, definition.versions[definition.storage_version].schema, most)
         obj = {"metadata": metadata, **obj}

@@ -41,6 +41,9 @@ _DELETION = [
     _query("gracePeriodSeconds", "integer", "The seconds before the object is deleted."),
     _query("orphanDependents", "boolean", "Whether dependents are orphaned; superseded by propagationPolicy."),
     _query("propagationPolicy", "string", "Whether and how dependents are deleted: Orphan, Background or Foreground."),
+    _query(
+        "ignoreStoreReadErrorWithClusterBreakingPotential", "boolean", "Deletes only what cannot be read; refused for the rest."
+    ),
 ]
 _WRITING = [_DRY_RUN, _FIELD_MANAGER, _FIELD_VALIDATION]
 _NAME: Object = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}

@@ -13,6 +13,8 @@ from tenantry.kube.schema.problem import Check, Problem, Problems, composite
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.structural import Schema
 
+_WIDEST = float(1 << 63)
+
 
 def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) -> list[Check]:
     """The checks. `compile_branch` compiles the combined schemas."""
@@ -41,6 +43,7 @@ def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) ->
 def _enumerated(values: tuple[Any, ...]) -> Check:
     texts = frozenset(v for v in values if isinstance(v, str))
     others = frozenset(identity(v) for v in values if not isinstance(v, str))
+    whole = frozenset(v for v in values if type(v) is int)
     supported = supported_text(v if isinstance(v, str) else orjson.dumps(v).decode() for v in values)
 
     def among(value: Any, path: Path, out: Problems) -> None:
@@ -48,6 +51,9 @@ def _enumerated(values: tuple[Any, ...]) -> Check:
             if value in texts:
                 return
         elif identity(value) in others:
+            return
+        elif type(value) is float and abs(value) < _WIDEST and int(value) in whole:
+            # Upstream converts the value to the type of the listed one before it compares them.
             return
         out.append(Problem("NotSupported", path, path, f"Unsupported value: {show(value)}: supported values: {supported}"))
 

@@ -1,4 +1,7 @@
-"""Applies the defaults of a schema, and removes nulls where null is not allowed (structural defaulting, KEP-1693)."""
+"""Applies the defaults of a schema, and removes nulls where null is not allowed (structural defaulting, KEP-1693).
+
+Numbers get the form in which Go holds them (`tenantry.kube.numbers`) in the same pass.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import orjson
 
 from tenantry.kube.exact import exact
 from tenantry.kube.message_tables import OBJECT_META
+from tenantry.kube.numbers import canonical, canonicalise, is_canonical
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
@@ -19,7 +23,8 @@ _Make = Callable[["AddedDefaults"], Any]
 _FIELD_BYTES = 16
 """Bytes for a field, in addition to its value."""
 _CONTAINERS = frozenset((dict, list))
-_WIDEST = float(1 << 63)
+_NUMBERS = frozenset((int, float))
+_SCALAR_TYPES = frozenset(("integer", "number"))
 
 
 MAX_DEFAULTS_BYTES = 8 * 1024 * 1024
@@ -83,6 +88,21 @@ def default_within(obj: Object, schema: Schema, bytes_max: int) -> bool | None:
 _TOO_LARGE = f"the defaults of the schema add more than {MAX_DEFAULTS_BYTES} bytes to the object"
 
 
+def holds_floats(schema: Schema) -> bool:
+    """Whether objects of a schema may have numbers that are not whole."""
+    return compiled(schema, "floats", lambda root: _holds_floats(root, set()))
+
+
+def _holds_floats(schema: Schema, seen: set[int]) -> bool:
+    if id(schema) in seen:
+        return False
+    seen.add(id(schema))
+    if schema.type == "number" or _holds_anything(schema):
+        return True
+    below = [*schema.properties.values(), schema.items, schema.additional]
+    return any(isinstance(each, Schema) and _holds_floats(each, seen) for each in below)
+
+
 def _compile_root(schema: Schema) -> _Default:
     return _compile(schema, {}) or _nothing
 
@@ -114,13 +134,26 @@ def _compile(schema: Schema, known: dict[int, _Default]) -> _Default | None:
         return _compile_list(schema.items, known)
     if schema.properties or isinstance(schema.additional, Schema) or schema.embedded_resource:
         return _compile_object(schema, known)
-    return None
+    return _canonicalise if _holds_anything(schema) else None
+
+
+def _holds_anything(schema: Schema) -> bool:
+    """Whether values below a schema without fields are of any type. Sets of owned fields have no numbers."""
+    if schema.ref.endswith(".FieldsV1"):
+        return False
+    if schema.items is not None or schema.properties or isinstance(schema.additional, Schema):
+        return schema.preserve_unknown
+    return schema.preserve_unknown or schema.additional is True or not (schema.type or schema.int_or_string)
+
+
+def _canonicalise(value: Any, made: AddedDefaults) -> bool:
+    return type(value) in _CONTAINERS and canonicalise(value)
 
 
 def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
     each = _compile(items, known)
     make = maker(items.default) if items.has_default and not items.nullable else None
-    if each is None and make is None:
+    if each is None and make is None and items.type not in _SCALAR_TYPES and not items.int_or_string:
         return None
 
     def default_list(value: Any, made: AddedDefaults) -> bool:
@@ -132,6 +165,11 @@ def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
                 item = make(made)
                 made.put(value, index, item)
                 changed = True
+            elif type(item) in _NUMBERS:
+                if not is_canonical(item):
+                    value[index] = canonical(item)
+                    changed = True
+                continue
             if each is not None and each(item, made):
                 changed = True
         return changed
@@ -158,21 +196,23 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                 changed = True
         nulls: list[str] | None = None
         for key, item in value.items():
+            kind = type(item)
+            if kind is str:
+                continue
             if item is None:
                 if key not in nullable:
                     if nulls is None:
                         nulls = []
                     nulls.append(key)
-            elif type(item) in _CONTAINERS:
+            elif kind in _CONTAINERS:
                 each = inner.get(key)
                 if each is not None:
                     if each(item, made):
                         changed = True
                 elif additional and key not in declared and additional[0](item, made):
                     changed = True
-            elif type(item) is float and item.is_integer() and abs(item) < _WIDEST:
-                # Go writes an integral float64 as an integer. Here this is not possible above 64 bits.
-                value[key] = int(item)
+            elif kind in _NUMBERS and not is_canonical(item):
+                value[key] = canonical(item)
                 changed = True
         if nulls is not None:
             for key in nulls:
@@ -217,4 +257,6 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         compiled_child = _compile(schema.additional, known)
         if compiled_child is not None:
             additional.append(compiled_child)
+    elif schema.preserve_unknown or schema.additional is True:
+        additional.append(_canonicalise)
     return default_object

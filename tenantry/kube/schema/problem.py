@@ -16,7 +16,7 @@ NO_FIELD = "<nil>"
 
 class Problem(NamedTuple):
     """`kind` is as in FieldError. `node` is the path of the invalid value, for ratcheting. `field` is the path in the error,
-    NO_FIELD where the error has none."""
+    as a text where it is known as one, and NO_FIELD where the error has none."""
 
     kind: str
     node: Path

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.kube.message_tables import OBJECT_META
+from tenantry.kube.field_errors import counted
 from tenantry.kube.schema.combinations import general_checks
+from tenantry.kube.schema.number_checks import number_checks
 from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
-from tenantry.kube.schema.scalars import number_checks, string_checks
+from tenantry.kube.schema.string_checks import string_checks
 from tenantry.kube.schema.structural import Schema
 
 _SAFE_FLOAT = float((1 << 53) - 1)
@@ -22,11 +23,6 @@ _TYPE_NAMES: dict[type, str] = {
     type(None): "null",
 }
 _VALUE_FORMATS: dict[type, str] = {int: "int64", float: "float64"}
-
-
-# Embedded objects: the types in their metadata are not checked elsewhere.
-_NAMED_TYPE = Schema(type="string", min_length=1)
-_EMBEDDED_METADATA = Schema(type="object", properties=OBJECT_META.schema.properties)
 
 
 def compile_shape(schema: Schema) -> Check:
@@ -159,7 +155,7 @@ def _size_checks(least: int | None, most: int | None, noun: str) -> list[Check]:
             out.append(invalid(path, size, f"should have at least {least} {noun}"))
         if most is not None and size > most:
             # Upstream says "items" of properties too.
-            out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
+            out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {counted(most, 'item')}"))
 
     return [count]
 
@@ -167,16 +163,10 @@ def _size_checks(least: int | None, most: int | None, noun: str) -> list[Check]:
 def _object_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
     checks = _size_checks(schema.min_properties, schema.max_properties, "properties")
     required = schema.required
-    if schema.embedded_resource:
-        required += tuple(name for name in ("apiVersion", "kind") if name not in required)
     entries: dict[str, tuple[type | None, Check | None]] = {}
     for name, child in schema.properties.items():
         check = _compile(child, known)
         entries[name] = (_plain_type(child, check), check)
-    if schema.embedded_resource:
-        for name in ("apiVersion", "kind"):
-            entries[name] = (None, _compile(_NAMED_TYPE, known))
-        entries["metadata"] = (None, _compile(_EMBEDDED_METADATA, known))
     values = _compile(schema.additional, known) if isinstance(schema.additional, Schema) else None
     if required or values or any(check is not None for _, check in entries.values()):
         checks.append(_fields(required, entries, values))

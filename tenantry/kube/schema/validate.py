@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tenantry.kube.schema.cel_rules import Rules, compile_rules
 from tenantry.kube.schema.compiled import compiled
+from tenantry.kube.schema.embedded import embedded_errors, has_embedded
 from tenantry.kube.schema.problem import (
     NO_FIELD,
     Check,
@@ -54,9 +55,11 @@ class _Ratcheting:
 
 
 class Checks(NamedTuple):
-    """The compiled checks of a schema. The last two are None where the schema has no such rules."""
+    """The compiled checks of a schema. The last two are None where the schema has no such rules. `embedded`: it has embedded
+    objects."""
 
     shape: Check
+    embedded: bool
     lists: Check | None
     rules: Rules | None
 
@@ -86,6 +89,8 @@ def validate(
         problems.append(Problem("Invalid", None, NO_FIELD, _ALTERNATIVES))
     except TooMuchMatching:
         problems.append(Problem("TooLong", None, NO_FIELD, _PATTERNS))
+    if checks.embedded:
+        problems.add_all(Problem(error.kind, None, error.field, error.text) for error in embedded_errors(value, schema))
     if checks.lists is not None:
         repeated = Problems()
         checks.lists(value, None, repeated)
@@ -107,7 +112,7 @@ def validate(
 
 def _field(problem: Problem, prefix: str) -> str:
     field = problem.field
-    inner = "" if field == NO_FIELD or isinstance(field, str) else path_text(field)
+    inner = "" if field == NO_FIELD else field if isinstance(field, str) else path_text(field)
     if not inner:
         return prefix or NO_FIELD
     if not prefix or inner.startswith("["):
@@ -116,4 +121,4 @@ def _field(problem: Problem, prefix: str) -> str:
 
 
 def _compile_all(schema: Schema) -> Checks:
-    return Checks(compile_shape(schema), compile_lists(schema), compile_rules(schema))
+    return Checks(compile_shape(schema), has_embedded(schema), compile_lists(schema), compile_rules(schema))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tenantry.kube.columns import CREATED_AT, NAME
+from tenantry.kube.columns import CREATED_AT, NAME, column
+from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
-from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.message_tables import OBJECT_META
+from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
+from tenantry.kube.go_decode import Mismatch, normaliser
+from tenantry.kube.message_tables import OBJECT_META, message
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError, bad_request
-from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION
+from tenantry.kube.status import FieldError, StatusError, bad_request
+from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION, NAMES, STATUS
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _KIND = "CustomResourceDefinition"
@@ -79,15 +81,6 @@ _RULE = _object(
     optionalOldSelf=_BOOLEAN,
 )
 JSON_SCHEMA_PROPS = _json_schema_props()
-_NAMES = _object(
-    "CustomResourceDefinitionNames",
-    plural=_STRING,
-    singular=_STRING,
-    shortNames=_list(_STRING),
-    kind=_STRING,
-    listKind=_STRING,
-    categories=_list(_STRING),
-)
 _COLUMN = _object(
     "CustomResourceColumnDefinition",
     name=_STRING,
@@ -129,32 +122,12 @@ _CONVERSION = _object(
 _SPEC = _object(
     "CustomResourceDefinitionSpec",
     group=_STRING,
-    names=replace(_NAMES, default={}, has_default=True),
+    names=replace(NAMES.schema, default={}, has_default=True),
     scope=_STRING,
     versions=_list(_VERSION),
     conversion=_CONVERSION,
     preserveUnknownFields=_BOOLEAN,
 )
-_CONDITION = _object(
-    "CustomResourceDefinitionCondition",
-    type=_STRING,
-    status=_STRING,
-    lastTransitionTime=Schema(type="string", format="date-time", ref="io.k8s.apimachinery.pkg.apis.meta.v1.Time"),
-    reason=_STRING,
-    message=_STRING,
-    observedGeneration=_INTEGER,
-)
-_STATUS = _object(
-    "CustomResourceDefinitionStatus",
-    conditions=_list(_CONDITION, list_type="map", list_map_keys=("type",)),
-    acceptedNames=_NAMES,
-    storedVersions=_list(_STRING),
-    observedGeneration=_INTEGER,
-)
-# A null list of conditions is what upstream writes into a new definition.
-_STATUS.properties["conditions"].nullable = True
-# The same where no version is stored: validation refuses this with a better text.
-_STATUS.properties["storedVersions"].nullable = True
 SCHEMA = _object(
     "CustomResourceDefinition",
     ("spec",),
@@ -162,7 +135,7 @@ SCHEMA = _object(
     kind=_STRING,
     metadata=OBJECT_META.schema,
     spec=_SPEC,
-    status=_STATUS,
+    status=STATUS.schema,
 )
 SCHEMA.description = "CustomResourceDefinition represents a resource that should be exposed on the API server."
 
@@ -185,8 +158,12 @@ class CustomResourceDefinitionStrategy(Strategy):
         wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
-            text = f"json: cannot unmarshal {kind} into Go struct field {place}"
-            raise bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
+            raise _mismatch(f"json: cannot unmarshal {kind} into Go struct field {place}")
+        if "status" in obj:
+            try:
+                _normalise_status(obj)
+            except Mismatch as mismatch:
+                raise _mismatch(mismatch.text()) from None
         _default(obj)
 
     def prepare_for_create(self, obj: Object) -> None:
@@ -234,6 +211,11 @@ class CustomResourceDefinitionStrategy(Strategy):
 
 
 _SHAPE = Schema(type="object", properties={"spec": _SPEC})
+_normalise_status = normaliser(message(_REF + _KIND, "3 status CustomResourceDefinitionStatus", STATUS))
+
+
+def _mismatch(text: str) -> StatusError:
+    return bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
 
 
 def _storage_versions(obj: Object) -> list[str]:
@@ -291,6 +273,36 @@ def _compact(document: Object) -> None:
                 _compact(child)
 
 
+def _spec_of(crd: Object) -> Object:
+    # The object of a bookmark has none.
+    return crd.get("spec") or {}
+
+
+def _versions(crd: Object) -> str:
+    """The served versions: `v1(storage),v1beta1`."""
+    served = (v for v in _spec_of(crd).get("versions") or () if v.get("served"))
+    return ",".join(sorted(f"{v.get('name', '')}{'(storage)' if v.get('storage') else ''}" for v in served))
+
+
+_COLUMNS = (
+    NAME,
+    column("Scope", "Cluster/Namespaced", lambda crd: _spec_of(crd).get("scope", "")),
+    column("Versions", "Served versions", _versions),
+    CREATED_AT,
+    column("Group", "API group", lambda crd: _spec_of(crd).get("group", ""), priority=1),
+    column("Kind", "CustomResource kind", lambda crd: (_spec_of(crd).get("names") or {}).get("kind", ""), priority=1),
+    column(
+        "ShortNames", "Short names", lambda crd: ",".join((_spec_of(crd).get("names") or {}).get("shortNames") or ()), priority=1
+    ),
+    Column(
+        name="Established",
+        type="boolean",
+        description="Established status",
+        priority=1,
+        cell=lambda crd, now: is_condition_true(crd, ESTABLISHED),
+    ),
+)
+
 DEFINITION = ResourceDefinition(
     group="apiextensions.k8s.io",
     plural="customresourcedefinitions",
@@ -300,7 +312,7 @@ DEFINITION = ResourceDefinition(
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),
-    versions={"v1": Version(name="v1", schema=SCHEMA, columns=(NAME, CREATED_AT), subresources=frozenset(("status",)))},
+    versions={"v1": Version(name="v1", schema=SCHEMA, columns=_COLUMNS, subresources=frozenset(("status",)))},
     storage_version="v1",
     strategy=CustomResourceDefinitionStrategy(),
     protobuf=CUSTOM_RESOURCE_DEFINITION,

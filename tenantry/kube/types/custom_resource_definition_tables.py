@@ -76,7 +76,7 @@ _JSON_SCHEMA_PROPS = message(
     _EXTERNAL_DOCUMENTATION,
     _VALIDATION_RULE,
 )
-_NAMES = message(
+NAMES = message(
     _REF + "CustomResourceDefinitionNames",
     """
     1 plural     string always
@@ -180,32 +180,37 @@ _SPEC = message(
     9  conversion            *CustomResourceConversion
     10 preserveUnknownFields bool
     """,
-    _NAMES,
+    NAMES,
     _VERSION,
     _CONVERSION,
 )
-_CONDITION = message(
+CONDITION = message(
     _REF + "CustomResourceDefinitionCondition",
     """
     1 type               string always
     2 status             string always
-    3 lastTransitionTime Time
+    3 lastTransitionTime Time   always
     4 reason             string
     5 message            string
     6 observedGeneration int64
     """,
 )
-_STATUS = message(
+STATUS = message(
     _REF + "CustomResourceDefinitionStatus",
     """
-    1 conditions         []CustomResourceDefinitionCondition always
+    1 conditions         []CustomResourceDefinitionCondition always map=type
     2 acceptedNames      CustomResourceDefinitionNames
-    3 storedVersions     []string always
+    3 storedVersions     []string                            always
     4 observedGeneration int64
     """,
-    _CONDITION,
-    _NAMES,
+    CONDITION,
+    NAMES,
 )
+"""What Go decodes a status into: a condition that lacks its type, status and time has them empty, and null."""
+for _found in (STATUS.schema.properties["conditions"], STATUS.schema.properties["storedVersions"]):
+    # What upstream writes where there are none. Validation refuses no stored versions with a better text.
+    _found.nullable = True
+CONDITION.schema.properties["lastTransitionTime"].nullable = True
 CUSTOM_RESOURCE_DEFINITION = kind(
     _REF + "CustomResourceDefinition",
     """
@@ -213,5 +218,5 @@ CUSTOM_RESOURCE_DEFINITION = kind(
     3 status CustomResourceDefinitionStatus
     """,
     _SPEC,
-    _STATUS,
+    STATUS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenantry.kube.columns import AGE, CREATED_AT, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.field_errors import invalid, not_supported, required
+from tenantry.kube.field_errors import IMMUTABLE, invalid, not_supported, required
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.message_tables import LABEL_SELECTOR, Message, kind, message
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
@@ -90,7 +90,7 @@ def rule_errors(rule: Object, path: str, *, namespaced: bool) -> list[FieldError
     """The errors of one rule. Roles in a namespace cannot have URLs."""
     errors = []
     if not rule.get("verbs"):
-        errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        errors.append(required(f"{path}.verbs"))
     urls = rule.get("nonResourceURLs")
     if urls:
         if namespaced:
@@ -153,7 +153,7 @@ class BindingStrategy(_RbacStrategy):
             errors += _subject_errors(subject, f"subjects[{index}]")
         if old is not None and reference != (old.get("roleRef") or {}):
             shown = {"APIGroup": reference.get("apiGroup", ""), "Kind": reference.get("kind", "")}
-            errors.append(invalid("roleRef", shown | {"Name": reference.get("name", "")}, "cannot change roleRef"))
+            errors.append(invalid("roleRef", shown | {"Name": reference.get("name", "")}, IMMUTABLE))
         return errors
 
 
@@ -223,7 +223,7 @@ ROLE_BINDINGS = _definition(
     BindingStrategy(("Role", "ClusterRole")),
     _binding_columns(
         "roleBinding",
-        "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot "
+        "roleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot "
         "be resolved, the Authorizer must return an error.",
     ),
     namespaced=True,
@@ -233,7 +233,7 @@ CLUSTER_ROLE_BINDINGS = _definition(
     BindingStrategy(("ClusterRole",)),
     _binding_columns(
         "clusterRoleBinding",
-        "RoleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer "
+        "roleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer "
         "must return an error.",
     ),
     namespaced=False,

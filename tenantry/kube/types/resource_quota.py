@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.field_errors import IMMUTABLE, invalid, while_few
+from tenantry.kube.field_errors import IMMUTABLE, invalid, required, while_few
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
@@ -84,6 +84,12 @@ _SCOPES = (
     "CrossNamespacePodAffinity",
     "VolumeAttributesClass",
 )
+_OF_PODS = frozenset(("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "CrossNamespacePodAffinity"))
+_OPPOSITES = (frozenset(("BestEffort", "NotBestEffort")), frozenset(("Terminating", "NotTerminating")))
+_MUST_EXIST = (
+    "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+    "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
+)
 _POD_RESOURCES = frozenset({"pods"} | _COMPUTE | {f"{s}.{r}" for s in ("requests", "limits") for r in _COMPUTE})
 
 
@@ -103,7 +109,7 @@ class ResourceQuotaStrategy(Strategy):
                 status.get("used") or {}, "status.used"
             )
         spec = obj.get("spec") or {}
-        errors = _amount_errors(spec.get("hard") or {}, "spec.hard") + _scope_errors(spec)
+        errors = _amount_errors(spec.get("hard") or {}, "spec.hard") + _scope_errors(spec) + _selector_errors(spec)
         if old is not None:
             scopes, old_scopes = spec.get("scopes") or [], (old.get("spec") or {}).get("scopes") or []
             if sorted(scopes) != sorted(old_scopes):
@@ -139,13 +145,53 @@ def _scope_errors(spec: Object) -> list[FieldError]:
     if not scopes:
         return []
     errors = []
-    hard = spec.get("hard") or {}
     if any(scope not in _SCOPES for scope in scopes):
         errors.append(invalid("spec.scopes", scopes, "unsupported scope"))
-    elif any(name in _STANDARD and not _scope_fits(scope, name) for scope in set(scopes) for name in hard):
+    if any(not _fits_all(scope, spec) for scope in set(scopes)):
         errors.append(invalid("spec.scopes", scopes, "unsupported scope applied to resource"))
-    opposites = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
-    return errors + [invalid("spec.scopes", scopes, "conflicting scopes") for pair in opposites if pair <= set(scopes)]
+    return errors + [invalid("spec.scopes", scopes, "conflicting scopes") for pair in _OPPOSITES if pair <= set(scopes)]
+
+
+def _selector_errors(spec: Object) -> list[FieldError]:
+    selector = spec.get("scopeSelector") or {}
+    requirements = selector.get("matchExpressions") or []
+    path = "spec.scopeSelector.matchExpressions"
+    errors: list[FieldError] = []
+    for requirement in while_few(errors, requirements):
+        scope, operator, values = requirement["scopeName"], requirement["operator"], requirement.get("values")
+        if scope not in _SCOPES:
+            errors.append(invalid(f"{path}.scopeName", scope, "unsupported scope"))
+        if not _fits_all(scope, spec):
+            errors.append(invalid(path, _shown(requirements), "unsupported scope applied to resource"))
+        if scope in _OF_PODS and operator != "Exists":
+            errors.append(invalid(f"{path}.operator", operator, _MUST_EXIST))
+        if operator in ("In", "NotIn"):
+            if not values:
+                text = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+                errors.append(required(f"{path}.values", text))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                text = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+                errors.append(invalid(f"{path}.values", values, text))
+        else:
+            errors.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
+    named = {requirement["scopeName"] for requirement in requirements}
+    # Upstream shows the list of scopes here, which is another field.
+    return errors + [invalid(path, spec.get("scopes"), "conflicting scopes") for pair in _OPPOSITES if pair <= named]
+
+
+def _shown(requirements: list[Object]) -> Object:
+    """A selector as Go prints upstream's internal type."""
+    return {
+        "MatchExpressions": [
+            {"ScopeName": each["scopeName"], "Operator": each["operator"], "Values": each.get("values")} for each in requirements
+        ]
+    }
+
+
+def _fits_all(scope: str, spec: Object) -> bool:
+    """Whether a scope fits all standard resources of a quota. An unknown scope does."""
+    return scope not in _SCOPES or all(name not in _STANDARD or _scope_fits(scope, name) for name in spec.get("hard") or {})
 
 
 def _scope_fits(scope: str, resource: str) -> bool:

@@ -7,7 +7,7 @@ import orjson
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.codec.stored import encode
-from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, hard_of, unknown_usage
+from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, hard_of, has_scopes, unknown_usage
 from tenantry.kube.status import forbidden
 from tenantry.storage.record import Change
 from tenantry.tenancy.quotas import quotas_of
@@ -25,7 +25,7 @@ class ResourceQuotaAdmission(Plugin):
         for record in quotas_of(range_, review.cluster, definition, review.namespace, review.name):
             quota = orjson.loads(record.value)
             keys = counted_keys(hard_of(quota), resource)
-            if not keys:
+            if not keys or has_scopes(quota):
                 continue
             if not enforceable(quota, keys):
                 raise forbidden(resource, review.name, unknown_usage(quota, keys))

@@ -151,7 +151,7 @@ def _without_cleanup(obj: Object) -> Object:
 
 def _terminating(obj: Object) -> Object | None:
     status = obj.setdefault("status", {})
-    if any(c["type"] == "Terminating" for c in status.get("conditions") or ()):
+    if any(c.get("type") == "Terminating" for c in status.get("conditions") or ()):
         return None
     condition = {
         "type": "Terminating",

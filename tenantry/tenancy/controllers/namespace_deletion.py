@@ -180,11 +180,13 @@ def _condition(kind: str, true: bool, reason: str, message: str) -> Object:
 
 def _with_conditions(obj: Object, wanted: Sequence[Object]) -> Object:
     status = obj.setdefault("status", {})
-    old = {c["type"]: c for c in status.get("conditions") or ()}
+    old = {c.get("type"): c for c in status.get("conditions") or ()}
     now = timestamp()
     for condition in wanted:
         before = old.get(condition["type"])
-        since = before["lastTransitionTime"] if before and before.get("status") == condition["status"] else now
-        old[condition["type"]] = {**condition, "lastTransitionTime": since}
+        same = before is not None and before.get("status") == condition["status"]
+        # Who wrote the condition before may have left out the time.
+        since = (before or {}).get("lastTransitionTime") if same else None
+        old[condition["type"]] = {**condition, "lastTransitionTime": since or now}
     status["conditions"] = list(old.values())
     return obj

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tenantry.apiserver import local_client
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.quota import resource_of
+from tenantry.kube.quota import has_scopes, resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -61,9 +61,9 @@ class ResourceQuotaController(CollectionController):
 
         def counted(quota: Object) -> Object | None:
             hard = dict((quota.get("spec") or {}).get("hard") or {})
-            whole_cluster = is_cluster_scoped(quota)
+            whole_cluster, scoped = is_cluster_scoped(quota), has_scopes(quota)
             used = {
-                name: str(self._count(range_, key, resource, whole_cluster=whole_cluster))
+                name: "0" if scoped else str(self._count(range_, key, resource, whole_cluster=whole_cluster))
                 for name in hard
                 if (resource := resource_of(name)) is not None
             }

@@ -237,7 +237,7 @@ class BindingController(ObjectController):
         binding = decoded(record)
         locked = resource_locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
         status, extra = self._wanted(range_, record.key.cluster, binding, locked)
-        self._note(record.key, waits=any(each["status"] == FALSE for each in status.get("conditions") or ()))
+        self._note(record.key, waits=any(each.get("status") == FALSE for each in status.get("conditions") or ()))
         changes: list[Change] = []
         if status != binding.get("status") or not extra.items() <= annotations_of(binding).items():
             definition = self._definitions.api_bindings

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tenantry.kube.crd_names_validation import names_errors
 from tenantry.kube.crd_validation import (
     APPROVED,
     STORAGE_RULE,
     client_errors,
     column_errors,
     is_protected,
-    names_errors,
     selectable_errors,
     subresource_errors,
 )

@@ -91,7 +91,7 @@ def mirror(workspace: Object, cluster: Object, now: str) -> None:
 def has_no_failed_condition(status: Object) -> bool:
     """Whether no condition whose type begins with `Workspace` is False. One that is makes a Ready workspace Unavailable (kcp)."""
     return not any(
-        c["type"].startswith("Workspace") and c["status"] == conditions.FALSE and c["type"] != CONTENT_DELETED
+        c.get("type", "").startswith("Workspace") and c.get("status") == conditions.FALSE and c["type"] != CONTENT_DELETED
         for c in status.get("conditions") or ()
     )
 

@@ -6,12 +6,14 @@ import pytest
 from tenantry.apiserver import worker_threads
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
+from tenantry.kube.types import service_account
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
-from tests.apiserver.range_server import CLUSTER, RangeServer, cm, thing
+from tests.apiserver.range_server import CLUSTER, RangeServer, cm, crd, start, thing
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -212,6 +214,19 @@ async def test_scale(server: RangeServer) -> None:
         'Thing.test.example "t" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer'
     )
     assert (await server("POST", THINGS + "/t/scale", {})).status == 405
+    unreadable = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"
+    put = await server("PUT", THINGS + "/t/scale", {"metadata": {"name": "t"}, "spec": {"replicas": "x"}})
+    assert (put.status, put.message) == (400, f'Scale in version "v1" cannot be handled as a Scale: {unreadable}')
+    patch = await server("PATCH", THINGS + "/t/scale", {"spec": {"replicas": "x"}})
+    assert (patch.status, patch.message.endswith(unreadable)) == (422, True)
+    assert (await server("GET", THINGS + "/t/scale")).json["spec"] == {"replicas": 5}
+
+
+async def test_the_fields_of_a_scale_are_checked_in_the_object(server: RangeServer) -> None:
+    text = 'Thing.test.example "t" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer'
+    assert (await server("POST", THINGS, thing("t", replicas=-1))).message == text
+    await server("POST", THINGS, thing("t", replicas=1))
+    assert (await server("PATCH", THINGS + "/t", {"spec": {"replicas": -1}})).message == text
 
 
 async def test_writes_without_a_change_keep_the_version(server: RangeServer) -> None:
@@ -277,11 +292,16 @@ async def test_patches(server: RangeServer) -> None:
     answer = await server("PATCH", CMS + "/a", failed, content_type="application/json-patch+json")
     assert (answer.status, answer.message) == (422, "the server rejected our request due to an error in our request")
     answer = await server("PATCH", CMS + "/a", b"{bad", content_type="application/merge-patch+json")
-    assert (answer.status, answer.message.startswith("error decoding patch: ")) == (400, True)
+    assert (answer.status, answer.message) == (400, "invalid JSON patch")
     stale = await server("PATCH", CMS + "/a", {"metadata": {"resourceVersion": "36028797018964000"}})
     assert stale.message == f'Operation cannot be fulfilled on configmaps "a": {MODIFIED}'
     uid = await server("PATCH", CMS + "/a", {"metadata": {"uid": "no"}})
     assert uid.message == 'ConfigMap "a" is invalid: metadata.uid: Invalid value: "no": field is immutable'
+    assert len(uid.json["details"]["causes"]) == 1
+    # The metadata of custom resources is validated twice.
+    await server("POST", THINGS, thing("a"))
+    uid = await server("PATCH", THINGS + "/a", {"metadata": {"uid": "no"}})
+    assert uid.message == 'Thing.test.example "a" is invalid: metadata.uid: Invalid value: "no": field is immutable'
     assert len(uid.json["details"]["causes"]) == 2
     name = await server("PATCH", CMS + "/a", {"metadata": {"name": None}})
     assert name.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
@@ -467,3 +487,81 @@ async def test_a_client_that_leaves_takes_nothing_back(server: RangeServer, monk
     write.cancel()
     await server.scope.cell.writes_done([Key(CLUSTER, "core/configmaps", "default", "a")])
     assert (await server("GET", CMS + "/a")).status == 200
+
+
+async def test_the_answer_to_a_deletion_has_its_version() -> None:
+    """Of types that answer with the object: the version that watches show."""
+    running = await start((service_account.DEFINITION,))
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    body: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
+    created = await running("POST", accounts, body)
+    async with running.watching(f"{accounts}?watch=true&resourceVersion={created.rv}") as sink:
+        dry = await running("DELETE", f"{accounts}/a?dryRun=All")
+        assert (dry.json["kind"], dry.rv) == ("ServiceAccount", created.rv)
+        deleted = await running("DELETE", f"{accounts}/a")
+        assert (deleted.json["kind"], deleted.json["metadata"]["uid"]) == ("ServiceAccount", created.json["metadata"]["uid"])
+        assert int(deleted.rv) > int(created.rv)
+        [event] = [each for each in sink.events if each["type"] == "DELETED"]
+        assert event["object"]["metadata"]["resourceVersion"] == deleted.rv
+    await running.scope.cell.close()
+
+
+async def test_what_the_stored_version_does_not_have_is_dropped() -> None:
+    """Versions that differ in nothing but their schemas: a value is pruned by the stored one, too, and has the defaults of the
+    version that it was written in."""
+    definition = crd({"a": {"type": "string"}, "one": {"type": "string"}, "both": {"type": "string", "default": "1"}})
+    [first] = definition["spec"]["versions"]
+    text = {"type": "string"}
+    fields = {"a": text, "two": text | {"default": "d"}, "both": text | {"default": "2"}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+    definition["spec"]["versions"] = [first, {**first, "name": "v2", "storage": False, "schema": {"openAPIV3Schema": schema}}]
+    running = await start((definition_from_crd(definition),))
+    second = THINGS.replace("/v1/", "/v2/")
+    old = await running("POST", THINGS, thing("old", a="x", one="1", two="2"))
+    assert old.json["spec"] == {"a": "x", "one": "1", "both": "1"}
+    new = await running("POST", second, thing("new", a="x", one="1", two="2") | {"apiVersion": "test.example/v2"})
+    assert (new.json["apiVersion"], new.json["spec"]) == ("test.example/v2", {"a": "x", "both": "2"})
+    # The owner of what was dropped is still there.
+    assert "f:two" in str(new.json["metadata"]["managedFields"])
+    assert (await running("GET", f"{THINGS}/new")).json["spec"] == {"a": "x", "both": "2"}
+    assert (await running("GET", f"{second}/old")).json["spec"] == {"a": "x", "both": "1"}
+    patched = await running("PATCH", f"{second}/old", {"spec": {"two": "mine"}})
+    assert patched.json["spec"] == {"a": "x", "both": "1"}
+    assert (await running("GET", f"{THINGS}/old")).json["spec"] == {"a": "x", "both": "1"}
+    await running.scope.cell.close()
+
+
+async def test_what_can_be_read_is_not_deleted_as_unreadable(server: RangeServer) -> None:
+    """ignoreStoreReadErrorWithClusterBreakingPotential is for what the store holds in pieces."""
+    unreadable = "ignoreStoreReadErrorWithClusterBreakingPotential"
+    await server("POST", CMS, cm("a"))
+    for query, body in ((f"?{unreadable}=true", None), ("", {unreadable: True}), (f"?dryRun=All&{unreadable}=true", None)):
+        answer = await server("DELETE", f"{CMS}/a{query}", body)
+        assert (answer.status, answer.json["reason"]) == (409, "Conflict")
+        assert answer.message.endswith("unsafe deletion is not allowed because the object is decodable from storage")
+    for other, value in (
+        ("propagationPolicy", "Background"),
+        ("orphanDependents", True),
+        ("gracePeriodSeconds", 0),
+        ("preconditions", {"uid": "x"}),
+    ):
+        answer = await server("DELETE", f"{CMS}/a", {unreadable: True, other: value})
+        text = f'DeleteOptions.meta.k8s.io "" is invalid: {unreadable}: Invalid value: true: cannot be set together with .{other}'
+        assert (answer.status, answer.message) == (422, text)
+    answer = await server("DELETE", f"{CMS}?{unreadable}=true")
+    text = "is not allowed with DELETECOLLECTION, try again after removing the option"
+    assert (answer.status, answer.message.endswith(text)) == (422, True)
+    assert (await server("DELETE", f"{CMS}/none?{unreadable}=true")).status == 404
+    assert (await server("DELETE", f"{CMS}/a?{unreadable}=false")).status == 200
+
+
+async def test_numbers_are_stored_as_go_writes_them() -> None:
+    running = await start((definition_from_crd(crd({"n": {"type": "array", "items": {"type": "number"}}})),))
+    sent = b'{"apiVersion":"test.example/v1","kind":"Thing","metadata":{"name":"n"},"spec":{"n":[1.0,1e20,1e21,1e-7,-0.0,0.5]}}'
+    created = await running("POST", THINGS, sent)
+    assert b'"n":[1,100000000000000000000,1e+21,1e-7,0,0.5]' in created.raw
+    assert (await running("GET", f"{THINGS}/n")).raw == created.raw
+    # Nothing changes where the same numbers are written in another way.
+    patched = await running("PATCH", f"{THINGS}/n", {"spec": {"n": [1, 1e20, 1e21, 1e-7, 0, 0.5]}})
+    assert patched.raw == created.raw
+    await running.scope.cell.close()

@@ -176,6 +176,15 @@ def test_core_events_live_beside_what_they_are_about() -> None:
     assert refusals(events.CORE_EVENTS, event) == ['involvedObject.namespace: Invalid value: "b": does not match event.namespace']
 
 
+SELECTOR = "spec.scopeSelector.matchExpressions"
+
+
+def selector(*requirements: tuple[str, str, list[str] | None]) -> Object:
+    """A scope selector of (scope, operator, values)."""
+    made = [{"scopeName": scope, "operator": operator, "values": values} for scope, operator, values in requirements]
+    return {"matchExpressions": made}
+
+
 @pytest.mark.parametrize(
     ("spec", "texts"),
     [
@@ -189,6 +198,53 @@ def test_core_events_live_beside_what_they_are_about() -> None:
             ],
         ),
         ({"hard": {"configmaps": "1"}, "scopes": ["Frob"]}, ['spec.scopes: Invalid value: ["Frob"]: unsupported scope']),
+        (
+            {"hard": {"count/configmaps": "1", "configmaps": "1"}, "scopes": ["Frob", "NotTerminating"]},
+            [
+                'spec.scopes: Invalid value: ["Frob","NotTerminating"]: unsupported scope',
+                'spec.scopes: Invalid value: ["Frob","NotTerminating"]: unsupported scope applied to resource',
+            ],
+        ),
+        ({"hard": {"count/configmaps": "1"}, "scopes": ["NotTerminating"]}, []),
+        (
+            {"hard": {"configmaps": "1"}, "scopeSelector": selector(("NotTerminating", "Exists", None))},
+            [
+                f'{SELECTOR}: Invalid value: {{"MatchExpressions":[{{"ScopeName":"NotTerminating","Operator":"Exists",'
+                '"Values":null}]}: unsupported scope applied to resource'
+            ],
+        ),
+        (
+            {"hard": {"pods": "1"}, "scopeSelector": selector(("Frob", "Foo", ["a"]))},
+            [
+                f'{SELECTOR}.scopeName: Invalid value: "Frob": unsupported scope',
+                f'{SELECTOR}.operator: Invalid value: "Foo": not a valid selector operator',
+            ],
+        ),
+        (
+            {"hard": {"pods": "1"}, "scopeSelector": selector(("PriorityClass", "In", None), ("PriorityClass", "Exists", ["a"]))},
+            [
+                f"{SELECTOR}.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope "
+                "selector",
+                f"{SELECTOR}.values: Invalid value: [\"a\"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for "
+                "scope selector",
+            ],
+        ),
+        (
+            {
+                "hard": {"pods": "1"},
+                "scopeSelector": selector(("Terminating", "Exists", None), ("NotTerminating", "Exists", None)),
+            },
+            [f"{SELECTOR}: Invalid value: null: conflicting scopes"],
+        ),
+        (
+            {"hard": {"pods": "1"}, "scopeSelector": selector(("Terminating", "In", ["x"]))},
+            [
+                f"{SELECTOR}.operator: Invalid value: \"In\": must be 'Exists' when scope is any of "
+                "ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
+                "ResourceQuotaScopeNotBestEffort or "
+                "ResourceQuotaScopeCrossNamespacePodAffinity"
+            ],
+        ),
         ({"hard": {"count/a.b.c": "1e3", "requests.storage": "1Gi"}}, []),
     ],
 )
@@ -225,7 +281,7 @@ def test_rules_and_references() -> None:
     bound = created(rbac.ROLE_BINDINGS, {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]})
     assert bound["roleRef"]["apiGroup"] == bound["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
     assert refusals(rbac.ROLE_BINDINGS, bound | {"roleRef": bound["roleRef"] | {"name": "other"}}, bound) == [
-        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: cannot change roleRef'
+        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: field is immutable'
     ]
     assert refusals(rbac.CLUSTER_ROLE_BINDINGS, {"roleRef": {"kind": "Role", "name": "r"}}) == [
         'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"'

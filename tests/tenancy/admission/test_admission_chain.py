@@ -147,6 +147,25 @@ async def test_a_quota_is_counted_charged_and_counted_again() -> None:
         await shard.post("configmaps", config_map("three"))
 
 
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        {"scopes": ["NotTerminating"]},
+        {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}},
+    ],
+)
+async def test_a_quota_with_scopes_counts_nothing(scopes: Object) -> None:
+    async with ServedCluster() as shard:
+        body = quota("q", {"count/configmaps": "0"})
+        body["spec"] |= scopes
+        await shard.post("resourcequotas", body)
+        await shard.until(lambda: used(shard, "q") == {"count/configmaps": "0"})
+        await shard.post("configmaps", config_map("one"))
+        await shard.delete("configmaps", "one")
+        await shard.idle()
+        assert used(shard, "q") == {"count/configmaps": "0"}
+
+
 async def test_every_quota_of_the_namespace_is_asked() -> None:
     async with ServedCluster() as shard:
         await shard.post("resourcequotas", quota("q", {"configmaps": "5"}))
