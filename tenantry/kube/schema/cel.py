@@ -1,22 +1,23 @@
-"""CEL: the interface to the two engines.
+"""CEL rules at run time: a rule is compiled once for all tenants who have it, and evaluated on the JSON values of objects.
 
-When a definition is created, its rules are parsed and checked against types derived from the schema (`cel_check.py`), by
-cel-expr-python, Google's C++ implementation. At run time they are evaluated untyped on JSON values (`Program`) by our own
-interpreter, which charges the cost of a step before it executes it. The C++ engine is not used for this: an environment for each
-schema would need too much memory for thousands of tenants, and an evaluation in it cannot be stopped.
+When a definition is created, its rules are checked against types derived from the schema (`cel_check.py`). At run time they are
+evaluated untyped (`Program`) by an interpreter that charges the cost of a step before it executes it.
 """
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable
 from typing import Any
 
 from tenantry.base.cache import cached
-from tenantry.kube.schema import cel_syntax, cel_time
+from tenantry.kube.schema import cel_time
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
-from tenantry.kube.schema.cel_values import NONE, CelError, Cost, CostExceeded, Optional
+from tenantry.kube.schema.cel_names import escape
+from tenantry.kube.schema.cel_parser import parse
+from tenantry.kube.schema.cel_tokens import words
+from tenantry.kube.schema.cel_values import NONE, Cost, CostExceeded, Optional
 from tenantry.kube.schema.ratchet import ABSENT
 from tenantry.kube.schema.structural import Schema
 
@@ -27,11 +28,8 @@ __all__ = [
     "CelError",
     "Program",
     "Seen",
-    "compile_text",
     "converter",
-    "escape",
     "program",
-    "refuse_too_large",
 ]
 
 CALL_LIMIT = 1_000_000
@@ -40,34 +38,6 @@ OBJECT_LIMIT = 10_000_000
 """The cost limit of all expressions of one object together (RuntimeCELCostBudget)."""
 AT_ONCE_LIMIT = 20_000
 """The same for an object that is validated on the event loop: a few milliseconds. An object above it is validated in a thread."""
-EXPRESSION_MAX = 100_000
-"""How many characters an expression may have; the limit of cel-go."""
-
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-    ]
-)
-_ESCAPES = re.compile(r"__|\.|-|/")
-_ESCAPED = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class BudgetExceeded(Exception):
@@ -94,26 +64,7 @@ class Budget:
 
 def uses_old_self(expression: str) -> bool:
     """Whether `oldSelf` occurs in an expression outside of strings."""
-    return any(word == "oldSelf" for word in cel_syntax.words(expression))
-
-
-@cached("cel_names", bytes_max=1024 * 1024)
-def escape(name: str) -> str | None:
-    """A field name as a CEL identifier (`a-b` → `a__dash__b`). None where it cannot be one."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    escaped = _ESCAPES.sub(lambda m: _ESCAPED[m.group()], name)
-    return escaped if _IDENTIFIER.fullmatch(escaped) else None
-
-
-def refuse_too_large(expression: str) -> None:
-    """Raises CelError for an expression that becomes too large, before the engine parses it. The engine has no limit: a macro
-    doubles the expression in front of it."""
-    if len(expression) > EXPRESSION_MAX:
-        text = f"expression code point size exceeds limit: size: {len(expression)}, limit {EXPRESSION_MAX}"
-        raise CelError(f"ERROR: <input>:-1:0: {text}")
-    if cel_syntax.expanded_size(expression) > cel_syntax.EXPANDED_MAX:
-        raise CelError(f"ERROR: <input>:-1:0: macros of the expression come to more than {cel_syntax.EXPANDED_MAX} nodes")
+    return any(word == "oldSelf" for word in words(expression))
 
 
 class Program:
@@ -121,15 +72,7 @@ class Program:
 
     def __init__(self, expression: str) -> None:
         """Raises CelError."""
-        # Not at the top: the engine takes 17 MB, and most processes never need it.
-        from tenantry.kube.schema import cel_engine
-
-        refuse_too_large(expression)
-        try:
-            serialized = cel_engine.parse(expression)
-        except RuntimeError as error:
-            raise CelError(compile_text(str(error))) from None
-        self._compiled = Compiled(cel_syntax.parsed(serialized), ("self", "oldSelf"))
+        self._compiled = Compiled(parse(expression).root, ("self", "oldSelf"))
 
     def run(self, value: Any, old: Any = ABSENT, *, optional_old: bool = False, budget: Budget | None = None) -> Any:
         """The result for values from `converter`. `old` is ABSENT where there is no old value. `optional_old`: oldSelf is an
@@ -243,20 +186,3 @@ def _bytes(value: Any, seen: Seen) -> Any:
 
 
 _STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _timestamp, "duration": _duration, "byte": _bytes}
-
-
-def compile_text(text: str, *, shift: int = 0) -> str:
-    """The engine's message with cel-go's text. `shift`: how many characters of the first line are not the user's."""
-    text = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-    text = re.sub(r" not found in struct '[^']*'", "", text)
-    if not shift:
-        return text
-    lines = []
-    for line in text.split("\n"):
-        place = re.match(r"(ERROR: <input>:1:)(\d+)(: .*)", line)
-        if place:
-            line = f"{place.group(1)}{int(place.group(2)) - shift}{place.group(3)}"
-        elif line.startswith((" | .", " | cel.bind(")):
-            line = " | " + line[3 + shift :]
-        lines.append(line)
-    return "\n".join(lines)

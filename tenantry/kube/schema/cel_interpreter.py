@@ -1,7 +1,6 @@
 """Evaluates CEL expressions, and stops them when their cost reaches the limit.
 
-An expression is compiled to functions of a `Frame`, one for each node, which call each other. The engine of cel-expr-python,
-which checks expressions, is not used here: its evaluations cannot be stopped, and it charges nothing for the size of results.
+An expression is compiled to functions of a `Frame`, one for each node, which call each other.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
 from tenantry.kube.schema.cel_library import library
@@ -24,18 +24,10 @@ from tenantry.kube.schema.cel_syntax import (
     Node,
     Select,
     Unsigned,
+    dotted,
+    is_bind,
 )
-from tenantry.kube.schema.cel_values import (
-    TYPE_NAMES,
-    CelError,
-    Cost,
-    CostExceeded,
-    NoOverload,
-    Optional,
-    TypeValue,
-    UInt,
-    is_key,
-)
+from tenantry.kube.schema.cel_values import TYPE_NAMES, Cost, CostExceeded, Optional, TypeValue, UInt, is_key
 from tenantry.kube.schema.ratchet import ABSENT
 
 _LIST_COST, _MAP_COST = 10, 30
@@ -48,7 +40,10 @@ class Compiled:
     def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
         """Raises CelError where the expression uses an unknown name."""
         self._compiler = _Compiler(len(variables))
-        self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
+        try:
+            self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
+        except RecursionError:
+            raise CelError("expression is nested too deeply") from None
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
@@ -121,9 +116,9 @@ class _Compiler:
         return constant
 
     def _select(self, node: Select, scope: Scope) -> Run:
-        dotted = _dotted(node)
-        if dotted is not None and dotted.partition(".")[0] not in scope:
-            return self._constant(dotted)
+        name = dotted(node)
+        if name is not None and name.partition(".")[0] not in scope:
+            return self._constant(name)
         operand, field = self.node(node.operand, scope), node.field
         if node.test:
 
@@ -162,9 +157,9 @@ class _Compiler:
             if special is not None:
                 return special(self, node, scope)
             return self._function(name, False, node.arguments, scope)
-        dotted = _dotted(node.target)
-        if dotted is not None and dotted.partition(".")[0] not in scope and (f"{dotted}.{name}", False) in _FUNCTIONS:
-            return self._function(f"{dotted}.{name}", False, node.arguments, scope)
+        prefix = dotted(node.target)
+        if prefix is not None and prefix.partition(".")[0] not in scope and (f"{prefix}.{name}", False) in _FUNCTIONS:
+            return self._function(f"{prefix}.{name}", False, node.arguments, scope)
         return self._function(name, True, (node.target, *node.arguments), scope)
 
     def _function(self, name: str, member: bool, arguments: tuple[Node, ...], scope: Scope) -> Run:
@@ -234,7 +229,7 @@ class _Compiler:
         kept = self._place()
         inner = scope | {node.result_variable: kept}
         result = self.node(node.result, inner)
-        if isinstance(node.items, ListOf) and not node.items.items:
+        if is_bind(node):
             return _bind(start, kept, result)
         items = self.node(node.items, scope)
         first = self._place()
@@ -351,14 +346,3 @@ def _bind(start: Run, kept: int, result: Run) -> Run:
 
 def _pairs(over: Any) -> Any:
     return over.items() if type(over) is dict else enumerate(over)
-
-
-def _dotted(node: Node) -> str | None:
-    """The text `a.b.c` of a node that is a name followed by fields; None for any other node."""
-    names: list[str] = []
-    while isinstance(node, Select) and not node.test:
-        names.append(node.field)
-        node = node.operand
-    if not isinstance(node, Ident):
-        return None
-    return ".".join([node.name, *reversed(names)])

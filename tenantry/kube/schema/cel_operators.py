@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arithmetic import add, index, subtract
 from tenantry.kube.schema.cel_syntax import CallNode, Literal, Node
 from tenantry.kube.schema.cel_values import (
     NONE,
     PER_CHARACTER,
-    CelError,
     Cost,
-    NoOverload,
     Optional,
     UInt,
     charge_equal,

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from tenantry.kube.schema import cel_time
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Opaque, Timestamp, TypeValue, UInt, is_number, type_name
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_values import Cost, Duration, Opaque, Timestamp, TypeValue, UInt, is_number, type_name
 
 _PRECISION_MAX = 1000
 _CLAUSE = re.compile(r"%(?:\.([0-9]{1,9}))?(.?)", re.DOTALL)

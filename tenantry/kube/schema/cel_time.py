@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, NoOverload, Timestamp
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_values import Cost, Duration, Timestamp
 
 _SECOND = 10**9
 _LONGEST = 64

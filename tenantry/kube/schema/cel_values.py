@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import NoOverload
 from tenantry.kube.schema.cel_syntax import Unsigned
 
 PER_CHARACTER = 0.1
@@ -20,17 +21,8 @@ _MEMORY_PER_UNIT = 100
 _DEPTH_MAX = 256
 
 
-class CelError(Exception):
-    """A rule that does not compile, or fails while it is evaluated. The text is cel-go's."""
-
-
 class CostExceeded(Exception):
     """An evaluation that was stopped at its limit. No operator catches it, in contrast to other errors (`||`)."""
-
-
-class NoOverload(CelError):
-    def __init__(self) -> None:
-        super().__init__("no such overload")
 
 
 class Cost:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_values import Cost, UInt
 
 Function = Callable[..., Any]
 

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from tenantry.kube.schema import cel_time
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import PER_POINTER, FunctionTable, bounded, int_of, unsigned
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt, is_key, type_name
+from tenantry.kube.schema.cel_values import Cost, UInt, is_key, type_name
 
 FUNCTIONS = FunctionTable()
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.schema import cel_text, cel_time
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import INT_MIN, FunctionTable, bounded, text_of, unsigned
-from tenantry.kube.schema.cel_values import (
-    CelError,
-    Cost,
-    Duration,
-    NoOverload,
-    Opaque,
-    Timestamp,
-    TypeValue,
-    UInt,
-    is_number,
-    type_name,
-)
+from tenantry.kube.schema.cel_values import Cost, Duration, Opaque, Timestamp, TypeValue, UInt, is_number, type_name
 
 FUNCTIONS = FunctionTable()
 

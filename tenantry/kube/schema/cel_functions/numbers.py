@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import INT_MAX, UINT_MAX, Function, FunctionTable, bounded, int_of
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt, is_number
+from tenantry.kube.schema.cel_values import Cost, UInt, is_number
 
 FUNCTIONS = FunctionTable()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import FunctionTable
-from tenantry.kube.schema.cel_values import NONE, CelError, Cost, NoOverload, Optional, is_number, size
+from tenantry.kube.schema.cel_values import NONE, Cost, Optional, is_number, size
 
 FUNCTIONS = FunctionTable()
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from tenantry.kube.schema import cel_text
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import (
     PER_POINTER,
     Function,
@@ -16,7 +17,7 @@ from tenantry.kube.schema.cel_functions.arguments import (
     search_cost,
     text_of,
 )
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload
+from tenantry.kube.schema.cel_values import Cost
 from tenantry.kube.schema.regex import RegexError, search
 
 FUNCTIONS = FunctionTable()

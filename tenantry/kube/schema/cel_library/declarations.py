@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import Function, text_of
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, Opaque
+from tenantry.kube.schema.cel_values import Cost, Opaque
 
 PACKAGE = "kubernetes"
 OPAQUE = ("Quantity", "URL", "IP", "CIDR", "Semver")

@@ -6,9 +6,10 @@ import ipaddress
 from typing import Any
 
 from tenantry.kube.schema import ip_and_url
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_functions.arguments import text_of
 from tenantry.kube.schema.cel_library.declarations import Declarations, access_to, opaque, reads
-from tenantry.kube.schema.cel_values import CelError, Cost, Opaque, size
+from tenantry.kube.schema.cel_values import Cost, Opaque, size
 
 FUNCTIONS = Declarations()
 

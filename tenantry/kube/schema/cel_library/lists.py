@@ -6,10 +6,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_functions.arguments import Function, int_of, list_of, search_cost, text_of
 from tenantry.kube.schema.cel_functions.arithmetic import add
 from tenantry.kube.schema.cel_library.declarations import Declarations
-from tenantry.kube.schema.cel_values import CelError, Cost, contains, equal, less, traversal
+from tenantry.kube.schema.cel_values import Cost, contains, equal, less, traversal
 from tenantry.kube.schema.regex import find_all
 
 FUNCTIONS = Declarations()

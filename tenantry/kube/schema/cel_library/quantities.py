@@ -8,9 +8,10 @@ from operator import itemgetter
 from typing import Any
 
 from tenantry.kube import quantity
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import INT_MAX, INT_MIN, Function, text_of
 from tenantry.kube.schema.cel_library.declarations import Declarations, access_to, opaque, reads
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, Opaque
+from tenantry.kube.schema.cel_values import Cost, Opaque
 
 FUNCTIONS = Declarations()
 
@@ -80,7 +81,7 @@ def _arithmetic(run: Callable[[Any, Any], Any]) -> Function:
 
 FUNCTIONS.function("quantity", "string", "Quantity", _quantity)
 FUNCTIONS.function("isQuantity", "string", "bool", reads(_quantity))
-FUNCTIONS.member("sign", "Quantity", "int", access_to("Quantity", lambda amount: int(amount > 0) - int(amount < 0)))
+FUNCTIONS.function("sign", "Quantity", "int", access_to("Quantity", lambda amount: int(amount > 0) - int(amount < 0)))
 FUNCTIONS.member("isInteger", "Quantity", "bool", _is_integer)
 FUNCTIONS.member("asInteger", "Quantity", "int", _as_integer)
 FUNCTIONS.member("asApproximateFloat", "Quantity", "double", access_to("Quantity", float))

@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tenantry.kube.schema import ip_and_url
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_functions.arguments import text_of
 from tenantry.kube.schema.cel_library.declarations import Declarations, access_to, opaque, reads
-from tenantry.kube.schema.cel_values import CelError, Cost, Opaque
+from tenantry.kube.schema.cel_values import Cost, Opaque
 from tenantry.kube.schema.ip_and_url import URL
 
 FUNCTIONS = Declarations()
