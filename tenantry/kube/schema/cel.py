@@ -14,6 +14,7 @@ from tenantry.base.cache import cached
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
+from tenantry.kube.schema.cel_keyed_lists import MapList, SetList
 from tenantry.kube.schema.cel_names import escape
 from tenantry.kube.schema.cel_parser import parse
 from tenantry.kube.schema.cel_tokens import words
@@ -56,10 +57,12 @@ class LoopBudgetExceeded(Exception):
 class Budget:
     """How much the expressions of one object may still cost together."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "spare")
 
     def __init__(self, limit: int = OBJECT_LIMIT) -> None:
         self.left = limit
+        self.spare = limit
+        """The same for work that cel-go does not charge."""
 
 
 def uses_old_self(expression: str) -> bool:
@@ -80,14 +83,16 @@ class Program:
         if optional_old:
             old = NONE if old is ABSENT else Optional((old,))
         left = OBJECT_LIMIT if budget is None else budget.left
-        cost = Cost(min(left, CALL_LIMIT))
+        spare = min(OBJECT_LIMIT if budget is None else budget.spare, CALL_LIMIT)
+        cost = Cost(min(left, CALL_LIMIT), spare)
         try:
             return self._compiled.run((value, old), cost)
         except CostExceeded:
-            raise BudgetExceeded(whole=left < CALL_LIMIT) from None
+            raise BudgetExceeded(whole=left < CALL_LIMIT or spare < CALL_LIMIT) from None
         finally:
             if budget is not None:
                 budget.left -= min(cost.spent, budget.left)
+                budget.spare -= max(0, spare - max(0, cost.spare))
 
 
 @cached("cel_programs", bytes_max=32 * 1024 * 1024)
@@ -112,17 +117,25 @@ def converter(schema: Schema) -> Converter | None:
         return _double
     if schema.items is not None:
         each = converter(schema.items)
-        return None if each is None else _list_converter(each)
+        return None if each is None and schema.list_type not in ("set", "map") else _list_converter(schema, each)
     return _object_converter(schema)
 
 
-def _list_converter(each: Converter) -> Converter:
+def _list_converter(schema: Schema, each: Converter | None) -> Converter:
+    keys = tuple(escape(key) or key for key in schema.list_map_keys)
+    list_type = schema.list_type
+
     def convert(value: Any, seen: Seen) -> Any:
         if type(value) is not list:
             return value
         made = seen.get(id(value))
         if made is None:
-            made = seen[id(value)] = [each(item, seen) for item in value]
+            made = value if each is None else [None if item is None else each(item, seen) for item in value]
+            if list_type == "set":
+                made = SetList(made)
+            elif list_type == "map":
+                made = MapList(made, keys)
+            seen[id(value)] = made
         return made
 
     return convert
@@ -136,8 +149,10 @@ def _object_converter(schema: Schema) -> Converter | None:
             renamed[name] = escaped
     fields = {name: made for name, child in schema.properties.items() if (made := converter(child)) is not None}
     values = converter(schema.additional) if isinstance(schema.additional, Schema) else None
+    # A field that is null is absent. A map may have nulls.
+    nullable = frozenset(name for name, child in schema.properties.items() if child.nullable)
     if not renamed and not fields and values is None:
-        return None
+        return _without_nulls(nullable) if nullable else None
 
     def convert(value: Any, seen: Seen) -> Any:
         if type(value) is not dict:
@@ -147,10 +162,25 @@ def _object_converter(schema: Schema) -> Converter | None:
             return made
         out: dict[str, Any] = {}
         for key, item in value.items():
+            if item is None and key in nullable:
+                continue
             change = fields.get(key, values)
             out[renamed.get(key) or key] = item if change is None or item is None else change(item, seen)
         seen[id(value)] = out
         return out
+
+    return convert
+
+
+def _without_nulls(nullable: frozenset[str]) -> Converter:
+    def convert(value: Any, seen: Seen) -> Any:
+        if type(value) is not dict or all(value.get(name, "") is not None for name in nullable):
+            return value
+        made = seen.get(id(value))
+        if made is None:
+            made = {key: item for key, item in value.items() if item is not None or key not in nullable}
+            seen[id(value)] = made
+        return made
 
     return convert
 

@@ -14,8 +14,10 @@ class CelError(Exception):
 
 
 class NoOverload(CelError):
-    def __init__(self) -> None:
-        super().__init__("no such overload")
+    """A function that does not exist for values of these types."""
+
+    def __init__(self, text: str = "no such overload") -> None:
+        super().__init__(text)
 
 
 class Issue(NamedTuple):

@@ -31,6 +31,8 @@ RESERVED = frozenset(
         "while",
     ]
 )
+RESERVED_FIELDS = {name: f"__{name}__" for name in RESERVED}
+"""Words of the language as fields: the names under which CEL values have them."""
 _ESCAPES = re.compile(r"__|\.|-|/")
 _ESCAPED = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

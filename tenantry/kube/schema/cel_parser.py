@@ -108,8 +108,6 @@ class _Reader:
         self._depth = 0
         self.offsets: list[int] = [0]
 
-    # The ids of nodes (cel_macros.NodeIds)
-
     def new(self, offset: int) -> int:
         self.offsets.append(offset)
         if len(self.offsets) > NODES_MAX:
@@ -118,8 +116,6 @@ class _Reader:
 
     def offset(self, identity: int) -> int:
         return self.offsets[identity]
-
-    # Words
 
     def _next(self) -> Token:
         token = self._tokens[self._position]
@@ -148,6 +144,12 @@ class _Reader:
         text = f"missing '{kind}' at '<EOF>'" if missing else f"mismatched input '{token.text}' expecting '{kind}'"
         return self._fail(token, text)
 
+    def _counted(self, count: int, limit: int) -> int:
+        if count >= limit:
+            self._errors.add(-1, f"expression recursion limit exceeded: {limit}")
+            raise _SyntaxError
+        return count + 1
+
     # Expressions
 
     def whole(self) -> Node:
@@ -160,10 +162,7 @@ class _Reader:
         return root
 
     def expression(self, expected: str = _EXPECTED) -> Node:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            self._errors.add(-1, f"expression recursion limit exceeded: {DEPTH_MAX}")
-            raise _SyntaxError
+        self._depth = self._counted(self._depth, DEPTH_MAX)
         node = self._binary(1, expected)
         if self._is("?"):
             identity = self.new(self._next().offset)
@@ -186,10 +185,7 @@ class _Reader:
             if strength <= 2:
                 left = self._logic(left, token.kind, strength, function)
                 continue
-            count += 1
-            if count > CHAIN_MAX:
-                self._errors.add(-1, f"expression recursion limit exceeded: {CHAIN_MAX}")
-                raise _SyntaxError
+            count = self._counted(count, CHAIN_MAX)
             self._position += 1
             identity = self.new(token.offset)
             left = CallNode(identity, function, None, (left, self._binary(strength + 1, _EXPECTED)))
@@ -242,10 +238,7 @@ class _Reader:
                 node = CallNode(identity, function, None, (node, key))
             else:
                 return node
-            count += 1
-            if count > CHAIN_MAX:
-                self._errors.add(-1, f"expression recursion limit exceeded: {CHAIN_MAX}")
-                raise _SyntaxError
+            count = self._counted(count, CHAIN_MAX)
 
     def _after_dot(self, operand: Node, dot: Token) -> Node:
         optional = self._skip("?")

@@ -117,6 +117,41 @@ def is_bind(node: Comprehension) -> bool:
     return empty and isinstance(node.condition, Literal) and node.condition.value is False
 
 
+CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
+"""Functions that are evaluated when a rule is compiled, where their argument is a constant."""
+
+
+def constants(root: Node) -> frozenset[int]:
+    """The ids of nodes below and with `root` that have the same value always: literals, lists and maps of such, and conversions
+    of them. cel-go evaluates them when a rule is compiled."""
+    found: set[int] = set()
+
+    def visit(node: Node) -> bool:
+        below = [visit(child) for child in children(node)]
+        match node:
+            case Literal() | ListOf() | MapOf():
+                constant = all(below)
+            case CallNode():
+                constant = node.target is None and node.function in CONVERSIONS and below == [True]
+            case _:
+                constant = False
+        if constant:
+            found.add(node.id)
+        return constant
+
+    visit(root)
+    return frozenset(found)
+
+
+def is_attribute(node: Node) -> bool:
+    """Whether an expression is a name, or a field or an item of something."""
+    if isinstance(node, Ident):
+        return True
+    if isinstance(node, Select):
+        return not node.test
+    return isinstance(node, CallNode) and node.target is None and node.function in ("_[_]", "_[?_]", "_?._")
+
+
 DOTS_MAX = 2
 """The most dots in a name of a type or a function: google.protobuf.Duration."""
 
@@ -131,3 +166,18 @@ def dotted(node: Node) -> str | None:
     if not isinstance(node, Ident):
         return None
     return ".".join([node.name, *reversed(names)])
+
+
+def attribute_root(node: Node) -> Node:
+    """The node at which a chain of fields and items begins."""
+    while True:
+        if isinstance(node, Select) and not node.test:
+            node = node.operand
+        elif isinstance(node, CallNode) and node.target is None and node.function in ("_[_]", "_[?_]", "_?._"):
+            node = node.arguments[0]
+        else:
+            return node
+
+
+def is_conditional(node: Node) -> bool:
+    return isinstance(node, CallNode) and node.function == "_?_:_"

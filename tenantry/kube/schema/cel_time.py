@@ -104,6 +104,10 @@ def duration_text(value: Duration) -> str:
 def add(cost: Cost, left: Any, right: Any) -> Any:
     """The sum of timestamps and durations. Raises NoOverload for other values."""
     cost.charge(1)
+    return sum_of(left, right)
+
+
+def sum_of(left: Any, right: Any) -> Any:
     match left, right:
         case Timestamp(), Duration():
             return _moment(left.nanoseconds + right.nanoseconds)

@@ -27,7 +27,7 @@ LONG = [
     "self.t.replace('a', 'bb').size() > 0",
     "self.t.split('a').size() > 0",
     "self.t.split('').size() > 0",
-    "self.t.lowerAscii().upperAscii().trim().reverse().substring(1).size() > 0",
+    "self.t.lowerAscii().upperAscii().trim().split('').reverse().join('').substring(1).size() > 0",
     "self.t.matches('^(a+)+$') || true",
     "self.t.find('b') == ''",
     "self.t.contains('b') || self.t.startsWith('b') || self.t.endsWith('b') || self.t.indexOf('b') > 0 || true",
@@ -35,7 +35,7 @@ LONG = [
     "'%s'.format([self.t]).size() > 0",
     "'%x'.format([self.t]).size() > 0",
     "strings.quote(self.t).size() > 0",
-    "base64.decode(base64.encode(bytes(self.t))).size() > 0",
+    "bytes(self.t + self.t).size() > 0",
     "string(bytes(self.t)) == self.t",
     "isURL(self.t) || isIP(self.t) || isCIDR(self.t) || isQuantity(self.t) || isSemver(self.t) || true",
     "self.l.all(x, x == x)",
@@ -50,6 +50,15 @@ LONG = [
     "'%s'.format([self.o]).size() > 0",
     "self.m.all(k, self.m[k] >= 0)",
     "sets.contains(self.l, [1])",
+    "self.l.transformMap(i, x, x + i).size() > 0",
+    "self.l.transformList(i, x, x > 0, x + i).size() > 0",
+    "self.m.transformMapEntry(k, v, {k + 'a': v}).size() > 0",
+    "self.l.all(i, x, x >= i) || true",
+    "lists.range(self.l.size()).reverse().slice(0, self.l.size()).size() > 0",
+    "[self.l, self.l].flatten().size() > 0",
+    "self.l.first().hasValue() && self.l.last().hasValue()",
+    "format.dns1123Label().validate(self.t).hasValue() || format.uri().validate(self.t).hasValue() || true",
+    "isSemver(self.t, true) || isIP('1.2.3.' + self.t) || isCIDR('::' + self.t) || isURL('https://' + self.t) || true",
 ]
 
 

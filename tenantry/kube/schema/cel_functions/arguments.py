@@ -47,7 +47,7 @@ def text_of(value: Any) -> str:
 
 
 def list_of(value: Any) -> list[Any]:
-    if type(value) is not list:
+    if not isinstance(value, list):
         raise NoOverload
     return value
 

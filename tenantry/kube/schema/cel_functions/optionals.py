@@ -48,15 +48,3 @@ def _value(cost: Cost, value: Any) -> Any:
     if not _optional(value).items:
         raise CelError("optional.none() dereference")
     return value.items[0]
-
-
-@FUNCTIONS.member("or")
-def _or(cost: Cost, value: Any, other: Any) -> Optional:
-    cost.charge(1)
-    return _optional(value) if _optional(value).items else _optional(other)
-
-
-@FUNCTIONS.member("orValue")
-def _or_value(cost: Cost, value: Any, other: Any) -> Any:
-    cost.charge(1)
-    return value.items[0] if _optional(value).items else other

@@ -1,0 +1,62 @@
+"""Lists and maps that expressions write out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_operators import Frame, Run
+from tenantry.kube.schema.cel_text import scalar
+from tenantry.kube.schema.cel_values import Optional, is_key, type_name
+
+LIST_COST, _MAP_COST = 10, 30
+
+
+def new_list(parts: Sequence[Run], optional: frozenset[int]) -> Run:
+    """A list of the values of `parts`. Those at the indexes `optional` are optionals, and left out where they have no value."""
+
+    def make(frame: Frame) -> Any:
+        frame.cost.charge(LIST_COST)
+        if not optional:
+            return [part(frame) for part in parts]
+        made: list[Any] = []
+        for place, part in enumerate(parts):
+            value = part(frame)
+            if place not in optional:
+                made.append(value)
+            elif type(value) is not Optional:
+                raise CelError(f"cannot initialize optional list element from non-optional value {_shown(value)}")
+            else:
+                made.extend(value.items)
+        return made
+
+    return make
+
+
+def new_map(parts: Sequence[tuple[Run, Run, bool]]) -> Run:
+    """A map of keys and values. Of optional entries the value is an optional, and the entry is left out where it has none."""
+
+    def make(frame: Frame) -> Any:
+        frame.cost.charge(_MAP_COST)
+        made: dict[Any, Any] = {}
+        for get_key, get_value, optional in parts:
+            key, value = get_key(frame), get_value(frame)
+            if not is_key(key):
+                raise CelError("unsupported key type")
+            if optional:
+                if type(value) is not Optional:
+                    shown = f"'{scalar(key)}' from non-optional value {_shown(value)}"
+                    raise CelError(f"cannot initialize optional entry {shown}")
+                if not value.items:
+                    made.pop(key, None)
+                    continue
+                value = value.items[0]
+            made[key] = value
+        return made
+
+    return make
+
+
+def _shown(value: Any) -> str:
+    return type_name(value) if isinstance(value, (list, dict)) else scalar(value)
