@@ -142,8 +142,17 @@ def _is_field_path(text: str, schema: Schema) -> bool:
 def _rules(place: _Place) -> Iterator[FieldError]:
     for index, rule in enumerate(place.schema.rules):
         path = f"{place.path}.x-kubernetes-validations[{index}]"
-        yield from _rule(rule, place, path)
-        if not cel.uses_old_self(rule.rule):
+        compares = cel.uses_old_self(rule.rule)
+        try:
+            cost = cel_cost.estimate(_checked(rule.rule, rule, place, "bool"), place.declared)
+        except cel.CelError as error:
+            yield invalid(f"{path}.rule", _shown(rule), str(error))
+            # What a rule uses is known only where it compiles.
+            compares = False
+        else:
+            yield from _cost(times(cost, place.times), f"{path}.rule", "estimated rule cost", place.budget)
+            yield from _message_expression(rule, place, f"{path}.messageExpression")
+        if not compares:
             if rule.optional_old_self is not None:
                 text = "may not be set if oldSelf is not used in rule"
                 yield invalid(f"{path}.optionalOldSelf", rule.optional_old_self, text)
@@ -152,22 +161,16 @@ def _rules(place: _Place) -> Iterator[FieldError]:
             yield invalid(f"{path}.rule", rule.rule, text)
 
 
-def _rule(rule: Rule, place: _Place, path: str) -> Iterator[FieldError]:
-    try:
-        cost = cel_cost.estimate(_checked(rule.rule, rule, place, "bool"), place.declared)
-    except cel.CelError as error:
-        yield invalid(f"{path}.rule", _shown(rule), str(error))
-        return
-    yield from _cost(times(cost, place.times), f"{path}.rule", "estimated rule cost", place.budget)
+def _message_expression(rule: Rule, place: _Place, path: str) -> Iterator[FieldError]:
     if not rule.message_expression:
         return
     try:
         cost = cel_cost.estimate(_checked(rule.message_expression, rule, place, "string"), place.declared)
     except cel.CelError as error:
-        yield invalid(f"{path}.messageExpression", _shown(rule), f"messageExpression {error}")
+        yield invalid(path, _shown(rule), f"messageExpression {error}")
         return
-    # A message is made once, however many values fail, so that it counts once.
-    yield from _cost(cost, f"{path}.messageExpression", "estimated messageExpression cost", place.budget)
+    # It counts once, however many values may fail.
+    yield from _cost(cost, path, "estimated messageExpression cost", place.budget)
 
 
 def _checked(text: str, rule: Rule, place: _Place, kind: str) -> CheckedExpression:
