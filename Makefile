@@ -26,7 +26,7 @@ start: install
 # Most tests run servers beside themselves: more workers than processors make these wait for each other, and leases end.
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: install
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore=tests/deploy/test_stack.py $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore-glob='tests/deploy/test_stack*.py' $(ARGS)
 
 # Property-based tests with other examples each time; what fails is kept in tests/cases/explored.
 SECONDS ?= 300
@@ -41,7 +41,7 @@ faults: install
 
 # docker-compose.yml on this machine's Docker engine, from the image's build on.
 compose: install
-	TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest tests/deploy/test_stack.py $(ARGS)
+	TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest tests/deploy/test_stack*.py $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -1,13 +1,17 @@
 """What an event of a view's watch costs where the view is in its shard, and in a process of its own: CPU time of all processes of
-the platform, and time from the write to the watcher. `python -m benchmarks.view_processes`."""
+the platform, and time from the write to the watcher. `python -m benchmarks.view_processes`.
+
+CPU time is compared, and in short blocks that take turns, so that other work on the machine falls on both places alike. The cost
+of an event is that of the blocks with a watcher less that of the blocks without one, on the same platform."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -15,121 +19,195 @@ from benchmarks import fleets
 from benchmarks.client import Client, Connection, must
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.support.fleet import Fleet
-from tools.child import cpu_seconds
+from tools.child import Child, cpu_seconds
 from tools.spawning import executed
 
 WATCHERS = (1, 20)
-WRITES = 1500
+WRITES = 150
 PER_SECOND = 150
-ROUNDS = 4
+ROUNDS = 24
+READS = 40
 LIST = "/apis/example.com/v1/cowboys"
+IDLE_SECONDS = 1
+"""How long the process of views keeps a range that nobody watches: it follows none when the writes alone are measured."""
+LATE_SECONDS_MAX = 10.0
+STORE = "etcd"
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """`cpu_seconds`: of gateway, shard and process of views. `latencies`: seconds from the begin of each write to each
-    watcher."""
+class Block:
+    """A block of writes. `micros`: CPU time for each write, by kind of process. `p50`: the median time from the begin of a write
+    to a watcher, in seconds."""
 
-    cpu_seconds: float
-    latencies: Sequence[float]
+    micros: dict[str, float]
+    p50: float
+
+    @property
+    def ours(self) -> float:
+        return sum(micros for kind, micros in self.micros.items() if kind != STORE)
 
 
+@dataclass(slots=True)
 class Figures:
-    """The figures of one place of the view, a list for each of WATCHERS."""
+    """What was measured at one place of the view. `blocks`: for each number of watchers, one block a round. `reads`: the median
+    time of a list in each round, in seconds."""
 
-    def __init__(self) -> None:
-        self.cpu: dict[int, list[float]] = {watchers: [] for watchers in WATCHERS}
-        self.p50: dict[int, list[float]] = {watchers: [] for watchers in WATCHERS}
-        self.reads: list[float] = []
+    blocks: dict[int, list[Block]] = field(default_factory=lambda: {watchers: [] for watchers in (0, *WATCHERS)})
+    reads: list[float] = field(default_factory=list)
 
-    async def measure(self, fleet: Fleet, paths: tuple[str, str]) -> None:
-        client = fleets.client(fleet)
-        without = await _round(fleet, client, paths, 0)
-        for watchers in WATCHERS:
-            found = await _round(fleet, client, paths, watchers)
-            self.cpu[watchers].append((found.cpu_seconds - without.cpu_seconds) / (watchers * WRITES))
-            self.p50[watchers].append(statistics.median(found.latencies))
-        self.reads.append(await _reads(client, paths[1]))
+    def whole(self, watchers: int) -> list[float]:
+        """CPU time of a write and its events in each round."""
+        return [block.ours for block in self.blocks[watchers]]
 
-    def text(self) -> str:
-        parts = [
-            f"{watchers} watchers: {1e6 * statistics.median(self.cpu[watchers]):.0f} µs of CPU an event, "
-            f"p50 {1000 * statistics.median(self.p50[watchers]):.2f} ms"
-            for watchers in WATCHERS
-        ]
-        return "; ".join([*parts, f"list p50 {1000 * statistics.median(self.reads):.2f} ms"])
+    def events(self, watchers: int) -> list[float]:
+        """CPU time of the event at one watcher in each round."""
+        return [(block.ours - alone.ours) / watchers for block, alone in zip(self.blocks[watchers], self.blocks[0], strict=True)]
 
 
-def main() -> None:
-    inside, outside = Figures(), Figures()
-    with Fleet(gateways=1, shards=1, links=False, spawn=executed) as fleet:
+class Place:
+    """A platform, and the paths of the object that is written and of the view that shows it."""
+
+    def __init__(self, fleet: Fleet) -> None:
         provider = Provider.install(fleet.root.workspace("provider"), schema())
         consumer = provider.bind(fleet.root.workspace("consumer"))
         consumer.create(COWBOYS, cowboy("one"))
-        view = provider.url().removeprefix(fleet.url)
-        paths = (f"/clusters/{consumer.name}{COWBOYS}/one", f"{view}/clusters/*{LIST}")
-        asyncio.run(_round(fleet, fleets.client(fleet), paths, 1))
-        # In turn, because the machine is not equally busy all the time.
-        for number in range(ROUNDS):
-            asyncio.run(inside.measure(fleet, paths))
-            process = fleet.add_views(f"views-{number}")
-            asyncio.run(outside.measure(fleet, paths))
-            process.stop()
-            fleet.views.remove(process)
-            print(f"in the server: {inside.text()}\nin a process of its own: {outside.text()}", flush=True)
+        self.written = f"/clusters/{consumer.name}{COWBOYS}/one"
+        self.shown = f"{provider.url().removeprefix(fleet.url)}/clusters/*{LIST}"
+        self.client: Client = fleets.client(fleet)
+        self._fleet = fleet
 
+    @property
+    def processes(self) -> dict[str, Sequence[Child]]:
+        fleet = self._fleet
+        return {
+            "gateway": fleet.gateways,
+            "shard": list(fleet.shards.values()),
+            "views": fleet.views,
+            STORE: [fleet.etcd],
+        }
 
-async def _round(fleet: Fleet, client: Client, paths: tuple[str, str], watchers: int) -> Round:
-    begun: list[float] = []
-    latencies: list[float] = []
+    async def block(self, watchers: int) -> Block:
+        """Raises TimeoutError where events are missing."""
+        begun: list[float] = []
+        latencies: list[float] = []
+        all_came = asyncio.Event()
+        if not watchers:
+            all_came.set()
 
-    def arrived_at(counted: list[int]) -> Callable[[int], None]:
-        def arrived(events: int) -> None:
-            now = time.perf_counter()
-            for _ in range(events):
-                number = counted[0] - 1
-                counted[0] += 1
-                if 0 <= number < len(begun):
-                    latencies.append(now - begun[number])
+        def arrived_at(counted: list[int]) -> Callable[[int], None]:
+            def arrived(events: int) -> None:
+                now = time.perf_counter()
+                for _ in range(events):
+                    # The first event is the object as it is.
+                    number = counted[0] - 1
+                    counted[0] += 1
+                    if 0 <= number < len(begun):
+                        latencies.append(now - begun[number])
+                if len(latencies) == watchers * WRITES:
+                    all_came.set()
 
-        return arrived
+            return arrived
 
-    connections: list[Connection] = []
-    counts = [[0] for _ in range(watchers)]
-    for counted in counts:
-        connection = await client.connect()
-        connections.append(connection)
-        # The first event is the object as it is.
-        await connection.watch(f"{paths[1]}?watch=true&timeoutSeconds=600", arrived_at(counted))
-    await asyncio.sleep(1.0)
-    writer = await client.connect()
-    processes = [*fleet.gateways, *fleet.shards.values(), *fleet.views]
-    before = sum(cpu_seconds(process.pid) for process in processes)
-    due = time.perf_counter()
-    for number in range(WRITES):
-        due += 1 / PER_SECOND
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        body = orjson.dumps({"spec": {"intent": f"{time.time_ns()}-{number}"}})
-        begun.append(time.perf_counter())
-        must(await writer.request("PATCH", paths[0], body, "Content-Type: application/merge-patch+json\r\n"), 200)
-    await asyncio.sleep(0.5)
-    used = sum(cpu_seconds(process.pid) for process in processes) - before
-    for connection in [*connections, writer]:
+        connections: list[Connection] = []
+        for _ in range(watchers):
+            connection = await self.client.connect()
+            connections.append(connection)
+            await connection.watch(f"{self.shown}?watch=true&timeoutSeconds=600", arrived_at([0]))
+        writer = await self.client.connect()
+        await asyncio.sleep(1.0)
+        before = self._cpu_seconds()
+        due = time.perf_counter()
+        for number in range(WRITES):
+            due += 1 / PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            body = orjson.dumps({"spec": {"intent": f"{time.time_ns()}-{number}"}})
+            begun.append(time.perf_counter())
+            must(await writer.request("PATCH", self.written, body, "Content-Type: application/merge-patch+json\r\n"), 200)
+        # On a busy machine the last ones are late.
+        async with asyncio.timeout(LATE_SECONDS_MAX):
+            await all_came.wait()
+        await asyncio.sleep(0.3)
+        used = {kind: 1e6 * (now - before[kind]) / WRITES for kind, now in self._cpu_seconds().items()}
+        for connection in [*connections, writer]:
+            connection.close()
+        return Block(used, statistics.median(latencies) if latencies else 0.0)
+
+    async def reads(self) -> float:
+        """The median time of a list, in seconds."""
+        connection = await self.client.connect()
+        times: list[float] = []
+        for _ in range(READS):
+            began = time.perf_counter()
+            must(await connection.request("GET", self.shown), 200)
+            times.append(time.perf_counter() - began)
         connection.close()
-    await asyncio.sleep(0.5)
-    return Round(used, latencies)
+        return statistics.median(times)
+
+    def _cpu_seconds(self) -> dict[str, float]:
+        return {kind: sum(cpu_seconds(process.pid) for process in found) for kind, found in self.processes.items()}
 
 
-async def _reads(client: Client, path: str) -> float:
-    """The median time of a list, in seconds."""
-    connection = await client.connect()
-    times: list[float] = []
-    for _ in range(200):
-        began = time.perf_counter()
-        must(await connection.request("GET", path), 200)
-        times.append(time.perf_counter() - began)
-    connection.close()
-    return statistics.median(times)
+async def measure(inside: Place, outside: Place, rounds: int) -> tuple[Figures, Figures]:
+    """The figures of a view in its shard, and in a process of its own."""
+    here, there = Figures(), Figures()
+    for place in (inside, outside):
+        await place.block(max(WATCHERS))
+    for number in range(rounds):
+        for watchers in WATCHERS:
+            there.blocks[watchers].append(await outside.block(watchers))
+        there.reads.append(await outside.reads())
+        for watchers in (0, *WATCHERS):
+            here.blocks[watchers].append(await inside.block(watchers))
+        here.reads.append(await inside.reads())
+        # Meanwhile the process of views has dropped the range.
+        there.blocks[0].append(await outside.block(0))
+        print(f"round {number + 1} of {rounds}", flush=True)
+    return here, there
+
+
+def text(here: Figures, there: Figures) -> str:
+    lines = ["median [quartiles] of all rounds; CPU time of gateway, shard and process of views, without etcd"]
+    for watchers in WATCHERS:
+        pairs = list(zip(there.whole(watchers), here.whole(watchers), strict=True))
+        lines += [
+            f"{watchers} watchers",
+            f"  write and events: {_quartiles(here.whole(watchers))} µs in the server, "
+            f"{_quartiles(there.whole(watchers))} µs outside, ratio {_quartiles([out / into for out, into in pairs], 2)}",
+            f"  an event at a watcher: {_quartiles(here.events(watchers))} µs in the server, "
+            f"{_quartiles(there.events(watchers))} µs outside, ratio of the medians "
+            f"{statistics.median(there.events(watchers)) / statistics.median(here.events(watchers)):.2f}",
+            f"  p50 from the write to the watcher: {_milliseconds(here, watchers)} ms in the server, "
+            f"{_milliseconds(there, watchers)} ms outside",
+        ]
+    inside, outside = (1e3 * statistics.median(figures.reads) for figures in (here, there))
+    lines.append(f"list p50: {inside:.2f} ms in the server, {outside:.2f} ms outside")
+    for name, figures in (("in the server", here), ("outside", there)):
+        for watchers, blocks in figures.blocks.items():
+            parts = {kind: statistics.median(block.micros[kind] for block in blocks) for kind in blocks[0].micros}
+            lines.append(f"{name}, {watchers} watchers, µs a write: " + ", ".join(f"{k} {v:.0f}" for k, v in parts.items()))
+    return "\n".join(lines)
+
+
+def _quartiles(values: Sequence[float], digits: int = 0) -> str:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _milliseconds(figures: Figures, watchers: int) -> str:
+    return _quartiles([1e3 * block.p50 for block in figures.blocks[watchers]], 2)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=ROUNDS, help="how often each block is measured, at least 2")
+    rounds = options.parse_args().rounds
+    dropping = {"views": ("--idle-seconds", str(IDLE_SECONDS))}
+    with (
+        Fleet(links=False, spawn=executed) as alone,
+        Fleet(views=1, flags=dropping, links=False, spawn=executed) as beside,
+    ):
+        here, there = asyncio.run(measure(Place(alone), Place(beside), rounds))
+    print(text(here, there))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from tenantry.base.tasks import restarting
 from tenantry_sync_agent import metrics
-from tenantry_sync_agent.api_client import ApiClient, ApiError, Object, Unreachable
+from tenantry_sync_agent.api_client import ApiClient, ApiError, Object
 from tenantry_sync_agent.discovery import NAMESPACES, Type
-from tenantry_sync_agent.election import NotLeading
-from tenantry_sync_agent.followed import Followed, cancelled, follow
+from tenantry_sync_agent.followed import BothSides, TypeName, cancelled
 from tenantry_sync_agent.reflector import Place, Reflector
 from tenantry_sync_agent.steps import Stale
 from tenantry_sync_agent.translation import cluster_of, merge_patch, origin, raised
-from tenantry_sync_agent.work_queue import WorkQueue
+from tenantry_sync_agent.workers import Workers
 from tenantry_syncer.names import (
     OWNER_LABEL,
     STATE_LABEL_PREFIX,
@@ -30,7 +29,6 @@ from tenantry_syncer.names import (
 
 logger = logging.getLogger(__name__)
 
-QUEUE_KEYS_MAX = 10_000
 _NOT_FOUND = 404
 
 
@@ -66,7 +64,7 @@ def next_up_step(up: Object | None, down: Object | None, *, located: bool, has_s
 class _Item(NamedTuple):
     """The object of a type at a place below."""
 
-    type: tuple[str, str]
+    type: TypeName
     place: Place
 
 
@@ -74,17 +72,14 @@ class Upsyncer:
     """Takes objects up until it is cancelled. `check`: raises NotLeading if this process must not write."""
 
     def __init__(self, above: ApiClient, below: ApiClient, target: Target, *, workers: int, check: Callable[[], None]) -> None:
-        self.queue: WorkQueue[_Item] = WorkQueue(QUEUE_KEYS_MAX)
         self._above = above
         self._below = below
         self._target = target
-        self._workers = workers
         self._check = check
-        self._urls: tuple[str, ...] = ()
-        self._types: dict[tuple[str, str], Type] = {}
-        self._up: dict[tuple[str, tuple[str, str]], Followed] = {}
-        self._down: dict[tuple[str, str], Followed] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._followed = BothSides(self._reflector_above, self._reflector_below)
+        self._workers: Workers[_Item] = Workers(self._sync, number=workers, name="up-worker")
+        self.queue = self._workers.queue
+        self._following: list[asyncio.Task[None]] = []
         self._namespaces = Reflector(
             below,
             below.server + NAMESPACES.path(),
@@ -94,41 +89,33 @@ class Upsyncer:
         )
 
     async def start(self) -> None:
-        self._tasks.append(restarting(self._namespaces.run, name="upsynced-namespaces"))
-        self._tasks += [restarting(self._work, name=f"up-worker-{number}") for number in range(self._workers)]
+        self._following.append(restarting(self._namespaces.run, name="upsynced-namespaces"))
+        self._workers.start()
 
     async def stop(self) -> None:
-        await cancelled([*self._tasks, *(one.task for one in (*self._up.values(), *self._down.values()))])
-        self.queue.stop()
-        self._up.clear()
-        self._down.clear()
+        await self._workers.stop()
+        await cancelled(self._following)
+        await self._followed.stop()
 
-    async def update(self, urls: Iterable[str], types: Mapping[tuple[str, str], Type]) -> None:
+    async def update(self, urls: Iterable[str], types: Mapping[TypeName, Type]) -> None:
         """Follows these URLs of the view and these types from now on."""
-        self._urls = tuple(urls)
-        gone = [one for one in self._up if one[0] not in self._urls or types.get(one[1]) != self._types.get(one[1])]
-        gone_types = [name for name, kind in self._types.items() if types.get(name) != kind]
-        ended = [self._up.pop(one) for one in gone] + [self._down.pop(name) for name in gone_types]
-        await cancelled([one.task for one in ended])
-        self._types = dict(types)
-        selector = f"{STATE_LABEL_PREFIX}{self._target.key}={UPSYNC}"
-        for name, kind in types.items():
-            changed = partial(self._changed, name)
-            for url in self._urls:
-                if (url, name) not in self._up:
-                    place = f"{url}/clusters/*{kind.path()}"
-                    self._up[url, name] = follow(Reflector(self._above, place, key=self._place_of_up, changed=changed))
-            if name not in self._down:
-                place = self._below.server + kind.path()
-                reflector = Reflector(self._below, place, key=_place_of_down, changed=changed, labelSelector=selector)
-                self._down[name] = follow(reflector)
+        await self._followed.update(urls, types)
 
-    async def _changed(self, name: tuple[str, str], place: Place) -> None:
+    def _reflector_above(self, url: str, name: TypeName, kind: Type) -> Reflector:
+        changed = partial(self._changed, name)
+        return Reflector(self._above, f"{url}/clusters/*{kind.path()}", key=self._place_of_up, changed=changed)
+
+    def _reflector_below(self, name: TypeName, kind: Type) -> Reflector:
+        url, changed = self._below.server + kind.path(), partial(self._changed, name)
+        selector = f"{STATE_LABEL_PREFIX}{self._target.key}={UPSYNC}"
+        return Reflector(self._below, url, key=_place_of_down, changed=changed, labelSelector=selector)
+
+    async def _changed(self, name: TypeName, place: Place) -> None:
         await self.queue.room()
         self.queue.add(_Item(name, place))
 
     async def _namespace_changed(self, namespace: Place) -> None:
-        for name, followed in self._down.items():
+        for name, followed in self._followed.down.items():
             for place in followed.reflector:
                 if place.namespace == namespace.namespace:
                     await self._changed(name, place)
@@ -139,49 +126,12 @@ class Upsyncer:
         namespace = downstream_namespace(self._target, cluster_of(obj), metadata.get("namespace", ""))
         return Place("", namespace, metadata["name"])
 
-    async def _work(self) -> None:
-        while True:
-            item = await self.queue.get()
-            try:
-                done = await self._attempt(item)
-            except BaseException:
-                self.queue.retry(item)
-                raise
-            if done:
-                self.queue.done(item)
-            else:
-                self.queue.retry(item)
-
-    async def _attempt(self, item: _Item) -> bool:
-        try:
-            await self._sync(item)
-        except (Stale, NotLeading):
-            return False
-        except ApiError as error:
-            metrics.FAILURES.labels(error.reason or str(error.code)).inc()
-            logger.warning("%s: %s", item, error)
-            return False
-        except Unreachable as error:
-            metrics.FAILURES.labels("Unreachable").inc()
-            logger.warning("%s: %s", item, error)
-            return False
-        except Exception as error:  # an object of others may have any form, and must not keep a worker from the rest
-            metrics.FAILURES.labels(type(error).__name__).inc()
-            logger.exception("%s cannot be taken up", item)
-            return False
-        return True
-
     async def _sync(self, item: _Item) -> None:
-        kind = self._types.get(item.type)
+        kind = self._followed.types.get(item.type)
         if kind is None:
             return
-        followed_down = self._down.get(item.type)
-        followed_up = {url: one for url in self._urls if (one := self._up.get((url, item.type))) is not None}
-        # While `update` runs, not everything is followed.
-        if followed_down is None or not self._urls or len(followed_up) < len(self._urls):
-            raise Stale
-        down_copy, copies = followed_down.reflector, {url: one.reflector for url, one in followed_up.items()}
-        if not all(copy.synced.is_set() for copy in (down_copy, self._namespaces, *copies.values())):
+        copies, down_copy = self._followed.copies(item.type)
+        if not self._namespaces.synced.is_set():
             raise Stale
         url = next((url for url, copy in copies.items() if copy.get(item.place) is not None), "")
         up, down = copies[url].get(item.place) if url else None, down_copy.get(item.place)
@@ -220,7 +170,7 @@ class Upsyncer:
         """(URL of the view, the object): creates it in its logical cluster, wherever that is."""
         cluster, namespace = place
         refused: ApiError | None = None
-        for url in self._urls:
+        for url in self._followed.urls:
             try:
                 return url, await self._above.create(
                     f"{url}/clusters/{cluster}{kind.path(namespace)}", raised(down, self._target)

@@ -11,7 +11,7 @@ from tenantry_syncer import picture
 from tenantry_syncer.fixture import FIXTURE
 from tenantry_syncer.names import CLUSTER_ANNOTATION, SYNC, Target
 from tenantry_syncer.sync_target import SYNC_TARGET
-from tenantry_syncer.target_view import TargetView, refusal
+from tenantry_syncer.target_view import ALWAYS_SYNCED, TargetView, refusal
 
 
 class Syncer(TargetView):
@@ -19,6 +19,8 @@ class Syncer(TargetView):
 
     name = "syncer"
     state = SYNC
+    always = (*ALWAYS_SYNCED, ("", "namespaces"))
+    """With namespaces, those that are assigned, too: clients as kopf do nothing on a server without this type."""
     verbs = ("get", "list", "watch", "update", "patch")
     types = (SYNC_TARGET,)
     fixture = FIXTURE

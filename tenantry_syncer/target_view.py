@@ -35,6 +35,8 @@ class TargetView(View):
     arguments = ("cluster", "synctarget")
     interface = "1.0"
     state = ""
+    always: tuple[tuple[str, str], ...] = ALWAYS_SYNCED
+    """The types that are served whatever the SyncTarget says."""
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
@@ -53,7 +55,7 @@ class TargetView(View):
         copy = self.copy(RESOURCE, target.cluster, target.name)
         if copy is None:
             return []
-        found = {(group, plural): self.definition(group, plural) for group, plural in ALWAYS_SYNCED}
+        found = {(group, plural): self.definition(group, plural) for group, plural in self.always}
         for entry in copy["status"]["syncedResources"]:
             group, plural = entry.get("group") or "", entry["resource"]
             definition = self.exported(entry.get("identityHash") or "", group, plural)

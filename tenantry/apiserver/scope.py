@@ -22,14 +22,29 @@ from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.status import method_not_allowed, not_found
+from tenantry.kube.status import StatusError, method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 
 
 class Translation(Protocol):
-    """How a view shows objects to a user, and what it stores of what the user writes. Both run on the event loop."""
+    """How a view shows objects to a user, and what it stores of what the user writes.
+
+    `definition`: the type as which objects are stored, where the view serves another form of it; else None. `in_threads`: whether
+    `shown` and `stored` work on values alone, so that they need not run on the event loop.
+    """
+
+    @property
+    def definition(self) -> ResourceDefinition | None: ...
+
+    @property
+    def in_threads(self) -> bool: ...
+
+    def check(self, sent: Object, /) -> None:
+        """Raises StatusError where an object, as the user wrote it or as its patch makes it, or the configuration that it
+        applies, has what the user may not write. `sent` is not changed, and the configuration may be of any shape."""
+        ...
 
     def shown(self, obj: Object, /) -> Object:
         """The object as the user sees it. `obj` is a copy, which may be changed."""
@@ -39,6 +54,22 @@ class Translation(Protocol):
         """The object to be stored for one that the user wrote. `old`: the stored one, None if it is created. Both are
         copies."""
         ...
+
+    def managers_shown(self, entries: list[Object] | None, /) -> list[Object] | None:
+        """The part of stored managedFields that a write of the user works on."""
+        ...
+
+    def managers_stored(self, entries: list[Object] | None, old: list[Object] | None, /) -> list[Object] | None:
+        """The managedFields to be stored for what a write has made of `managers_shown(old)`."""
+        ...
+
+    def refusal(self, error: StatusError, /) -> StatusError:
+        """What the user is told where admission or validation refuses the object to be stored."""
+        ...
+
+
+Translating = Callable[[ResourceDefinition, User], Translation | None]
+"""The translation of a user's writes to objects of a type; None where they are shown as they are stored."""
 
 
 class Scope(Protocol):
@@ -81,6 +112,12 @@ class Scope(Protocol):
         the scope's clusters."""
         ...
 
+    @property
+    def shown_since(self) -> int:
+        """The version since which all objects are visible, where `visibility` is None: a watch that resumes from an earlier one
+        lists again. 0: always."""
+        ...
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         """The user that admission sees for an authorized request; usually the caller."""
         ...
@@ -90,7 +127,7 @@ class Scope(Protocol):
         ...
 
     @property
-    def translation(self) -> Callable[[User], Translation] | None:
+    def translation(self) -> Translating | None:
         """How writes are translated, for scopes of views that show objects in another form than they are stored in. Else None."""
         ...
 

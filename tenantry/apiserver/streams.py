@@ -119,6 +119,8 @@ class WatchStream:
         resumes = bool(version) and not watch_request.initial
         if not resumes or version > self._range.version:
             return WatchStart(candidates=candidates, initial=watch_request.initial)
+        if version < (since := self._call.scope.shown_since):
+            raise self._expired(TooOld(since))
         try:
             events = candidates.events_after(version)
             then = self._selection.at(version)

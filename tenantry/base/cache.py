@@ -270,14 +270,16 @@ def _of_many(cache: Cache[Any, R], function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _key_bytes(key: object) -> int:
-    """`size_of` a key, with a fast path for strings and tuples of strings."""
+    """`size_of` a key, with a fast path for strings, and tuples of strings and numbers."""
     if type(key) is str or type(key) is bytes:
         return sys.getsizeof(key)
-    if isinstance(key, tuple) and all(type(part) is str for part in key):
+    if isinstance(key, tuple) and all(type(part) in _FLAT for part in key):
         return sys.getsizeof(key) + sum(map(sys.getsizeof, key))
     return size_of(key, KEY_BYTES_MAX)
 
 
+_FLAT = frozenset((str, int, bytes))
+"""Types whose values refer to nothing."""
 _SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, type(None), bool)
 
 
@@ -288,7 +290,7 @@ def size_of(value: object, limit_bytes: int = sys.maxsize, *, shared: Iterable[o
     Counting stops above `limit_bytes`, which bounds the time that it takes. `shared`: objects that are not counted either,
     because they stay in memory anyway.
     """
-    if type(value) is str:
+    if type(value) in _FLAT:
         return sys.getsizeof(value)
     total = 0
     seen = {id(each) for each in shared}

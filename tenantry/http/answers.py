@@ -178,7 +178,7 @@ class AnswerWriter:
             if exchange.connection.writing_paused:
                 await self._drained(exchange)
             return not close
-        sink = exchange.sink = RelayTransport(transport, lambda: self._drained(exchange))
+        sink = exchange.sink = RelayTransport(exchange.connection, transport, lambda: self._drained(exchange))
         if relay.chunked:
             self.streams.add(exchange)
             if self.draining:

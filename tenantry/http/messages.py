@@ -159,6 +159,11 @@ class RelaySink(Protocol):
         ...
 
     @property
+    def lags(self) -> bool:
+        """Whether the client has much left to read, so that `drain` would wait."""
+        ...
+
+    @property
     def ending(self) -> bool:
         """Whether the client has closed the connection or the server drains. Then stop after a complete chunk."""
         ...

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from tenantry.http.client_connection import ClientConnection
+
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -63,10 +65,13 @@ class TransportSink:
 class RelayTransport:
     """The output of one relayed answer (`RelaySink`)."""
 
-    __slots__ = ("_callback", "_drain", "_transport", "ending")
+    __slots__ = ("_callback", "_connection", "_drain", "_transport", "ending")
 
-    def __init__(self, transport: asyncio.WriteTransport, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, connection: ClientConnection, transport: asyncio.WriteTransport, drain: Callable[[], Awaitable[None]]
+    ) -> None:
         self.ending = False
+        self._connection = connection
         self._transport = transport
         self._drain = drain
         self._callback: Callable[[], None] | None = None
@@ -74,6 +79,10 @@ class RelayTransport:
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    @property
+    def lags(self) -> bool:
+        return self._connection.writing_paused
 
     async def drain(self) -> None:
         await self._drain()

@@ -77,6 +77,10 @@ class UpstreamConnection(asyncio.Protocol):
         """Aborts the connection if the rest of a cancelled answer takes too long. None: no answer was cancelled."""
         self._sent = False
         self._begun = 0.0
+        self._sink: RelaySink | None = None
+        """Where `pump` passes the answer on to."""
+        self._may_end = False
+        """Whether a chunked answer may end early: some of it was passed on, or it is old enough."""
 
     # Called by the event loop
 
@@ -88,6 +92,10 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._busy:
             # It would be mistaken for the answer to the next request.
             self.abort("the server sent unexpected bytes")
+            return
+        sink, waiter = self._sink, self._waiter
+        if sink is not None and waiter is not None and not waiter.done() and not sink.lags:
+            self._pass_on(sink, waiter, data)
             return
         self._data = self._data + data if self._data else data
         if self._leaving is not None:
@@ -170,33 +178,30 @@ class UpstreamConnection(asyncio.Protocol):
         client resumes the watch, and gets the missed events from the new owner.
         """
         sink.on_ending(self._wake)
-        may_end = False
+        self._sink, self._may_end = sink, False
 
         def grown() -> None:
-            nonlocal may_end
-            may_end = True
+            self._may_end = True
             self._wake()
 
         timer = asyncio.get_running_loop().call_at(self._begun + _SHORTEST_SECONDS, grown)
         try:
             while True:
-                data, self._data = self._data, b""
-                if data:
-                    done, data = self._take(data)
-                    if data:
-                        may_end = True
-                        sink.write(data)
-                        await sink.drain()
-                    if done:
-                        self._finish()
-                        return True
-                    if self._data:
-                        continue
+                if self._data and not self._complete:
+                    data, self._data = self._data, b""
+                    self._write(sink, data)
+                if sink.lags:
+                    await sink.drain()
+                if self._complete:
+                    self._finish()
+                    return True
+                if self._data:
+                    continue
                 between = self._scanner is not None and self._scanner.between
-                if sink.ending and between and may_end:
+                if sink.ending and between and self._may_end:
                     self.abort("the answer was cancelled")
                     return False
-                if self._ended and (may_end or not between):
+                if self._ended and (self._may_end or not between):
                     return self._broken()
                 if self._paused and self._transport is not None:
                     self._paused = False
@@ -209,9 +214,33 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
             raise
         finally:
+            self._sink = None
             timer.cancel()
 
     # Internal
+
+    def _pass_on(self, sink: RelaySink, waiter: asyncio.Future[None], data: bytes) -> None:
+        """Writes what came while `pump` waits, and wakes it only if it has something to do. Most events of a watch come alone,
+        and waking a task costs as much as passing them on."""
+        try:
+            self._write(sink, data)
+        except Exception as error:  # `pump` raises it
+            self._keep = False
+            waiter.set_exception(error)
+            return
+        if self._complete or sink.lags or sink.ending:
+            waiter.set_result(None)
+
+    def _write(self, sink: RelaySink, data: bytes) -> None:
+        data = self._take(data)
+        if data:
+            self._may_end = True
+            sink.write(data)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the whole body was taken."""
+        return self._scanner.done if self._scanner is not None else self._length == 0
 
     def _leave(self) -> None:
         """Called when an answer is cancelled. Asks the server to end a watch, so that the connection can be reused: a new one
@@ -313,28 +342,27 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_seen = True
         return True
 
-    def _take(self, data: bytes) -> tuple[bool, bytes]:
-        """Returns whether the body is complete with `data`, and the bytes to pass on."""
+    def _take(self, data: bytes) -> bytes:
+        """Returns the bytes to pass on."""
         if self._scanner is not None:
             try:
-                passed = self._scanner.feed(data)
+                return self._scanner.feed(data)
             except BadChunk as error:
                 raise UpstreamError(str(error), sent=True) from error
-            return self._scanner.done, passed
         assert self._length is not None
         if len(data) > self._length:
             # The body is longer than declared, so the connection cannot be trusted for another request.
             self._keep = False
             data = data[: self._length]
         self._length -= len(data)
-        return self._length == 0, data
+        return data
 
     def _answer(self) -> Answer:
         head = self._head
         answer = Answer(head.status, head.header, head.fields, b"", self._scanner is not None, None)
         if self._length is not None and len(self._data) >= self._length:
             data, self._data = self._data, b""
-            _, answer.body = self._take(data) if self._length else (True, b"")
+            answer.body = self._take(data) if self._length else b""
             if self._length == 0 and not answer.body and data:
                 self._keep = False
             self._finish()

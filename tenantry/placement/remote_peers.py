@@ -110,6 +110,7 @@ def peer_head(request: Request, identities: Sequence[RequestAuthenticator], leng
 class _Gathered:
     """A RelaySink that collects what is written."""
 
+    lags = False
     ending = False
 
     def __init__(self) -> None:

@@ -75,6 +75,6 @@ class FollowedRange:
         assert range_ is not None, "a change comes after a load"
         version = resource_version.end_of_revision(self._cell, batch.revision)
         if batch.events:
-            range_.follow(events_of(self._cell, batch, self._parse_head), version)
+            range_.follow(events_of(self._cell, batch, self._parse_head, range_.get), version)
         else:
             range_.advance(version)

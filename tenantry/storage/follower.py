@@ -43,6 +43,7 @@ def gathered(loaded: Callable[[Sequence[KeyValue], int], None]) -> Load:
 
 class Follower:
     """Calls `load` with everything, then `changed(batch)` for every later batch: in order, each once, and none during a load.
+    Events come without the state before them, which a subscriber has if it needs it.
 
     `changed` must not block. If it raises, everything is loaded again, because the state of the subscriber may be inconsistent.
 
@@ -185,7 +186,8 @@ class Follower:
             await backoff.pause()
 
     def _watch(self) -> AsyncGenerator[Batch, None]:
-        return self._store.watch(self._parts[0][0], self._parts[-1][1], from_revision=self._revision + 1, asked=self._ask)
+        start, end = self._parts[0][0], self._parts[-1][1]
+        return self._store.watch(start, end, from_revision=self._revision + 1, asked=self._ask, previous=False)
 
     async def _deliver(self, batch: Batch) -> None:
         if self._loading.locked():

@@ -95,7 +95,7 @@ class MemoryStore:
         return self._revision
 
     async def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
         self._check_open()
         buffer = WatchBuffer()

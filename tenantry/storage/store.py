@@ -116,7 +116,8 @@ class Compare(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One change of a key. `kv`: the new state; for a deletion, the key with an empty value and the revision of the deletion."""
+    """One change of a key. `kv`: the new state; for a deletion, the key with an empty value and the revision of the deletion.
+    `previous`: the state before, None if there was none, or if the watch does not want it."""
 
     kv: KeyValue
     deleted: bool
@@ -162,9 +163,12 @@ class Store(Protocol):
         ...
 
     def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
         """Yields batches with `revision >= from_revision`, without gaps and repetitions, until it is closed with `aclose`.
+
+        `previous`: whether events need the state before them. Without it they may be cheaper: etcd reads that state for each
+        event, and sends it.
 
         It reports progress with a batch without events: the watch has shown everything up to that revision. It does so when it
         has shown all that existed when it began, and perhaps later: soon after each `asked.send()`, where `asked` is given. A

@@ -56,6 +56,9 @@ FIRST_COPIES = 40
 """The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
 `tenantry.tenancy.workspaces.role_copies_controller` copies the others."""
 
+NO_STATUS: Object = {"status": {"pending": True}}
+"""In the copy of a VirtualWorkspace whose status is not written yet: its URLs are nowhere, so it shows nothing."""
+
 MakeCopy = Callable[[Object], Object | None]
 """Makes the copy of an object, in the shape of its storage version; None: it has none."""
 
@@ -109,8 +112,10 @@ def _without_endpoints(obj: Object) -> Object:
     return copy
 
 
-def _without_status(obj: Object) -> Object:
-    return {key: value for key, value in _whole(obj).items() if key != "status"}
+def _declaration(obj: Object) -> Object:
+    """Without the status, which no other shard reads, but for whether there is one."""
+    copy = {key: value for key, value in _whole(obj).items() if key != "status"}
+    return copy if obj.get("status") else {**copy, **NO_STATUS}
 
 
 def project_workspace(obj: Object) -> Object | None:
@@ -139,7 +144,7 @@ _COPIED: Mapping[str, MakeCopy] = {
     API_RESOURCE_SCHEMAS: _whole,
     API_CONVERSIONS: _whole,
     API_EXPORT_ENDPOINT_SLICES: _without_endpoints,
-    VIRTUAL_WORKSPACES: _without_status,
+    VIRTUAL_WORKSPACES: _declaration,
     WORKSPACE_TYPES: _whole,
     WORKSPACE_AUTHENTICATION_CONFIGURATIONS: _whole,
     WORKSPACES: project_workspace,

@@ -79,6 +79,7 @@ class ClusterScope:
 
     __slots__ = ("cluster", "range", "scopes")
     translation = None
+    shown_since = 0
 
     def __init__(self, scopes: ClusterScopes, cluster: str, range_: Range) -> None:
         self.scopes = scopes

@@ -47,10 +47,12 @@ OPEN = (
     Open(LABELS, "internal.workload.kcp.io/cluster"),
     Open(ANNOTATIONS, "internal.workload.kcp.io/"),
     Open(ANNOTATIONS, "kcp.io/namespace-locator"),
+    Open(ANNOTATIONS, "applied.views.tenantry.dev/"),
 )
 """In this order: what a provider passes on to bindings; fields that the older version of a type does not have; options for
 users; what a conversion keeps; the keys of kcp's api-syncagent, which is an ordinary user; what users say about SyncTargets, and
-their syncers answer; and what a syncer, also an ordinary user, writes on the objects that it owns below."""
+their syncers answer; what a syncer, also an ordinary user, writes on the objects that it owns below; and what users of a declared
+view applied with kubectl."""
 
 
 def is_privileged(user: User, cluster: str) -> bool:

@@ -37,6 +37,7 @@ from tenantry.tenancy.exports import build_controllers as export_controllers
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.path_resolvers import ClustersResolver
@@ -117,6 +118,7 @@ class Tenancy:
         self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
             cell=cell, catalog=self.catalog, directory=self.directory, local_ranges=self.local_ranges, exports=self.exports
         )
+        self._written = WrittenStatuses()
         self._claims = Claims(catalog=self.catalog, exports=self.exports)
         admission = build_admission(
             cell=cell,
@@ -199,6 +201,7 @@ class Tenancy:
             scopes=self.scopes,
             copies=self.copies,
             changes=self.changes,
+            written=self._written,
             ca_certificate=self._ca_certificate,
             issue_token=issue_token,
         )
@@ -217,6 +220,7 @@ class Tenancy:
             changes=self.changes,
             exports=self.exports,
             claims=self._claims,
+            written=self._written,
             publish_on_exports=publish_on_exports,
         )
 
@@ -234,6 +238,7 @@ class Tenancy:
             exports=self.exports,
             publications=self._publications,
             lookup=self.replication,
+            written=self._written,
         )
 
     def workspace_controllers(self) -> Iterable[Controller[Any]]:

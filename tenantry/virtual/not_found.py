@@ -9,7 +9,7 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.scope import Connector, Scope, Translation
+from tenantry.apiserver.scope import Connector, Scope, Translating
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
@@ -73,6 +73,10 @@ class NotFoundScope:
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return self._scope.visibility(definition, user, verb)
 
+    @property
+    def shown_since(self) -> int:
+        return self._scope.shown_since
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return self._scope.acting_user(user, attributes)
 
@@ -80,7 +84,7 @@ class NotFoundScope:
         return self._scope.present(definition, user)
 
     @property
-    def translation(self) -> Callable[[User], Translation] | None:
+    def translation(self) -> Translating | None:
         return self._scope.translation
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:

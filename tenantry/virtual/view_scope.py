@@ -11,14 +11,14 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
-from tenantry.apiserver.scope import Connector, Translation
+from tenantry.apiserver.scope import Connector, Translating
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Changed, Visibility
 from tenantry.base.tasks import call
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.status import bad_request
+from tenantry.kube.status import StatusError, bad_request
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -31,6 +31,7 @@ from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"
 _WRITING = frozenset({"create", "patch", "update"})
+_OVER_CLUSTERS = frozenset({"list", "watch"})
 _LOGICAL_CLUSTER_STATUS = LogicalClusterStatusAdmission()
 
 
@@ -119,6 +120,10 @@ class ViewScope:
             return ViewVisibility(self.view, self.place, user, _timed(self.view, self.place, user))
         return ViewVisibility(self.view, self.place, user)
 
+    @property
+    def shown_since(self) -> int:
+        return 0
+
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user
 
@@ -128,7 +133,7 @@ class ViewScope:
         return Shown(self.view, self.place, user)
 
     @property
-    def translation(self) -> Callable[[User], Translation] | None:
+    def translation(self) -> Translating | None:
         return self._translation if type(self.view).store is not View.store else None
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
@@ -139,11 +144,12 @@ class ViewScope:
         permissions in the cluster. A view that needs them has a scope of its own."""
         return self.base.connector(definition, subresource) if subresource in self.view.subresources else None
 
-    def _translation(self, user: User) -> Translation:
+    def _translation(self, definition: ResourceDefinition, user: User) -> Translated:
         return Translated(self.view, self.place, user)
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
-        if attributes.is_resource and self.place.cluster is None and attributes.namespace:
+        """Other verbs are refused where they are served, with a text of their own."""
+        if self.place.cluster is None and attributes.namespace and attributes.is_resource and attributes.verb in _OVER_CLUSTERS:
             raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
 
 
@@ -169,11 +175,31 @@ class Translated:
     place: Place
     user: User
 
+    @property
+    def definition(self) -> ResourceDefinition | None:
+        return None
+
+    @property
+    def in_threads(self) -> bool:
+        return False
+
+    def check(self, sent: Object, /) -> None:
+        pass
+
     def shown(self, obj: Object, /) -> Object:
         return self.view.show(self.place, self.user, obj)
 
     def stored(self, shown: Object, old: Object | None, /) -> Object:
         return self.view.store(self.place, self.user, shown, old)
+
+    def managers_shown(self, entries: list[Object] | None, /) -> list[Object] | None:
+        return entries
+
+    def managers_stored(self, entries: list[Object] | None, old: list[Object] | None, /) -> list[Object] | None:
+        return entries
+
+    def refusal(self, error: StatusError, /) -> StatusError:
+        return error
 
 
 class ViewVisibility:

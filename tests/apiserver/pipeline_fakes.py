@@ -97,6 +97,7 @@ class FakeScope:
         return user
 
     translation = None
+    shown_since = 0
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         return None

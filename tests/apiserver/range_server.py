@@ -124,6 +124,7 @@ class RangeScope:
         return user
 
     translation = None
+    shown_since = 0
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         return self.shown

@@ -15,6 +15,8 @@ from tests.support.api import Api
 from tools.ports import free_port
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
+PROFILE = ("--profile", "views")
+"""With it Docker Compose knows the processes of views; `up` without it leaves them alone."""
 STEP_SECONDS = 600.0
 
 
@@ -40,7 +42,7 @@ class ComposeStack:
         try:
             self.scale(1, *(["--build"] if self._built is not None else []))
             # From now on, since a container's log goes with it.
-            command = [self._docker, "compose", "--file", str(FILE), "logs", "--no-color", "--timestamps", "--follow"]
+            command = [self._docker, "compose", "--file", str(FILE), *PROFILE, "logs", "--no-color", "--timestamps", "--follow"]
             with (self._directory / "log").open("wb") as log:
                 self._log = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         except BaseException:
@@ -66,13 +68,28 @@ class ComposeStack:
         assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-3000:]}"
         return done.stdout
 
-    def scale(self, shards: int, *options: str) -> ComposeStack:
-        """Returns when so many shards, and all else, are healthy."""
-        self.compose("up", *options, "--detach", "--wait", "--scale", f"shard={shards}")
+    def scale(self, shards: int, *options: str, views: int | None = None) -> ComposeStack:
+        """Returns when so many shards, and all else, are healthy. `views`: processes of views; None: as many as before."""
+        profile, more = ((), ()) if views is None else (PROFILE, ("--scale", f"views={views}"))
+        self.compose(*profile, "up", *options, "--detach", "--wait", "--scale", f"shard={shards}", *more)
         return self
 
+    def stop(self, service: str, *, remove: bool = False) -> None:
+        """Returns when its containers have ended in order."""
+        self.compose(*PROFILE, "stop", service)
+        if remove:
+            self.compose(*PROFILE, "rm", "--force", service)
+
+    def set(self, **settings: str) -> None:
+        """Variables of docker-compose.yml, for what is started from now on."""
+        self._environment.update(settings)
+
+    @property
+    def image(self) -> str:
+        return self._environment["TENANTRY_IMAGE"]
+
     def down(self) -> None:
-        self.compose("down", "--volumes", "--timeout", "5")
+        self.compose(*PROFILE, "down", "--volumes", "--timeout", "5")
         if self._built is not None:
             subprocess.run([self._docker, "image", "rm", self._built], capture_output=True, check=False)
 
@@ -90,6 +107,10 @@ class ComposeStack:
     def ask(self, *command: str) -> Any:
         """What a command says in JSON, run beside the gateway."""
         return json.loads(self.compose("exec", "-T", "gateway", "tenantry", *command, "--output", "json"))
+
+    def processes_of(self, view: str) -> dict[str, str]:
+        """The state of each process of a view, by its name."""
+        return {row["process"]: row["state"] for row in self.ask("views", "list") if row["view"] == view and row["process"]}
 
     def kubeconfig(self) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load(self.compose("exec", "-T", "gateway", "tenantry", "kubeconfig"))

@@ -87,14 +87,8 @@ def test_commands_and_settings_exist(name: str) -> None:
 
 @pytest.mark.client
 def test_compose_understands_it() -> None:
-    docker = program("docker", "it reads docker-compose.yml")
-    if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("docker has no compose plug-in")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TENANTRY_", "ETCD_", "COMPOSE_"))}
-    command = [docker, "compose", "--file", str(PATH), "config", "--format", "json"]
-    done = subprocess.run(command, capture_output=True, check=True, env=environment)
-    assert done.stderr == b""
-    understood = json.loads(done.stdout)
+    docker = with_compose()
+    understood = understood_by(docker)
     assert set(understood["services"]) == set(services()) - {"views"}, "it has a profile of its own"
     gateway = understood["services"]["gateway"]
     assert [(p["host_ip"], p["published"], p["target"]) for p in gateway["ports"]] == [
@@ -102,3 +96,32 @@ def test_compose_understands_it() -> None:
         ("127.0.0.1", "6444", 6444),
     ]
     assert gateway["environment"]["TENANTRY_EXTERNAL_URL"] == "https://localhost:6443"
+    assert {service["image"] for name, service in understood["services"].items() if name != "etcd"} == {"tenantry"}
+
+
+@pytest.mark.client
+def test_processes_of_views_may_have_an_image_of_their_own() -> None:
+    docker = with_compose()
+    found = understood_by(docker, "--profile", "views", TENANTRY_IMAGE="here/tenantry", TENANTRY_VIEWS_IMAGE="here/notes")
+    images = {name: service["image"] for name, service in found["services"].items() if name != "etcd"}
+    assert images == {**dict.fromkeys(("volume", "registry", "shard", "gateway"), "here/tenantry"), "views": "here/notes"}
+    found = understood_by(docker, "--profile", "views", TENANTRY_IMAGE="here/tenantry")
+    assert found["services"]["views"]["image"] == "here/tenantry"
+
+
+def with_compose() -> str:
+    """The path of docker, which has the plug-in compose."""
+    docker = program("docker", "it reads docker-compose.yml")
+    if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker has no compose plug-in")
+    return docker
+
+
+def understood_by(docker: str, *flags: str, **variables: str) -> dict[str, Any]:
+    """The file as Docker Compose reads it, without a complaint."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TENANTRY_", "ETCD_", "COMPOSE_"))}
+    command = [docker, "compose", "--file", str(PATH), *flags, "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=True, env={**environment, **variables})
+    assert done.stderr == b""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,16 @@ def test_commands_and_settings_exist(layer: str) -> None:
         assert asked <= configured, name
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_pods_refer_to_is_there(layer: str) -> None:
+    for name, pod in pod_specs(layer).items():
+        assert pod.get("serviceAccountName") in {*of_kind(layer, "ServiceAccount"), None}, name
+        variables = [variable.get("valueFrom", {}) for c in pod["containers"] for variable in c.get("env", ())]
+        assert {v["configMapKeyRef"]["name"] for v in variables if "configMapKeyRef" in v} <= set(of_kind(layer, "ConfigMap"))
+        claims = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+        assert claims <= set(of_kind(layer, "PersistentVolumeClaim")), name
+
+
 def test_the_shape_is_that_of_compose() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name in PROCESSES:
@@ -157,8 +169,19 @@ def test_the_shape_is_that_of_compose() -> None:
     assert [word for word in etcd["command"] if "metrics" not in word] == there["command"]
 
 
-def test_external_etcd_is_reached_with_certificates() -> None:
-    for name, pod in pod_specs("external-etcd").items():
+def external_with_views(directory: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    """The pods of external-etcd when it names the component for views."""
+    shutil.copytree(DIRECTORY, directory / "kubernetes")
+    layer = directory / "kubernetes" / "external-etcd"
+    kustomization = yaml.safe_load((layer / "kustomization.yaml").read_text())
+    (layer / "kustomization.yaml").write_text(yaml.safe_dump({**kustomization, "components": ["../views"]}))
+    found = rendered(str(layer))
+    assert [m["metadata"]["name"] for m in found if m["kind"] == "Deployment"] == sorted(PROCESSES)
+    return [(m["metadata"]["name"], m["spec"]["template"]["spec"]) for m in found if m["kind"] == "Deployment"]
+
+
+def test_external_etcd_is_reached_with_certificates(tmp_path: Path) -> None:
+    for name, pod in [*pod_specs("external-etcd").items(), *external_with_views(tmp_path)]:
         container = pod["containers"][0]
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         values = {variable["name"]: variable.get("value", "") for variable in container["env"]}

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,26 +18,13 @@ from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.readme import blocks, follow
 from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
 from tests.support.informers import Informers
-from tests.support.tools import missing, program
+from tests.support.tools import program
 from tests.support.waiting import wait_for
 
 CONSUMERS = 24
-RANGE_CAPACITY = 4
 WRITERS = 4
 
 pytestmark = [pytest.mark.e2e, pytest.mark.client, pytest.mark.timeout(3 * STEP_SECONDS)]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
-    docker = program("docker", "it runs docker-compose.yml")
-    for question, lack in ((("version",), "no Docker engine answers"), (("compose", "version"), "docker has no compose plug-in")):
-        done = subprocess.run([docker, *question], capture_output=True, text=True, check=False)
-        if done.returncode:
-            missing(f"{lack}: {done.stderr.strip()}")
-    directory = tmp_path_factory.mktemp("stack")
-    with ComposeStack(docker, directory, TENANTRY_RANGE_CAPACITY=str(RANGE_CAPACITY)) as running:
-        yield running
 
 
 class Writer:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.people import Person, everybody, token_file
+from tests.support import kopf
 from tests.support.api import Api
 from tests.support.forms import FORMS, ONE_PROCESS, VIEWS_APART, Platform, platform
 from tests.support.tools import kubectls
@@ -113,3 +114,8 @@ def many_ranges(form: str, tmp_path: Path, tokens: Path) -> Iterator[Platform]:
     """Two shards or more, and a new range after each five tenants."""
     with platform(form, tmp_path, shards=2, range_capacity=5, token_file=tokens) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def kopf_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kopf.installed(tmp_path_factory.mktemp("kopf"))

@@ -130,8 +130,10 @@ class Provider:
         return [endpoint["url"] for endpoint in status.get("endpoints") or ()]
 
     def url(self) -> str:
-        """The only URL, as soon as there is one."""
+        """The only URL, as soon as there is one, and consumers are visible there."""
         (url,) = wait_for(self.urls, "the slice lists a URL")
+        everywhere = self.api.at(f"{url}/clusters/*")
+        wait_for(lambda: everywhere.names(API_BINDINGS), "the view shows a consumer")
         return url
 
     def view(self, cluster: str = "*") -> Api:

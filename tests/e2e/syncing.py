@@ -14,7 +14,7 @@ import yaml
 from tenantry_syncer.names import STATE_LABEL_PREFIX, Target, downstream_namespace
 from tests.e2e.people import ACCESS, Person, grant, rule
 from tests.e2e.provider import COWBOYS, GROUP, Provider, cowboy, schema
-from tests.support.api import CRDS, Api, Object
+from tests.support.api import API_BINDINGS, CRDS, Api, Object
 from tests.support.holding_proxy import HoldingProxy
 from tests.support.waiting import wait_for
 from tools.child import Child
@@ -123,14 +123,31 @@ class Story:
     def sync_target(self) -> Object:
         return self.home.get(f"{SYNC_TARGETS}/edge")
 
+    def urls(self, view: str) -> list[str]:
+        """Of a view, `syncer` or `upsyncer`: one for each range."""
+        found = (self.sync_target().get("status") or {}).get("virtualWorkspaces") or ()
+        return [entry[f"{view}URL"] for entry in found]
+
+    def url(self, view: str = "syncer") -> str:
+        """Waits until a view serves cowboys in the range of the tenant; its URL there."""
+
+        def look() -> str:
+            for found in self.urls(view):
+                api = self.home.caller(self.syncer.token).at(f"{found}/clusters/{self.tenant.name}")
+                if api.status_of("GET", COWBOYS) == 200:
+                    return found
+            return ""
+
+        return wait_for(look, "the view serves cowboys")
+
     def ready(self) -> bool:
         conditions = (self.sync_target().get("status") or {}).get("conditions") or ()
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def story(org: Api, below: Api, syncer: Person) -> Story:
-    """Sets all of it up. `org`: a workspace of this test."""
-    provider = Provider.install(org.workspace("provider"), schema())
+def story(org: Api, below: Api, syncer: Person, cowboys: Object | None = None) -> Story:
+    """Sets all of it up. `org`: a workspace of this test. `cowboys`: their schema, if not as always."""
+    provider = Provider.install(org.workspace("provider"), cowboys or schema())
     home, tenant = provider.bind(org.workspace("home")), provider.bind(org.workspace("tenant"))
     made = home.create(
         SYNC_TARGETS, {"apiVersion": "workload.kcp.io/v1alpha1", "kind": "SyncTarget", "metadata": {"name": "edge"}, "spec": {}}
@@ -148,6 +165,16 @@ def story(org: Api, below: Api, syncer: Person) -> Story:
         below.create(CRDS, custom_resource_definition(schema()))
     wait_for(lambda: below.status_of("GET", f"/apis/{GROUP}/v1/cowboys") == 200, "the type is served below")
     return Story(home, tenant, below, Target(home.name, "edge", made["metadata"]["uid"]), syncer)
+
+
+def accepting(org: Api, below: Api, syncer: Person, cowboys: Object | None = None) -> Story:
+    """The same where the SyncTarget accepts cowboys without an agent."""
+    made = story(org, below, syncer, cowboys)
+    (bound,) = made.home.get(f"{API_BINDINGS}/cowboys")["status"]["boundResources"]
+    resource = {"group": GROUP, "resource": "cowboys", "versions": ["v1"], "state": "Accepted"}
+    resource["identityHash"] = bound["schema"]["identityHash"]
+    made.home.patch(f"{SYNC_TARGETS}/edge/status", {"status": {"syncedResources": [resource]}})
+    return made
 
 
 class Between:

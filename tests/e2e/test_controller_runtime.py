@@ -46,7 +46,7 @@ def test_a_controller_writes_the_status_in_every_consumer(
     for number, consumer in enumerate(consumers):
         # The cache of one manager has one object for each namespace and name.
         consumer.create(COWBOYS, cowboy(f"cowboy-{number}", "first"))
-    (url,) = provider.urls()
+    url = provider.url()
     flags = ("-group", "example.com", "-kind", "Cowboy", "-field", "spec.intent", "-copy-to", "status.result")
     with Informers(controller_binary, config, "-url", f"{url}/clusters/*", *flags) as controller:
         keys = [f"{consumer.name}|default/cowboy-{number}" for number, consumer in enumerate(consumers)]
@@ -74,7 +74,7 @@ def test_a_controller_writes_claimed_objects(root: Api, provider: Provider, conf
     consumer = root.workspace("consumer")
     provider.bind(consumer, answer(CLAIM))
     consumer.create(CONFIG_MAPS, {"metadata": {"name": "settings"}, "data": {"wanted": "a"}})
-    (url,) = provider.urls()
+    url = provider.url()
     flags = ("-kind", "ConfigMap", "-field", "data.wanted", "-copy-to", "data.seen")
     with Informers(controller_binary, config, "-url", f"{url}/clusters/{consumer.name}", *flags) as controller:
         wait_for(lambda: consumer.get(f"{CONFIG_MAPS}/settings")["data"] == {"wanted": "a", "seen": "a"}, "the data is written")

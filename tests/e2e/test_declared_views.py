@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def checkout(form: str, tmp_path: Path) -> Iterator[Path]:
 def test_the_examples_on_the_page(checkout: Path) -> None:
     program("kubectl", "it comes with kubernetes-client")
     examples = blocks(page=PAGE)
-    assert len([output for _, output in examples if output]) == 3
+    assert len([output for _, output in examples if output]) == 5
     follow([*blocks(STORY), *examples], checkout)
 
 
@@ -192,9 +193,72 @@ def test_kubectl(many_ranges: Platform, place: Api, provider: Provider, person: 
     assert "Forbidden" in run("get", "configmaps", "-A", "--as", bob.name, who=alice).stderr
 
 
-@pytest.fixture(scope="session")
-def kopf_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return kopf.installed(tmp_path_factory.mktemp("kopf"))
+def test_kubectl_writes_what_it_sees(place: Api, provider: Provider, person: Callable[[], Person], tmp_path: Path) -> None:
+    """Of a built-in type, which it patches with strategic merges, and of a custom one."""
+    alice = person()
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
+    hiding: list[Object] = [
+        {"resource": "configmaps", "verbs": verbs, "hiddenFields": ["data.token"]},
+        {**RESOURCE, "verbs": verbs, "hiddenFields": ["status.result"]},
+    ]
+    access = {"expression": f"user.name == '{alice.name}'"}
+    provider.api.create(VIRTUAL_WORKSPACES, virtual_workspace("writable", access=access, resources=hiding))
+    consumer = place.workspace("consumer")
+    provider.bind(consumer, answer(CLAIM))
+    token = "hidden from alice"
+    consumer.create(CONFIG_MAPS, {"metadata": {"name": "one"}, "data": {"token": token, "colour": "red", "old": "x"}})
+    consumer.create(COWBOYS, cowboy("joe", "ride"))
+    consumer.patch(f"{COWBOYS}/joe/status", {"status": {"result": token}})
+    wait_for(lambda: len(urls(provider, "writable")) == 1)
+    (url,) = urls(provider, "writable")
+    config, manifest = tmp_path / "kubeconfig", tmp_path / "manifest.yaml"
+    config.write_text("apiVersion: v1\nkind: Config\n")
+    command = [
+        *((kubectls() or [program("kubectl", "it comes with kubernetes-client")])[-1], "--kubeconfig", str(config)),
+        *("--cache-dir", str(tmp_path / "cache"), "--server", f"{url}/clusters/{consumer.name}"),
+        *("--token", alice.token, "--certificate-authority", str(place.ca)),
+    ]
+
+    def run(*arguments: str, code: int = 0) -> str:
+        environment = {**os.environ, "KUBE_EDITOR": "sed -i -e s/red/blue/ -e s/ride/rest/"}
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=150, check=False, env=environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert token not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def data() -> Object:
+        found: Object = consumer.get(f"{CONFIG_MAPS}/one")["data"]
+        return found
+
+    def write(**data: str) -> str:
+        manifest.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": data}))
+        return str(manifest)
+
+    run("edit", "configmap", "one")
+    assert data() == {"token": token, "colour": "blue", "old": "x"}
+    run("edit", "cowboy", "joe")
+    joe = consumer.get(f"{COWBOYS}/joe")
+    assert (joe["spec"], joe["status"]) == ({"intent": "rest"}, {"result": token})
+
+    run("patch", "configmap", "one", "-p", '{"data": {"old": null, "size": "1"}}')
+    run("patch", "configmap", "one", "--type=json", "-p", '[{"op": "add", "path": "/data/shape", "value": "round"}]')
+    assert data() == {"token": token, "colour": "blue", "size": "1", "shape": "round"}
+    manifest.write_text(run("get", "configmap", "one", "-o", "yaml").replace("round", "square"))
+    run("replace", "-f", str(manifest))
+    assert data() == {"token": token, "colour": "blue", "size": "1", "shape": "square"}
+
+    assert "missing the kubectl.kubernetes.io/last-applied" in run("apply", "-f", write(colour="green", size="2"))
+    # What was applied before, and is not now, goes; what others wrote stays.
+    assert "missing" not in run("apply", "-f", write(colour="white"))
+    assert data() == {"token": token, "colour": "white", "shape": "square"}
+    run("apply", "--server-side", "--force-conflicts", "-f", write(colour="black"))
+    assert data() == {"token": token, "colour": "black", "shape": "square"}
+    for arguments in (("apply",), ("replace",), ("apply", "--server-side", "--force-conflicts")):
+        assert "data.token: Forbidden" in run(*arguments, "-f", write(colour="black", token="guess"), code=1)
+    run("label", "cowboy", "joe", "seen=yes")
+    assert consumer.get(f"{COWBOYS}/joe")["status"] == {"result": token}
+    run("delete", "cowboy", "joe")
+    assert consumer.items(COWBOYS) == []
 
 
 def test_an_operator_on_kopf(place: Api, provider: Provider, config: Path, kopf_program: Path, tmp_path: Path) -> None:
@@ -211,18 +275,10 @@ def test_an_operator_on_kopf(place: Api, provider: Provider, config: Path, kopf_
     mine = tmp_path / "view.kubeconfig"
     mine.write_text(yaml.safe_dump(document))
     with kopf.Operator(kopf_program, mine) as operator:
-
-        def told(*line: object) -> None:
-            def came() -> bool:
-                assert line in operator.lines, f"{operator.lines}\n{operator.log}"
-                return True
-
-            wait_for(came, str(line))
-
-        told(None, consumer.name, "joe", "ride")
+        operator.told(None, consumer.name, "joe", "ride")
         consumer.patch(f"{COWBOYS}/joe", {"spec": {"intent": "rest"}})
-        told("MODIFIED", consumer.name, "joe", "rest")
+        operator.told("MODIFIED", consumer.name, "joe", "rest")
         consumer.create(COWBOYS, cowboy("jim", "ride"))
-        told("ADDED", consumer.name, "jim", "ride")
+        operator.told("ADDED", consumer.name, "jim", "ride")
         consumer.delete(f"{COWBOYS}/joe")
-        told("DELETED", consumer.name, "joe", "rest")
+        operator.told("DELETED", consumer.name, "joe", "rest")

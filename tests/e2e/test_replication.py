@@ -140,6 +140,7 @@ def test_a_change_reaches_consumers_of_all_shards(spread: tuple[Api, Sequence[Ap
     for url in urls:
         assert url.endswith(f"/services/replication/{provider.name}/sheriffs")
     views = [provider.at(f"{url}/clusters/{consumers[1].name}") for url in urls]
+    wait_for(lambda: 200 in [view.status_of("GET", SHERIFFS) for view in views], "the range of the consumer is open")
     assert sorted(view.status_of("GET", SHERIFFS) for view in views) == [200, 404]
 
 

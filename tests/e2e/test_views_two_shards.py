@@ -325,6 +325,8 @@ def test_provider_on_the_other_shard(spread: SpreadConsumers) -> None:
         goat = {"apiVersion": f"{GROUP}/v1", "kind": "Goat", "metadata": {"name": "billy"}}
         consumer.create(path, goat)
     wait_for(lambda: len(provider.urls()) == 2, "a URL for each range")
+    everywhere = [api.at(f"{url}/clusters/*") for url in provider.urls()]
+    wait_for(lambda: all(view.names(API_BINDINGS) for view in everywhere), "both ranges are open")
     found = [home(o) for url in provider.urls() for o in api.at(f"{url}/clusters/*").items(f"/apis/{GROUP}/v1/goats")]
     assert sorted(found) == sorted([spread.near.name, spread.far.name])
 

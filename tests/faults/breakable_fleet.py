@@ -13,7 +13,10 @@ from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Event
+from tests.e2e.provider import Provider, answer, claim, schema
+from tests.faults.client import SHOWN
 from tests.faults.record import ALL, present_revision
+from tests.support.api import Api
 from tests.support.fleet import Ended, Fleet, Process, Shard
 from tests.support.pace import session_ttl
 from tests.support.waiting import eventually, eventually_answers
@@ -26,11 +29,16 @@ RECOVERY_SECONDS_MAX = 180.0
 
 
 class BreakableFleet:
-    """Two registries, two gateways, three shards, and tenants that have a range each. Made by `start`, ended by `stop`."""
+    """Two registries, two gateways, three shards, two processes of views, and tenants that have a range each. Made by `start`,
+    ended by `stop`.
 
-    def __init__(self, fleet: Fleet, store: EtcdStore, tenants: Sequence[str]) -> None:
+    `view`: the path of a view of the ConfigMaps of all tenants that have the label `SHOWN`, after that of a range.
+    """
+
+    def __init__(self, fleet: Fleet, store: EtcdStore, view: str, tenants: Sequence[str]) -> None:
         self.fleet = fleet
         self.store = store
+        self.view = view
         self._tenants = tenants
         self._mending: dict[Process, asyncio.Task[None]] = {}
         self._broken: set[Process] = set()
@@ -38,8 +46,9 @@ class BreakableFleet:
     @classmethod
     async def start(cls, spawn: Spawn) -> BreakableFleet:
         for attempt in range(STARTS_MAX):
-            flags = {"registry": ("--range-capacity", "1"), "shard": await asyncio.to_thread(session_ttl, 5.0)}
-            fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags, spawn=spawn)
+            ttl = await asyncio.to_thread(session_ttl, 5.0)
+            flags = {"registry": ("--range-capacity", "1"), "shard": ttl, "views": ("--only", "apiexport", *ttl)}
+            fleet = Fleet(registries=2, gateways=2, shards=3, views=2, flags=flags, spawn=spawn)
             try:
                 await asyncio.to_thread(fleet.__enter__)
             except (AssertionError, Ended):
@@ -49,8 +58,8 @@ class BreakableFleet:
                 continue
             break
         try:
-            tenants = [(await asyncio.to_thread(fleet.root.workspace, f"tenant-{number}")).name for number in range(TENANTS)]
-            return cls(fleet, await EtcdStore.open(EtcdConfig((fleet.etcd.url,))), tenants)
+            view, tenants = await asyncio.to_thread(_tenants, fleet.root)
+            return cls(fleet, await EtcdStore.open(EtcdConfig((fleet.etcd.url,))), view, tenants)
         except BaseException:
             await asyncio.to_thread(fleet.close)
             raise
@@ -95,6 +104,12 @@ class BreakableFleet:
         shard, tenants = chance.choice(candidates)
         self._broken.add(shard)
         return shard, tenants
+
+    def some_views(self, chance: random.Random) -> Process:
+        """A process of views, for the caller to break."""
+        process = chance.choice([each for each in self.fleet.views if each not in self._mending and each not in self._broken])
+        self._broken.add(process)
+        return process
 
     async def leader(self) -> Process:
         """The registry that leads."""
@@ -156,7 +171,17 @@ class BreakableFleet:
                     raise AssertionError(f"{process.name} does not come back") from error
             shards = [shard for shard in self.fleet.shards.values() if shard not in self._mending]
             registries = [registry for registry in self.fleet.registries if registry not in self._mending]
+            views = [process for process in self.fleet.views if process not in self._mending]
             owned = all(info.shard and not info.target for info in self.fleet.ranges())
-            return owned and len(shards) >= 2 and len(registries) >= 2 and all(map(self.lives, shards))
+            enough = len(shards) >= 2 and len(registries) >= 2 and len(views) >= 2
+            return owned and enough and all(map(self.lives, shards))
 
         await eventually(look, RECOVERY_SECONDS_MAX, f"every range is owned: {self.fleet.ranges()}, {self.fleet.living()}")
+
+
+def _tenants(root: Api) -> tuple[str, Sequence[str]]:
+    """The path of the view, and the ids of new workspaces that share what has the label with its owner."""
+    shared = claim("", "configmaps")
+    provider = Provider.install(root.workspace("provider"), schema(), permissionClaims=[shared])
+    tenants = [provider.bind(root.workspace(f"tenant-{number}"), answer(shared, matchLabels=SHOWN)) for number in range(TENANTS)]
+    return f"/services/apiexport/{provider.api.name}/{provider.name}", [tenant.name for tenant in tenants]

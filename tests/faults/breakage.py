@@ -14,7 +14,7 @@ from tenantry.storage.store import Event
 from tests.faults.breakable_fleet import RECOVERY_SECONDS_MAX, BreakableFleet
 from tests.faults.load import Load
 from tests.faults.log import Fault, Log, TakenOver, now
-from tests.support.fleet import Shard
+from tests.support.fleet import Process, Shard
 from tests.support.waiting import eventually
 
 LONG_OUTAGE_SECONDS = 10.0
@@ -52,12 +52,35 @@ class Round:
         except TimeoutError:
             raise AssertionError(f"after {fault}, not all of {sorted(tenants)} were taken over") from None
 
+    async def shown_again(self, fault: str, since: float) -> None:
+        """Waits until the view answers in each range a read that was sent after a moment. Raises AssertionError."""
+
+        async def one(name: str, tenant: str) -> None:
+            await self.load.seen(name, tenant)
+            self.log.add(TakenOver(name, fault, now() - since))
+
+        try:
+            async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+                await asyncio.gather(*(one(name, clusters[0]) for name, clusters in self.platform.ranges.items()))
+        except TimeoutError:
+            raise AssertionError(f"after {fault}, the view does not answer") from None
+
     async def attack(self, shard: Shard, tenants: Mapping[str, str]) -> asyncio.Event:
         """Asks a shard itself for its tenants, until the event that is returned. Returns when that goes on for a while."""
         ended = asyncio.Event()
         uid = next((info.uid for info in self.platform.fleet.living() if info.name == shard.name), shard.name)
         for tenant in tenants.values():
             self.load.attack(tenant, shard.url, uid, ended)
+        await asyncio.sleep(self.chance.uniform(*RUN_UP_SECONDS))
+        return ended
+
+    async def attack_views(self, process: Process) -> asyncio.Event:
+        """Asks a process of views itself for all ranges, until the event that is returned. Returns when that goes on for a
+        while."""
+        ended = asyncio.Event()
+        url = (await asyncio.to_thread(process.ready)).rsplit(" ", 1)[1]
+        for name, clusters in self.platform.ranges.items():
+            self.load.attack_view(name, clusters[0], url, ended)
         await asyncio.sleep(self.chance.uniform(*RUN_UP_SECONDS))
         return ended
 
@@ -167,6 +190,50 @@ async def kill_leader_in_move(round_: Round) -> None:
     round_.log.add(Fault("kill leader in move", leader.name, began, now()))
 
 
+async def kill_views(round_: Round) -> None:
+    """kill -9 for a process of views: another one takes its ranges when its session has ended."""
+    process = round_.platform.some_views(round_.chance)
+    began = now()
+    process.kill()
+    await round_.shown_again("kill views", began)
+    round_.platform.mend(process)
+    round_.log.add(Fault("kill views", process.name, began, now()))
+
+
+async def freeze_views(round_: Round) -> None:
+    """SIGSTOP until another process shows its ranges, then SIGCONT: it finds requests that were sent to it meanwhile."""
+    process = round_.platform.some_views(round_.chance)
+    ended = await round_.attack_views(process)
+    began = now()
+    process.freeze()
+    try:
+        await round_.shown_again("freeze views", began)
+        await round_.linger(LINGER_SECONDS)
+    finally:
+        process.thaw()
+    await asyncio.sleep(ATTACK_SECONDS)
+    ended.set()
+    round_.platform.mended(process)
+    round_.log.add(Fault("freeze views", process.name, began, now()))
+
+
+async def cut_views(round_: Round) -> None:
+    """Nothing passes between it and etcd until another process shows its ranges; gateways and clients reach it all the time."""
+    process = round_.platform.some_views(round_.chance)
+    ended = await round_.attack_views(process)
+    began = now()
+    await asyncio.to_thread(process.link.cut)
+    try:
+        await round_.shown_again("cut views", began)
+        await round_.linger(LINGER_SECONDS)
+    finally:
+        await asyncio.to_thread(process.link.heal)
+    await asyncio.sleep(ATTACK_SECONDS)
+    ended.set()
+    round_.platform.mended(process)
+    round_.log.add(Fault("cut views", process.name, began, now()))
+
+
 async def several(round_: Round) -> None:
     """Two at once, of different owners."""
     first, second = round_.chance.sample(ALONE, 2)
@@ -189,7 +256,11 @@ async def _back(round_: Round, shard: Shard, ended: asyncio.Event) -> None:
 
 
 ALONE: tuple[Callable[[Round], Awaitable[None]], ...] = (kill_owner, retire_owner, freeze_owner, cut_owner, stop_etcd)
-ALL: tuple[Callable[[Round], Awaitable[None]], ...] = (*ALONE, kill_leader, kill_leader_in_move, freeze_owner, cut_owner, several)
+OF_VIEWS: tuple[Callable[[Round], Awaitable[None]], ...] = (kill_views, freeze_views, cut_views)
+ALL: tuple[Callable[[Round], Awaitable[None]], ...] = (
+    *(*ALONE, kill_leader, kill_leader_in_move, freeze_owner, cut_owner, several),
+    *OF_VIEWS,
+)
 LONG_EVERY = 25
 
 

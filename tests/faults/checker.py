@@ -33,7 +33,7 @@ def check(entries: Iterable[Entry]) -> Verdict:
     writes = list(_check_writes(past, operations, verdict))
     past.asked_at.update(((operation.key, stored.version), operation.began) for operation, stored in writes)
     _check_order(writes, verdict)
-    check_reads(past, operations, (entry for entry in entries if isinstance(entry, Watched)), verdict)
+    check_reads(past, operations, (entry for entry in entries if isinstance(entry, Opened | Watched)), verdict)
     check_lists(past, operations, verdict)
     check_streams(past, (entry for entry in entries if isinstance(entry, Opened | Watched)), verdict)
     return verdict
@@ -44,6 +44,7 @@ def _count(entries: Iterable[Entry], verdict: Verdict) -> None:
     for entry in entries:
         if isinstance(entry, Operation):
             counts[entry.kind] += 1
+            counts["reads of views"] += entry.view and entry.outcome == "ok"
             counts[entry.outcome] += 1
         elif isinstance(entry, Stored):
             counts["stored"] += 1

@@ -13,8 +13,10 @@ from typing import Any, Literal
 import aiohttp
 import orjson
 
-from tests.faults.log import Item, Log, Operation, Outcome, now
+from tests.faults.log import HIDDEN, Item, Log, Operation, Outcome, now
 
+SHOWN = {"shown": "yes"}
+"""The label of what the view shows."""
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ANSWER_SECONDS = 15.0
 """Longer than the platform takes to say that it does not know (etcd's silence is called that after 10 s)."""
@@ -43,16 +45,28 @@ class Answer:
 class Client:
     """Writes, reads and lists ConfigMaps in the namespace `default` of clusters, and logs them. `process`: who does it.
 
-    `url` ends before `/clusters/…`. `prefix`: of the names that belong to this round; lists leave others out.
+    `url` ends before `/clusters/…`. `prefix`: of the names that belong to this round; lists leave others out. `view`: whether the
+    URL is that of a view.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, log: Log, *, process: int, prefix: str, shard: str = "") -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        log: Log,
+        *,
+        process: int,
+        prefix: str,
+        shard: str = "",
+        view: bool = False,
+    ) -> None:
         self._session = session
         self.url = url
         self.log = log
         self.process = process
         self.prefix = prefix
         self._shard = shard
+        self.view = view
         self._written = 0
 
     def value(self) -> str:
@@ -106,7 +120,9 @@ class Client:
     async def _write(
         self, kind: Literal["create", "update", "delete"], method: str, cluster: str, name: str, value: str, base: int
     ) -> Operation:
-        metadata = {"name": name} | ({"resourceVersion": str(base)} if base else {})
+        metadata: dict[str, Any] = {"name": name} | ({"resourceVersion": str(base)} if base else {})
+        if not name.endswith(HIDDEN):
+            metadata["labels"] = SHOWN
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -148,6 +164,7 @@ class Client:
             status=answer.status,
             shard=self._shard,
             reason=answer.reason,
+            view=self.view,
             **how,
         )
         self.log.add(operation)

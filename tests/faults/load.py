@@ -11,11 +11,12 @@ from typing import Any
 import aiohttp
 
 from tests.faults.client import CONFIG_MAPS, NO_OUTCOME, Client, names, value_of
-from tests.faults.log import EventKind, Log, Opened, Operation, Watched, now
+from tests.faults.log import HIDDEN, EventKind, Log, Opened, Operation, Watched, now
 
 KEYS = 4
 PAUSE_SECONDS = 0.05
 """Of each writer and reader, on average."""
+HIDDEN_PAUSE_SECONDS = 0.3
 RETRY_SECONDS = 0.1
 PROBE_SECONDS = 0.05
 PROBES_MAX = 300
@@ -28,7 +29,8 @@ GONE = 410
 
 
 class Load:
-    """Made, started, stopped. `ranges`: the clusters to use, by the names of their ranges."""
+    """Made, started, stopped. `ranges`: the clusters to use, by the names of their ranges. `view`: the path of a view that shows
+    what is written and not hidden, after that of a range."""
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class Load:
         log: Log,
         ranges: Mapping[str, Sequence[str]],
         *,
+        view: str,
         seed: str,
         prefix: str,
     ) -> None:
@@ -45,6 +48,7 @@ class Load:
         self._log = log
         self._ranges = ranges
         self._clusters = [cluster for clusters in ranges.values() for cluster in clusters]
+        self._view = view
         self._seed = seed
         self._prefix = prefix
         self._processes = count(1)
@@ -59,14 +63,19 @@ class Load:
         for cluster in self._clusters:
             await self._insist(cluster)
         for name, clusters in self._ranges.items():
-            self._watch(f"/ranges/{name}/clusters/*/api/v1/configmaps", clusters)
+            self._watch(self.client(), f"/ranges/{name}/clusters/*/api/v1/configmaps", clusters)
+            self._watch(self.viewer(name), "/clusters/*/api/v1/configmaps", clusters)
             for cluster in clusters:
-                self._watch(f"/clusters/{cluster}{CONFIG_MAPS}", [cluster])
+                self._watch(self.client(), f"/clusters/{cluster}{CONFIG_MAPS}", [cluster])
         await asyncio.gather(*(stream.opened.wait() for stream in self._streams))
         for cluster in self._clusters:
             self._begin(self._writer, cluster)
             self._begin(self._writer, cluster)
             self._begin(self._reader, cluster)
+        for name, clusters in self._ranges.items():
+            for cluster in clusters:
+                self._begin(self._reader, cluster, self.viewer(name))
+                self._begin(self._hider, cluster)
 
     async def stop(self) -> None:
         """Ends writers and readers, then reads everything once more, then waits until every watch has told everything."""
@@ -79,6 +88,9 @@ class Load:
             newest[cluster] = max((item.version for item in listed.items), default=0)
             for name in [*names(self._prefix, KEYS), self._probed]:
                 await self._until_ok(lambda cluster=cluster, name=name: client.get(cluster, name))
+        for name, clusters in self._ranges.items():
+            for cluster in clusters:
+                await self.seen(name, cluster)
         # Something that each watch must still tell, after which there is nothing left to be told.
         for cluster in self._clusters:
             newest[cluster] = (await self._insist(cluster)).version
@@ -105,6 +117,17 @@ class Load:
             prefix=self._prefix,
             shard=shard,
         )
+
+    def viewer(self, range_name: str, url: str = "") -> Client:
+        """Somebody new who uses the view in a range. Without a URL it uses one of the gateways."""
+        process = next(self._processes)
+        url = f"{url or self._gateways[process % len(self._gateways)]}/ranges/{range_name}{self._view}"
+        return Client(self._session, url, self._log, process=process, prefix=self._prefix, view=True)
+
+    async def seen(self, range_name: str, cluster: str) -> Operation:
+        """A list of a cluster by the view, once it is answered. Whoever waits bounds the wait."""
+        viewer = self.viewer(range_name)
+        return await self._until_ok(lambda: viewer.list(cluster))
 
     async def probe(self, cluster: str, since: float) -> float:
         """Seconds since a moment when a write of the cluster was answered that was sent after it. Whoever waits bounds the wait.
@@ -137,6 +160,12 @@ class Load:
                 chance = random.Random(f"{self._seed} {client.process}")
                 self._extra.append(asyncio.create_task(ask(client, cluster, chance, ended)))
 
+    def attack_view(self, range_name: str, cluster: str, url: str, ended: asyncio.Event) -> None:
+        """Asks a process of views itself, as a gateway would that does not know that it is away, until an event."""
+        viewer = self.viewer(range_name, url)
+        chance = random.Random(f"{self._seed} {viewer.process}")
+        self._extra.append(asyncio.create_task(self._attack_reads(viewer, cluster, chance, ended)))
+
     async def _attack_reads(self, client: Client, cluster: str, chance: random.Random, ended: asyncio.Event) -> None:
         while not (ended.is_set() or self._stopping):
             if chance.random() < 0.2:
@@ -154,13 +183,13 @@ class Load:
     def _probed(self) -> str:
         return f"{self._prefix}probe"
 
-    def _watch(self, path: str, clusters: Sequence[str]) -> None:
-        stream = Stream(self.client(), len(self._streams), path, clusters, random.Random(f"{self._seed} stream {path}"))
+    def _watch(self, client: Client, path: str, clusters: Sequence[str]) -> None:
+        stream = Stream(client, len(self._streams), path, clusters, random.Random(f"{self._seed} stream {path}"))
         self._streams.append(stream)
         self._watching.append(asyncio.create_task(stream.run()))
 
-    def _begin(self, work: Any, cluster: str) -> None:
-        client = self.client()
+    def _begin(self, work: Any, cluster: str, client: Client | None = None) -> None:
+        client = client or self.client()
         self._busy.append(asyncio.create_task(work(client, cluster, random.Random(f"{self._seed} {client.process}"))))
 
     async def _writer(self, client: Client, cluster: str, chance: random.Random) -> None:
@@ -192,8 +221,17 @@ class Load:
             if chance.random() < 0.25:
                 await client.list(cluster)
             else:
-                await client.get(cluster, chance.choice(names(self._prefix, KEYS)))
+                hidden = [f"{self._prefix}{HIDDEN}"] if client.view else []
+                await client.get(cluster, chance.choice([*names(self._prefix, KEYS), *hidden]))
             await asyncio.sleep(chance.expovariate(1 / PAUSE_SECONDS))
+
+    async def _hider(self, client: Client, cluster: str, chance: random.Random) -> None:
+        """Writes what no view shows."""
+        name = f"{self._prefix}{HIDDEN}"
+        await client.create(cluster, name)
+        while not self._stopping:
+            await asyncio.sleep(chance.expovariate(1 / HIDDEN_PAUSE_SECONDS))
+            await client.update(cluster, name)
 
     async def _insist(self, cluster: str) -> Operation:
         """Writes the probed object until that is answered."""
@@ -256,7 +294,9 @@ class Stream:
             return False
         self._version = listed.version
         if again:
-            self._client.log.add(Opened(self._number, self._clusters, self._version, now(), relisted=True))
+            self._client.log.add(
+                Opened(self._number, self._clusters, self._version, now(), relisted=True, view=self._client.view)
+            )
         return True
 
     async def _follow(self) -> bool:
@@ -265,7 +305,7 @@ class Stream:
         async with self._client.watch(self._path, self._version, self._chance.randint(*WATCH_SECONDS)) as (status, events):
             if status != 200:
                 return status == GONE
-            log.add(Opened(self._number, self._clusters, self._version, now()))
+            log.add(Opened(self._number, self._clusters, self._version, now(), view=self._client.view))
             self.opened.set()
             async for event in events:
                 if event["type"] == "ERROR":
@@ -281,7 +321,9 @@ class Stream:
             self._client.log.add(Watched(self._number, at, kind, version))
         else:
             cluster, name = metadata["annotations"]["kcp.io/cluster"], metadata["name"]
-            if cluster in self._clusters and name.startswith(self._client.prefix) and metadata["namespace"] == "default":
+            # A view that shows something of others is wrong, and that is for the checker to see.
+            mine = cluster in self._clusters or self._client.view
+            if mine and name.startswith(self._client.prefix) and metadata["namespace"] == "default":
                 value, _ = value_of(obj.get("data", {}))
                 self._client.log.add(Watched(self._number, at, kind, version, cluster, name, value))
                 self._newest[cluster] = version

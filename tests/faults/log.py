@@ -14,6 +14,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+HIDDEN = "hidden"
+"""How the names of objects end that no view shows."""
 Outcome = Literal["ok", "fail", "unknown"]
 EventKind = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
@@ -34,7 +36,7 @@ class Operation(msgspec.Struct, frozen=True, tag="operation", omit_defaults=True
     `value`: what a write put or a read got. Every write puts another one. `base`: the resourceVersion that a write demanded, 0
     for none. `version`: the resourceVersion of the answer, where it has one. `status`: of HTTP, 0 where there was no answer.
     `present`: of a read that was answered: whether there was an object; of a refused write: what the refusal says about that.
-    `shard`: who answered, if told.
+    `shard`: who answered, if told. `view`: whether a view was asked.
     """
 
     process: int
@@ -52,6 +54,7 @@ class Operation(msgspec.Struct, frozen=True, tag="operation", omit_defaults=True
     items: tuple[Item, ...] = ()
     shard: str = ""
     reason: str = ""
+    view: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -71,7 +74,8 @@ class Operation(msgspec.Struct, frozen=True, tag="operation", omit_defaults=True
 class Opened(msgspec.Struct, frozen=True, tag="opened", omit_defaults=True):
     """A stream of watch events begins, or goes on after its connection ended. `clusters`: what it watches.
 
-    `relisted`: it could not go on from what it had seen, and begins anew from a list at `version`.
+    `relisted`: it could not go on from what it had seen, and begins anew from a list at `version`. `view`: whether it is one of a
+    view.
     """
 
     stream: int
@@ -79,6 +83,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", omit_defaults=True):
     version: int
     at: float
     relisted: bool = False
+    view: bool = False
 
 
 class Watched(msgspec.Struct, frozen=True, tag="watched", omit_defaults=True):

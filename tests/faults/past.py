@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from tenantry.storage import resource_version
-from tests.faults.log import Operation, Owned, Stored
+from tests.faults.log import HIDDEN, Operation, Owned, Stored
 from tests.faults.verdict import DOUBLED, OLD_OWNER, ORDER, TORN, Verdict
 
 Key = tuple[str, str]
@@ -48,9 +48,10 @@ class Past:
     def states(self, key: Key) -> States:
         return self._states.get(key) or States()
 
-    def keys(self, cluster: str) -> list[Key]:
-        """The keys of a cluster that were ever written."""
-        return self._keys.get(cluster, [])
+    def keys(self, cluster: str, *, view: bool = False) -> list[Key]:
+        """The keys of a cluster that were ever written; of those a view shows, where `view`."""
+        found = self._keys.get(cluster, [])
+        return [key for key in found if not key[1].endswith(HIDDEN)] if view else found
 
     def effect(self, operation: Operation) -> Stored | None:
         """What a write did, if it did anything. Deletions of one state are not told apart."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from tests.faults.log import Operation, Watched
+from tests.faults.log import HIDDEN, Opened, Operation, Watched
 from tests.faults.past import Key, Past
-from tests.faults.verdict import LIST, ORDER, STALE, WRONG, Verdict
+from tests.faults.verdict import LIST, ORDER, STALE, STRANGER, WRONG, Verdict
 
 NO_VERSION = -1
 
@@ -37,23 +37,34 @@ class _Seen:
     exact: int | None = None
     present: bool = False
     not_version: int = NO_VERSION
+    view: bool = False
 
 
-def check_reads(past: Past, operations: Sequence[Operation], watched: Iterable[Watched], verdict: Verdict) -> None:
+def check_reads(past: Past, operations: Sequence[Operation], watched: Iterable[Opened | Watched], verdict: Verdict) -> None:
     seen: dict[Key, list[_Seen]] = defaultdict(list)
     for operation in operations:
         if operation.kind == "list":
             for key, what in _seen_by_list(past, operation):
                 seen[key].append(what)
+        elif operation.view and operation.name.endswith(HIDDEN):
+            if operation.present:
+                verdict.wrong(STRANGER, str(operation))
         elif (found := _seen_by(past, operation, verdict)) is not None:
             seen[operation.key].append(found)
+    of_views: set[int] = set()
     for entry in watched:
+        if isinstance(entry, Opened):
+            if entry.view:
+                of_views.add(entry.stream)
+            continue
         key = (entry.cluster, entry.name)
         number = past.states(key).number(entry.version)
         if entry.kind != "BOOKMARK" and number is not None:
-            seen[key].append(_Seen(entry.at, entry.at, "", "watched", number))
+            seen[key].append(_Seen(entry.at, entry.at, "", "watched", number, view=entry.stream in of_views))
     for key, found_ in seen.items():
-        _check_key(past, key, found_, verdict)
+        _check_key(past, key, [what for what in found_ if not what.view], verdict)
+        if any(what.view for what in found_):
+            _check_views(past, key, found_, verdict)
 
 
 def check_lists(past: Past, operations: Sequence[Operation], verdict: Verdict) -> None:
@@ -80,8 +91,11 @@ def _check_list(past: Past, operation: Operation, answered: Sequence[tuple[float
     shown = {(item.cluster, item.name): (item.version, item.value) for item in operation.items}
     if len(shown) != len(operation.items):
         verdict.wrong(LIST, f"{operation} shows an object twice")
+    if operation.view and (strangers := [key for key in shown if key[1].endswith(HIDDEN)]):
+        verdict.wrong(STRANGER, f"{operation} shows {strangers}")
+        shown = {key: what for key, what in shown.items() if key not in strangers}
     expected = {}
-    for key in past.keys(operation.cluster):
+    for key in past.keys(operation.cluster, view=operation.view):
         states = past.states(key)
         number = states.at(operation.version)
         value = states.values[number]
@@ -99,12 +113,12 @@ def _seen_by(past: Past, operation: Operation, verdict: Verdict) -> _Seen | None
         if operation.outcome != "ok":
             return None
         if not operation.present:
-            return _Seen(began, ended, what, "read")
+            return _Seen(began, ended, what, "read", view=operation.view)
         number = states.number(operation.version)
         if number is None or states.values[number] != operation.value:
             verdict.wrong(WRONG, f"{what} is not in etcd's history")
             return None
-        return _Seen(began, ended, what, "read", number)
+        return _Seen(began, ended, what, "read", number, view=operation.view)
     if operation.outcome == "ok":
         stored = past.effect(operation)
         number = states.number(stored.version) if stored is not None else None
@@ -119,11 +133,20 @@ def _seen_by_list(past: Past, operation: Operation) -> Iterator[tuple[Key, _Seen
     """A list shows the state of every key of its cluster at its version."""
     if operation.outcome == "ok":
         what = str(operation)
-        for key in past.keys(operation.cluster):
-            yield key, _Seen(operation.began, operation.ended, what, "read", past.states(key).at(operation.version))
+        for key in past.keys(operation.cluster, view=operation.view):
+            number = past.states(key).at(operation.version)
+            yield key, _Seen(operation.began, operation.ended, what, "read", number, view=operation.view)
 
 
-def _check_key(past: Past, key: Key, seen: list[_Seen], verdict: Verdict) -> None:
+def _check_views(past: Past, key: Key, seen: Sequence[_Seen], verdict: Verdict) -> None:
+    """A read of a view shows what anybody knew before. The other way round nothing is promised: a view shows what etcd has, which
+    an owner whom the answer of etcd has not reached does not know yet. So only what views showed is judged here, and of what
+    owners showed, only states that are known exactly count."""
+    known = [what for what in seen if what.view or what.exact is not None]
+    _check_key(past, key, known, verdict, views_alone=True)
+
+
+def _check_key(past: Past, key: Key, seen: list[_Seen], verdict: Verdict, *, views_alone: bool = False) -> None:
     states = past.states(key)
     asked_at = [past.asked_at.get((key, version), -inf) for version in states.versions]
     seen.sort(key=lambda what: what.began)
@@ -139,6 +162,8 @@ def _check_key(past: Past, key: Key, seen: list[_Seen], verdict: Verdict) -> Non
         if what.exact is not None:
             found[place] = what.exact
             shown = states.versions[what.exact]
+            if views_alone and not what.view:
+                continue
             if what.how == "read" and what.exact < lowest:
                 verdict.wrong(STALE, f"{what.what} shows {shown}, after {known} was known")
             elif what.how == "write" and what.exact <= lowest:

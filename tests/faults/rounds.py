@@ -105,7 +105,7 @@ class Rounds:
         await platform.whole()
         since = await present_revision(platform.store)
         async with http_session(str(platform.fleet.ca), platform.fleet.token()) as session:
-            load = Load(session, platform.fleet.urls, log, platform.ranges, seed=seed, prefix=prefix)
+            load = Load(session, platform.fleet.urls, log, platform.ranges, view=platform.view, seed=seed, prefix=prefix)
             try:
                 async with asyncio.timeout(RECOVERY_SECONDS_MAX):
                     await load.start()

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import inf
 
-from tests.faults.log import Opened, Stored, Watched
+from tests.faults.log import HIDDEN, Opened, Stored, Watched
 from tests.faults.past import Past
-from tests.faults.verdict import RELIST, WATCH, Verdict
+from tests.faults.verdict import RELIST, STRANGER, WATCH, Verdict
 
 
 def check_streams(past: Past, watched: Iterable[Opened | Watched], verdict: Verdict) -> None:
@@ -26,7 +26,10 @@ def _check_stream(past: Past, stream: int, entries: Sequence[Opened | Watched], 
     opened = entries[0]
     assert isinstance(opened, Opened)
     clusters = set(opened.clusters)
-    expected = [stored for stored in past.stored if stored.cluster in clusters]
+    expected = [
+        stored for stored in past.stored if stored.cluster in clusters and not (opened.view and stored.name.endswith(HIDDEN))
+    ]
+    verdict.counts["streams of views"] += opened.view
     numbers = [stored.version for stored in expected]
     reached = opened.version
     at = bisect_right(numbers, reached)
@@ -47,6 +50,10 @@ def _check_stream(past: Past, stream: int, entries: Sequence[Opened | Watched], 
             reached = max(reached, entry.version)
             continue
         verdict.counts["events"] += 1
+        verdict.counts["events of views"] += opened.view
+        if opened.view and (entry.cluster not in clusters or entry.name.endswith(HIDDEN)):
+            verdict.wrong(STRANGER, what)
+            continue
         if entry.version <= reached:
             verdict.wrong(WATCH, f"{what} again, or late, having reached {reached}")
             continue

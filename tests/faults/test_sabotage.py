@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breakage import cut_owner, fault_of, freeze_owner
+from tests.faults.breakage import cut_owner, cut_views, fault_of, freeze_owner, kill_views
 from tests.faults.rounds import Failed, Rounds
-from tests.faults.verdict import OLD_OWNER, STALE
+from tests.faults.verdict import OLD_OWNER, STALE, WATCH
 from tools.spawning import executed
 
 SEED = "sabotage"
@@ -18,7 +18,13 @@ ATTEMPTS = 5
 @pytest.mark.e2e
 @pytest.mark.parametrize(
     ("protection", "fault", "rule"),
-    [("fences", cut_owner, OLD_OWNER), ("fences", freeze_owner, OLD_OWNER), ("reads", cut_owner, STALE)],
+    [
+        ("fences", cut_owner, OLD_OWNER),
+        ("fences", freeze_owner, OLD_OWNER),
+        ("reads", cut_owner, STALE),
+        ("views", cut_views, STALE),
+        ("events", kill_views, WATCH),
+    ],
 )
 def test_what_is_broken_is_found(
     protection: str, fault: object, rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

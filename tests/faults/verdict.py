@@ -17,6 +17,7 @@ WRONG = "read of what never was"
 LIST = "list is no state of its time"
 WATCH = "watch with a gap, a repetition or disorder"
 RELIST = "watch that could not be resumed"
+STRANGER = "object of a stranger in a view"
 SHOWN_MAX = 20
 KINDS = ("create", "update", "delete", "get", "list")
 
@@ -64,6 +65,8 @@ class Verdict:
             f" (of those writes {count['came true']} took effect)",
             f"{count['events']} watch events on {count['streams']} streams, {count['resumed']} times resumed; "
             f"{count['stored']} writes in etcd's history, {count['owners']} owners of ranges",
+            f"of these {count['reads of views']} answered reads and {count['events of views']} events on "
+            f"{count['streams of views']} streams of views",
             f"faults: {', '.join(faults) or 'none'}",
             f"{self.of(OLD_OWNER)} commits by old owners, {self.of(STALE)} stale reads, {self.of(LOST)} lost acknowledged writes",
             f"violations: {', '.join(f'{number} x {rule}' for rule, number in sorted(others.items())) or 'none'}",

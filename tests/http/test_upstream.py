@@ -23,21 +23,35 @@ NEVER_SECONDS = 3600.0
 SHORT_SECONDS = 0.05
 
 
+class Refused(Exception):
+    """The client takes no more."""
+
+
 class Client:
     """A RelaySink."""
 
     def __init__(self) -> None:
         self.ending = False
+        self.read = asyncio.Event()
+        """Clear while much is left to read."""
+        self.read.set()
         self.data = b""
+        self.refuses = False
         self.wrote = asyncio.Event()
         self._callback: Callable[[], None] = lambda: None
 
+    @property
+    def lags(self) -> bool:
+        return not self.read.is_set()
+
     def write(self, data: bytes) -> None:
+        if self.refuses:
+            raise Refused
         self.data += data
         self.wrote.set()
 
     async def drain(self) -> None:
-        pass
+        await self.read.wait()
 
     def on_ending(self, callback: Callable[[], None]) -> None:
         self._callback = callback
@@ -178,3 +192,52 @@ async def test_who_waits_to_connect_takes_what_comes_back() -> None:
     assert pool.opened <= 50
     pool.close()
     await server.stop()
+
+
+async def test_an_event_that_comes_alone_wakes_no_task() -> None:
+    async with watching() as watch:
+        waiter = watch.upstream._waiter
+        for number in range(1, 4):
+            watch.client.wrote.clear()
+            watch.theirs.send(EVENT)
+            await watch.client.wrote.wait()
+            await watch.goes_on()
+            assert watch.client.data == number * EVENT
+            assert waiter is not None and watch.upstream._waiter is waiter
+
+
+async def test_what_a_client_does_not_read_waits_for_it() -> None:
+    async with watching() as watch:
+        watch.client.read.clear()
+        watch.theirs.send(EVENT)
+        await watch.client.wrote.wait()
+        await watch.goes_on()
+        watch.theirs.send(EVENT)
+        await watch.goes_on()
+        assert watch.client.data == EVENT
+        watch.client.wrote.clear()
+        watch.client.read.set()
+        await watch.client.wrote.wait()
+        assert watch.client.data == 2 * EVENT
+        watch.theirs.closed.set()
+        assert await watch.passing and watch.client.data == 2 * EVENT + b"0\r\n\r\n"
+
+
+async def test_an_event_that_cannot_be_passed_on_ends_the_answer() -> None:
+    async with watching() as watch:
+        watch.client.refuses = True
+        watch.theirs.send(EVENT)
+        with pytest.raises(Refused):
+            await watch.passing
+        assert not watch.upstream.usable
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_bytes_that_are_no_chunk_end_the_answer(cancelled: bool) -> None:
+    async with watching() as watch:
+        watch.upstream.data_received(b"no size\r\n")
+        if cancelled:
+            watch.passing.cancel()
+        with pytest.raises(asyncio.CancelledError if cancelled else UpstreamError):
+            await watch.passing
+        assert not watch.upstream.usable and watch.client.data == b""

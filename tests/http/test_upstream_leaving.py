@@ -41,6 +41,10 @@ class Client:
         if self.size >= self.most:
             self.full.set()
 
+    @property
+    def lags(self) -> bool:
+        return self.full.is_set()
+
     async def drain(self) -> None:
         if self.full.is_set():
             await asyncio.Event().wait()

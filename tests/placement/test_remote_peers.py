@@ -11,9 +11,7 @@ import pytest
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.forwarded import BEYOND_CAPACITY, FROM_PEER, NOT_OWNER
-from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Handler, Request
-from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import SYSTEM, User, make_extra
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
@@ -25,6 +23,7 @@ from tenantry.placement.remote_peers import RemotePeers
 from tenantry.placement.shard_connections import ShardConnections
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
+from tests.support.upstream import Upstream
 from tests.support.waiting import one_turn
 
 AUTHORITY = CertificateAuthority.create()
@@ -34,6 +33,7 @@ ADA = User("ada", ("devs", "system:authenticated"), "7", make_extra({"scopes": [
 
 
 class Gathered:
+    lags = False
     ending = False
 
     def __init__(self) -> None:
@@ -50,24 +50,15 @@ class Gathered:
 
 
 @dataclass
-class Other:
-    """The other shard: what it was asked, and how it answers."""
+class Other(Upstream):
+    """The other shard. `users`: in whose name it was asked."""
 
-    requests: list[Request] = field(default_factory=list)
+    answer: Reply | BaseException = field(default_factory=lambda: Response(200, b'{"kind":"Status"}'))
     users: list[User | None] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    answers: list[Reply | BaseException] = field(default_factory=list)
 
     async def __call__(self, request: Request) -> Reply:
-        self.requests.append(request)
         self.users.append(next((u for method in IDENTITIES if (u := method.authenticate_request(request))), None))
-        self.bodies.append(await request.read_body(1 << 20))
-        answer = self.answers.pop(0) if self.answers else Response(200, b'{"kind":"Status"}')
-        if isinstance(answer, StatusError):
-            return error_response(answer, request)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        return await super().__call__(request)
 
 
 @dataclass
@@ -94,26 +85,24 @@ async def shards() -> AsyncIterator[TwoShards]:
 async def _shards(client: Pair | None = None, *, patience_seconds: float = 2.0) -> AsyncIterator[TwoShards]:
     other = Other()
     tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
-    server = http_server(other, tls=tls)
-    port = await server.start("127.0.0.1", 0)
-    store = MemoryStore()
-    await store.commit([], [Put(session_key("other"), encode(SessionRow("other", f"https://127.0.0.1:{port}", 1)))], [])
-    range_map = RangeMap(store)
-    await range_map.start()
-    client = client or AUTHORITY.issue_client("tenantry-shard")
-    owners = ShardConnections(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
-    owners.start()
-    owned: dict[str, Handler] = {}
-    peers = RemotePeers(range_map, owners, uid="me", own=owned.get, identities=IDENTITIES, patience_seconds=patience_seconds)
-    shards = TwoShards(store, range_map, peers, other, owned)
-    await shards.give("other")
-    try:
-        yield shards
-    finally:
-        owners.stop()
-        await server.stop()
-        await range_map.stop()
-        await store.close()
+    async with other.listening(tls) as url:
+        store = MemoryStore()
+        await store.commit([], [Put(session_key("other"), encode(SessionRow("other", url, 1)))], [])
+        range_map = RangeMap(store)
+        await range_map.start()
+        client = client or AUTHORITY.issue_client("tenantry-shard")
+        owners = ShardConnections(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
+        owners.start()
+        owned: dict[str, Handler] = {}
+        peers = RemotePeers(range_map, owners, uid="me", own=owned.get, identities=IDENTITIES, patience_seconds=patience_seconds)
+        shards = TwoShards(store, range_map, peers, other, owned)
+        await shards.give("other")
+        try:
+            yield shards
+        finally:
+            owners.stop()
+            await range_map.stop()
+            await store.close()
 
 
 async def body(limit_bytes: int) -> bytes:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
-from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.storage_errors import not_owner
-from tenantry.http.messages import Relay, Reply, Response, Sink, Stream, frame
+from tenantry.http.messages import Relay, Response, Sink, Stream, frame
 from tenantry.kube.status import StatusError
 from tenantry.placement import view_connections
 from tenantry.placement.map_rows import encode
@@ -25,31 +22,11 @@ from tenantry.placement.view_rows import ViewNameRow, ViewProcessRow, view_name_
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.upstream import Upstream
 from tests.support.waiting import until
 from tools.ports import free_port
 
 ANSWER_SECONDS = 0.2
-Answering = Callable[[Request], Awaitable[Reply]]
-
-
-@dataclass
-class Replica:
-    name: str
-    asked: list[str] = field(default_factory=list)
-    hangs: asyncio.Event | None = None
-    refuses: bool = False
-    streams: Callable[[Sink], Coroutine[Any, Any, None]] | None = None
-
-    async def __call__(self, request: Request) -> Reply:
-        self.asked.append(request.path)
-        await request.read_body(1000)
-        if self.refuses:
-            return error_response(not_owner("it is starting"), request)
-        if self.hangs is not None:
-            await self.hangs.wait()
-        if self.streams is not None:
-            return Stream(self.streams)
-        return Response(200, self.name.encode())
 
 
 @dataclass
@@ -58,7 +35,7 @@ class Platform:
     processes: ViewProcesses
     connections: ViewConnections
     forwarding: ViewForwarding
-    replicas: dict[str, Replica]
+    replicas: dict[str, Upstream]
 
     async def register(self, name: str, url: str) -> None:
         row = ViewProcessRow(name, url, "1.0", ["a", "b"])
@@ -89,18 +66,14 @@ async def platform(*names: str, unanswered_max: int = 100) -> AsyncIterator[Plat
     connections.start()
     forwarding = ViewForwarding(connections, answer_seconds=ANSWER_SECONDS, unanswered_max=unanswered_max)
     made = Platform(store, processes, connections, forwarding, {})
-    servers = []
-    for name in names:
-        replica = made.replicas[name] = Replica(name)
-        server = http_server(replica)
-        servers.append(server)
-        await made.register(name, f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}")
     try:
-        yield made
+        async with AsyncExitStack() as servers:
+            for name in names:
+                replica = made.replicas[name] = Upstream(Response(200, name.encode()))
+                await made.register(name, await servers.enter_async_context(replica.listening()))
+            servers.callback(connections.stop)
+            yield made
     finally:
-        connections.stop()
-        for server in servers:
-            await server.stop()
         await processes.stop()
         await store.close()
 
@@ -134,7 +107,7 @@ async def test_another_one_is_asked_where_the_first_cannot_be_reached_or_is_star
     async with platform("one", "two") as views:
         name = await views.ask()
         other = {"one": "two", "two": "one"}[name]
-        views.replicas[name].refuses = True
+        views.replicas[name].answer = not_owner("it is starting")
         assert await views.ask() == other
         assert await views.ask(method="POST") == other, "it did nothing"
         await views.register(name, views.processes.processes[name].url)
@@ -155,7 +128,7 @@ async def test_a_process_that_hangs_costs_one_request_its_time(monkeypatch: pyte
         assert error.code == 503 and error.headers["Retry-After"] == "1"
         assert loop.time() - began >= ANSWER_SECONDS
         error = await views.refusal()
-        assert error.code == 503 and len(replica.asked) == 1, "it is not asked again at once"
+        assert error.code == 503 and len(replica.requests) == 1, "it is not asked again at once"
         replica.hangs.set()
         assert await views.ask(view="b") == "one", "about another view it is"
 
@@ -178,7 +151,7 @@ async def test_a_long_request_does_not_keep_others_out(monkeypatch: pytest.Monke
         replica = views.replicas["one"]
         replica.hangs = asyncio.Event()
         long = asyncio.create_task(views.refusal())
-        await until(lambda: len(replica.asked) == 1)
+        await until(lambda: len(replica.requests) == 1)
         hanging, replica.hangs = replica.hangs, None
         assert await views.ask() == "one"
         assert (await long).code == 503
@@ -207,7 +180,7 @@ async def test_a_write_that_was_sent_is_not_sent_again() -> None:
             replica.hangs = asyncio.Event()
         error = await views.refusal(method="POST")
         assert error.code == 502 and "Retry-After" not in error.headers
-        assert sum(len(replica.asked) for replica in views.replicas.values()) == 1
+        assert sum(len(replica.requests) for replica in views.replicas.values()) == 1
 
 
 async def test_no_more_than_some_requests_wait_for_a_view() -> None:
@@ -215,7 +188,7 @@ async def test_no_more_than_some_requests_wait_for_a_view() -> None:
         replica = views.replicas["one"]
         replica.hangs = asyncio.Event()
         waiting = [asyncio.create_task(views.ask()) for _ in range(2)]
-        await until(lambda: len(replica.asked) == 2)
+        await until(lambda: len(replica.requests) == 2)
         error = await views.refusal()
         assert error.code == 503 and "2 requests wait" in str(error)
         replica.hangs.set()
@@ -235,7 +208,7 @@ async def test_views_that_hang_together_hold_no_more_than_two_of_them_may() -> N
         for view in "abcd":
             for _ in range(4):
                 waiting.append(asyncio.create_task(views.ask(view=view)))
-                await until(lambda: len(replica.asked) + sum(task.done() for task in waiting) == len(waiting))
+                await until(lambda: len(replica.requests) + sum(task.done() for task in waiting) == len(waiting))
             held.append(sum(not task.done() for task in waiting[-4:]))
         assert held == [4, 2, 1, 1], "each has a part of what others left"
         replica.hangs.set()
@@ -247,6 +220,7 @@ async def test_views_that_hang_together_hold_no_more_than_two_of_them_may() -> N
 class Written:
     """A RelaySink."""
 
+    lags = False
     ending = False
 
     def __init__(self) -> None:
@@ -270,7 +244,7 @@ async def test_watches_of_a_process_that_is_gone_are_ended(monkeypatch: pytest.M
         await asyncio.Event().wait()
 
     async with platform("one") as views:
-        views.replicas["one"].streams = forever
+        views.replicas["one"].answer = Stream(forever)
         sent = b"GET /services/a/root?watch=true HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
         reply = await views.forwarding.send(Request("GET", "/services/a/root"), "a", "root", sent)
         assert isinstance(reply, Relay) and reply.chunked and reply.run is not None

@@ -20,11 +20,11 @@ class SlowHistory(MemoryStore):
         self.errors: list[StoreError] = []
 
     async def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
         self.asked.set()
         await self.open.wait()
         if self.errors:
             raise self.errors.pop()
-        async for batch in super().watch(start, end, from_revision=from_revision, asked=asked):
+        async for batch in super().watch(start, end, from_revision=from_revision, asked=asked, previous=previous):
             yield batch

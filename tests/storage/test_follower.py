@@ -55,9 +55,9 @@ class Breaking(MemoryStore):
     """A store whose watches break after each batch, and begin earlier than they were asked to."""
 
     async def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
-        async for batch in super().watch(start, end, from_revision=max(1, from_revision - 2), asked=asked):
+        async for batch in super().watch(start, end, from_revision=max(1, from_revision - 2), asked=asked, previous=previous):
             yield batch
             if batch.events and batch.revision >= from_revision:
                 raise Unavailable("it broke")

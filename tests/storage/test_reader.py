@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenantry.storage import resource_version
 from tenantry.storage.cell import Cell, NotOwned
+from tenantry.storage.load import events_of
+from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.reader import Reader
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.storage.store import Put, Store, Unavailable
+from tenantry.storage.store import Batch, KeyValue, Put, Store, Unavailable
+from tenantry.storage.store import Event as StoredEvent
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ranges import RESOURCE, cell_on, create, head_of, key, there
 
@@ -105,6 +110,58 @@ async def test_it_has_the_objects_history_and_versions_of_the_owner(store: Store
         await loaded.backfilled(before)
         for since in (before, middle):
             assert brief(list(loaded.events_after(since, RESOURCE))) == brief(list(both.owned.events_after(since, RESOURCE)))
+
+
+NAMES = st.sampled_from("abcd")
+COMMITS = st.lists(st.dictionaries(NAMES, st.one_of(st.none(), st.integers(0, 9)), min_size=1), max_size=8)
+"""Commits: what each writes, by name. None: it deletes the object."""
+
+
+@given(before=COMMITS, after=COMMITS)
+async def test_what_follows_a_load_is_as_if_it_was_loaded(
+    before: list[dict[str, int | None]], after: list[dict[str, int | None]]
+) -> None:
+    store = MemoryStore()
+    async with two(store) as both:
+
+        async def commit(commits: list[dict[str, int | None]]) -> None:
+            for written in commits:
+                changes = []
+                for name, number in written.items():
+                    present = both.owned.get(key(name))
+                    if number is not None:
+                        head = Head(uid=f"uid of {name}")
+                        changes.append(Change(key(name), b'{"n":%d}' % number, head, present))
+                    elif present is not None:
+                        changes.append(Change(key(name), None, None, present))
+                if changes:
+                    await both.owner.commit(changes)
+
+        await commit(before)
+        loaded = await both.reader.load("root", "r", "t")
+        since, memory = loaded.version, {record.key: record for record in loaded.each()}
+        await commit(after)
+        await both.together()
+        both.same()
+        events = list(loaded.events_after(since, RESOURCE))
+        assert brief(events) == brief(list(both.owned.events_after(since, RESOURCE)))
+        for event in events:
+            # The history refers to the records that were shown: what was replaced is in memory once.
+            assert event.previous is memory.get(event.key)
+            if event.record is not None:
+                memory[event.key] = event.record
+            else:
+                del memory[event.key]
+        # Read from the store once more, it is the same.
+        await both.reader.release("root")
+        await both.reader.load("root", "r", "t")
+        both.same()
+
+
+async def test_a_deletion_of_what_is_not_there_is_an_error() -> None:
+    deletion = StoredEvent(KeyValue(key("a").encode(), b"", 5, 0), True, None)
+    with pytest.raises(ValueError, match="is not in memory"):
+        events_of(1, Batch(5, [deletion]), head_of, lambda key: None)
 
 
 async def test_it_knows_that_nothing_changed(store: Store) -> None:

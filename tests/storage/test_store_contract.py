@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
 from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.store import (
+    Batch,
     Compacted,
     Compare,
     CompareFailed,
@@ -178,6 +180,26 @@ async def test_a_watch_shows_what_was_and_what_comes(store: Store) -> None:
         [(True, (b"/a", b"", fourth), (b"/a", b"3", third))],
     )
     await watch.close()
+
+
+async def test_a_watch_that_does_not_want_the_states_before_shows_all_the_rest(store: Store) -> None:
+    first = await store.commit([], [Put(b"/a", b"1"), Put(b"/b", b"1")], [])
+    changed = await store.commit([], [Put(b"/a", b"2")], [Delete(b"/b")])
+    async with aclosing(store.watch(b"/a", b"/c", from_revision=first, previous=False)) as batches:
+        found: list[Batch] = []
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(found) < 3:
+                batch = await anext(batches)
+                if batch.events:
+                    found.append(batch)
+                if len(found) == 2:
+                    await store.commit([], [Put(b"/b", b"3")], [])
+    assert [batch.revision for batch in found[:2]] == [first, changed]
+    assert [(event.deleted, brief(event.kv)) for batch in found[1:] for event in batch.events] == [
+        (False, (b"/a", b"2", changed)),
+        (True, (b"/b", b"", changed)),
+        (False, (b"/b", b"3", found[2].revision)),
+    ]
 
 
 async def test_a_watch_that_is_asked_says_how_far_it_is(store: Store) -> None:

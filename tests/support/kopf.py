@@ -1,4 +1,4 @@
-"""The operator in tests/clients/kopf, in an environment of its own: kopf's dependencies are none of the project's."""
+"""The operators in tests/clients/kopf, in an environment of their own: kopf's dependencies are none of the project's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.tools import missing
+from tests.support.waiting import wait_for
 
-OPERATOR = Path(__file__).parent.parent / "clients" / "kopf" / "operator.py"
+_OPERATORS = Path(__file__).parent.parent / "clients" / "kopf"
+OPERATOR = _OPERATORS / "operator.py"
+SYNCER = _OPERATORS / "syncer.py"
 VERSION = "1.45.2"
 INSTALL_SECONDS = 240.0
 
@@ -27,14 +30,15 @@ def installed(folder: Path) -> Path:
 
 
 class Operator:
-    """The running operator, a context manager. `lines`: what it was told of, as (type, cluster, name, shown)."""
+    """A running operator, a context manager. `lines`: what it was told of, as (type, cluster, name, shown). `environment`: what
+    the file of the operator reads."""
 
-    def __init__(self, program: Path, kubeconfig: Path) -> None:
+    def __init__(self, program: Path, kubeconfig: Path, file: Path = OPERATOR, **environment: str) -> None:
         self.lines: list[tuple[str | None, str, str, Any]] = []
         self._log: list[str] = []
         self._process = subprocess.Popen(
-            [str(program), "run", "--standalone", "--all-namespaces", str(OPERATOR)],
-            env={"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent), "PYTHONUNBUFFERED": "1"},
+            [str(program), "run", "--standalone", "--all-namespaces", str(file)],
+            env={"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent), "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -46,13 +50,19 @@ class Operator:
     def log(self) -> str:
         return "\n".join(self._log)
 
+    def told(self, *line: object) -> None:
+        """Waits until it was told of this."""
+        wait_for(lambda: line in self.lines, str(line))
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._process.terminate()
         self._process.wait(30)
         self._reader.join()
+        if error is not None:
+            error.add_note(f"{self.lines}\n{self.log}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -35,6 +35,7 @@ from tenantry.tenancy.admission.admission_chain import build
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins
+from tenantry.tenancy.exports.consumers import consumers_key, is_open
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.update_object import revise
 from tenantry.tenancy.path_resolvers import RangesResolver
@@ -286,14 +287,21 @@ class ServedShard(TenantShard):
         await self.put(cluster, "rbac.authorization.k8s.io", "clusterrolebindings", binding)
 
     async def export(
-        self, cluster: str, name: str = "cowboys", *, group: str = "wild.west", claims: Sequence[Object] = (), **spec: Any
+        self,
+        cluster: str,
+        name: str = "cowboys",
+        *,
+        group: str = "wild.west",
+        claims: Sequence[Object] = (),
+        version: Object = SCHEMA_VERSION,
+        **spec: Any,
     ) -> None:
-        """A schema and an export of it, named by its plural; returns when it has an identity."""
+        """A schema and an export of it, named by its plural; returns when it has an identity. `version`: that of the schema."""
         kind = name[:-1].capitalize()
         names = {"plural": name, "singular": name[:-1], "kind": kind, "listKind": f"{kind}List"}
         schema: Object = {
             "metadata": {"name": f"v1.{name}.{group}"},
-            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [SCHEMA_VERSION]},
+            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [version]},
         }
         await self.put(cluster, "apis.kcp.io", "apiresourceschemas", schema)
         whole = {"resources": [{"name": name, "group": group, "schema": f"v1.{name}.{group}", "storage": {"crd": {}}}], **spec}
@@ -324,14 +332,18 @@ class ServedShard(TenantShard):
     async def bind(
         self, cluster: str, export_path: str, name: str, *, claims: Sequence[Object] = (), who: User = MASTER
     ) -> Object:
-        """Creates an APIBinding by request, and returns it when it is Bound."""
+        """Creates an APIBinding by request, and returns it when it is Bound, and its provider sees it."""
         spec: Object = {"reference": {"export": {"path": export_path, "name": name}}}
         if claims:
             spec["permissionClaims"] = list(claims)
         body = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": name}, "spec": spec}
         status, answer = await self.call("POST", f"/clusters/{cluster}/apis/apis.kcp.io/v1alpha2/apibindings", who, body)
         assert status == 201, answer
-        return await self.until(lambda: self.bound(cluster, name))
+        binding = await self.until(lambda: self.bound(cluster, name))
+        range_ = self.cell.range_of(cluster)
+        place = consumers_key(range_, (binding["status"]["apiExportClusterName"], name))
+        await self.until(lambda: is_open(range_.get(place)))
+        return binding
 
     def bound(self, cluster: str, name: str) -> Object | None:
         binding = self.get(cluster, API_BINDINGS, name)

@@ -160,10 +160,10 @@ async def test_a_status_that_is_not_taken_whole_is_written_once() -> None:
     below.put(BELOW, {**found[1], "status": {"known": 1, "unknown": 2}})
     syncer = Syncer(above, below, TARGET, workers=1, check=lambda: None)  # type: ignore[arg-type]
     task: Any = None
-    syncer.types[NAME] = KIND
-    syncer._urls = (UP,)
-    syncer._up[UP, NAME] = Followed(Copy(above.objects[ABOVE]), task)  # type: ignore[arg-type]
-    syncer._down[NAME] = Followed(Copy(below.objects[BELOW]), task)  # type: ignore[arg-type]
+    syncer._followed.types[NAME] = KIND
+    syncer._followed.urls = (UP,)
+    syncer._followed.up[UP, NAME] = Followed(Copy(above.objects[ABOVE]), task)  # type: ignore[arg-type]
+    syncer._followed.down[NAME] = Followed(Copy(below.objects[BELOW]), task)  # type: ignore[arg-type]
     await syncer._sync(Item(NAME, PLACE))
     assert [method for method, *_ in above.log] == ["user", "PATCH"]
     assert above.objects[ABOVE]["status"] == {"known": 1}

@@ -61,9 +61,9 @@ class World:
         self.above.budget = self.below.budget = budget
         syncer = Upsyncer(self.above, self.below, TARGET, workers=1, check=lambda: None)  # type: ignore[arg-type]
         task: Any = None
-        syncer._types, syncer._urls = {NAME: KIND}, (UP,)
-        syncer._up[UP, NAME] = Followed(Copy(self.above, ABOVE), task)  # type: ignore[arg-type]
-        syncer._down[NAME] = Followed(Copy(self.below, BELOW), task)  # type: ignore[arg-type]
+        syncer._followed.types, syncer._followed.urls = {NAME: KIND}, (UP,)
+        syncer._followed.up[UP, NAME] = Followed(Copy(self.above, ABOVE), task)  # type: ignore[arg-type]
+        syncer._followed.down[NAME] = Followed(Copy(self.below, BELOW), task)  # type: ignore[arg-type]
         syncer._namespaces = Copy(self.below, NAMESPACE)  # type: ignore[assignment]
         item = _Item(NAME, Place("", str(BELOW_OBJECT["metadata"]["name"]), "a"))
         try:

@@ -19,7 +19,7 @@ from tests.support.one_process import URL, Stack, running
 from tests.support.people import MASTER, person
 from tests.support.sinks import MemorySink
 from tests.support.waiting import until
-from tests.tenantry_syncer.targets import API, SYNCER, assigned, config_map, merge, names, sync_target, view
+from tests.tenantry_syncer.targets import API, SYNCER, assigned, config_map, made, merge, names, sync_target, view
 
 CONFIG_MAPS = "api/v1/namespaces/default/configmaps"
 
@@ -134,7 +134,23 @@ async def test_verbs(stack: Stack) -> None:
     _, found = await stack.call("GET", f"{view(target)}/api/v1", SYNCER)
     verbs = {entry["name"]: sorted(entry["verbs"]) for entry in found["resources"]}
     assert verbs["configmaps"] == ["get", "list", "patch", "update", "watch"]
-    assert sorted(name for name in verbs if "/" not in name) == ["configmaps", "secrets", "serviceaccounts"]
+    assert sorted(name for name in verbs if "/" not in name) == ["configmaps", "namespaces", "secrets", "serviceaccounts"]
+
+
+async def test_namespaces_that_are_assigned(stack: Stack) -> None:
+    """Clients as kopf do nothing on a server without this type."""
+    tenant = await stack.workspace("root", "tenant")
+    target = await sync_target(stack, await stack.workspace("root", "home"))
+    for name, labels in (("one", assigned(target)), ("two", {})):
+        await made(stack, f"/clusters/{tenant}/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
+    assert await names(stack, f"{view(target)}/api/v1/namespaces") == ["one"]
+    assert (await stack.call("GET", f"{view(target, tenant)}/api/v1/namespaces/two", SYNCER))[0] == 404
+    code, answer = await merge(stack, f"{view(target, tenant)}/api/v1/namespaces/one", {"metadata": {"labels": {"a": "b"}}})
+    assert (code, answer["details"]["causes"][0]["field"]) == (422, "metadata.labels[a]")
+    for verb, path, expected in (("DELETE", "one", 405), ("POST", "", 405)):
+        assert (await stack.call(verb, f"{view(target, tenant)}/api/v1/namespaces/{path}".rstrip("/"), SYNCER, {}))[0] == expected
+    _, found = await stack.call("GET", f"{view(target, name='upsyncer')}/api/v1", SYNCER)
+    assert "namespaces" not in [entry["name"] for entry in found.get("resources", ())]
 
 
 async def test_writes_of_a_syncer(stack: Stack) -> None:

@@ -42,9 +42,9 @@ class Breakable(MemoryStore):
         return await super().read(start, end, revision=revision, limit=limit)
 
     async def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
-        async for batch in super().watch(start, end, from_revision=from_revision, asked=asked):
+        async for batch in super().watch(start, end, from_revision=from_revision, asked=asked, previous=previous):
             if self.silent:
                 raise Unavailable("the watch is broken")
             yield batch

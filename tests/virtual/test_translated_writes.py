@@ -187,6 +187,18 @@ async def test_patches(shard: ServedShard, media_type: str, body: Any) -> None:
     assert kept(shard)["spec"] == {"grams": 5000, "owner": "ann"}
 
 
+async def test_a_patch_does_not_reach_managed_fields_that_the_view_hides(shard: ServedShard) -> None:
+    await made(shard, kilos=2)
+    before = managers(kept(shard))
+    for operation in (
+        {"op": "copy", "from": "/metadata/managedFields/0/manager", "path": "/spec/note"},
+        {"op": "test", "path": "/metadata/managedFields/0/manager", "value": "maker"},
+    ):
+        status, answer = await shard.call("PATCH", f"{PATH}/a", ANN, [operation], content_type=JSON_PATCH)
+        assert status in (400, 422) and "maker" not in answer["message"], answer
+    assert managers(kept(shard)) == before
+
+
 async def test_strategic_patch(shard: ServedShard) -> None:
     body = {"metadata": {"name": "a"}, "data": {"x": "Ab"}}
     assert (await shard.call("POST", MAPS, ANN, body))[1]["data"] == {"x": "AB"}

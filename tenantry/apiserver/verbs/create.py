@@ -48,7 +48,7 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         manager=manager_of(call.request, options.manager),
         dry_run=options.dry_run,
         visible=visible_to(call),
-        translation=translation(call.user) if translation is not None else None,
+        translation=translation(call.definition, call.user) if translation is not None else None,
         warnings=call.warnings,
         weight=call.weight,
     )

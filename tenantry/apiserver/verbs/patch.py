@@ -19,7 +19,7 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.translated import shown, translated_create, translated_update
+from tenantry.apiserver.verbs.translated import managed_picture, picture, translated_create, translated_update
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
@@ -88,7 +88,8 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
     if translation is None:
         current = records.decode(record, target.definition, target.version)
     else:
-        current = yield from shown(target, translation, record)
+        # Without managedFields that the view hides: a patch can test and copy what is in its input.
+        current = yield from picture(target, translation, record)
     # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
     obj = parsed.apply(current)
     _check_result(target, obj, parsed, options, record)
@@ -174,8 +175,10 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
     def compute(record: Record | None) -> Steps:
         definition, version, translation = target.definition, target.version, target.translation
         live: Object | None = None
+        if translation is not None:
+            translation.check(config)
         if record is not None and translation is not None:
-            live = yield from shown(target, translation, record)
+            live = yield from managed_picture(target, translation, record)
         elif record is not None:
             live = records.decode(record, definition, version)
         obj = merged(target, config, live, options, record)

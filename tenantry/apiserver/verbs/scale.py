@@ -18,7 +18,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response, representation_of
-from tenantry.apiserver.verbs.translated import shown, translated_update
+from tenantry.apiserver.verbs.translated import managed_picture, picture, translated_update
 from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
@@ -133,7 +133,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         if translation is None:
             old = records.decode(record, target.definition, target.version)
         else:
-            old = yield from shown(target, translation, record)
+            old = yield from picture(target, translation, record)
         scale = _checked(change(scale_of(old, paths)))
         check_version(target, scale, record, unconditional=True)
         replicas = _replicas(target, scale, paths) or 0
@@ -168,7 +168,8 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
         if translation is None:
             live = records.decode(record, target.definition, target.version)
         else:
-            live = yield from shown(target, translation, record)
+            translation.check(wanted)
+            live = yield from managed_picture(target, translation, record)
         obj = merged(target, wanted, live, options, record)
         check_version(target, obj, record, unconditional=True)
         if translation is not None:

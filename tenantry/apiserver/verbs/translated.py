@@ -16,23 +16,36 @@ from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, record_manager, update_outcome
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Steps, Target
 from tenantry.kube.objects import Object, timestamp
+from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 
 _OF_THE_CLIENT = ("name", "namespace", "generateName", "managedFields")
 """The metadata that the view cannot change."""
 
 
-def shown(target: Target, translation: Translation, record: Record) -> Generator[bool, bool | None, Object]:
-    """The object of a record as the client sees it, a new copy. It has the stored managedFields, which a view may hide."""
+def picture(target: Target, translation: Translation, record: Record) -> Generator[bool, bool | None, Object]:
+    """The object of a record as the client sees it, a new copy."""
+    obj = records.decode(record, target.definition, target.version)
+    return (yield from _shown(translation, obj))
+
+
+def managed_picture(target: Target, translation: Translation, record: Record) -> Generator[bool, bool | None, Object]:
+    """The same with managedFields, also where the view hides them."""
     obj = records.decode(record, target.definition, target.version)
     managed = obj["metadata"].get("managedFields")
+    made = yield from _shown(translation, obj)
+    _set_managers(made, translation.managers_shown(managed))
+    return made
+
+
+def _shown(translation: Translation, obj: Object) -> Generator[bool, bool | None, Object]:
+    if translation.in_threads:
+        return translation.shown(obj)
     # Methods of views run on the loop, and heavy writes in threads.
     yield ON_LOOP
-    picture = translation.shown(obj)
+    made = translation.shown(obj)
     yield OFF_LOOP
-    if managed is not None:
-        picture["metadata"]["managedFields"] = managed
-    return picture
+    return made
 
 
 def translated_create(
@@ -43,41 +56,63 @@ def translated_create(
     metadata.remove_cluster(obj)
     metadata.drop_deletion(obj)
     if not applied:
+        translation.check(obj)
         record_manager(target, obj, None, timestamp())
     if "status" in target.shape.subresources:
         obj.pop("status", None)
     made = yield from _stored(target, translation, obj, None)
     if version is not None:
         made["metadata"]["resourceVersion"] = version
-    return (yield from create_outcome(target, made, record, applied=applied, managed=True))
+    try:
+        return (yield from create_outcome(target.as_stored, made, record, applied=applied, managed=True))
+    except StatusError as error:
+        raise translation.refusal(error) from None
 
 
 def translated_update(target: Target, translation: Translation, obj: Object, record: Record, *, applied: bool = False) -> Steps:
     """Replaces `record` by what the view makes of `obj`, which is what the client sees and is changed on the way. For the rest
     see `update_outcome`."""
-    before = yield from shown(target, translation, record)
+    before = yield from managed_picture(target, translation, record)
     for each in (obj, before):
         metadata.remove_cluster(each)
         each["metadata"].pop("resourceVersion", None)
     metadata.carry_over(obj, before)
     if not applied:
+        translation.check(obj)
         record_manager(target, obj, before, timestamp())
     target.definition.strategy.prepare_for_update(obj, before, target.subresource)
     made = yield from _stored(target, translation, obj, record)
-    old = records.decode(record, target.definition, target.version)
-    return (yield from update_outcome(target, made, old, record, applied=True, prepared=True))
+    stored_as = target.as_stored
+    old = records.decode(record, stored_as.definition, target.version)
+    try:
+        return (yield from update_outcome(stored_as, made, old, record, applied=True, prepared=True))
+    except StatusError as error:
+        raise translation.refusal(error) from None
 
 
 def _stored(target: Target, translation: Translation, obj: Object, record: Record | None) -> Generator[bool, bool | None, Object]:
     """What the view stores for `obj`, in the form in which objects are stored."""
-    definition = target.definition
+    stored_as = target.as_stored
+    definition = stored_as.definition
     own = {name: obj["metadata"][name] for name in _OF_THE_CLIENT if name in obj["metadata"]}
     old = records.decode(record, definition, target.version) if record is not None else None
-    yield ON_LOOP
-    made = translation.stored(obj, old)
-    yield OFF_LOOP
+    managed = old["metadata"].get("managedFields") if old is not None else None
+    if translation.in_threads:
+        made = translation.stored(obj, old)
+    else:
+        yield ON_LOOP
+        made = translation.stored(obj, old)
+        yield OFF_LOOP
     kept = {name: value for name, value in made.get("metadata", {}).items() if name not in _OF_THE_CLIENT}
     made["metadata"] = {**kept, **own}
+    _set_managers(made, translation.managers_stored(own.get("managedFields"), managed))
     made["apiVersion"], made["kind"] = target.api_version, definition.kind
-    normalise(definition, target.shape, made, record)
+    normalise(definition, stored_as.shape, made, record)
     return made
+
+
+def _set_managers(obj: Object, entries: list[Object] | None) -> None:
+    if entries is not None:
+        obj["metadata"]["managedFields"] = entries
+    else:
+        obj["metadata"].pop("managedFields", None)

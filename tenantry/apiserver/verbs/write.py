@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from tenantry.apiserver import records
@@ -78,6 +78,12 @@ class Target:
     @property
     def key(self) -> Key:
         return Key(self.cluster, self.definition.storage_key, self.namespace, self.name)
+
+    @property
+    def as_stored(self) -> Target:
+        """The same object by the type as which it is stored, where a view serves another form of that."""
+        definition = self.translation.definition if self.translation is not None else None
+        return self if definition is None else replace(self, definition=definition)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -97,6 +97,13 @@ def schema_mark(definition: ResourceDefinition, shape: Version) -> str:
     return known
 
 
+def sharing_mark(definition: ResourceDefinition, shape: Version, variant: Version) -> Version:
+    """`variant`, whose schema prunes and defaults as that of `shape` does where it matters to its readers: a value in the one
+    shape counts as one in the other. `definition`: that of `shape`."""
+    variant.memo["stored.mark"] = schema_mark(definition, shape)
+    return variant
+
+
 def shaped(
     value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
 ) -> bytes:

@@ -160,9 +160,9 @@ class EtcdStore:
         return answer.header.revision
 
     def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
-        return watch(self._connection, start, end, from_revision, asked)
+        return watch(self._connection, start, end, from_revision, asked, previous)
 
     async def grant_lease(self, ttl_seconds: float) -> int:
         return await leases.grant(self._connection, ttl_seconds)

@@ -38,11 +38,16 @@ CATCHING_UP_PROGRESS_SECONDS = 0.1
 
 
 async def watch(
-    connection: EtcdClient, start: bytes, end: bytes, from_revision: int, asked: Broadcast[[]] | None = None
+    connection: EtcdClient,
+    start: bytes,
+    end: bytes,
+    from_revision: int,
+    asked: Broadcast[[]] | None = None,
+    previous: bool = True,
 ) -> AsyncGenerator[Batch, None]:
     """The implementation of `Store.watch`."""
     until = await present_revision(connection)
-    watcher = EtcdWatch(connection, start, end, from_revision, until, asked)
+    watcher = EtcdWatch(connection, start, end, from_revision, until, asked, previous)
     try:
         if from_revision > until:
             await watcher.begun()
@@ -80,7 +85,7 @@ async def oldest_revision(connection: EtcdClient) -> int:
 
 class EtcdWatch:
     """One watch. `wanted`: the first revision that was not delivered yet. `until`: the present revision at the beginning.
-    `asked`: see `Store.watch`."""
+    `asked`, `previous`: see `Store.watch`."""
 
     def __init__(
         self,
@@ -90,8 +95,10 @@ class EtcdWatch:
         wanted: int,
         until: int,
         asked: Broadcast[[]] | None = None,
+        previous: bool = True,
     ) -> None:
         self._asked = asked
+        self._previous = previous
         self._connection = connection
         self._start = start
         self._end = end
@@ -152,7 +159,7 @@ class EtcdWatch:
             last = revision + 1
             if not self._start <= found.kv.key < self._end:
                 continue
-            if not found.HasField("prev_kv") and (found.type == kv_pb2.Event.DELETE or found.kv.version > 1):
+            if self._previous and not found.HasField("prev_kv") and (found.type == kv_pb2.Event.DELETE or found.kv.version > 1):
                 # The previous value was compacted between the event and our read.
                 raise Compacted(revision + 1)
             if not batches or batches[-1].revision != revision:
@@ -200,9 +207,10 @@ class EtcdWatch:
                 continue
             else:
                 if not response.canceled:
-                    self._lost_at = None
                     self._denied = False
-                    self._backoff = self._connection.backoff()
+                    if self._lost_at is not None:
+                        self._lost_at = None
+                        self._backoff = self._connection.backoff()
                 return response
             await self._failed(stream or self._stream, verdict, why)
 
@@ -248,7 +256,7 @@ class EtcdWatch:
             range_end=end,
             start_revision=self._wanted if self._present else max(1, self._wanted - 1),
             progress_notify=True,
-            prev_kv=True,
+            prev_kv=self._previous,
             fragment=True,
         )
         await stream.write(rpc.WatchRequest(create_request=create))

@@ -97,7 +97,7 @@ class SqliteStore:
         return committed.revision
 
     async def watch(
-        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None
+        self, start: bytes, end: bytes, *, from_revision: int, asked: Broadcast[[]] | None = None, previous: bool = True
     ) -> AsyncGenerator[Batch, None]:
         self._last_watch += 1
         number = self._last_watch

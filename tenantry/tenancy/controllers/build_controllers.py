@@ -21,6 +21,7 @@ from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
 from tenantry.tenancy.controllers.view_statuses import ViewStatusController
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -36,6 +37,7 @@ def build(
     scopes: ClusterScopes,
     copies: Copies,
     changes: Changes,
+    written: WrittenStatuses,
     ca_certificate: str,
     issue_token: Issue,
 ) -> list[Controller[Any]]:
@@ -50,6 +52,12 @@ def build(
         ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
         ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
         ViewStatusController(
-            cell=cell, catalog=catalog, definitions=definitions, range_map=range_map, urls=urls, changes=changes
+            cell=cell,
+            catalog=catalog,
+            definitions=definitions,
+            range_map=range_map,
+            urls=urls,
+            changes=changes,
+            written=written,
         ),
     ]

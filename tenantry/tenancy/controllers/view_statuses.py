@@ -27,6 +27,7 @@ from tenantry.storage.retry_on_conflict import Attempts
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
 from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.view_type import AddedType, RangeUrl, Status, ViewUrls
@@ -58,7 +59,9 @@ class ViewStatusController(ObjectController):
         range_map: RangeMap,
         urls: Urls,
         changes: Changes,
+        written: WrittenStatuses,
     ) -> None:
+        self._written = written
         self._cell = cell
         self._catalog = catalog
         self._range_map = range_map
@@ -89,10 +92,12 @@ class ViewStatusController(ObjectController):
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         again: float | None = None
+        number = self._written.number
         async for attempt in Attempts(self._cell, (key,)):
             with attempt:
                 again = await self._reconcile(range_, key)
                 break
+        self._note(range_, key, number)
         if again is not None:
             raise Retry(max(again, SOONEST_SECONDS), "the type asked for it")
 
@@ -101,6 +106,7 @@ class ViewStatusController(ObjectController):
         record = range_.get(key)
         if record is None:
             self._by_export.forget(key)
+            self._written.forget(key)
             return None
         if record.head.deleting:
             return None
@@ -129,6 +135,10 @@ class ViewStatusController(ObjectController):
         finally:
             del self._writing[key]
         return again
+
+    def _note(self, range_: Range, key: Key, number: int) -> None:
+        if self._added[key.resource].type.export_of is not None and range_.get(key) is not None:
+            self._written.note(key, self._by_export.export_of(key), number)
 
     async def _computed(self, added: AddedType, key: Key, obj: Object) -> tuple[Object, float | None]:
         """The status, in the shape of the schema, and when it is to be computed again. Raises any error."""

@@ -19,7 +19,9 @@ from tenantry.tenancy.exports.endpoint_slice_controllers import DefaultEndpointS
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IdentityController
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.exports.published_ranges import PublishedRangesController
 from tenantry.tenancy.exports.virtual_workspace_controller import VirtualWorkspaceController
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.retained_schemas import RetainedSchemasController
@@ -38,6 +40,7 @@ def build(
     changes: Changes,
     exports: ExportLookup,
     claims: Claims,
+    written: WrittenStatuses,
     publish_on_exports: bool = False,
 ) -> list[Controller[Any]]:
     """All of them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`."""
@@ -52,7 +55,7 @@ def build(
             publish_on_exports=publish_on_exports,
         ),
         DefaultEndpointSliceController(cell=cell, definitions=definitions, changes=changes),
-        ConsumersController(index, cell=cell),
+        ConsumersController(index, cell=cell, catalog=catalog),
         EndpointSliceController(
             cell=cell,
             catalog=catalog,
@@ -61,9 +64,24 @@ def build(
             urls=urls,
             changes=changes,
             exports=exports,
+            written=written,
         ),
         VirtualWorkspaceController(
-            cell=cell, catalog=catalog, definitions=definitions, urls=urls, changes=changes, exports=exports
+            cell=cell,
+            catalog=catalog,
+            definitions=definitions,
+            urls=urls,
+            changes=changes,
+            exports=exports,
+            written=written,
+        ),
+        PublishedRangesController(
+            written,
+            cell=cell,
+            catalog=catalog,
+            definitions=definitions,
+            urls=urls,
+            publish_on_exports=publish_on_exports,
         ),
         BindingController(index, cell=cell, catalog=catalog, definitions=definitions, changes=changes, exports=exports),
         BindingDeletionController(cell=cell, definitions=definitions, apis=apis, changes=changes, exports=exports),

@@ -4,30 +4,56 @@ The entry is `/catalog/tenantry/consumers/<export cluster>/<export>.<range>`. It
 cluster with the id of the range's start, which is shorter than the id of any tenant. No API serves it. A controller writes and
 removes the record and the entry when the number of bindings changes between zero and more. It is level-triggered, so concurrent
 changes need no special care.
+
+A record is pending at first: the URL of the range is in no status yet, and the views of the export show nothing of the range.
+Its entry has a token that no other entry has. Once that is published (`published_ranges.py`), the record is open until it is
+removed. The views look at the record, which is in the range of their objects. So at each version of a range, in every process, it
+is clear what a client was shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Controller
+from tenantry.kube.objects import Object, annotations_of
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.storage.record import Change, Head, Record, RecordEvent
 from tenantry.storage.retry_on_conflict import transact
 from tenantry.tenancy.exports.binding_index import BindingIndex
-from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.read_bindings import decoded
-from tenantry.tenancy.resources import API_BINDINGS
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, VIRTUAL_WORKSPACES
+from tenantry.tenancy.types.api_export import SKIP_ANNOTATION
+from tenantry.tenancy.types.cached_resource_names import BOTH
 
 CONSUMERS = "tenantry/consumers"
+PUBLISHED = "tenantry/published"
+"""Catalog entries of exports with pending ranges: (export cluster, export) → `ranges`: name → the token of its entry."""
+PUBLISHING = (API_EXPORT_ENDPOINT_SLICES, VIRTUAL_WORKSPACES, *(names.slice_resource for names in BOTH))
+"""The resources whose objects have URLs of exports in their status. Those of the types of views come to them."""
+_PENDING = "pending"
+"""The label of a pending record. Its value is the token."""
+_OPEN_ENTRY = b"{}"
+
+
+def consumers_key(range_: Range, export: ExportKey) -> Key:
+    """The key of the record of an export in a range."""
+    return Key(range_.start, CONSUMERS, "", export_hash(*export))
+
+
+def is_open(record: Record | None) -> bool:
+    """Whether a range shows its consumers to the provider, by its record of the export. One of an earlier release is open."""
+    return record is not None and _PENDING not in record.head.labels
 
 
 def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[str]:
@@ -37,6 +63,16 @@ def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[st
         export_name, _, range_name = name.rpartition(".")
         if export_name == export:
             found.add(range_name)
+    return found
+
+
+def pending_ranges(catalog: Catalog, cluster: str) -> dict[str, dict[str, str]]:
+    """The pending ranges of the exports of a cluster, with the tokens of their entries. By name of the export."""
+    found: dict[str, dict[str, str]] = {}
+    for name, entry in catalog.entries(CONSUMERS, cluster):
+        if entry.raw != _OPEN_ENTRY:
+            export, _, range_name = name.rpartition(".")
+            found.setdefault(export, {})[range_name] = entry.object["token"]
     return found
 
 
@@ -58,9 +94,11 @@ class ConsumersController(Controller[ConsumedExport]):
 
     name = "apiexport-consumers"
 
-    def __init__(self, index: BindingIndex, *, cell: Cell) -> None:
+    def __init__(self, index: BindingIndex, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
+        self._catalog = catalog
         self._index = index
+        catalog.subscribe(PUBLISHED, self._published)
 
     @property
     def resources(self) -> Sequence[str]:
@@ -96,17 +134,43 @@ class ConsumersController(Controller[ConsumedExport]):
         place = key.record_key
         record = range_.get(place)
         consumed = self._index.count(range_.name, key.label) > 0
-        if consumed == (record is not None):
+        if record is None:
+            return (self._first(range_, place, export),) if consumed and export is not None else ()
+        if consumed and is_open(record):
             return ()
-        if record is not None:
-            gone = decoded(record)["export"]
-            entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{range_.name}")
+        known = decoded(record)["export"]
+        export = known["cluster"], known["name"]
+        entry = _entry_key(range_, export)
+        if not consumed:
             return (Change(place, None, None, record, {entry: None}),)
-        if export is None:
+        published = (self._catalog.get(PUBLISHED, *export) or {}).get("ranges") or {}
+        if published.get(range_.name) != record.head.labels[_PENDING]:
             return ()
-        entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{range_.name}")
-        value = orjson.dumps({"metadata": {"name": key.label}, "export": {"cluster": export[0], "name": export[1]}})
-        return (Change(place, value, Head(), None, {entry: b"{}"}),)
+        return (Change(place, _value(key.label, export), Head(), record, {entry: _OPEN_ENTRY}),)
+
+    def _first(self, range_: Range, place: Key, export: ExportKey) -> Change:
+        """The record with the first consumer. It is pending, unless no status will ever have the URL of the range."""
+        entry = _entry_key(range_, export)
+        if self._is_unpublished(export):
+            return Change(place, _value(place.name, export), Head(), None, {entry: _OPEN_ENTRY})
+        token = secrets.token_hex(8)
+        pending = {_PENDING: token}
+        return Change(
+            place, _value(place.name, export, pending), Head(labels=pending), None, {entry: orjson.dumps({"token": token})}
+        )
+
+    def _is_unpublished(self, export: ExportKey) -> bool:
+        """Whether nothing in the workspace of an export has URLs of it, so that its objects wait for no other shard."""
+        found = self._catalog.get(API_EXPORTS, *export)
+        if found is None or SKIP_ANNOTATION not in annotations_of(found):
+            return False
+        return not any(self._catalog.has_any(resource, export[0]) for resource in PUBLISHING)
+
+    def _published(self, _: str, cluster: str, name: str, entry: Object | None) -> None:
+        for range_name in (entry or {}).get("ranges") or ():
+            range_ = self._cell.ranges.get(range_name)
+            if range_ is not None:
+                self.enqueue(ConsumedExport(range_.start, export_hash(cluster, name)))
 
     async def _export_of(self, range_: Range, label: str) -> ExportKey | None:
         """(cluster id, name) of the export with this hash, read from one of its bindings; None before one is bound."""
@@ -119,3 +183,14 @@ class ConsumersController(Controller[ConsumedExport]):
             if cluster:
                 return cluster, binding["spec"]["reference"]["export"]["name"]
         return None
+
+
+def _entry_key(range_: Range, export: ExportKey) -> bytes:
+    return catalog_key(CONSUMERS, export[0], f"{export[1]}.{range_.name}")
+
+
+def _value(label: str, export: ExportKey, pending: Mapping[str, str] | None = None) -> bytes:
+    metadata: Object = {"name": label}
+    if pending:
+        metadata["labels"] = pending
+    return orjson.dumps({"metadata": metadata, "export": {"cluster": export[0], "name": export[1]}})

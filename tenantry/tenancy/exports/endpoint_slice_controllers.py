@@ -24,12 +24,13 @@ from tenantry.tenancy.exports.export_urls import export_url
 from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.exports.read_bindings import decoded, reference_of
 from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.types.api_export import SKIP_ANNOTATION
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
-SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
 _EVERY_RANGE = label_selectors.parse("")
 
 
@@ -96,8 +97,10 @@ class EndpointSliceController(ObjectController):
         urls: Urls,
         changes: Changes,
         exports: ExportLookup,
+        written: WrittenStatuses,
     ) -> None:
         self._range_map = range_map
+        self._written = written
         self._urls = urls
         self._cell = cell
         self._catalog = catalog
@@ -133,6 +136,7 @@ class EndpointSliceController(ObjectController):
     def forget(self, key: Key) -> None:
         """Drops what is known of a slice that is gone, or whose range this shard released."""
         self._by_export.forget(key)
+        self._written.forget(key)
 
     def released(self, range_: Range) -> None:
         for key in self._by_export.in_range(range_):
@@ -144,7 +148,9 @@ class EndpointSliceController(ObjectController):
             self.forget(key)
             return
         if record.head.deleting:
+            self._written.forget(key)
             return
+        number = self._written.number
 
         def change(current: Object) -> bool:
             before = current.get("status") or {}
@@ -152,6 +158,7 @@ class EndpointSliceController(ObjectController):
             return bool(current["status"] != before)
 
         await revise(self._cell, self._changes, self.definition, key, change)
+        self._written.note(key, self._by_export.export_of(key), number)
 
     def _status(self, key: Key, endpoint_slice: Object) -> Object:
         now = timestamp()

@@ -24,6 +24,10 @@ class ObjectsByExport:
         """The objects that are about it."""
         return tuple(self._by_export.get(export, ()))
 
+    def export_of(self, key: Key) -> ExportKey | None:
+        """The export that an object is about; None: none, or the object is not known."""
+        return self._export_of.get(key)
+
     def all(self) -> Iterable[Key]:
         return tuple(self._export_of)
 

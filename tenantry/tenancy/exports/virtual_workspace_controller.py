@@ -21,6 +21,7 @@ from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.exports.permission_claims import normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, decoded, identity_of
 from tenantry.tenancy.exports.update_object import revise
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.resources import API_EXPORTS, VIRTUAL_WORKSPACES
 from tenantry.tenancy.types import SystemDefinitions
@@ -42,7 +43,9 @@ class VirtualWorkspaceController(ObjectController):
         urls: Urls,
         changes: Changes,
         exports: ExportLookup,
+        written: WrittenStatuses,
     ) -> None:
+        self._written = written
         self._cell = cell
         self._catalog = catalog
         self._definitions = definitions
@@ -65,9 +68,12 @@ class VirtualWorkspaceController(ObjectController):
         record = range_.get(key)
         if record is None:
             self._by_export.forget(key)
+            self._written.forget(key)
             return
         if record.head.deleting:
+            self._written.forget(key)
             return
+        number = self._written.number
         # Before the export is read: a change from now on is noticed.
         self._by_export.remember(key, (key.cluster, decoded(record)["spec"]["export"]["name"]))
 
@@ -77,6 +83,7 @@ class VirtualWorkspaceController(ObjectController):
             return bool(current["status"] != before)
 
         await revise(self._cell, self._changes, self._definitions.virtual_workspaces, key, change)
+        self._written.note(key, self._by_export.export_of(key), number)
 
     def _status(self, key: Key, spec: Object, before: Object) -> Object:
         now = timestamp()

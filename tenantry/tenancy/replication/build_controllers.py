@@ -12,6 +12,7 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.catalog_copies import Copies
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.replication.cached_resource_controller import CachedResourceController
 from tenantry.tenancy.replication.publications import Publications
@@ -35,6 +36,7 @@ def build(
     exports: ExportLookup,
     publications: Publications,
     lookup: ReplicationLookup,
+    written: WrittenStatuses,
 ) -> list[Controller[Any]]:
     """All of them."""
     replicated = ReplicatedCopies(cell=cell, catalog=catalog, copies=copies)
@@ -63,6 +65,7 @@ def build(
                 urls=urls,
                 changes=changes,
                 exports=exports,
+                written=written,
             )
             for names in BOTH
         ),

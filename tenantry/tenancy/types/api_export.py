@@ -7,6 +7,8 @@ from tenantry.tenancy.types.claim_schemas import CLAIM, OLD_CLAIM
 from tenantry.tenancy.types.conversion import export_down, export_up
 from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, array, keyed, rule, string, structure
 
+SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
+"""An APIExport with it gets no APIExportEndpointSlice of its name (kcp)."""
 _IDENTITY = structure(
     {"secretRef": structure({"name": string(), "namespace": string()}) | {"x-kubernetes-map-type": "atomic"}},
     description="The secret whose key makes the identity of the export.",

@@ -82,8 +82,9 @@ _RESOURCE = structure(
     rules=(
         rule("!(has(self.show) && has(self.hiddenFields))", "show and hiddenFields are exclusive"),
         rule(
-            "!(has(self.show) || has(self.hiddenFields)) || self.verbs.all(v, v in ['get', 'list', 'watch'])",
-            "objects of which a part is shown can be read only: verbs may be get, list and watch",
+            "!has(self.show) || self.verbs.all(v, v in ['get', 'list', 'watch'])",
+            "what `show` makes cannot be turned back into an object, so verbs may be get, list and watch: to let users write, "
+            "leave fields out with hiddenFields and not with show",
         ),
     ),
 )

@@ -135,6 +135,8 @@ class HomeWorkspaces:
                     if self._cell.owns(cluster):
                         now = timestamp()
                         logical_cluster, bindings = self._new(user, cluster, info)
+                        if self._workspace_types.unpublished(logical_cluster["spec"], info.name):
+                            raise unavailable("the URLs of a new range are not published yet")
                         changes += self._contents.fill(cluster, logical_cluster, bindings, now)
                         changes.append(
                             self._changes.created(self._definitions.logical_clusters, cluster, logical_cluster, now=now)

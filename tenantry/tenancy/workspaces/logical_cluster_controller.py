@@ -124,6 +124,7 @@ class LogicalClusterController(ObjectController):
         status = logical_cluster.get("status") or {}
         if not is_deleting(logical_cluster):
             if (status.get("phase") or SCHEDULING) == SCHEDULING:
+                self._require_urls(range_, record.key.cluster, logical_cluster)
                 filled = True
                 changes = self._contents.fill(cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
                 # If the phase was reset, existing objects are not created again.
@@ -206,6 +207,13 @@ class LogicalClusterController(ObjectController):
                 await self._remote.patch_workspace_status(*owner, status)
         self._reported[cluster] = fingerprint
         self._unmirrored.discard(cluster)
+
+    def _require_urls(self, range_: Range, cluster: str, logical_cluster: Object) -> None:
+        """Raises Retry while a controller does not know the URL at which this cluster will wait for it."""
+        missing = self._workspace_types.unpublished(logical_cluster.get("spec") or {}, range_.name)
+        if missing:
+            self._waiting.add(cluster)
+            raise Retry(None, f"the type {missing} does not have the URLs of range {range_.name} yet")
 
     def _type_of(self, logical_cluster: Object) -> ResolvedType:
         resolved = self._resolve(logical_cluster)

@@ -20,11 +20,14 @@ from tenantry.tenancy.workspaces.identifiers import default_binding_name
 from tenantry.tenancy.workspaces.initial_contents import base_contents
 from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import BINDINGS_INITIALIZED, DELETION_FINALIZER, TERMINATORS_FINALIZER, set_labels
-from tenantry.tenancy.workspaces.workspace_types import API_BINDINGS_INITIALIZER, TYPE_ANNOTATION, DefaultBinding, ResolvedType
+from tenantry.tenancy.workspaces.workspace_types import (
+    OWN_INITIALIZERS,
+    TYPE_ANNOTATION,
+    UNIVERSAL_INITIALIZER,
+    DefaultBinding,
+    ResolvedType,
+)
 
-UNIVERSAL_INITIALIZER = "root:universal"
-"""kcp's initializer that creates the namespaces. Here they are created with the cluster, so the initializer is done at once."""
-OWN_INITIALIZERS = frozenset({UNIVERSAL_INITIALIZER, API_BINDINGS_INITIALIZER})
 _COPIED_ANNOTATIONS = (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION)
 
 

@@ -16,8 +16,13 @@ from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.identifiers import default_binding_name
-from tenantry.tenancy.workspaces.new_logical_cluster import UNIVERSAL_INITIALIZER, ClusterContents, note_bindings
-from tenantry.tenancy.workspaces.workspace_types import API_BINDINGS_INITIALIZER, DefaultBinding, ResolvedType
+from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents, note_bindings
+from tenantry.tenancy.workspaces.workspace_types import (
+    API_BINDINGS_INITIALIZER,
+    UNIVERSAL_INITIALIZER,
+    DefaultBinding,
+    ResolvedType,
+)
 
 
 class SystemInitializers:

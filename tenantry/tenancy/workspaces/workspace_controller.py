@@ -172,6 +172,9 @@ class WorkspaceController(ObjectController):
         logical_cluster = new_logical_cluster(
             workspace, key.cluster, resolved, path=path, range_name=info.name, url=self._urls.cluster(cluster)
         )
+        missing = self._workspace_types.unpublished(logical_cluster["spec"], info.name)
+        if missing:
+            raise Retry(None, f"the type {missing} does not have the URLs of range {info.name} yet")
         contents = self._contents.fill(cluster, logical_cluster, resolved.bindings, now)
         self._set_placement(workspace, info, cluster)
         self._set_initializing(workspace, cluster, path, now)

@@ -19,6 +19,9 @@ TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
 """On a LogicalCluster: its type as `<path>:<name>`."""
 WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
 API_BINDINGS_INITIALIZER = "system:apibindings"
+UNIVERSAL_INITIALIZER = "root:universal"
+"""kcp's initializer that creates the namespaces. Here they are created with the cluster, so the initializer is done at once."""
+OWN_INITIALIZERS = frozenset({UNIVERSAL_INITIALIZER, API_BINDINGS_INITIALIZER})
 EXTENDED_TYPES_MAX = 100
 """The most types that a type may extend, directly and indirectly: tenants write these references."""
 
@@ -129,6 +132,23 @@ class WorkspaceTypes:
         if parent is not None and written is not None:
             return written if written.path else TypeName(parent[0], written.name)
         return parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
+
+    def unpublished(self, spec: Object, range_name: str) -> str:
+        """An initializer or terminator in the spec of a LogicalCluster whose type does not have the URLs of a range in its status
+        yet; empty if there is none.
+
+        The controller of such a type would find the LogicalCluster at a URL that it does not know. A type that is gone has no
+        controller, and the system does its own initializers without a URL.
+        """
+        prefix = f"/ranges/{range_name}/services/"
+        for identifier in (*(spec.get("initializers") or ()), *(spec.get("terminators") or ())):
+            cluster, _, name = identifier.rpartition(":")
+            found = self._catalog.get(WORKSPACE_TYPES, cluster, name) if identifier not in OWN_INITIALIZERS else None
+            if found is not None:
+                urls = (found.get("status") or {}).get("virtualWorkspaces") or ()
+                if not any(prefix in entry["url"] for entry in urls):
+                    return str(identifier)
+        return ""
 
     def exists(self, cluster: str, name: str) -> bool:
         return self._catalog.get(WORKSPACE_TYPES, cluster, name) is not None

@@ -22,7 +22,8 @@ from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
 from tenantry.virtual.apiexport.domain import Domains
-from tenantry.virtual.apiexport.export_authorizer import ExportAuthorizer
+from tenantry.virtual.apiexport.export_authorizer import ExportAuthorizer, content_of
+from tenantry.virtual.apiexport.published_visibility import Publication, PublishedVisibility
 from tenantry.virtual.apiexport.warrant import with_warrant
 from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
@@ -68,8 +69,17 @@ class ExportScope(ViewScope):
         self._domains = view.domains
         self._exports = view.exports
         self.domain = view.domains.of(cluster, name)
+        self._is_over = False
+        self._shows_all: Publication | None = None
+        """Why a request sees all objects of a type."""
         self._authorizer = ExportAuthorizer(
-            (cluster, name), self.domain, self.range, place.cluster, exports=view.exports, authorizer=view.context.authorizer
+            (cluster, name),
+            content_of((cluster, name)),
+            self.domain,
+            self.range,
+            place.cluster,
+            exports=view.exports,
+            authorizer=view.context.authorizer,
         )
 
     @property
@@ -98,11 +108,46 @@ class ExportScope(ViewScope):
         return self.decide(attributes)
 
     def apis(self) -> ApiSet:
-        return self.view.api_set(self.view.apis(self.place))
+        return self.view.api_set(() if self._is_over else self.view.apis(self.place))
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """A watch of everything also ends when the range is closed: later consumers are visible when its URL is published once
+        more."""
+        publication = self._shows_all
+        if publication is None:
+            return super().watch_apis(changed)
+
+        def closed() -> None:
+            self._is_over = True
+            changed()
+
+        stops = (super().watch_apis(changed), publication.follow_end(closed))
+        if not publication.is_open:
+            # It was, when the request came.
+            closed()
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         if self.domain is None:
             return None
+        shared, publication = self._shared(definition, user, verb), Publication(self.range, self.domain.label)
+        if publication.is_open and (verb != "watch" or shared is None):
+            self._shows_all = publication if shared is None else None
+            return shared
+        return PublishedVisibility(publication, shared)
+
+    @property
+    def shown_since(self) -> int:
+        return self._shows_all.version if self._shows_all is not None else 0
+
+    def _shared(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
+        """What an open range shows."""
+        assert self.domain is not None
         resource = definition.group_resource
         shared = self.domain.filters.get(resource)
         if shared is None or user.is_master or resource not in self.domain.claims:

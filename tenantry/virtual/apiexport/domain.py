@@ -38,12 +38,13 @@ _ALL_VERBS = (*STANDARD_VERBS,)
 class Domain:
     """What the view of one export serves.
 
-    `cluster` (id) and `name`: the export. `claims`: the export's claim on each claimed resource. `filters`: the visible objects
-    of each resource whose objects are not all visible.
+    `cluster` (id) and `name`: the export, whose `export_hash` is `label`. `claims`: the export's claim on each claimed resource.
+    `filters`: the visible objects of each resource whose objects are not all visible.
     """
 
     cluster: str
     name: str
+    label: str
     export: Object
     definitions: tuple[ResourceDefinition, ...]
     claims: Mapping[GroupResource, Mapping[str, Any]]
@@ -139,7 +140,7 @@ class Domains:
             filters[BINDING_RESOURCE] = Filter(
                 lambda record: record.head.labels.get(EXPORT_LABEL) == wanted, (EXPORT_LABEL, wanted)
             )
-        return Domain(cluster, name, export, tuple(served.values()), claims, filters)
+        return Domain(cluster, name, export_hash(cluster, name), export, tuple(served.values()), claims, filters)
 
     def _claimed(self, resource: GroupResource, identity: str) -> ResourceDefinition | None:
         if resource in CLAIMABLE:

@@ -7,6 +7,8 @@ C. The maximal permission policy of the export that owns a claimed type allows i
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource
 from tenantry.storage.range import Range
@@ -31,13 +33,29 @@ DENIED = Decision(Verdict.DENY, ACCESS_DENIED)
 NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
 
 
+class Content(NamedTuple):
+    """The object whose subresource `content` stands for what a view shows: RBAC on it says who may use the view. `cluster`: id.
+    `resource`: plural."""
+
+    cluster: str
+    group: str
+    resource: str
+    name: str
+
+
+def content_of(export: ExportKey) -> Content:
+    """That of the view of an export (cluster id, name)."""
+    return Content(export[0], GROUP, "apiexports", export[1])
+
+
 class ExportAuthorizer:
-    """Made for each request. `export`: cluster id and name. `cluster`: None for the wildcard. `domain`: None if the export is
-    unknown."""
+    """Made for each request. `export`: cluster id and name. `content`: that of the view. `cluster`: None for the wildcard.
+    `domain`: None if the export is unknown."""
 
     def __init__(
         self,
         export: ExportKey,
+        content: Content,
         domain: Domain | None,
         range_: Range,
         cluster: str | None,
@@ -48,6 +66,7 @@ class ExportAuthorizer:
         self._exports = exports
         self.authorizer = authorizer
         self._export_cluster, self._export_name = export
+        self._content = content
         self.domain = domain
         self.range = range_
         self.cluster = cluster
@@ -79,17 +98,17 @@ class ExportAuthorizer:
         return DENIED
 
     def may_use(self, attributes: Attributes) -> bool:
-        """Check B: the verb on `apiexports/content`, also for discovery, by the whole authorizer chain of the provider's
-        workspace."""
+        """Check B: the verb on the content, also for discovery, by the whole authorizer chain of the provider's workspace."""
+        cluster, group, resource, name = self._content
         question = Attributes(
             attributes.user,
             attributes.verb,
-            self._export_cluster,
-            group=GROUP,
+            cluster,
+            group=group,
             version="v1alpha1",
-            resource="apiexports",
+            resource=resource,
             subresource="content",
-            name=self._export_name,
+            name=name,
         )
         return self.authorizer.authorize(question).allowed
 

@@ -12,11 +12,12 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.computed.computed_record import ComputedRecord
 from tenantry.tenancy.computed.sources import Sources
+from tenantry.tenancy.exports.consumers import CONSUMERS
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS
 from tenantry.virtual.declared.declaration import Count, Declaration
-from tenantry.virtual.declared.declarations import Declarations
+from tenantry.virtual.declared.declarations import Declarations, publication
 from tenantry.virtual.declared.evaluation import Spending
 from tenantry.virtual.declared.selected_visibility import SelectedVisibility
 
@@ -32,6 +33,9 @@ def counted(
 ) -> Iterator[ComputedRecord | None]:
     """One object for each consumer in the range (or in `cluster` alone) and each entry of `spec.counts`; None at places for a
     rest. Raises StatusError 413 for too many objects."""
+    sources.records(CONSUMERS, range_.start)
+    if not publication(declaration, range_).is_open:
+        return
     consumers: dict[str, Record] = {}
     wanted = export_hash(declaration.domain.cluster, declaration.domain.name)
     for number, record in enumerate(sources.records(API_BINDINGS, cluster)):

@@ -19,10 +19,13 @@ from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.types.virtual_workspace import (
     ACCESS_VARIABLES,
     FILTER_VARIABLES,
+    READ_VERBS,
     SHOW_VARIABLES,
 )
 from tenantry.virtual.apiexport.domain import Domain
-from tenantry.virtual.declared.shown_definition import count_definition, shown_definition
+from tenantry.virtual.declared.hidden.paths import HiddenPath
+from tenantry.virtual.declared.hidden.translation import AppliedAnnotation, HiddenFieldsTranslation
+from tenantry.virtual.declared.shown_definition import count_definition, hidden_paths, shown_definition
 
 _BYTES = 4096
 """Estimated memory of one declared resource, with its compiled expressions."""
@@ -45,12 +48,14 @@ class Selected:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """An entry of `spec.resources`. `show`: text and expression, if it has one."""
+    """An entry of `spec.resources`. `show`: text and expression, if it has one. `translation`: of writes, if it hides fields and
+    has verbs that write."""
 
     selected: Selected
     definition: ResourceDefinition
     show: tuple[str, Expression] | None
-    hidden: tuple[tuple[str, ...], ...]
+    hidden: tuple[HiddenPath, ...]
+    translation: HiddenFieldsTranslation | None
 
     @property
     def is_costly(self) -> bool:
@@ -117,7 +122,7 @@ def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domai
     for entry in spec.get("resources") or ():
         place = GroupResource(entry.get("group") or "", entry["resource"])
         source = sources.get(place)
-        shown = _shown(source, entry) if source is not None else None
+        shown = _shown(source, entry, (cluster, name)) if source is not None else None
         if shown is not None:
             resources[place] = shown
     counts: dict[GroupResource, Count] = {}
@@ -136,7 +141,7 @@ def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domai
     return Declaration(cluster, name, revision, domain, entry_rule, resources, counts, mark)
 
 
-def _shown(source: ResourceDefinition, entry: Mapping[str, Any]) -> Shown | None:
+def _shown(source: ResourceDefinition, entry: Mapping[str, Any], view: ExportKey) -> Shown | None:
     definition = shown_definition(source, entry, _digest(entry))
     if definition is None:
         return None
@@ -146,7 +151,13 @@ def _shown(source: ResourceDefinition, entry: Mapping[str, Any]) -> Shown | None
         show = (text, Expression(text, SHOW_VARIABLES)) if text is not None else None
     except ValueError:
         return None
-    return Shown(selected, definition, show, tuple(tuple(path.split(".")) for path in entry.get("hiddenFields") or ()))
+    hidden = hidden_paths(entry)
+    translation = None
+    if hidden and not set(definition.verbs) <= set(READ_VERBS):
+        (version,) = (source.versions[each.name] for each in definition.versions.values() if each.served)
+        applied = AppliedAnnotation.of(*view, source.storage_key, hidden)
+        translation = HiddenFieldsTranslation(source, version, hidden, applied)
+    return Shown(selected, definition, show, hidden, translation)
 
 
 def _count(source: ResourceDefinition, entry: Mapping[str, Any]) -> Count | None:

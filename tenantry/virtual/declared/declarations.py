@@ -15,6 +15,7 @@ from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.domain import Domain, Domains
+from tenantry.virtual.apiexport.published_visibility import Publication, PublishedVisibility
 from tenantry.virtual.declared.declaration import Declaration, compiled
 from tenantry.virtual.declared.shown_since import ShownSince
 
@@ -41,12 +42,16 @@ class Declarations:
         catalog.subscribe(VIRTUAL_WORKSPACES, self._changed)
 
     def of(self, cluster: str, name: str) -> Declaration | None:
-        """The declaration; None if the VirtualWorkspace does not exist, or if its export does not exist or has no identity."""
+        """The declaration; None if the VirtualWorkspace does not exist or has no status yet, or if its export does not exist or
+        has no identity."""
         entry = self._catalog.entry(VIRTUAL_WORKSPACES, cluster, name)
         if entry is None:
             return None
         known = self._known.get((cluster, name))
         if known is None or known.revision != entry.revision:
+            if "status" in entry.object:
+                # Its first status, with its URLs, is not written yet.
+                return None
             spec = entry.object["spec"]
             domain = self.domains.of(cluster, spec["export"]["name"])
         else:
@@ -66,7 +71,11 @@ class Declarations:
 
     def accepted(self, declaration: Declaration, range_: Range, resource: GroupResource, verb: str) -> Visibility | None:
         """What the view of the export shows of a resource to who does `verb`. None: everything."""
-        domain = declaration.domain
+        shared = self._shared(declaration.domain, range_, resource, verb)
+        published = publication(declaration, range_)
+        return shared if verb != "watch" and published.is_open else PublishedVisibility(published, shared)
+
+    def _shared(self, domain: Domain, range_: Range, resource: GroupResource, verb: str) -> Visibility | None:
         shared = domain.filters.get(resource)
         if shared is None or resource not in domain.claims:
             return shared
@@ -97,6 +106,11 @@ class Declarations:
         if self._catalog.revision and (now is None or now["metadata"].get("generation") != 1):
             self.shown_since.changed((cluster, name))
         self._subscribers.send((cluster, name))
+
+
+def publication(declaration: Declaration, range_: Range) -> Publication:
+    """Whether a range shows the consumers of the export of a declaration."""
+    return Publication(range_, declaration.domain.label)
 
 
 def _is_same(domain: Domain, other: Domain) -> bool:

@@ -15,7 +15,7 @@ from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.read_bindings import binding_to, bindings_of
 from tenantry.tenancy.types.virtual_workspace import GROUP
-from tenantry.virtual.apiexport.export_authorizer import DENIED, ExportAuthorizer
+from tenantry.virtual.apiexport.export_authorizer import DENIED, Content, ExportAuthorizer
 from tenantry.virtual.declared.declaration import Declaration
 from tenantry.virtual.declared.evaluation import Spending, is_true, user_value
 
@@ -37,8 +37,9 @@ class DeclaredAuthorizer(ExportAuthorizer):
     ) -> None:
         domain = declaration.domain if declaration is not None else None
         export = (place[0], domain.name if domain is not None else "")
-        super().__init__(export, domain, range_, cluster, exports=exports, authorizer=authorizer)
-        self._home, self._name = place
+        content = Content(place[0], GROUP, "virtualworkspaces", place[1])
+        super().__init__(export, content, domain, range_, cluster, exports=exports, authorizer=authorizer)
+        self._home = place[0]
         self._declaration = declaration
         self._spending = spending
 
@@ -56,19 +57,7 @@ class DeclaredAuthorizer(ExportAuthorizer):
 
     def may_use(self, attributes: Attributes) -> bool:
         access = self._declaration.access if self._declaration is not None else None
-        if access is not None:
-            return self._is_let_in(access, attributes)
-        question = Attributes(
-            attributes.user,
-            attributes.verb,
-            self._home,
-            group=GROUP,
-            version="v1alpha1",
-            resource="virtualworkspaces",
-            subresource="content",
-            name=self._name,
-        )
-        return self.authorizer.authorize(question).allowed
+        return super().may_use(attributes) if access is None else self._is_let_in(access, attributes)
 
     def _is_let_in(self, access: Expression, attributes: Attributes) -> bool:
         request = {

@@ -10,7 +10,7 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
 from tenantry.apiserver.deferred import Deferred, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.scope import Connector, Scope
+from tenantry.apiserver.scope import Connector, Scope, Translating, Translation
 from tenantry.apiserver.user import User
 from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.worker_threads import workers
@@ -148,7 +148,17 @@ class DeclaredScope(CollectionScope):
             return None
         if shown.show is not None:
             return ShownAs(*shown.show, self._spending)
+        if shown.translation is not None:
+            return FieldsHidden(shown.hidden, shown.translation.applied.key)
         return FieldsHidden(shown.hidden) if shown.hidden else None
+
+    @property
+    def translation(self) -> Translating | None:
+        return self._translated
+
+    def _translated(self, definition: ResourceDefinition, user: User) -> Translation | None:
+        shown = self.declaration.resources.get(definition.group_resource) if self.declaration is not None else None
+        return shown.translation if shown is not None else None
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,6 +14,9 @@ from tenantry.kube.objects import Object
 from tenantry.kube.printer_columns import columns_of
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
+from tenantry.virtual.declared.hidden.paths import HiddenPath, Paths
+from tenantry.virtual.declared.hidden.schema import without_hidden_defaults
+from tenantry.virtual.declared.hidden.strategy import HidingStrategy
 from tenantry.virtual.restricted_definitions import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS
 
@@ -33,19 +36,42 @@ def shown_definition(source: ResourceDefinition, entry: Mapping[str, Any], mark:
 
     `mark` is another one for each entry that shows something else, so that watches end when the entry changes.
     """
-    name = entry.get("version") or _default_version(source)
-    if name not in source.versions or not source.versions[name].served:
+    served = entry.get("version") or _default_version(source)
+    if served not in source.versions or not source.versions[served].served:
         return None
-    verbs: Iterable[str] = entry.get("verbs") or READ_VERBS
+    verbs: Sequence[str] = entry.get("verbs") or READ_VERBS
+    if "show" in entry:
+        # What an expression makes cannot be turned back into an object.
+        verbs = [verb for verb in verbs if verb in READ_VERBS]
     reads = frozenset(verbs) <= frozenset(READ_VERBS)
-    base = restricted(source, verbs, NO_SUBRESOURCES if reads else dict.fromkeys(_BOTH, tuple(verbs)))
-    versions = {each.name: replace(each, served=each.name == name, memo={}) for each in base.versions.values()}
+    paths = hidden_paths(entry)
+    subresources = {name: tuple(verbs) for name in _BOTH if name != "scale" or not _hides_scale(source.versions[served], paths)}
+    base = restricted(source, verbs, NO_SUBRESOURCES if reads else subresources)
+    versions = {each.name: replace(each, served=each.name == served, memo={}) for each in base.versions.values()}
     made = replace(base, versions=versions, uid=f"{source.uid}/{mark}", origin=base)
     if "show" in entry:
         return replace(made, versions=_with_any_fields(source, versions), custom=True, message=None)
-    if "hiddenFields" in entry:
+    if not paths:
+        return made
+    if reads:
         return replace(made, versions=_with_less(source, versions), custom=True, message=None)
-    return made
+    # Bodies and patches are read as those of the type itself: strategic merges, and Go's rules for built-in types.
+    strategy = HidingStrategy(source.strategy, paths, go_fields=source.message is not None)
+    return replace(made, versions=_without_fields(source, versions, paths), strategy=strategy, memory_bytes=2 * made.memory_bytes)
+
+
+def hidden_paths(entry: Mapping[str, Any]) -> tuple[HiddenPath, ...]:
+    """The fields that an entry of `spec.resources` hides."""
+    return tuple(tuple(path.split(".")) for path in entry.get("hiddenFields") or ())
+
+
+def _hides_scale(version: Version, paths: Paths) -> bool:
+    """Whether something of the scale subresource is hidden."""
+    if version.scale is None:
+        return False
+    shown = (version.scale.spec_replicas, version.scale.status_replicas, version.scale.label_selector)
+    fields = [tuple(path.strip(".").split(".")) for path in shown if path]
+    return any(field[: len(path)] == path for field in fields for path in paths)
 
 
 def _default_version(source: ResourceDefinition) -> str:
@@ -60,6 +86,20 @@ def _with_less(source: ResourceDefinition, versions: Mapping[str, Version]) -> d
     return {
         name: replace(version, selectable={}, columns=version.columns if source.custom else columns_of(()))
         for name, version in versions.items()
+    }
+
+
+def _without_fields(source: ResourceDefinition, versions: Mapping[str, Version], paths: Paths) -> dict[str, Version]:
+    """Versions of objects that clients write without some fields."""
+    made = _with_less(source, versions)
+    if source.message is not None:
+        # The schema of a built-in type neither defaults nor requires.
+        return made
+    return {
+        name: stored.sharing_mark(
+            source, source.versions[name], replace(version, schema=without_hidden_defaults(version.schema, paths), memo={})
+        )
+        for name, version in made.items()
     }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tenantry.kube.apply.last_applied import ANNOTATION as LAST_APPLIED
 from tenantry.kube.objects import Object, annotations_of, cluster_of
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, to_json
 from tenantry.kube.schema.cel_values import Cost, CostExceeded
 from tenantry.virtual.declared.evaluation import FAULTS, Spending
+from tenantry.virtual.declared.hidden.paths import HiddenPath, remove
 
 PROBLEM_ANNOTATION = "views.tenantry.dev/problem"
 """On an object whose `show` failed: why. It is shown without content."""
@@ -84,33 +86,19 @@ def _annotations(made: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class FieldsHidden:
-    """Shows an object without some fields, each a path of names, and without the annotations and managed fields that may tell of
-    them."""
+    """Shows an object without some fields, and without the annotations and managed fields that may tell of them. `applied`: the
+    annotation that is shown as kubectl's last applied configuration, if there is one (`hidden.translation`)."""
 
-    paths: tuple[tuple[str, ...], ...]
+    paths: tuple[HiddenPath, ...]
+    applied: str = ""
 
     def __call__(self, obj: Object) -> Object:
-        for path in self.paths:
-            _remove(obj, path)
+        remove(obj, self.paths)
         metadata = obj["metadata"]
         metadata.pop("managedFields", None)
         annotations = annotations_of(obj)
-        cluster = annotations.get(CLUSTER_ANNOTATION)
-        metadata["annotations"] = {CLUSTER_ANNOTATION: cluster} if cluster is not None else {}
+        shown = {key: annotations[key] for key in (CLUSTER_ANNOTATION,) if key in annotations}
+        if self.applied and self.applied in annotations:
+            shown[LAST_APPLIED] = annotations[self.applied]
+        metadata["annotations"] = shown
         return obj
-
-
-def _remove(value: Any, path: Sequence[str]) -> None:
-    """Removes a field of a JSON value, and of every item of the lists on the way. Names in the value may have dots (`tls.key` in
-    the data of a Secret), so several parts of the path may be one name."""
-    waiting = [(value, path)]
-    while waiting:
-        each, rest = waiting.pop()
-        if isinstance(each, list):
-            waiting.extend((item, rest) for item in each)
-        elif isinstance(each, dict):
-            each.pop(".".join(rest), None)
-            for length in range(1, len(rest)):
-                inner = each.get(".".join(rest[:length]))
-                if inner is not None:
-                    waiting.append((inner, rest[length:]))

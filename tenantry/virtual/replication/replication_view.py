@@ -13,10 +13,12 @@ from tenantry.kube.status import PlainError, StatusError, bad_request
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.hashing import export_hash
 from tenantry.tenancy.exports.read_bindings import GROUP, binding_to, bindings_of, bound_resource, identity_of
 from tenantry.tenancy.exports.virtual_storage import read_only, virtual_resource
 from tenantry.tenancy.replication.replication_lookup import ReplicationLookup, Served
 from tenantry.tenancy.types.cached_resource_names import BOTH
+from tenantry.virtual.apiexport.published_visibility import Publication
 from tenantry.virtual.view import READ_VERBS, Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
@@ -43,8 +45,12 @@ class ReplicationView(View):
 
     def served(self, place: Place) -> Served | None:
         """The resource that the slice of a place serves; None if there is none."""
-        found = (self._lookup.served_by_slice(names, *place.arguments) for names in BOTH)
-        return next((served for served in found if served is not None), None)
+        for names in BOTH:
+            served = self._lookup.served_by_slice(names, *place.arguments)
+            # Before the first status of a slice, its URLs are nowhere.
+            if served is not None and (self.copy(names.slice_resource, *place.arguments) or {}).get("status"):
+                return served
+        return None
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         served = self.served(place)
@@ -75,7 +81,8 @@ class ReplicationScope(ViewScope):
 
     def __init__(self, view: ReplicationView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
-        self._served = view.served(place)
+        served = view.served(place)
+        self._served = served if served is not None and Publication(base.range, export_hash(*served.export)).is_open else None
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:

@@ -3,6 +3,7 @@ module example.org/tenantry/controller
 go 1.24.0
 
 require (
+	example.org/tenantry/report v0.0.0
 	github.com/go-logr/logr v1.4.2
 	k8s.io/apimachinery v0.34.1
 	k8s.io/client-go v0.34.1
@@ -63,3 +64,5 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
+
+replace example.org/tenantry/report => ../report

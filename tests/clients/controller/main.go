@@ -5,16 +5,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 
+	"example.org/tenantry/report"
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,54 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-const clusterAnnotation = "kcp.io/cluster"
-
-// line is one event, or one snapshot.
-type line struct {
-	Event   string            `json:"event"`
-	URL     string            `json:"url,omitempty"`
-	Object  string            `json:"object,omitempty"`
-	Version string            `json:"version,omitempty"`
-	Value   string            `json:"value,omitempty"`
-	Caches  map[string]string `json:"caches,omitempty"`
-}
-
-// printer writes lines from many goroutines.
-type printer struct {
-	mu  sync.Mutex
-	out *json.Encoder
-}
-
-func (p *printer) print(l line) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.out.Encode(l)
-}
-
-// requests reports the lists and watches of the cache, with the version from which on.
-type requests struct {
-	printer *printer
-	next    http.RoundTripper
-}
-
-func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
-	answer, err := r.next.RoundTrip(request)
-	if request.Method != http.MethodGet {
-		return answer, err
-	}
-	query := request.URL.Query()
-	event := "list"
-	if query.Get("watch") != "" {
-		event = "watch"
-	}
-	outcome := fmt.Sprint(err)
-	if err == nil {
-		outcome = answer.Status
-	}
-	r.printer.print(line{Event: event, URL: request.URL.Path, Version: query.Get("resourceVersion"), Value: outcome})
-	return answer, err
-}
-
 // reconciler copies the field `from` of each object to its field `to`, if that is named.
 type reconciler struct {
 	client  client.Client
@@ -80,14 +30,14 @@ type reconciler struct {
 	from    []string
 	to      []string
 	status  bool
-	printer *printer
+	printer *report.Printer
 }
 
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	object := r.empty()
 	if err := r.client.Get(ctx, request.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.printer.print(line{Event: "gone", Object: request.String()})
+			r.printer.Print(report.Line{Event: "gone", Object: request.String()})
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -105,11 +55,11 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			err = r.client.Patch(ctx, changed, patch)
 		}
 		if err != nil {
-			r.printer.print(line{Event: "refused", Object: identity(object), Value: err.Error()})
+			r.printer.Print(report.Line{Event: "refused", Object: report.Identity(object), Value: err.Error()})
 			return ctrl.Result{}, err
 		}
 	}
-	r.printer.print(line{Event: "reconciled", Object: identity(object), Version: object.GetResourceVersion(), Value: value})
+	r.printer.Print(report.Line{Event: "reconciled", Object: report.Identity(object), Version: object.GetResourceVersion(), Value: value})
 	return ctrl.Result{}, nil
 }
 
@@ -120,15 +70,15 @@ func (r *reconciler) empty() *unstructured.Unstructured {
 }
 
 // snapshot is what the cache holds: object to value.
-func (r *reconciler) snapshot(ctx context.Context) line {
+func (r *reconciler) snapshot(ctx context.Context) report.Line {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(r.kind)
-	out := line{Event: "snapshot", Caches: map[string]string{}}
+	out := report.Line{Event: "snapshot", Caches: map[string]string{}}
 	if err := r.client.List(ctx, list); err != nil {
 		out.Value = err.Error()
 	}
 	for i := range list.Items {
-		out.Caches[identity(&list.Items[i])] = field(&list.Items[i], r.from)
+		out.Caches[report.Identity(&list.Items[i])] = field(&list.Items[i], r.from)
 	}
 	return out
 }
@@ -139,10 +89,6 @@ func field(object *unstructured.Unstructured, path []string) string {
 		return ""
 	}
 	return fmt.Sprint(value)
-}
-
-func identity(object *unstructured.Unstructured) string {
-	return object.GetAnnotations()[clusterAnnotation] + "|" + object.GetNamespace() + "/" + object.GetName()
 }
 
 func path(text string) []string {
@@ -175,8 +121,8 @@ func run() error {
 		config.Host = strings.TrimSuffix(*url, "/")
 	}
 	config.QPS, config.Burst = 1000, 1000
-	out := &printer{out: json.NewEncoder(os.Stdout)}
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &requests{out, next} })
+	out := report.NewPrinter(os.Stdout)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &report.Requests{Printer: out, Next: next} })
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Metrics: server.Options{BindAddress: "0"},
 		Client:  client.Options{Cache: &client.CacheOptions{Unstructured: true}},
@@ -199,11 +145,9 @@ func run() error {
 	defer cancel()
 	go func() {
 		if manager.GetCache().WaitForCacheSync(ctx) {
-			out.print(line{Event: "ready"})
+			out.Print(report.Line{Event: "ready"})
 		}
-		for input := bufio.NewScanner(os.Stdin); input.Scan(); {
-			out.print(r.snapshot(ctx))
-		}
+		out.Answer(func() report.Line { return r.snapshot(ctx) })
 		cancel()
 	}()
 	return manager.Start(ctx)

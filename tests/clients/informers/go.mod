@@ -3,6 +3,7 @@ module example.org/tenantry/informers
 go 1.24.0
 
 require (
+	example.org/tenantry/report v0.0.0
 	k8s.io/apimachinery v0.34.1
 	k8s.io/client-go v0.34.1
 )
@@ -50,3 +51,5 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
+
+replace example.org/tenantry/report => ../report

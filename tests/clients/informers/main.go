@@ -4,9 +4,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
@@ -16,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"example.org/tenantry/report"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,60 +25,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-const clusterAnnotation = "kcp.io/cluster"
-
-// line is one event, or one snapshot.
-type line struct {
-	Event   string            `json:"event"`
-	URL     string            `json:"url,omitempty"`
-	Object  string            `json:"object,omitempty"`
-	Version string            `json:"version,omitempty"`
-	Value   string            `json:"value,omitempty"`
-	Caches  map[string]string `json:"caches,omitempty"`
-	URLs    []string          `json:"urls,omitempty"`
-}
-
-// printer writes lines from many goroutines.
-type printer struct {
-	mu  sync.Mutex
-	out *json.Encoder
-}
-
-func (p *printer) print(l line) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.out.Encode(l)
-}
-
-// requests reports what an informer asks of its URL, with the version from which on.
-type requests struct {
-	url     string
-	printer *printer
-	next    http.RoundTripper
-}
-
-func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
-	query := request.URL.Query()
-	event := "list"
-	if query.Get("watch") != "" {
-		event = "watch"
-	}
-	answer, err := r.next.RoundTrip(request)
-	outcome := fmt.Sprint(err)
-	if err == nil {
-		outcome = answer.Status
-	}
-	r.printer.print(line{Event: event, URL: r.url, Version: query.Get("resourceVersion"), Value: outcome})
-	return answer, err
-}
-
 // fleet runs one informer for each URL.
 type fleet struct {
 	config   *rest.Config
 	resource schema.GroupVersionResource
 	suffix   string
 	field    []string
-	printer  *printer
+	printer  *report.Printer
 
 	mu      sync.Mutex
 	running map[string]*member
@@ -105,13 +57,13 @@ func (f *fleet) follow(ctx context.Context, urls []string) error {
 			return err
 		}
 		f.running[url] = m
-		f.printer.print(line{Event: "url-added", URL: url})
+		f.printer.Print(report.Line{Event: "url-added", URL: url})
 	}
 	for url, m := range f.running {
 		if !wanted[url] {
 			m.cancel()
 			delete(f.running, url)
-			f.printer.print(line{Event: "url-removed", URL: url})
+			f.printer.Print(report.Line{Event: "url-removed", URL: url})
 		}
 	}
 	return nil
@@ -120,7 +72,9 @@ func (f *fleet) follow(ctx context.Context, urls []string) error {
 func (f *fleet) start(parent context.Context, url string) (*member, error) {
 	config := rest.CopyConfig(f.config)
 	config.Host = strings.TrimSuffix(url, "/") + f.suffix
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &requests{url, f.printer, next} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &report.Requests{URL: url, Printer: f.printer, Next: next}
+	})
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -128,20 +82,20 @@ func (f *fleet) start(parent context.Context, url string) (*member, error) {
 	ctx, cancel := context.WithCancel(parent)
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
 	informer := factory.ForResource(f.resource)
-	report := func(event string) func(any) {
+	told := func(event string) func(any) {
 		return func(o any) {
 			if tombstone, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = tombstone.Obj
 			}
 			u := o.(*unstructured.Unstructured)
-			f.printer.print(line{Event: event, URL: url, Object: identity(u), Version: u.GetResourceVersion(), Value: f.value(u)})
+			f.printer.Print(report.Line{Event: event, URL: url, Object: report.Identity(u), Version: u.GetResourceVersion(), Value: f.value(u)})
 		}
 	}
 	// An unmodified informer keys its cache by namespace and name, so the tenants of a test name their objects differently.
 	_, err = informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    report("add"),
-		UpdateFunc: func(_, o any) { report("update")(o) },
-		DeleteFunc: report("delete"),
+		AddFunc:    told("add"),
+		UpdateFunc: func(_, o any) { told("update")(o) },
+		DeleteFunc: told("delete"),
 	})
 	if err != nil {
 		cancel()
@@ -157,24 +111,20 @@ func (f *fleet) value(u *unstructured.Unstructured) string {
 }
 
 // snapshot is what all caches hold: object to value.
-func (f *fleet) snapshot() line {
+func (f *fleet) snapshot() report.Line {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := line{Event: "snapshot", Caches: map[string]string{}}
+	out := report.Line{Event: "snapshot", Caches: map[string]string{}}
 	for url, m := range f.running {
 		out.URLs = append(out.URLs, url)
 		objects, _ := m.lister.List(labels.Everything())
 		for _, o := range objects {
 			u := o.(*unstructured.Unstructured)
-			out.Caches[identity(u)] = f.value(u)
+			out.Caches[report.Identity(u)] = f.value(u)
 		}
 	}
 	sort.Strings(out.URLs)
 	return out
-}
-
-func identity(u *unstructured.Unstructured) string {
-	return u.GetAnnotations()[clusterAnnotation] + "|" + u.GetNamespace() + "/" + u.GetName()
 }
 
 // followSlice has an informer for each URL of an endpoint slice, from now on.
@@ -234,7 +184,7 @@ func run() error {
 		resource: schema.GroupVersionResource{Group: *group, Version: *version, Resource: *resource},
 		suffix:   "/clusters/*",
 		field:    strings.Split(*field, "."),
-		printer:  &printer{out: json.NewEncoder(os.Stdout)},
+		printer:  report.NewPrinter(os.Stdout),
 		running:  map[string]*member{},
 	}
 	if *url != "" {
@@ -247,10 +197,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	f.printer.print(line{Event: "ready"})
-	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
-		f.printer.print(f.snapshot())
-	}
+	f.printer.Print(report.Line{Event: "ready"})
+	f.printer.Answer(f.snapshot)
 	return nil
 }
 

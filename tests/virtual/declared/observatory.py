@@ -30,9 +30,11 @@ def cowboys(cluster: str = "*", name: str = "root") -> str:
     return f"{base(cluster, name)}/apis/wild.west/v1/cowboys"
 
 
-async def observatory(shard: ServedShard, *, verbs: tuple[str, ...] = ("*",), accept: Any = None, **spec: Any) -> None:
-    """Consumers who accepted the claim on ConfigMaps with these verbs, and a view that a reader may use."""
-    wanted = claim("", "configmaps", *verbs)
+async def observatory(
+    shard: ServedShard, *, claimed: str = "configmaps", verbs: tuple[str, ...] = ("*",), accept: Any = None, **spec: Any
+) -> None:
+    """Consumers who accepted the claim on what is `claimed` with these verbs, and a view that a reader may use."""
+    wanted = claim("", claimed, *verbs)
     await ranch(shard, claims=[wanted], accept=[accepted(wanted)] if accept is None else accept)
     await shard.role(
         PROVIDER,

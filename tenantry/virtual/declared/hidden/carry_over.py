@@ -1,0 +1,137 @@
+"""Puts the hidden fields of a stored object into what a client wrote, each at its place, or refuses the write.
+
+Nothing hidden is lost, and nothing hidden gets into another item of a list than it was in. The client cannot say where it is to
+go, so a write that leaves this open is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from tenantry.apiserver import records
+from tenantry.kube.field_errors import forbidden
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import FieldError
+from tenantry.virtual.declared.hidden.paths import HERE, Paths, below, has_any, place, remove
+
+_GONE = "has fields that this view does not show, which cannot be removed through it"
+_OTHER = "has fields that this view does not show, which another kind of value has no place for"
+_ITEM_GONE = "the item with these keys has fields that this view does not show, so it cannot be removed through it"
+_UNCLEAR = (
+    "items have fields that this view does not show, and it must be clear which items these are: keep the items and their "
+    "order, and change at most one in a write"
+)
+
+
+def carry_over(sent: Any, stored: Any, paths: Paths, schema: Schema | None) -> list[FieldError]:
+    """Changes `sent`, which has none of the hidden fields, and may share parts with `stored` afterwards. `schema`: of both.
+    Returns why that cannot be done; `sent` is half changed then."""
+    return list(_object(sent, stored, paths, schema, ""))
+
+
+def _object(
+    sent: dict[str, Any], stored: Mapping[str, Any], paths: Paths, schema: Schema | None, at: str
+) -> Iterator[FieldError]:
+    for name, rests in below(stored, paths).items():
+        kept, here = stored[name], place(at, name)
+        if HERE in rests:
+            sent[name] = kept
+            continue
+        if not has_any(kept, rests):
+            continue
+        inner = _member(schema, name)
+        given = sent.get(name)
+        if given is None and isinstance(kept, dict):
+            # Clients in Go do not send a map that is empty, nor a structure of which they know no field.
+            if not _may_be_left_out(kept, rests, inner):
+                yield forbidden(here, _GONE)
+                continue
+            given = sent[name] = {}
+        if given is None:
+            yield forbidden(here, _GONE)
+        elif isinstance(given, dict) and isinstance(kept, dict):
+            yield from _object(given, kept, rests, inner, here)
+        elif isinstance(given, list) and isinstance(kept, list):
+            yield from _list(given, kept, rests, inner, here)
+        else:
+            yield forbidden(here, _OTHER)
+
+
+def _list(sent: list[Any], stored: list[Any], paths: Paths, schema: Schema | None, at: str) -> Iterator[FieldError]:
+    items = schema.items if schema is not None else None
+    keys = schema.list_map_keys if schema is not None and schema.list_type == "map" else ()
+    if keys and not below(dict.fromkeys(keys), paths):
+        by_key, old_by_key = _by_key(sent, keys), _by_key(stored, keys)
+        if by_key is not None and old_by_key is not None:
+            for text, (_, kept) in old_by_key.items():
+                if not has_any(kept, paths):
+                    continue
+                if text not in by_key:
+                    yield forbidden(f"{at}[{text}]", _ITEM_GONE)
+                    continue
+                number, given = by_key[text]
+                yield from _object(given, kept, paths, items, f"{at}[{number}]")
+            return
+    if not _is_same_list(sent, stored, paths):
+        yield forbidden(at, _UNCLEAR)
+        return
+    for number, (given, kept) in enumerate(zip(sent, stored, strict=True)):
+        if not has_any(kept, paths):
+            continue
+        if isinstance(given, dict) and isinstance(kept, dict):
+            yield from _object(given, kept, paths, items, f"{at}[{number}]")
+        elif isinstance(given, list) and isinstance(kept, list):
+            yield from _list(given, kept, paths, items, f"{at}[{number}]")
+        else:
+            yield forbidden(f"{at}[{number}]", _OTHER)
+
+
+def _by_key(values: list[Any], keys: tuple[str, ...]) -> dict[str, tuple[int, dict[str, Any]]] | None:
+    """The items of a list by their keys (`name="a",port=80`), each with its number. None where two have the same keys, or where
+    one has none."""
+    found: dict[str, tuple[int, dict[str, Any]]] = {}
+    for number, item in enumerate(values):
+        if not isinstance(item, dict) or not any(key in item for key in keys):
+            return None
+        text = ",".join(f"{key}={orjson.dumps(item.get(key)).decode()}" for key in keys)
+        if text in found:
+            return None
+        found[text] = (number, item)
+    return found
+
+
+def _is_same_list(sent: list[Any], stored: list[Any], paths: Paths) -> bool:
+    """Whether the items of a list are those that the client sees, but for one at most: then each is known by its place."""
+    if len(sent) != len(stored):
+        return False
+    seen = records.copy(stored)
+    remove(seen, paths)
+    changed = [number for number, given in enumerate(sent) if given != seen[number]]
+    return len(changed) <= 1
+
+
+def _may_be_left_out(stored: dict[str, Any], paths: Paths, schema: Schema | None) -> bool:
+    """Whether it says nothing that a client sends an object without this one: what it sees of it is empty, or it is a map, whose
+    entries the client has removed."""
+    if schema is not None and isinstance(schema.additional, Schema):
+        return True
+    seen = records.copy(stored)
+    remove(seen, paths)
+    return _is_bare(seen)
+
+
+def _is_bare(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_bare(inner) for inner in value.values())
+
+
+def _member(schema: Schema | None, name: str) -> Schema | None:
+    """The schema of a member of an object; None if it is not known."""
+    if schema is None:
+        return None
+    known = schema.properties.get(name)
+    if known is not None:
+        return known
+    return schema.additional if isinstance(schema.additional, Schema) else None

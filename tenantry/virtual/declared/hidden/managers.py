@@ -1,0 +1,77 @@
+"""Who manages hidden fields: no manager loses or gains one by a write through the view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from tenantry.kube.apply import field_set
+from tenantry.kube.apply.field_set import FieldSet
+from tenantry.kube.apply.managers import Managers, decode, encode
+from tenantry.kube.objects import Object
+from tenantry.virtual.declared.hidden.paths import HERE, HiddenPath, Paths
+
+
+class Parts(NamedTuple):
+    """A field set in two parts."""
+
+    shown: FieldSet
+    hidden: FieldSet
+
+
+def managers_shown(entries: list[Object] | None, paths: Paths) -> list[Object] | None:
+    """managedFields without the hidden fields; None for none."""
+    return _encoded({manager: owned for manager, owned in _shown(decode(entries, trusted=True), paths).items() if owned.fields})
+
+
+def managers_stored(entries: list[Object] | None, old: list[Object] | None, paths: Paths) -> list[Object] | None:
+    """What is stored for the managedFields that a write through the view has made: with what `old` says of the hidden fields."""
+    made = _shown(decode(entries, trusted=True), paths)
+    for manager, owned in decode(old, trusted=True).items():
+        hidden = parts_of(owned.fields, paths).hidden
+        if not hidden:
+            continue
+        now = made.get(manager)
+        if now is None:
+            made[manager] = replace(owned, fields=hidden)
+        else:
+            now.fields = field_set.ordered(field_set.union(now.fields, hidden))
+    return _encoded({manager: owned for manager, owned in made.items() if owned.fields})
+
+
+def parts_of(fields: FieldSet, paths: Paths) -> Parts:
+    """The members of a field set that a view shows, and those that it hides: hidden fields and all below them."""
+    shown: FieldSet = {}
+    hidden: FieldSet = {}
+    for element, children in fields.items():
+        rests = _rests(element, paths)
+        if HERE in rests:
+            hidden[element] = children
+            continue
+        if not rests or not children:
+            shown[element] = children
+            continue
+        inner = parts_of(children, rests)
+        if inner.hidden:
+            hidden[element] = inner.hidden
+        if inner.shown:
+            shown[element] = inner.shown if inner.shown.keys() != {"."} else field_set.EMPTY
+    return Parts(shown, hidden)
+
+
+def _rests(element: str, paths: Paths) -> list[HiddenPath]:
+    """How paths go on below an element. Items of lists do not count."""
+    if element == ".":
+        return []
+    if not element.startswith("f:"):
+        return list(paths)
+    name = tuple(element[2:].split("."))
+    return [path[len(name) :] for path in paths if path[: len(name)] == name]
+
+
+def _shown(managers: Managers, paths: Paths) -> Managers:
+    return {manager: replace(owned, fields=parts_of(owned.fields, paths).shown) for manager, owned in managers.items()}
+
+
+def _encoded(managers: Managers) -> list[Object] | None:
+    return encode(managers) or None

@@ -1,0 +1,53 @@
+"""The strategy of a type of which a view hides fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.definition import Strategy
+from tenantry.kube.objects import Object
+from tenantry.tenancy.types.strategy import TypeStrategy
+from tenantry.virtual.declared.hidden.paths import HERE, Paths, below, has_any, remove
+
+
+class HidingStrategy(TypeStrategy):
+    """Calls the strategy of the type, whose defaults are not to be taken for hidden fields that a client sent."""
+
+    def __init__(self, inner: Strategy, paths: Paths, *, go_fields: bool) -> None:
+        """`go_fields`: the type is decoded into a structure of Go, which writes some fields that were not sent."""
+        super().__init__(inner)
+        self.bare_finalizers = inner.bare_finalizers
+        self.may_take_long = inner.may_take_long
+        self._paths = paths
+        self._go_fields = go_fields
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        return self._inner.takes_long(obj, old)
+
+    def default(self, obj: Object) -> None:
+        if self._go_fields:
+            _remove_zeros(obj, self._paths)
+        if has_any(obj, self._paths):
+            # It will be refused.
+            return
+        super().default(obj)
+        remove(obj, self._paths)
+
+
+def _remove_zeros(value: Any, paths: Paths) -> None:
+    """Removes hidden fields with Go's zero values, which cannot be told from fields that were not sent."""
+    if isinstance(value, list):
+        for item in value:
+            _remove_zeros(item, paths)
+    elif isinstance(value, dict):
+        for name, rests in below(value, paths).items():
+            if HERE not in rests:
+                _remove_zeros(value[name], rests)
+            elif _is_zero(value[name]):
+                del value[name]
+
+
+def _is_zero(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_zero, value.values()))
+    return not value

@@ -1,0 +1,3 @@
+module example.org/tenantry/report
+
+go 1.24.0
