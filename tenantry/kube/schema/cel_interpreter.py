@@ -169,8 +169,6 @@ class _Compiler:
         def select(frame: Frame) -> Any:
             value = operand(frame)
             cost = frame.cost
-            if type(value) is Optional:
-                return optional_select(cost, value, field)
             cost.left -= 1
             if cost.left < 0:
                 raise CostExceeded
@@ -181,6 +179,10 @@ class _Compiler:
                     if escaped in value:
                         return value[escaped]
                     raise CelError(f"no such key: {field}") from None
+            if type(value) is Optional:
+                # It costs one only where the field is there.
+                cost.left += 1
+                return optional_select(cost, value, field)
             raise CelError(f"no such key: {field}")
 
         return select
@@ -276,12 +278,15 @@ class _Compiler:
                 values[kept] = [*values[kept]]
             elif type(values[kept]) is dict:
                 values[kept] = {**values[kept]}
+            cost = frame.cost
             for item in over if pairs is None else pairs:
                 if second is not None:
                     values[first], values[second] = item
                 else:
                     values[first] = item
-                frame.cost.work(1)
+                cost.spare -= 1
+                if cost.spare < 0:
+                    raise CostExceeded
                 if not goes_on(frame):
                     break
                 step(frame)

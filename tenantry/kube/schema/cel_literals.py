@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_format_literals import format_issue
 from tenantry.kube.schema.cel_syntax import CallNode, ListOf, Literal, MapOf, Node, children
 from tenantry.kube.schema.cel_types import Type, equivalent
 from tenantry.kube.schema.regex import syntax_error
@@ -21,6 +22,9 @@ def literal_issues(root: Node, types: dict[int, Type], *, may_mix: bool) -> Iter
         match node:
             case CallNode():
                 yield from _call(node)
+                issue = format_issue(node, types) if node.function == "format" else None
+                if issue is not None:
+                    yield issue
             case ListOf() if not mixed:
                 yield from _list(node, types)
             case MapOf() if not mixed:

@@ -13,6 +13,7 @@ from tenantry.kube.schema.cel_values import (
     NONE,
     PER_CHARACTER,
     Cost,
+    CostExceeded,
     Optional,
     UInt,
     charge_equal,
@@ -105,7 +106,10 @@ def _not_strictly_false(compiler: NodeCompiler, node: CallNode, scope: Scope) ->
     operand = compiler.node(node.arguments[0], scope)
 
     def check(frame: Frame) -> Any:
-        frame.cost.charge(1)
+        cost = frame.cost
+        cost.left -= 1
+        if cost.left < 0:
+            raise CostExceeded
         try:
             return operand(frame) is not False
         except CelError:
@@ -135,7 +139,12 @@ def _order(swap: bool, or_equal: bool) -> Operator:
         def compare(frame: Frame) -> Any:
             one, other = left(frame), right(frame)
             cost = frame.cost
-            cost.charge(min(size(one), size(other)) * PER_CHARACTER if type(one) in (str, bytes) else 1)
+            if type(one) is str or type(one) is bytes:
+                cost.charge(min(size(one), size(other)) * PER_CHARACTER)
+            else:
+                cost.left -= 1
+                if cost.left < 0:
+                    raise CostExceeded
             if less(cost, other, one) if swap else less(cost, one, other):
                 return True
             # Not the negated opposite comparison: that would be true for NaN.

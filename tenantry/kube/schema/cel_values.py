@@ -162,8 +162,11 @@ def is_number(value: Any) -> bool:
 
 def charge_equal(cost: Cost, left: Any, right: Any) -> None:
     """Charges cel-go's cost of `==`."""
-    if type(left) is Opaque:
-        cost.charge(1)
+    kind = type(left)
+    if (kind in _NUMBERS and type(right) in _NUMBERS) or kind is Opaque:
+        cost.left -= 1
+        if cost.left < 0:
+            raise CostExceeded
         return
     cost.charge(min(size(left), size(right)) * PER_CHARACTER)
 
