@@ -11,6 +11,7 @@ from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel, cel_cost
 from tenantry.kube.schema.cel_check import CheckedExpression, check
 from tenantry.kube.schema.cel_declared import Declarations, Declared, largest_count
+from tenantry.kube.schema.cel_interpreter import Compiled
 from tenantry.kube.schema.cel_sizes import MOST, times
 from tenantry.kube.schema.cel_types import optional_of
 from tenantry.kube.schema.ratchet import child_schema
@@ -184,7 +185,7 @@ def _checked(text: str, rule: Rule, place: _Place, kind: str) -> CheckedExpressi
     if checked.type.kind != kind:
         raise cel.CelError("cel expression must evaluate to a bool" if kind == "bool" else "must evaluate to a string")
     try:
-        cel.Program(text)
+        Compiled(checked.tree.root, ("self", "oldSelf"))
     except cel.CelError as error:
         raise cel.CelError(f"program instantiation failed: {error}") from None
     return checked

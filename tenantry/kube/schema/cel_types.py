@@ -92,7 +92,7 @@ def _parts(text: str) -> list[str]:
 _NULLABLE = frozenset(("opaque", "struct", "any", "duration", "timestamp"))
 _NESTED = frozenset(("opaque", "list", "map"))
 _ANYTHING = frozenset(("dyn", "any", "error"))
-_WORK_MAX = 500_000
+_WORK_MAX = 100_000
 
 
 class TypesTooLarge(CelError):
@@ -120,14 +120,15 @@ class Inference:
 
     def substitute(self, found: Type, *, to_dyn: bool = False) -> Type:
         """A type with what its parameters stand for. `to_dyn`: those that stand for nothing become dyn."""
-        self._spend()
         if found.kind == "param":
+            self._spend()
             known = self._known.get(found)
             if known is not None:
                 return self.substitute(known, to_dyn=to_dyn)
             return DYN if to_dyn else found
         if not found.parameters:
             return found
+        self._spend()
         return Type(found.kind, found.name, tuple(self.substitute(part, to_dyn=to_dyn) for part in found.parameters))
 
     def resolve(self, found: Type, known: dict[int, Type]) -> Type:
@@ -158,7 +159,8 @@ class Inference:
         return all(self._assignable(one, other) for one, other in zip(given, wanted, strict=True))
 
     def _assignable(self, given: Type, wanted: Type) -> bool:
-        self._spend()
+        if given.parameters:
+            self._spend()
         if wanted.kind == "param":
             valid, has_one = self._stands_for(given, wanted)
             if valid or has_one:

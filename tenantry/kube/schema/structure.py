@@ -38,6 +38,7 @@ _NESTED_TEXTS = (
     ("x-kubernetes-list-map-keys", "must be empty to be structural"),
     ("x-kubernetes-list-type", "must be undefined to be structural"),
     ("x-kubernetes-map-type", "must be undefined to be structural"),
+    ("x-kubernetes-validations", "must be empty to be structural"),
 )
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 

@@ -10,6 +10,7 @@ from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_cr
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.objects import Object, is_deleting
+from tenantry.kube.schema.ruled_schemas import RULES_AT_ONCE, characters_of_rules
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, bad_request
@@ -178,6 +179,11 @@ class CustomResourceDefinitionStrategy(Strategy):
     unconditional_update = False
     tracks_generation = True
     bare_finalizers = True
+    may_take_long = True
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        changed = old is None or old.get("spec") != obj.get("spec")
+        return changed and characters_of_rules(obj.get("spec")) > RULES_AT_ONCE
 
     def default(self, obj: Object) -> None:
         # The shape is checked first: everything below relies on it.

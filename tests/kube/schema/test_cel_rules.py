@@ -12,6 +12,7 @@ from tenantry.kube.schema.cel_definition import rule_errors
 from tenantry.kube.schema.cel_types import BOOL, DYN
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.validate import ABSENT, validate
+from tenantry.kube.types.custom_resource_definition import DEFINITION
 from tests.kube.definitions import I, N, S, obj_schema
 
 
@@ -188,3 +189,19 @@ def test_old_values_need_a_counterpart() -> None:
     [(place, text)] = refused(obj_schema(l={"type": "array", "maxItems": 3, "items": inner}))
     assert place == ".properties[l].items" + CALLED + ".rule"
     assert text.endswith("oldSelf cannot be used on the uncorrelatable portion of the schema within s.properties[l]")
+
+
+def test_definitions_with_long_rules_are_validated_in_a_thread() -> None:
+    strategy = DEFINITION.strategy
+    assert strategy.may_take_long
+
+    def definition(rule: str) -> dict[str, Any]:
+        schema = obj_schema(spec=SPEC | rules(rule))
+        return {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}
+
+    short, long = definition("self.n < 10"), definition("self.n < 10" + " && self.n < 10" * 200)
+    assert not strategy.takes_long(short, None)
+    assert strategy.takes_long(long, None)
+    assert strategy.takes_long(long, short)
+    assert not strategy.takes_long(long, {**long, "metadata": {}})
+    assert not strategy.takes_long({"spec": ["x"]}, None)
