@@ -197,7 +197,10 @@ def _indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
     more = 0 if is_attribute(node.arguments[1]) else 1
 
     def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
+        value = holder(frame)
+        if type(value) is Optional and not value.items:
+            return NONE
+        place = key(frame)
         if type(value) is Optional:
             return _optional_at(frame.cost, value, place, more)
         frame.cost.charge(more)
@@ -211,17 +214,22 @@ def _optional_indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> R
     more = 0 if is_attribute(node.arguments[1]) else 1
 
     def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
+        value = holder(frame)
+        if type(value) is Optional and not value.items:
+            return NONE
+        place = key(frame)
         return _optional_at(frame.cost, value if type(value) is Optional else Optional((value,)), place, more)
 
     return at
 
 
 def _optional_at(cost: Cost, value: Optional, place: Any, more: int) -> Optional:
-    """What is there, if anything is. Only then it costs something."""
+    """What is there, if anything is. Only then it costs something: what a key that is a name or a field costs is given back."""
     found = _found_at(value, place)
     if found.items:
         cost.charge(more)
+    else:
+        cost.left += 1 - more
     return found
 
 

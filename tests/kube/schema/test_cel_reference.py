@@ -80,6 +80,13 @@ def test_results_and_costs_are_those_of_kubernetes(monkeypatch: pytest.MonkeyPat
     assert len(cases["rows"]) > 600
 
 
+@pytest.mark.parametrize("definition", answered("definitions.json"), ids=lambda each: each["name"])
+def test_rules_of_projects_are_accepted_as_kubernetes_accepts_them(definition: dict[str, Any]) -> None:
+    """The rules and bounds of their definitions; names and texts that no rule needs are left out."""
+    assert "rule" in json.dumps(definition["schema"])
+    assert schema_errors(definition["schema"], "s") == []
+
+
 EITHER = {"x-kubernetes-list-type": "set", "type": "array", "items": {"type": "string"}}
 KEYED = {
     "type": "array",
