@@ -1,4 +1,4 @@
-"""Lists and maps that expressions write out."""
+"""Lists, maps and other values that expressions write out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_operators import Frame, Run
 from tenantry.kube.schema.cel_text import scalar
-from tenantry.kube.schema.cel_values import Optional, is_key, type_name
+from tenantry.kube.schema.cel_values import TYPE_NAMES, Cost, CostExceeded, Optional, TypeValue, is_key, type_name
 
 LIST_COST, _MAP_COST = 10, 30
+_CONSTANT_LIMIT = 1_000_000
 
 
 def new_list(parts: Sequence[Run], optional: frozenset[int]) -> Run:
@@ -60,3 +61,24 @@ def new_map(parts: Sequence[tuple[Run, Run, bool]]) -> Run:
 
 def _shown(value: Any) -> str:
     return type_name(value) if isinstance(value, (list, dict)) else scalar(value)
+
+
+def evaluated(run: Run, is_map: bool) -> Run:
+    """A constant, evaluated once. Raises CelError where it cannot be; a map is looked at when the rule runs."""
+    try:
+        value = run(Frame([], Cost(_CONSTANT_LIMIT)))
+    except CostExceeded:
+        return run
+    except CelError:
+        if is_map:
+            return run
+        raise
+    return lambda frame: value
+
+
+def type_value(name: str) -> Run:
+    """A type as a value. Raises CelError where there is none of this name."""
+    if name not in TYPE_NAMES:
+        raise CelError(f"undeclared reference to '{name}' (in container '')")
+    value = TypeValue(name)
+    return lambda frame: value

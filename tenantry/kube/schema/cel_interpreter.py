@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema.cel_constructors import LIST_COST, new_list, new_map
+from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
@@ -35,10 +35,9 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import TYPE_NAMES, Cost, CostExceeded, Optional, TypeValue, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
-_CONSTANT_LIMIT = 1_000_000
 _GO_TYPES = {
     str: "types.String",
     int: "types.Int",
@@ -85,7 +84,7 @@ class _Compiler:
             value = UInt(node.value) if isinstance(node.value, Unsigned) else node.value
             return lambda frame: value
         run = self._node(node, scope)
-        return _evaluated(run, isinstance(node, MapOf)) if node.id in self._constant else run
+        return evaluated(run, isinstance(node, MapOf)) if node.id in self._constant else run
 
     def _node(self, node: Node, scope: Scope) -> Run:
         match node:
@@ -131,7 +130,7 @@ class _Compiler:
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
         if place is None:
-            return _type(node.name.removeprefix("."))
+            return type_value(node.name.removeprefix("."))
 
         def ident(frame: Frame) -> Any:
             cost = frame.cost
@@ -153,7 +152,7 @@ class _Compiler:
     def _select(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
         if name is not None and name.partition(".")[0] not in scope:
-            return _type(name)
+            return type_value(name)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
@@ -366,26 +365,6 @@ class _Compiler:
                 frame.values[kept] = error.with_traceback(None)
 
         return step
-
-
-def _evaluated(run: Run, is_map: bool) -> Run:
-    """A constant, evaluated once. Raises CelError where it cannot be; a map is looked at when the rule runs."""
-    try:
-        value = run(Frame([], Cost(_CONSTANT_LIMIT)))
-    except CostExceeded:
-        return run
-    except CelError:
-        if is_map:
-            return run
-        raise
-    return lambda frame: value
-
-
-def _type(name: str) -> Run:
-    if name not in TYPE_NAMES:
-        raise CelError(f"undeclared reference to '{name}' (in container '')")
-    value = TypeValue(name)
-    return lambda frame: value
 
 
 def _bind(start: Run, kept: int, result: Run) -> Run:
