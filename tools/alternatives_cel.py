@@ -1,6 +1,6 @@
 """The CEL interpreter beside the libraries that were weighed: the numbers of docs/decisions 19.
 
-    pip install --target /tmp/alternatives cel-python common-expression-language
+    pip install --target /tmp/alternatives cel-expr-python cel-python common-expression-language
     PYTHONPATH=/tmp/alternatives .venv/bin/python -m tools.alternatives_cel
 
 Compiled once, run many times. Each row is the best of several rounds in turns, in processor time.
@@ -15,9 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cel_expr_python import cel as cpp
-
-from tenantry.kube.schema import cel, cel_engine
+from tenantry.kube.schema import cel
 from tools.alternatives import row
 
 VALUE = {
@@ -45,9 +43,17 @@ ONLY_KUBERNETES = (
 TYPES = 200
 
 
+def _cpp_environment() -> Any:
+    cpp = import_module("cel_expr_python").cel
+    extensions = [
+        getattr(import_module(f"cel_expr_python.ext.ext_{name.lower()}"), f"Ext{name}")()
+        for name in ("Optional", "Strings", "Math", "Bindings", "Encoders")
+    ]
+    return cpp.NewEnv(variables={"self": cpp.Type.DYN, "oldSelf": cpp.Type.DYN}, extensions=extensions)
+
+
 def _cpp(text: str) -> Callable[[], Any]:
-    variables = {"self": cpp.Type.DYN, "oldSelf": cpp.Type.DYN}
-    expression = cpp.NewEnv(variables=variables, extensions=cel_engine.standard_extensions()).compile(text)
+    expression = _cpp_environment().compile(text)
     return lambda: expression.eval(data={"self": VALUE}).value()
 
 
@@ -102,8 +108,7 @@ def memory() -> None:
 
 
 def _environment(number: int) -> Any:
-    variables = {"self": cpp.Type.DYN, "oldSelf": cpp.Type.DYN}
-    environment = cpp.NewEnv(variables=variables, extensions=cel_engine.standard_extensions())
+    environment = _cpp_environment()
     return environment, environment.compile(f"self.a{number} <= self.b{number}")
 
 

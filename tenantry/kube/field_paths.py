@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 Path = tuple[Any, Any] | None
-"""None for the root, else (path of the parent, field name or index)."""
+"""None for the root, else (path of the parent, field name, `MapKey` or index)."""
+
+
+class MapKey(str):
+    """A key of a map in a path, which is shown in brackets: `spec.labels[a.b]`."""
+
+    __slots__ = ()
+
 
 PATH_CHARACTERS = 2048
 """Characters of a path that a message shows."""
@@ -20,6 +27,8 @@ def path_text(path: Path) -> str:
     for key in keys_of(path):
         if type(key) is int:
             text += f"[{key}]"
+        elif type(key) is MapKey:
+            text += f"[{key[:PATH_CHARACTERS]}]"
         else:
             text += f".{key if len(key) <= PATH_CHARACTERS else key[:PATH_CHARACTERS]}"
         if len(text) > PATH_CHARACTERS:

@@ -20,8 +20,7 @@ ALLOWED = {
     "tenantry/http/upstream.py: urlsplit": "the URLs of shards",
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf_messages.py: lru_cache": "no arguments: one table of the built-in types",
-    "tenantry/kube/schema/cel_engine.py: cache": "no arguments: the environment and the functions of the program",
-    "tenantry/kube/schema/cel_expression.py: cache": "no arguments, or names of variables, which the program has",
+    "tenantry/kube/schema/cel_declarations.py: cache": "no arguments: the functions of the environment",
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"
     ),

@@ -10,9 +10,11 @@ import pytest
 
 from tenantry.kube import jsonpath
 from tenantry.kube.schema import cel, regex
-from tenantry.kube.schema.cel_check import Types
+from tenantry.kube.schema.cel_check import check
+from tenantry.kube.schema.cel_cost import estimate
+from tenantry.kube.schema.cel_declared import Declarations
 from tenantry.kube.schema.cel_definition import rule_errors
-from tenantry.kube.schema.cel_values import CelError
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.parse import from_openapi
 from tests.growth.meter import assert_linear, assert_time_is_linear
 
@@ -27,7 +29,8 @@ SELF = from_openapi(
         },
     }
 )
-CHECKER = Types(SELF, is_root=False).checker(SELF)
+DECLARATIONS = Declarations()
+DECLARED = DECLARATIONS.of(SELF, is_root=False)
 VALUE = {"a": 1, "t": "a" * 64, "l": [1, 2, 3], "m": {"k": "v"}}
 SOURCES: dict[str, Callable[[int], str]] = {
     "a sum": lambda n: "self.a" + " + 1" * n + " > 0",
@@ -93,7 +96,9 @@ def read(source: str) -> Callable[[], object]:
 
     def run() -> None:
         with suppress(CelError, cel.BudgetExceeded):
-            CHECKER.check(source)
+            assert DECLARED is not None
+            variables = {"self": DECLARED.type, "oldSelf": DECLARED.type}
+            estimate(check(source, variables, DECLARATIONS.structs), DECLARED)
             cel.Program(source).run(VALUE)
 
     return run

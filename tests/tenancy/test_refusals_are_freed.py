@@ -77,7 +77,7 @@ THINGS = "/apis/freed.example.com/v1/namespaces/default/things"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 RULES = (
     "self.spec.all(x, x / 0 == 1) && self.spec.exists(x, x / 0 == 1)",
-    "cel.bind(y, self.spec[0] / 0, y == 1 || y == 2)",
+    "self.spec.map(y, y / 0).sortBy(z, z).exists(z, z == 1 || z == 2)",
     "self.spec.map(x, x / 0)[0] == 1",
     "self.spec.all(x, self.spec.all(y, x + y > 10))",
 )

@@ -1,193 +1,340 @@
-"""Checks CEL expressions against the types of a schema, with cel-expr-python and cel-go's texts."""
+"""Checks CEL expressions against the types of a schema, with the rules and texts of cel-go's checker and validators."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping as ReadMapping
+from typing import NamedTuple
 
-from cel_expr_python import cel
-from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
+from tenantry.kube.schema.cel_declarations import Overload, functions
+from tenantry.kube.schema.cel_declared import Declared
+from tenantry.kube.schema.cel_errors import CelError, CompileErrors
+from tenantry.kube.schema.cel_literals import literal_issues
+from tenantry.kube.schema.cel_parser import DEPTH_MAX, parse
+from tenantry.kube.schema.cel_syntax import (
+    CallNode,
+    Comprehension,
+    Ident,
+    ListOf,
+    Literal,
+    MapOf,
+    MessageLiteral,
+    Node,
+    Select,
+    Tree,
+    Unsigned,
+    dotted,
+)
+from tenantry.kube.schema.cel_types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    ERROR,
+    INT,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    UINT,
+    Inference,
+    Type,
+    is_dyn,
+    is_optional,
+    list_of,
+    map_of,
+    most_general,
+    optional_of,
+    read,
+    type_of,
+)
 
-from tenantry.kube.schema.cel import CelError, compile_text, escape, refuse_too_large
-from tenantry.kube.schema.cel_engine import kubernetes_library, standard_extensions
-from tenantry.kube.schema.cel_library.declarations import OPAQUE, PACKAGE
-from tenantry.kube.schema.structural import Schema
-
-_LABEL = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "integer": (_LABEL.TYPE_INT64, cel.Type.INT),
-    "number": (_LABEL.TYPE_DOUBLE, cel.Type.DOUBLE),
-    "boolean": (_LABEL.TYPE_BOOL, cel.Type.BOOL),
-    "string": (_LABEL.TYPE_STRING, cel.Type.STRING),
+_TYPES = {
+    "bool": BOOL,
+    "bytes": BYTES,
+    "double": DOUBLE,
+    "int": INT,
+    "list": list_of(DYN),
+    "map": map_of(DYN, DYN),
+    "null_type": NULL,
+    "string": STRING,
+    "uint": UINT,
+    "type": Type("type"),
+    "optional_type": optional_of(DYN),
+    "net.IP": read("IP"),
+    "net.CIDR": read("CIDR"),
+    "google.protobuf.Duration": DURATION,
+    "google.protobuf.Timestamp": TIMESTAMP,
 }
-_WELL_KNOWN = {
-    "date-time": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
-    "date": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
-    "duration": ("google.protobuf.Duration", cel.Type.DURATION),
+"""The names of types, which are values in expressions."""
+_LITERALS = {
+    type(None): NULL,
+    bool: BOOL,
+    int: INT,
+    Unsigned: UINT,
+    float: DOUBLE,
+    str: STRING,
+    bytes: BYTES,
 }
-_VALUE = "google.protobuf.Value"
-_PACKAGE = "object"
-_FEW = 64
-"""So many message types add little to the time of a check."""
 
 
 class CheckedExpression(NamedTuple):
-    """A checked expression: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
+    """A checked expression: its tree, the types of its nodes by their ids, and what its calls mean. A call in `namespaced` has a
+    function whose name has dots, as `lists.range`, and no value before the dot."""
 
-    type: str
-    serialized: bytes
-
-
-class Checker:
-    """Checks expressions against the type of one schema (`Types.checker`)."""
-
-    def __init__(self, types: Types, own: cel.Type) -> None:
-        variables = {"self": own, "oldSelf": own}
-        extensions = [*standard_extensions(), kubernetes_library()]
-        self._environment = cel.NewEnv(types.pool, variables=variables, extensions=extensions)
-
-    def check(self, expression: str, *, optional_old: bool = False) -> CheckedExpression:
-        """Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
-        before = "cel.bind(oldSelf, optional.of(oldSelf), " if optional_old else ""
-        refuse_too_large(expression)
-        try:
-            compiled = self._environment.compile(f"{before}{expression}\n)" if before else expression)
-        except RuntimeError as error:
-            raise CelError(compile_text(str(error), shift=len(before))) from None
-        return CheckedExpression(compiled.return_type().name(), compiled.serialize())
+    tree: Tree
+    type: Type
+    types: dict[int, Type]
+    overloads: dict[int, tuple[Overload, ...]]
+    namespaced: dict[int, str]
 
 
-class Types:
-    """CEL types for a schema and the schemas below it, for the rules of all of them.
+def check(
+    text: str, variables: ReadMapping[str, Type], structs: ReadMapping[str, Declared], *, may_mix: bool = False
+) -> CheckedExpression:
+    """Reads and checks an expression over variables. `structs`: the object types by their names. `may_mix`: lists and maps may
+    have items of several types. Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
+    tree = parse(text)
+    errors = CompileErrors(text)
+    checker = _Checker(tree, dict(variables), structs, errors)
+    try:
+        checker.check(tree.root)
+        errors.end()
+        checked = checker.result()
+        for node, issue in literal_issues(checked.tree.root, checked.types, may_mix=may_mix):
+            errors.add(tree.offsets[node], issue)
+    except RecursionError:
+        raise CelError(f"ERROR: <input>:-1:0: expression recursion limit exceeded: {DEPTH_MAX}") from None
+    errors.end()
+    return checked
 
-    Objects become message types, the engine's only types with fields. `is_root` adds the fields of every object: apiVersion, kind
-    and metadata (name and generateName).
-    """
 
-    def __init__(self, root: Schema, *, is_root: bool) -> None:
-        self._root = root if is_root else None
-        self._messages: dict[int, tuple[str, int]] = {}
-        """By id() of the schema: its type name, and the number of message types for it and the schemas below it."""
-        self._file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto2")
-        for module in (struct_pb2, timestamp_pb2, duration_pb2):
-            self._file.dependency.append(module.DESCRIPTOR.name)
-        self._type = self._of(root)
-        self._of_root = root
-        self.pool = self._pool()
+class _Checker:
+    def __init__(self, tree: Tree, scope: dict[str, Type], structs: ReadMapping[str, Declared], errors: CompileErrors) -> None:
+        self._tree = tree
+        self._globals = scope
+        self._locals: list[dict[str, Type]] = []
+        self._structs = structs
+        self._errors = errors
+        self._inference = Inference()
+        self._types: dict[int, Type] = {}
+        self._overloads: dict[int, tuple[Overload, ...]] = {}
+        self._namespaced: dict[int, str] = {}
+        self._parameters = 0
 
-    def covering(self, schema: Schema) -> Types:
-        """The types to use for a schema below: these, or new ones of its own.
+    def result(self) -> CheckedExpression:
+        known: dict[int, Type] = {}
+        types = {key: self._inference.resolve(found, known) for key, found in self._types.items()}
+        root = self._tree.root
+        return CheckedExpression(self._tree, types[root.id], types, self._overloads, self._namespaced)
 
-        Making types takes time for each type, and so does checking an expression beside them. So rules share types where they
-        need most of them: for example many levels above one object. Otherwise they get types of their own.
-        """
-        messages = len(self._file.message_type)
-        known = self._messages.get(id(schema))
-        if schema is self._of_root or (known is not None and (2 * known[1] >= messages or messages <= _FEW)):
-            return self
-        return Types(schema, is_root=False)
+    def check(self, node: Node) -> Type:
+        match node:
+            case Literal():
+                found = _LITERALS[type(node.value)]
+            case Ident():
+                found = self._ident(node)
+            case Select():
+                found = self._select(node)
+            case CallNode():
+                found = self._call(node)
+            case ListOf():
+                found = self._list(node)
+            case MapOf():
+                found = self._map(node)
+            case MessageLiteral():
+                found = self._wrong(node, f"undeclared reference to '{node.name}' (in container '')")
+            case Comprehension():
+                found = self._loop(node)
+        self._types[node.id] = found
+        return found
 
-    def checker(self, schema: Schema) -> Checker:
-        """The checker for the rules of a schema that these types cover."""
-        own = self._type if schema is self._of_root else self._of(schema)
-        return Checker(self, own or cel.Type.DYN)
+    def _wrong(self, node: Node, text: str) -> Type:
+        self._errors.add(self._tree.offsets[node.id], text)
+        return ERROR
 
-    def _pool(self) -> descriptor_pool.DescriptorPool:
-        pool = descriptor_pool.DescriptorPool()
-        for module in (struct_pb2, timestamp_pb2, duration_pb2):
-            pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-        opaque = descriptor_pb2.FileDescriptorProto(name="kubernetes.proto", package=PACKAGE, syntax="proto2")
-        for name in OPAQUE:
-            opaque.message_type.add(name=name)
-        pool.AddSerializedFile(opaque.SerializeToString())
-        pool.AddSerializedFile(self._file.SerializeToString())
-        return pool
+    def _mismatch(self, node: Node, wanted: Type, found: Type) -> None:
+        self._wrong(node, f"expected type '{wanted}' but found '{found}'")
 
-    def _of(self, schema: Schema) -> cel.Type | None:
-        """The type of a variable with the schema. None where a rule may not use it."""
-        if schema.int_or_string:
-            return cel.Type.DYN
-        if schema.type == "string":
-            if schema.format == "byte":
-                return cel.Type.BYTES
-            return _WELL_KNOWN[schema.format][1] if schema.format in _WELL_KNOWN else cel.Type.STRING
-        if schema.type in _SCALARS:
-            return _SCALARS[schema.type][1]
-        if schema.type == "array" and schema.items is not None:
-            items = self._of(schema.items)
-            return cel.Type.List(items) if items is not None else None
-        if isinstance(schema.additional, Schema):
-            values = self._of(schema.additional)
-            return cel.Type.Map(cel.Type.STRING, values) if values is not None else None
-        if schema.type == "object" or schema.properties:
-            return cel.Type(f"{_PACKAGE}.{self._message(schema)}")
-        return None
+    def _assign(self, given: tuple[Type, ...], wanted: tuple[Type, ...]) -> bool:
+        return self._inference.assign(given, wanted)
 
-    def _message(self, schema: Schema) -> str:
-        known = self._messages.get(id(schema))
-        if known is not None:
-            return known[0]
-        before = len(self._file.message_type)
-        message = self._file.message_type.add()
-        name = message.name = f"Object{before + 1}"
-        properties = dict(schema.properties)
-        if schema is self._root or schema.embedded_resource:
-            text = Schema(type="string")
-            properties["apiVersion"] = properties["kind"] = text
-            properties["metadata"] = Schema(type="object", properties={"name": text, "generateName": text})
-        taken: set[str] = set()
-        for field, child in properties.items():
-            escaped = escape(field)
-            if escaped is not None:
-                self._field(message, escaped, child, taken)
-        self._messages[id(schema)] = name, len(self._file.message_type) - before
-        return name
+    def _new_parameters(self, count: int) -> int:
+        """The first of so many new type parameters."""
+        self._parameters += count
+        return self._parameters - count
 
-    def _field(self, message: descriptor_pb2.DescriptorProto, name: str, schema: Schema, taken: set[str]) -> None:
-        """A field of a message type. `taken` are the names used in the message."""
-        if schema.type == "array" and schema.items is not None:
-            kind = self._element(schema.items)
-            label = _LABEL.LABEL_REPEATED
-        elif isinstance(schema.additional, Schema) and not schema.int_or_string:
-            kind, label = self._map(message, name, schema.additional, taken)
+    def _new_parameter(self) -> Type:
+        return Type("param", f"_var{self._new_parameters(1)}")
+
+    # Names and fields
+
+    def _ident(self, node: Ident) -> Type:
+        found = self._named(node.name)
+        return self._wrong(node, f"undeclared reference to '{node.name}' (in container '')") if found is None else found
+
+    def _named(self, name: str) -> Type | None:
+        if not name.startswith("."):
+            for scope in reversed(self._locals):
+                if name in scope:
+                    return scope[name]
+        name = name.removeprefix(".")
+        return self._globals.get(name) or (type_of(_TYPES[name]) if name in _TYPES else None)
+
+    def _is_local(self, name: str) -> bool:
+        return any(name in scope for scope in self._locals)
+
+    def _select(self, node: Select) -> Type:
+        if not node.test:
+            name = dotted(node)
+            if name is not None and name.removeprefix(".") in _TYPES and not self._is_local(name.partition(".")[0]):
+                return type_of(_TYPES[name.removeprefix(".")])
+        found = self._field(node, node.operand, node.field, optional=False)
+        return BOOL if node.test else self._inference.substitute(found)
+
+    def _field(self, node: Node, operand: Node, field: str, *, optional: bool) -> Type:
+        holder = self._inference.substitute(self.check(operand))
+        if is_optional(holder):
+            holder, optional = holder.parameters[0], True
+        match holder.kind:
+            case "map":
+                found = holder.parameters[1]
+            case "struct":
+                found = self._struct_field(node, holder.name, field)
+            case "param":
+                self._assign((DYN,), (holder,))
+                found = DYN
+            case _:
+                if not is_dyn(holder) and holder.kind != "error":
+                    self._wrong(node, f"type '{holder}' does not support field selection")
+                found = DYN
+        return optional_of(found) if optional else found
+
+    def _struct_field(self, node: Node, name: str, field: str) -> Type:
+        declared = self._structs.get(name)
+        if declared is None:
+            return self._wrong(node, f"unexpected failed resolution of '{name}'")
+        found = declared.field(field)
+        return self._wrong(node, f"undefined field '{field}'") if found is None else found.type
+
+    # Calls
+
+    def _call(self, node: CallNode) -> Type:
+        if node.function == "_?._":
+            operand, field = node.arguments
+            assert isinstance(field, Literal)
+            self._types[field.id] = STRING
+            return self._inference.substitute(self._field(node, operand, str(field.value), optional=True))
+        for argument in node.arguments:
+            self.check(argument)
+        name, target = node.function, node.target
+        if target is not None:
+            prefix = dotted(target)
+            if prefix is not None and f"{prefix}.{name}" in functions():
+                self._namespaced[node.id] = name = f"{prefix}.{name}"
+                target = None
+        if target is not None:
+            self.check(target)
+        overloads = functions().get(name)
+        if overloads is None:
+            return self._wrong(node, f"undeclared reference to '{name}' (in container '')")
+        return self._resolve(node, name, overloads, target)
+
+    def _resolve(self, node: CallNode, name: str, overloads: tuple[Overload, ...], target: Node | None) -> Type:
+        arguments = node.arguments if target is None else (target, *node.arguments)
+        given = tuple(self._types[argument.id] for argument in arguments)
+        if name in ("_&&_", "_||_"):
+            self._overloads[node.id] = overloads
+            wrong = [place for place, each in enumerate(given) if not self._assign((each,), (BOOL,))]
+            for place in wrong:
+                self._mismatch(arguments[place], BOOL, given[place])
+            return ERROR if wrong else BOOL
+        result: Type | None = None
+        fitting: list[Overload] = []
+        for overload in overloads:
+            if overload.is_member != (target is not None) or len(overload.parameters) != len(given):
+                continue
+            parameters, made = overload.fresh(self._new_parameters(len(overload.type_parameters)))
+            if not self._assign(given, parameters):
+                continue
+            fitting.append(overload)
+            made = self._inference.substitute(made)
+            if result is None:
+                result = made
+            elif not is_dyn(result) and made != result:
+                result = DYN
+        if result is None:
+            return self._no_overload(node, name, given, target is not None)
+        self._overloads[node.id] = tuple(fitting)
+        return result
+
+    def _no_overload(self, node: CallNode, name: str, given: tuple[Type, ...], is_member: bool) -> Type:
+        shown = [str(self._inference.substitute(each, to_dyn=True)) for each in given]
+        before = f"{shown.pop(0)}." if is_member else ""
+        return self._wrong(node, f"found no matching overload for '{name}' applied to '{before}({', '.join(shown)})'")
+
+    # Lists, maps and loops
+
+    def _list(self, node: ListOf) -> Type:
+        items: Type | None = None
+        for place, item in enumerate(node.items):
+            found = self.check(item)
+            if place in node.optional:
+                found = self._unwrapped(item, found)
+            items = self._join(items, found)
+        return list_of(items or self._new_parameter())
+
+    def _map(self, node: MapOf) -> Type:
+        keys: Type | None = None
+        values: Type | None = None
+        for entry in node.entries:
+            keys = self._join(keys, self.check(entry.key))
+            found = self.check(entry.value)
+            if entry.optional:
+                found = self._unwrapped(entry.value, found)
+            values = self._join(values, found)
+        return map_of(keys or self._new_parameter(), values or self._new_parameter())
+
+    def _unwrapped(self, node: Node, found: Type) -> Type:
+        if is_optional(found):
+            return found.parameters[0]
+        if not is_dyn(found):
+            self._mismatch(node, optional_of(found), found)
+        return found
+
+    def _join(self, before: Type | None, found: Type) -> Type:
+        """The type of items of both types. That they are of one type is looked at when all is checked (`literal_issues`)."""
+        if before is None:
+            return found
+        return most_general(before, found) if self._assign((before,), (found,)) else DYN
+
+    def _loop(self, node: Comprehension) -> Type:
+        self.check(node.items)
+        kept = self.check(node.start)
+        over = self._inference.substitute(self._types[node.items.id])
+        self._locals.append({node.result_variable: kept})
+        self._locals.append(self._variables(node, over))
+        self._must_be(node.condition, BOOL)
+        self._must_be(node.step, kept)
+        self._locals.pop()
+        result = self.check(node.result)
+        self._locals.pop()
+        return self._inference.substitute(result)
+
+    def _variables(self, node: Comprehension, over: Type) -> dict[str, Type]:
+        if over.kind == "list":
+            first, second = over.parameters[0], over.parameters[0]
+            first = INT if node.second else first
+        elif over.kind == "map":
+            first, second = over.parameters
+        elif over.kind in ("dyn", "error", "param"):
+            self._assign((DYN,), (over,))
+            first = second = DYN
         else:
-            kind, label = self._element(schema), _LABEL.LABEL_OPTIONAL
-        if kind is None:
-            return
-        taken.add(name)
-        field = message.field.add(name=name, number=len(message.field) + 1, type=kind[0], label=label)
-        if kind[1]:
-            field.type_name = kind[1]
+            text = f"expression of type '{over}' cannot be range of a comprehension (must be list, map, or dynamic)"
+            first = second = self._wrong(node.items, text)
+        return {node.variable: first} | ({node.second: second} if node.second else {})
 
-    def _element(self, schema: Schema) -> tuple[Any, str] | None:
-        if schema.int_or_string or schema.type == "array" or isinstance(schema.additional, Schema):
-            # Protobuf has no type for lists of lists, so their items are not checked.
-            return _LABEL.TYPE_MESSAGE, f".{_VALUE}"
-        if schema.type == "string" and schema.format in _WELL_KNOWN:
-            return _LABEL.TYPE_MESSAGE, f".{_WELL_KNOWN[schema.format][0]}"
-        if schema.type == "string" and schema.format == "byte":
-            return _LABEL.TYPE_BYTES, ""
-        if schema.type in _SCALARS:
-            return _SCALARS[schema.type][0], ""
-        if schema.type == "object" or schema.properties:
-            return _LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{self._message(schema)}"
-        return None
-
-    def _map(
-        self, message: descriptor_pb2.DescriptorProto, field: str, values: Schema, taken: set[str]
-    ) -> tuple[tuple[Any, str] | None, Any]:
-        """The type and label of a map field. In protobuf a map is a repeated field of entries with a prescribed type name."""
-        kind = self._element(values)
-        if kind is None:
-            return None, _LABEL.LABEL_OPTIONAL
-        name = "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
-        if name in taken:
-            # Two fields that differ only in underscores would need the same name, so the second is not checked.
-            return (_LABEL.TYPE_MESSAGE, f".{_VALUE}"), _LABEL.LABEL_OPTIONAL
-        taken.add(name)
-        entry = message.nested_type.add(name=name)
-        entry.options.map_entry = True
-        entry.field.add(name="key", number=1, type=_LABEL.TYPE_STRING, label=_LABEL.LABEL_OPTIONAL)
-        value = entry.field.add(name="value", number=2, type=kind[0], label=_LABEL.LABEL_OPTIONAL)
-        if kind[1]:
-            value.type_name = kind[1]
-        return (_LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{message.name}.{name}"), _LABEL.LABEL_REPEATED
+    def _must_be(self, node: Node, wanted: Type) -> None:
+        found = self.check(node)
+        if not self._assign((wanted,), (found,)):
+            self._mismatch(node, wanted, found)

@@ -1,4 +1,5 @@
-"""Estimates the highest possible cost of a rule, as k8s.io/apiserver does. It depends on the size limits in the schema.
+"""Estimates the highest possible cost of a rule, as Kubernetes does (checker/cost.go of cel-go 0.29.2, with the sizes of
+k8s.io/apiserver v0.37.2). It depends on the size limits in the schema.
 
 A rule that could block a server is refused when its definition is created. The unit is cel-go's: one for a field access or a
 call, a tenth for each character of a text that is read. A value without a size limit can be as large as a request.
@@ -6,245 +7,339 @@ call, a tenth for each character of a text that is read. A value without a size 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
-from tenantry.kube.schema.cel import escape
-from tenantry.kube.schema.structural import Schema
+from tenantry.kube.schema.cel_check import CheckedExpression
+from tenantry.kube.schema.cel_cost_calls import Operand, call_cost
+from tenantry.kube.schema.cel_declarations import Overload
+from tenantry.kube.schema.cel_declared import Declared
+from tenantry.kube.schema.cel_sizes import LIST_COST, MAP_COST, MESSAGE_COST, MOST, UNKNOWN, Size, fixed, plus, times
+from tenantry.kube.schema.cel_syntax import (
+    ACCUMULATOR,
+    CallNode,
+    Comprehension,
+    Ident,
+    ListOf,
+    Literal,
+    MapOf,
+    MessageLiteral,
+    Node,
+    Select,
+    is_bind,
+)
+from tenantry.kube.schema.cel_types import Type, is_optional
 
 RULE_LIMIT = 10_000_000
 DEFINITION_LIMIT = 100_000_000
-REQUEST_BYTES = 3 * 1024 * 1024
-_PER_CHARACTER = 0.1
-_REGEX_PER_CHARACTER = 0.25
-_LIST_COST, _MAP_COST = 10, 30
-_MANY = 10**18
 
-# Bytes that the smallest value of a type takes in a request.
-_SMALLEST = {"string": 2, "integer": 1, "number": 1, "boolean": 4, "array": 2, "object": 2}
-_TEXT_SCANS = frozenset(("contains", "startsWith", "endsWith", "indexOf", "lastIndexOf", "split", "replace", "lowerAscii"))
-_TEXT_SCANS |= frozenset(("upperAscii", "substring", "trim", "charAt", "format", "join", "url", "isURL", "ip", "isIP"))
-_TEXT_SCANS |= frozenset(("cidr", "isCIDR", "quantity", "isQuantity", "semver", "isSemver", "timestamp", "duration", "reverse"))
-_LIST_SCANS = frozenset(("isSorted", "sum", "min", "max", "sets.contains", "sets.equivalent", "sets.intersects", "@in"))
-_REGEXES = frozenset(("matches", "find", "findAll"))
-_COMPARES = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_"))
+_Path = tuple[str, ...]
+_SCALARS = frozenset(("bool", "double", "duration", "int", "timestamp", "uint"))
 
 
-class Estimate(NamedTuple):
-    """The highest cost of an expression, the largest size of its value, and the schema of its value where it is known."""
+class _Entries(NamedTuple):
+    """The sizes of the keys and values that an expression puts into a list or a map."""
 
-    cost: float
-    size: float = 1
-    schema: Schema | None = None
+    kind: str
+    key: Size
+    value: Size
+
+    def union(self, other: _Entries | None) -> _Entries | None:
+        return None if other is None else _Entries(self.kind, self.key.union(other.key), self.value.union(other.value))
 
 
-def largest_size(schema: Schema | None) -> float:
-    """The most characters, items or entries that a value of a schema may have."""
-    if schema is None:
-        return REQUEST_BYTES
-    if schema.type == "array":
-        limit = schema.max_items
-        return limit if limit is not None else REQUEST_BYTES // (_smallest(schema.items) + 1)
-    if schema.type == "object" or schema.additional:
-        if not isinstance(schema.additional, Schema):
+class _Variable(NamedTuple):
+    path: _Path
+    size: Size | None
+    entries: _Entries | None
+
+
+def estimate(checked: CheckedExpression, declared: Declared) -> int:
+    """The highest cost of a rule on values of a type: `self` and `oldSelf` have it."""
+    return _Estimate(checked, _sizes_of(declared)).cost(checked.tree.root)
+
+
+def estimate_untyped(checked: CheckedExpression, size: int) -> int:
+    """The same for variables without types, where each text, list and map has a given size at most."""
+    return _Estimate(checked, lambda path: Size(0, size) if path else None).cost(checked.tree.root)
+
+
+def _sizes_of(declared: Declared) -> Callable[[_Path], Size | None]:
+    def size_of(path: _Path) -> Size | None:
+        if not path:
+            return None
+        found = declared
+        for step in path[1:]:
+            below = found.at(step)
+            if below is None:
+                return None
+            found = below
+        return Size(0, found.largest)
+
+    return size_of
+
+
+class _Estimate:
+    """The estimate for one expression. By the ids of nodes it keeps where in the schema their values come from, their sizes, and
+    the sizes of their items."""
+
+    def __init__(self, checked: CheckedExpression, size_of: Callable[[_Path], Size | None]) -> None:
+        self._checked = checked
+        self._size_of = size_of
+        self._paths: dict[int, _Path] = {}
+        self._sizes: dict[int, Size] = {}
+        self._entries: dict[int, _Entries] = {}
+        self._variables: dict[str, list[_Variable]] = {}
+
+    def cost(self, node: Node) -> int:
+        match node:
+            case Literal():
+                return 0
+            case Ident():
+                return self._ident(node)
+            case Select():
+                return self._select(node)
+            case CallNode():
+                return self._call(node)
+            case ListOf():
+                return self._list(node)
+            case MapOf():
+                return self._map(node)
+            case MessageLiteral():
+                return plus(MESSAGE_COST, self._sum(node.values))
+            case Comprehension():
+                return self._bind(node) if is_bind(node) else self._loop(node)
+
+    def _sum(self, nodes: tuple[Node, ...]) -> int:
+        total = 0
+        for node in nodes:
+            total = plus(total, self.cost(node))
+        return total
+
+    # Where values come from, and their sizes
+
+    def _variable(self, name: str) -> _Variable | None:
+        found = self._variables.get(name)
+        return found[-1] if found else None
+
+    def _path(self, node: Node) -> _Path:
+        variable = self._variable(node.name) if isinstance(node, Ident) else None
+        return self._paths.get(node.id, ()) if variable is None else variable.path
+
+    def _type(self, node: Node) -> Type:
+        return self._checked.types[node.id]
+
+    def _size(self, node: Node) -> Size | None:
+        known = self._sizes.get(node.id)
+        if known is None:
+            known = _literal_size(node)
+        if known is not None:
+            return known
+        found = self._size_of(self._path(node))
+        if found is not None:
+            self._sizes[node.id] = found
+            return found
+        if _is_scalar(self._type(node)):
+            return fixed(1)
+        variable = self._variable(node.name) if isinstance(node, Ident) else None
+        return None if variable is None else variable.size
+
+    def _known_size(self, node: Node) -> Size:
+        found = self._size(node)
+        return UNKNOWN if found is None else found
+
+    def _entries_of(self, node: Node) -> _Entries | None:
+        known = self._entries.get(node.id)
+        if known is None and isinstance(node, Ident):
+            variable = self._variable(node.name)
+            return None if variable is None else variable.entries
+        return known
+
+    def _copy(self, to: Node, of: Node) -> None:
+        size, entries = self._size(of), self._entries_of(of)
+        if size is not None:
+            self._sizes[to.id] = size
+        if entries is not None:
+            self._entries[to.id] = entries
+
+    # Nodes
+
+    def _ident(self, node: Ident) -> int:
+        variable = self._variable(node.name)
+        self._paths[node.id] = (node.name,) if variable is None else variable.path
+        return 1
+
+    def _select(self, node: Select) -> int:
+        cost = self.cost(node.operand)
+        if node.test:
+            return cost
+        if node.operand.id not in self._checked.types:
+            # The name of a type, as net.IP.
+            self._paths[node.id] = (node.field,)
             return 1
-        limit = schema.max_properties
-        return limit if limit is not None else REQUEST_BYTES // (_smallest(schema.additional) + 5)
-    if schema.type in ("integer", "number", "boolean"):
-        return 1
-    if schema.enum:
-        return max(len(str(v)) for v in schema.enum)
-    if schema.format in ("date-time", "date", "duration"):
-        return 32
-    return schema.max_length if schema.max_length is not None else REQUEST_BYTES - 2
+        if self._type(node.operand).kind in ("map", "struct", "param"):
+            cost = plus(cost, 1)
+        self._paths[node.id] = (*self._path(node.operand), node.field)
+        return cost
+
+    def _call(self, node: CallNode) -> int:
+        if node.function == "dyn":
+            cost = plus(1, self.cost(node.arguments[0]))
+            self._copy(node, node.arguments[0])
+            return cost
+        costs: list[int] = []
+        operands: list[Operand] = []
+        for argument in node.arguments:
+            costs.append(self.cost(argument))
+            operands.append(self._operand(argument))
+        if node.function == "_?._":
+            size = self._size(node)
+            if size is not None:
+                self._sizes[node.id] = size
+            return plus(1, costs[0])
+        overloads = self._checked.overloads.get(node.id)
+        if not overloads:
+            return 0
+        cost, target = 0, None
+        function = self._checked.namespaced.get(node.id)
+        if node.target is not None and function is None:
+            cost = self.cost(node.target)
+            target = self._operand(node.target)
+        return plus(cost, self._overloads(node, function or node.function, overloads, target, operands, costs))
+
+    def _operand(self, node: Node) -> Operand:
+        found, path = self._type(node), self._path(node)
+        path = () if path[:1] == (ACCUMULATOR,) else path
+
+        def item_size() -> Size:
+            size = self._size_of((*path, "@items")) if path else None
+            return UNKNOWN if size is None else size
+
+        return Operand(node, found, self._size(node), item_size)
+
+    def _overloads(
+        self,
+        node: CallNode,
+        function: str,
+        overloads: tuple[Overload, ...],
+        target: Operand | None,
+        operands: list[Operand],
+        costs: list[int],
+    ) -> int:
+        """The highest cost of a call with one of these overloads, with that of its arguments."""
+        before = 0
+        for each in costs:
+            before = plus(before, each)
+        highest, size = 0, None
+        for overload in overloads:
+            if function in ("_&&_", "_||_"):
+                highest = before
+            elif function == "_?_:_":
+                highest = plus(costs[0], max(costs[1:]))
+                size = operands[1].known_size.union(operands[2].known_size)
+                self._join_entries(node, operands[1].node, operands[2].node)
+            else:
+                found = call_cost(function, overload, target, operands)
+                highest = max(highest, plus(before, found.cost))
+                if found.size is not None:
+                    size = found.size if size is None else size.union(found.size)
+            if function == "_+_" and overload.parameters[0].kind in ("string", "bytes", "list"):
+                self._join_entries(node, operands[0].node, operands[1].node)
+            holder = overload.parameters[0].kind if function == "_[_]" else ""
+            if holder in ("list", "map"):
+                entries = self._entries_of(operands[0].node)
+                size = None if entries is None else entries.value
+                self._paths[node.id] = (*self._path(operands[0].node), "@items" if holder == "list" else "@values")
+            if size is None:
+                size = self._size(node)
+        if size is not None:
+            self._sizes[node.id] = size
+        return highest
+
+    def _join_entries(self, node: Node, one: Node, other: Node) -> None:
+        first = self._entries_of(one)
+        joined = None if first is None else first.union(self._entries_of(other))
+        if joined is not None:
+            self._entries[node.id] = joined
+
+    def _list(self, node: ListOf) -> int:
+        cost = LIST_COST
+        size = Size(MOST if node.items else 0, 0)
+        for item in node.items:
+            cost = plus(cost, self.cost(item))
+            size = size.union(self._known_size(item))
+        self._entries[node.id] = _Entries("list", fixed(1), size)
+        return cost
+
+    def _map(self, node: MapOf) -> int:
+        cost = MAP_COST
+        keys = values = Size(MOST if node.entries else 0, 0)
+        for entry in node.entries:
+            cost = plus(plus(cost, self.cost(entry.key)), self.cost(entry.value))
+            keys, values = keys.union(self._known_size(entry.key)), values.union(self._known_size(entry.value))
+        self._entries[node.id] = _Entries("map", keys, values)
+        return cost
+
+    def _push(self, name: str, variable: _Variable) -> None:
+        self._variables.setdefault(name, []).append(variable)
+
+    def _push_value(self, name: str, node: Node) -> None:
+        self._push(name, _Variable(self._path(node), self._size(node), self._entries_of(node)))
+
+    def _push_items(self, node: Comprehension) -> None:
+        entries, path = self._entries_of(node.items), self._path(node.items)
+        kind = self._type(node.items).kind if entries is None else entries.kind
+        key, value = (None, None) if entries is None else (entries.key, entries.value)
+        of_value = _Variable((*path, "@items" if kind == "list" else "@values"), value, None)
+        if not node.second:
+            self._push(node.variable, of_value if kind == "list" else _Variable((*path, "@keys"), key, None))
+            return
+        self._push(node.variable, _Variable((*path, "@indices" if kind == "list" else "@keys"), key, None))
+        self._push(node.second, of_value)
+
+    def _loop(self, node: Comprehension) -> int:
+        cost = plus(self.cost(node.items), self.cost(node.start))
+        self._push_value(node.result_variable, node.start)
+        self._push_items(node)
+        condition = self.cost(node.condition)
+        each = plus(condition, self.cost(node.step))
+        self._variables[node.variable].pop()
+        if node.second:
+            self._variables[node.second].pop()
+        cost = plus(cost, self.cost(node.result))
+        self._variables[node.result_variable].pop()
+        count = self._known_size(node.items)
+        cost = plus(cost, times(count.largest, each))
+        if isinstance(node.start, Literal):
+            self._sizes[node.id] = self._known_size(node.start)
+        elif isinstance(node.start, (ListOf, MapOf)):
+            self._sizes[node.id] = count
+            entries = self._entries_of(node.step)
+            if entries is not None:
+                self._entries[node.id] = entries
+        return cost
+
+    def _bind(self, node: Comprehension) -> int:
+        cost = plus(self.cost(node.items), self.cost(node.start))
+        self._push_value(node.result_variable, node.start)
+        cost = plus(cost, self.cost(node.result))
+        self._variables[node.result_variable].pop()
+        self._copy(node, node.result)
+        return cost
 
 
-def _smallest(schema: Schema | None) -> int:
-    if schema is None:
-        return 1
-    size = _SMALLEST.get(schema.type, 1)
-    for name in schema.required:
-        child = schema.properties.get(name)
-        if child is not None and not child.has_default:
-            size += len(name) + 3 + _smallest(child)
-    return size
+def _literal_size(node: Node) -> Size | None:
+    match node:
+        case Literal():
+            return fixed(len(node.value) if isinstance(node.value, (str, bytes)) else 1)
+        case ListOf():
+            return fixed(len(node.items))
+        case MapOf():
+            return fixed(len(node.entries))
+    return None
 
 
-def estimate(serialized: bytes, self_schema: Schema) -> float:
-    """The highest cost of a checked expression (`CheckedExpression.serialized`) for values of a schema."""
-    return estimate_of(serialized, {"self": self_schema, "oldSelf": self_schema})
-
-
-def estimate_of(serialized: bytes, variables: Mapping[str, Schema]) -> float:
-    """The same for an expression over other variables, with their schemas."""
-    return _cost(
-        _expression(serialized), {name: Estimate(1, largest_size(schema), schema) for name, schema in variables.items()}
-    ).cost
-
-
-# The syntax tree, from its protobuf form (cel.expr.CheckedExpr; field numbers of google/api/expr/v1alpha1/syntax.proto) ------
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        wire = tag & 7
-        if wire == 0:
-            number, position = _varint(data, position)
-            yield tag >> 3, number
-        elif wire == 2:
-            length, position = _varint(data, position)
-            yield tag >> 3, data[position : position + length]
-            position += length
-        else:
-            width = 8 if wire == 1 else 4
-            yield tag >> 3, data[position : position + width]
-            position += width
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-
-
-def _part(data: bytes, number: int) -> bytes:
-    return next((value for key, value in _fields(data) if key == number and isinstance(value, bytes)), b"")
-
-
-def _parts(data: bytes, number: int) -> list[bytes]:
-    return [value for key, value in _fields(data) if key == number and isinstance(value, bytes)]
-
-
-def _text(data: bytes, number: int) -> str:
-    return _part(data, number).decode()
-
-
-def _expression(serialized: bytes) -> bytes:
-    checked = _part(serialized, 2) if b"cel.expr.CheckedExpr" in serialized[:60] else serialized
-    return _part(checked, 4)
-
-
-# Costs -----------------------------------------------------------------------------------------------------------------
-
-_Scope = dict[str, Estimate]
-
-
-def _cost(expression: bytes, scope: _Scope) -> Estimate:
-    for number, value in _fields(expression):
-        if isinstance(value, int):
-            continue
-        if number == 3:
-            return Estimate(0, len(_text(value, 6)) if _part(value, 6) else 1)
-        if number == 4:
-            return scope.get(_text(value, 1), Estimate(1))
-        if number == 5:
-            return _select(value, scope)
-        if number == 6:
-            return _call(value, scope)
-        if number == 7:
-            items = [_cost(item, scope) for item in _parts(value, 1)]
-            return Estimate(_LIST_COST + sum(i.cost for i in items), len(items))
-        if number == 8:
-            entries = [_cost(_part(entry, 4), scope) for entry in _parts(value, 2)]
-            return Estimate(_MAP_COST + sum(e.cost for e in entries), len(entries))
-        if number == 9:
-            return _loop(value, scope)
-    return Estimate(0)
-
-
-def _select(select: bytes, scope: _Scope) -> Estimate:
-    operand = _cost(_part(select, 1), scope)
-    name = _text(select, 2)
-    child = _field_schema(operand.schema, name)
-    return Estimate(operand.cost + 1, largest_size(child) if operand.schema is not None else 1, child)
-
-
-def _field_schema(schema: Schema | None, name: str) -> Schema | None:
-    if schema is None:
-        return None
-    for field, child in schema.properties.items():
-        if escape(field) == name:
-            return child
-    if name in ("name", "generateName", "apiVersion", "kind"):
-        return Schema(type="string", max_length=253)
-    if name == "metadata":
-        return Schema(type="object")
-    return schema.additional if isinstance(schema.additional, Schema) else None
-
-
-def _call(call: bytes, scope: _Scope) -> Estimate:
-    function = _text(call, 2)
-    target = _part(call, 1)
-    operands = ([_cost(target, scope)] if target else []) + [_cost(argument, scope) for argument in _parts(call, 3)]
-    cost = sum(o.cost for o in operands)
-    sizes = [o.size for o in operands]
-    if function in ("_&&_", "_||_", "!_"):
-        return Estimate(cost)
-    if function == "_?_:_":
-        branches = operands[1:]
-        return Estimate(operands[0].cost + max(b.cost for b in branches), max(b.size for b in branches), branches[0].schema)
-    if function in ("_[_]", "_[?_]"):
-        holder = operands[0].schema
-        item = (holder.items or (holder.additional if isinstance(holder.additional, Schema) else None)) if holder else None
-        return Estimate(cost + 1, largest_size(item) if item is not None else 1, item)
-    if function in _REGEXES:
-        cost += max(1.0, sizes[0] * _PER_CHARACTER) * max(1.0, (sizes[1] if len(sizes) > 1 else 1) * _REGEX_PER_CHARACTER)
-        return Estimate(cost, sizes[0])
-    if function in _COMPARES and len(sizes) == 2:
-        size = sum(sizes) if function == "_+_" else 1
-        return Estimate(cost + max(1.0, min(sizes) * _PER_CHARACTER), size)
-    if function in _LIST_SCANS:
-        return Estimate(cost + 1 + _product(sizes if function.startswith("sets.") else sizes[-1:]))
-    if function == "replace" and len(sizes) >= 3:
-        return Estimate(cost + 1 + 2 * sizes[0] * _PER_CHARACTER, _replaced(sizes, call))
-    if function in _TEXT_SCANS and sizes:
-        return Estimate(cost + 1 + sizes[0] * _PER_CHARACTER * max(1.0, _product(sizes[1:]) * _PER_CHARACTER), sizes[0])
-    return Estimate(cost + 1, max(sizes, default=1))
-
-
-def _replaced(sizes: list[float], call: bytes) -> float:
-    """The longest text that a replacement can make: the replaced text is as short as possible and occurs everywhere."""
-    old = _part(_parts(call, 3)[0], 3)
-    shortest = sizes[1] if old else 0
-    if shortest == 0:
-        return min((sizes[0] + 1) * sizes[2] + sizes[0], _MANY)
-    if sizes[2] <= shortest:
-        return sizes[0]
-    return min(-(-sizes[0] // shortest) * sizes[2], _MANY)
-
-
-def _product(sizes: list[float]) -> float:
-    total = 1.0
-    for size in sizes:
-        total = min(total * size, _MANY)
-    return total
-
-
-def _loop(loop: bytes, scope: _Scope) -> Estimate:
-    items = _cost(_part(loop, 2), scope)
-    start = _cost(_part(loop, 4), scope)
-    item = _item_schema(items.schema)
-    inner = scope | {
-        _text(loop, 1): Estimate(1, largest_size(item) if item is not None else 1, item),
-        _text(loop, 3): Estimate(1, max(1, start.size), None),
-    }
-    step = _cost(_part(loop, 6), inner).cost + _cost(_part(loop, 5), inner).cost
-    result = _cost(_part(loop, 7), inner).cost
-    total = items.cost + start.cost + min(max(items.size, 1) * step, _MANY) + result
-    # map and filter make a list as long as their input.
-    return Estimate(total, items.size, items.schema)
-
-
-def _item_schema(schema: Schema | None) -> Schema | None:
-    if schema is None:
-        return None
-    if schema.items is not None:
-        return schema.items
-    return Schema(type="string", max_length=REQUEST_BYTES) if isinstance(schema.additional, Schema) else None
+def _is_scalar(found: Type) -> bool:
+    if is_optional(found):
+        return _is_scalar(found.parameters[0])
+    return found.kind in _SCALARS

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from functools import cache
 from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
 from tenantry.base.cache import Cache
-from tenantry.kube.schema import cel_syntax, cel_time
-from tenantry.kube.schema.cel import compile_text, refuse_too_large
+from tenantry.kube.schema import cel_time, cel_tokens
+from tenantry.kube.schema.cel_check import check
+from tenantry.kube.schema.cel_cost import estimate_untyped
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Timestamp, UInt
-from tenantry.kube.schema.structural import Schema
+from tenantry.kube.schema.cel_parser import parse
+from tenantry.kube.schema.cel_types import DYN
+from tenantry.kube.schema.cel_values import Cost, Duration, Timestamp, UInt
 
 RUN_LIMIT = 10_000
 """The most that one evaluation may cost, in cel-go's units. It is made on the event loop, for each object of a list."""
@@ -27,7 +29,6 @@ ESTIMATE_LIMIT = 1_000_000
 """The most that an expression may cost by the estimate (`estimated_cost`)."""
 ORDINARY_SIZE = 100
 """The size of lists, maps and texts for which the estimate is made."""
-_DEPTH = 16
 _RESULT_DEPTH = 64
 _PLAIN = frozenset({str, int, bool, type(None)})
 
@@ -37,15 +38,7 @@ class Compilation:
 
     def __init__(self, text: str, variables: tuple[str, ...]) -> None:
         """`variables`: the names that the expression may use. Raises CelError."""
-        # Not at the top: the engine takes 17 MB, and most processes never need it.
-        from tenantry.kube.schema import cel_engine
-
-        refuse_too_large(text)
-        try:
-            serialized = cel_engine.parse(text)
-        except RuntimeError as error:
-            raise CelError(compile_text(str(error))) from None
-        self._compiled = Compiled(cel_syntax.parsed(serialized), variables)
+        self._compiled = Compiled(parse(text).root, variables)
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
@@ -94,23 +87,16 @@ class Expression:
 
 def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) -> str:
     """What is wrong with an expression; empty where it can be used. `results`: the types that it may have (BOOL, MAP, …)."""
-    # Not at the top, as above.
-    from tenantry.kube.schema import cel_cost
-
     try:
-        refuse_too_large(text)
-        checked = _environment(variables).compile(text)
+        checked = check(text, dict.fromkeys(variables, DYN), {}, may_mix=True)
         compilation = Expression(text, variables).compile()
-    except RuntimeError as error:
-        return f"compilation failed: {compile_text(str(error))}"
     except CelError as error:
         return f"compilation failed: {error}"
     if isinstance(compilation, str):
         return f"compilation failed: {compilation}"
-    kind = checked.return_type().name()
-    if kind.partition("<")[0].upper() not in (*results, "DYN"):
+    if checked.type.kind.upper() not in (*results, "DYN"):
         return f"cel expression must evaluate to a {results[0].lower()}"
-    cost = cel_cost.estimate_of(checked.serialize(), {name: ordinary() for name in variables})
+    cost = estimate_untyped(checked, ORDINARY_SIZE)
     if cost > ESTIMATE_LIMIT:
         return (
             f"estimated cost exceeds budget by factor of {cost / ESTIMATE_LIMIT:.1f}x, for lists, maps and texts of size "
@@ -121,7 +107,7 @@ def problem_of(text: str, variables: tuple[str, ...], results: Sequence[str]) ->
 
 def words(text: str) -> frozenset[str]:
     """The names that occur in an expression outside of strings."""
-    return frozenset(cel_syntax.words(text))
+    return frozenset(cel_tokens.words(text))
 
 
 def to_json(cost: Cost, value: Any, depth: int = _RESULT_DEPTH) -> Any:
@@ -151,25 +137,3 @@ def to_json(cost: Cost, value: Any, depth: int = _RESULT_DEPTH) -> Any:
     if kind is Duration:
         return cel_time.duration_text(value)
     raise CelError("the result has a value that JSON does not have")
-
-
-@cache
-def ordinary() -> Schema:
-    """A schema for the estimate of anything: texts, lists and maps, of ordinary size."""
-    schema = Schema(max_length=ORDINARY_SIZE)
-    for _ in range(_DEPTH):
-        size = {"max_length": ORDINARY_SIZE, "max_items": ORDINARY_SIZE, "max_properties": ORDINARY_SIZE}
-        schema = Schema(type="object", additional=schema, items=schema, properties={"metadata": schema}, **size)  # type: ignore[arg-type]
-    return schema
-
-
-@cache
-def _environment(variables: tuple[str, ...]) -> Any:
-    from cel_expr_python import cel
-
-    from tenantry.kube.schema.cel_check import Types
-    from tenantry.kube.schema.cel_engine import kubernetes_library, standard_extensions
-
-    pool = Types(Schema(type="object"), is_root=False).pool
-    types = dict.fromkeys(variables, cel.Type.DYN)
-    return cel.NewEnv(pool, variables=types, extensions=[*standard_extensions(), kubernetes_library()])

@@ -1,7 +1,6 @@
 """Evaluates CEL expressions, and stops them when their cost reaches the limit.
 
-An expression is compiled to functions of a `Frame`, one for each node, which call each other. The engine of cel-expr-python,
-which checks expressions, is not used here: its evaluations cannot be stopped, and it charges nothing for the size of results.
+An expression is compiled to functions of a `Frame`, one for each node, which call each other.
 """
 
 from __future__ import annotations
@@ -9,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, type_value
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
+from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
-from tenantry.kube.schema.cel_operators import OPERATORS, Frame, Run, Scope, optional_select
+from tenantry.kube.schema.cel_library.maps import insert
+from tenantry.kube.schema.cel_names import RESERVED_FIELDS
+from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Comprehension,
@@ -24,22 +28,26 @@ from tenantry.kube.schema.cel_syntax import (
     Node,
     Select,
     Unsigned,
+    attribute_root,
+    constants,
+    dotted,
+    is_attribute,
+    is_bind,
+    is_conditional,
 )
-from tenantry.kube.schema.cel_values import (
-    TYPE_NAMES,
-    CelError,
-    Cost,
-    CostExceeded,
-    NoOverload,
-    Optional,
-    TypeValue,
-    UInt,
-    is_key,
-)
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
-_LIST_COST, _MAP_COST = 10, 30
-_FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.running()}
+_GO_TYPES = {
+    str: "types.String",
+    int: "types.Int",
+    UInt: "types.Uint",
+    float: "types.Double",
+    bool: "types.Bool",
+    bytes: "types.Bytes",
+    type(None): "types.Null",
+}
+_FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS}
 
 
 class Compiled:
@@ -47,8 +55,11 @@ class Compiled:
 
     def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
         """Raises CelError where the expression uses an unknown name."""
-        self._compiler = _Compiler(len(variables))
-        self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
+        try:
+            self._compiler = _Compiler(len(variables), constants(root))
+            self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
+        except RecursionError:
+            raise CelError("expression is nested too deeply") from None
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
@@ -63,15 +74,20 @@ class Compiled:
 
 
 class _Compiler:
-    def __init__(self, given: int) -> None:
+    def __init__(self, given: int, constant: frozenset[int]) -> None:
         self._given = given
+        self._constant = constant
         self.places = 0
 
     def node(self, node: Node, scope: Scope) -> Run:
+        if isinstance(node, Literal):
+            value = UInt(node.value) if isinstance(node.value, Unsigned) else node.value
+            return lambda frame: value
+        run = self._node(node, scope)
+        return evaluated(run, isinstance(node, MapOf)) if node.id in self._constant else run
+
+    def _node(self, node: Node, scope: Scope) -> Run:
         match node:
-            case Literal():
-                value = UInt(node.value) if isinstance(node.value, Unsigned) else node.value
-                return lambda frame: value
             case Ident():
                 return self._ident(node, scope)
             case Select():
@@ -82,15 +98,39 @@ class _Compiler:
                 return self._list(node, scope)
             case MapOf():
                 return self._map(node, scope)
-            case MessageLiteral():
-                raise CelError(f"undeclared reference to '{node.name}' (in container '')")
             case Comprehension():
                 return self._loop(node, scope)
+        raise CelError(f"undeclared reference to '{node.name if isinstance(node, MessageLiteral) else ''}' (in container '')")
+
+    def branch(self, node: Node, scope: Scope) -> Run:
+        """A branch of a conditional. A name in it costs nothing, in contrast to its fields and items."""
+        run = self.node(node, scope)
+        if not is_attribute(node) or is_conditional(attribute_root(node)):
+            return run
+
+        def cheaper(frame: Frame) -> Any:
+            frame.cost.left += 1
+            return run(frame)
+
+        return cheaper
+
+    def holder(self, node: Node, scope: Scope) -> Run:
+        """What has fields or items. It costs one more where it is no name, field or item itself."""
+        run = self.node(node, scope)
+        if is_attribute(node) or is_conditional(node):
+            return run
+
+        def relative(frame: Frame) -> Any:
+            value = run(frame)
+            frame.cost.charge(1)
+            return value
+
+        return relative
 
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
         if place is None:
-            return self._constant(node.name)
+            return type_value(node.name.removeprefix("."))
 
         def ident(frame: Frame) -> Any:
             cost = frame.cost
@@ -109,32 +149,19 @@ class _Compiler:
 
         return ident
 
-    def _constant(self, name: str) -> Run:
-        if name not in TYPE_NAMES:
-            raise CelError(f"undeclared reference to '{name}' (in container '')")
-        value = TypeValue(name)
-
-        def constant(frame: Frame) -> Any:
-            frame.cost.charge(1)
-            return value
-
-        return constant
-
     def _select(self, node: Select, scope: Scope) -> Run:
-        dotted = _dotted(node)
-        if dotted is not None and dotted.partition(".")[0] not in scope:
-            return self._constant(dotted)
-        operand, field = self.node(node.operand, scope), node.field
+        name = dotted(node)
+        if name is not None and name.partition(".")[0] not in scope:
+            return type_value(name)
+        operand, field = self.holder(node.operand, scope), node.field
+        escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
 
             def has(frame: Frame) -> Any:
                 value = operand(frame)
-                frame.cost.charge(1)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                if type(value) is not dict:
-                    raise NoOverload
-                return field in value
+                return type(value) is dict and (field in value or escaped in value)
 
             return has
 
@@ -148,10 +175,14 @@ class _Compiler:
                 try:
                     return value[field]
                 except KeyError:
+                    if escaped in value:
+                        return value[escaped]
                     raise CelError(f"no such key: {field}") from None
             if type(value) is Optional:
-                return optional_select(value, field)
-            raise NoOverload
+                # It costs one only where the field is there.
+                cost.left += 1
+                return optional_select(cost, value, field)
+            raise CelError(f"no such key: {field}")
 
         return select
 
@@ -162,9 +193,12 @@ class _Compiler:
             if special is not None:
                 return special(self, node, scope)
             return self._function(name, False, node.arguments, scope)
-        dotted = _dotted(node.target)
-        if dotted is not None and dotted.partition(".")[0] not in scope and (f"{dotted}.{name}", False) in _FUNCTIONS:
-            return self._function(f"{dotted}.{name}", False, node.arguments, scope)
+        prefix = dotted(node.target)
+        if prefix is not None and prefix.partition(".")[0] not in scope and (f"{prefix}.{name}", False) in _FUNCTIONS:
+            return self._function(f"{prefix}.{name}", False, node.arguments, scope)
+        special = MEMBERS.get(name)
+        if special is not None and len(node.arguments) == 1:
+            return special(self, node, scope)
         return self._function(name, True, (node.target, *node.arguments), scope)
 
     def _function(self, name: str, member: bool, arguments: tuple[Node, ...], scope: Scope) -> Run:
@@ -175,55 +209,42 @@ class _Compiler:
         parts = [self.node(argument, scope) for argument in arguments]
         if len(parts) == 1:
             [only] = parts
-            return lambda frame: run(frame.cost, only(frame))
+
+            def unary(frame: Frame) -> Any:
+                value = only(frame)
+                try:
+                    return run(frame.cost, value)
+                except NoOverload as error:
+                    raise no_overload(error, name, (value,)) from None
+
+            return unary
+
         if len(parts) == 2:
-            first, second = parts
-            return lambda frame: run(frame.cost, first(frame), second(frame))
-        return lambda frame: run(frame.cost, *[part(frame) for part in parts])
+            left, right = parts
+
+            def binary(frame: Frame) -> Any:
+                one, other = left(frame), right(frame)
+                try:
+                    return run(frame.cost, one, other)
+                except NoOverload as error:
+                    raise no_overload(error, name, (one, other)) from None
+
+            return binary
+
+        def call(frame: Frame) -> Any:
+            values = [part(frame) for part in parts]
+            try:
+                return run(frame.cost, *values)
+            except NoOverload as error:
+                raise no_overload(error, name, values) from None
+
+        return call
 
     def _list(self, node: ListOf, scope: Scope) -> Run:
-        parts = [self.node(item, scope) for item in node.items]
-        optional = node.optional
-
-        def make(frame: Frame) -> Any:
-            frame.cost.charge(_LIST_COST)
-            if not optional:
-                return [part(frame) for part in parts]
-            made: list[Any] = []
-            for place, part in enumerate(parts):
-                value = part(frame)
-                if place not in optional:
-                    made.append(value)
-                elif type(value) is not Optional:
-                    raise NoOverload
-                else:
-                    made.extend(value.items)
-            return made
-
-        return make
+        return new_list([self.node(item, scope) for item in node.items], node.optional)
 
     def _map(self, node: MapOf, scope: Scope) -> Run:
-        parts = [(self.node(e.key, scope), self.node(e.value, scope), e.optional) for e in node.entries]
-
-        def make(frame: Frame) -> Any:
-            frame.cost.charge(_MAP_COST)
-            made: dict[Any, Any] = {}
-            for get_key, get_value, optional in parts:
-                key, value = get_key(frame), get_value(frame)
-                if optional:
-                    if type(value) is not Optional:
-                        raise NoOverload
-                    if not value.items:
-                        continue
-                    value = value.items[0]
-                if not is_key(key):
-                    raise CelError("unsupported key type")
-                if key in made:
-                    raise CelError(f"Failed with repeated key: {key}")
-                made[key] = value
-            return made
-
-        return make
+        return new_map([(self.node(e.key, scope), self.node(e.value, scope), e.optional) for e in node.entries])
 
     def _place(self) -> int:
         self.places += 1
@@ -234,7 +255,7 @@ class _Compiler:
         kept = self._place()
         inner = scope | {node.result_variable: kept}
         result = self.node(node.result, inner)
-        if isinstance(node.items, ListOf) and not node.items.items:
+        if is_bind(node):
             return _bind(start, kept, result)
         items = self.node(node.items, scope)
         first = self._place()
@@ -248,18 +269,23 @@ class _Compiler:
         def loop(frame: Frame) -> Any:
             over = items(frame)
             values = frame.values
+            if not isinstance(over, list) and type(over) is not dict:
+                raise CelError(f"got '{_GO_TYPES.get(type(over), 'types.Unknown')}', expected iterable type")
             pairs = _pairs(over) if second is not None else None
-            if type(over) is not list and type(over) is not dict:
-                raise NoOverload
             values[kept] = start(frame)
             if type(values[kept]) is list:
                 values[kept] = [*values[kept]]
+            elif type(values[kept]) is dict:
+                values[kept] = {**values[kept]}
+            cost = frame.cost
             for item in over if pairs is None else pairs:
                 if second is not None:
                     values[first], values[second] = item
                 else:
                     values[first] = item
-                frame.cost.charge(1)
+                cost.spare -= 1
+                if cost.spare < 0:
+                    raise CostExceeded
                 if not goes_on(frame):
                     break
                 step(frame)
@@ -276,9 +302,12 @@ class _Compiler:
 
     def _step(self, node: Comprehension, inside: Scope, kept: int) -> Callable[[Frame], None]:
         """The step of a comprehension for one item: it updates the result, which may be a stored error."""
-        grown = _appended(node.step, node.result_variable)
+        grown = appended(node.step, node.result_variable)
         if grown is not None:
             return self._append(grown, inside, kept)
+        entry = inserted(node.step, node.result_variable)
+        if entry is not None:
+            return self._insert(entry, inside, kept)
         run = self.node(node.step, inside)
 
         def step(frame: Frame) -> None:
@@ -289,10 +318,11 @@ class _Compiler:
 
         return step
 
-    def _append(self, grown: _Appended, inside: Scope, kept: int) -> Callable[[Frame], None]:
+    def _append(self, grown: Grown, inside: Scope, kept: int) -> Callable[[Frame], None]:
         """`result + [item]` of map and filter, without copying the result for each item."""
-        item = self.node(grown.item, inside)
+        item = self.node(grown.items[0], inside)
         wanted = self.node(grown.condition, inside) if grown.condition is not None else None
+        units = 2 if grown.items[0].id in self._constant else LIST_COST + 2
 
         def step(frame: Frame) -> None:
             result = frame.values[kept]
@@ -303,43 +333,44 @@ class _Compiler:
                     chosen = wanted(frame)
                     if chosen is not True:
                         if chosen is False:
-                            frame.cost.charge(1)
                             return
                         raise NoOverload
-                frame.cost.charge(_LIST_COST + 2)
+                frame.cost.charge(units)
                 result.append(item(frame))
             except CelError as error:
                 frame.values[kept] = error.with_traceback(None)
 
         return step
 
+    def _insert(self, grown: Grown, inside: Scope, kept: int) -> Callable[[Frame], None]:
+        """`cel.@mapInsert(result, …)` of transformMap and transformMapEntry, without copying the result for each item."""
+        parts = [self.node(part, inside) for part in grown.items]
+        wanted = self.node(grown.condition, inside) if grown.condition is not None else None
 
-class _Appended:
-    __slots__ = ("condition", "item")
+        def step(frame: Frame) -> None:
+            result = frame.values[kept]
+            if isinstance(result, CelError):
+                return
+            try:
+                if wanted is not None:
+                    chosen = wanted(frame)
+                    if chosen is False:
+                        return
+                    if chosen is not True:
+                        raise NoOverload
+                frame.cost.charge(2)
+                added = [part(frame) for part in parts]
+                insert(frame.cost, result, added)
+            except CelError as error:
+                frame.values[kept] = error.with_traceback(None)
 
-    def __init__(self, item: Node, condition: Node | None) -> None:
-        self.item = item
-        self.condition = condition
-
-
-def _appended(step: Node, result: str) -> _Appended | None:
-    if not isinstance(step, CallNode) or step.target is not None:
-        return None
-    if step.function == "_?_:_" and step.arguments[2] == Ident(step.arguments[2].id, result):
-        inner = _appended(step.arguments[1], result)
-        return _Appended(inner.item, step.arguments[0]) if inner is not None and inner.condition is None else None
-    if step.function == "_+_" and step.arguments[0] == Ident(step.arguments[0].id, result):
-        added = step.arguments[1]
-        if isinstance(added, ListOf) and len(added.items) == 1 and not added.optional:
-            return _Appended(added.items[0], None)
-    return None
+        return step
 
 
 def _bind(start: Run, kept: int, result: Run) -> Run:
-    """`cel.bind`: a comprehension over an empty list. The value is needed only where it is used, so its error is stored."""
+    """A comprehension that gives a value a name. The value is needed only where it is used, so its error is stored."""
 
     def bind(frame: Frame) -> Any:
-        frame.cost.charge(_LIST_COST)
         try:
             frame.values[kept] = start(frame)
         except CelError as error:
@@ -351,14 +382,3 @@ def _bind(start: Run, kept: int, result: Run) -> Run:
 
 def _pairs(over: Any) -> Any:
     return over.items() if type(over) is dict else enumerate(over)
-
-
-def _dotted(node: Node) -> str | None:
-    """The text `a.b.c` of a node that is a name followed by fields; None for any other node."""
-    names: list[str] = []
-    while isinstance(node, Select) and not node.test:
-        names.append(node.field)
-        node = node.operand
-    if not isinstance(node, Ident):
-        return None
-    return ".".join([node.name, *reversed(names)])

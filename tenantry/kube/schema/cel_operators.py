@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arithmetic import add, index, subtract
-from tenantry.kube.schema.cel_syntax import CallNode, Literal, Node
+from tenantry.kube.schema.cel_names import RESERVED_FIELDS
+from tenantry.kube.schema.cel_syntax import CallNode, ListOf, Literal, Node, is_attribute
 from tenantry.kube.schema.cel_values import (
     NONE,
     PER_CHARACTER,
-    CelError,
     Cost,
-    NoOverload,
+    CostExceeded,
     Optional,
     UInt,
     charge_equal,
@@ -42,6 +43,10 @@ class NodeCompiler(Protocol):
     """Compiles the arguments of an operator."""
 
     def node(self, node: Node, scope: Scope) -> Run: ...
+
+    def branch(self, node: Node, scope: Scope) -> Run: ...
+
+    def holder(self, node: Node, scope: Scope) -> Run: ...
 
 
 Operator = Callable[[NodeCompiler, CallNode, Scope], Run]
@@ -83,7 +88,8 @@ def _logic(decides: bool) -> Operator:
 
 
 def _conditional(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
-    condition, yes, no = (compiler.node(argument, scope) for argument in node.arguments)
+    condition = compiler.node(node.arguments[0], scope)
+    yes, no = (compiler.branch(argument, scope) for argument in node.arguments[1:])
 
     def choose(frame: Frame) -> Any:
         value = condition(frame)
@@ -100,7 +106,10 @@ def _not_strictly_false(compiler: NodeCompiler, node: CallNode, scope: Scope) ->
     operand = compiler.node(node.arguments[0], scope)
 
     def check(frame: Frame) -> Any:
-        frame.cost.charge(1)
+        cost = frame.cost
+        cost.left -= 1
+        if cost.left < 0:
+            raise CostExceeded
         try:
             return operand(frame) is not False
         except CelError:
@@ -130,7 +139,12 @@ def _order(swap: bool, or_equal: bool) -> Operator:
         def compare(frame: Frame) -> Any:
             one, other = left(frame), right(frame)
             cost = frame.cost
-            cost.charge(min(size(one), size(other)) * PER_CHARACTER if type(one) in (str, bytes) else 1)
+            if type(one) is str or type(one) is bytes:
+                cost.charge(min(size(one), size(other)) * PER_CHARACTER)
+            else:
+                cost.left -= 1
+                if cost.left < 0:
+                    raise CostExceeded
             if less(cost, other, one) if swap else less(cost, one, other):
                 return True
             # Not the negated opposite comparison: that would be true for NaN.
@@ -143,10 +157,13 @@ def _order(swap: bool, or_equal: bool) -> Operator:
 
 def _in(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
     left, right = _pair(compiler, node, scope)
+    if _are_primitive(node.arguments[1]):
+        # cel-go looks such values up, and charges nothing for it.
+        return lambda frame: contains(frame.cost, right(frame), left(frame))
 
     def search(frame: Frame) -> Any:
         wanted, items = left(frame), right(frame)
-        if type(items) is list:
+        if isinstance(items, list):
             frame.cost.charge(len(items))
         elif type(items) is dict:
             frame.cost.charge(1)
@@ -157,51 +174,74 @@ def _in(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
     return search
 
 
+def _are_primitive(node: Node) -> bool:
+    return isinstance(node, ListOf) and all(
+        isinstance(item, Literal) and not isinstance(item.value, (bytes, type(None))) for item in node.items
+    )
+
+
 def _optional_field(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
-    operand = compiler.node(node.arguments[0], scope)
+    operand = compiler.holder(node.arguments[0], scope)
     field = str(node.arguments[1].value) if isinstance(node.arguments[1], Literal) else ""
 
     def select(frame: Frame) -> Any:
         value = operand(frame)
-        frame.cost.charge(1)
-        return optional_select(value if type(value) is Optional else Optional((value,)), field)
+        return optional_select(frame.cost, value if type(value) is Optional else Optional((value,)), field)
 
     return select
 
 
 def _indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
-    holder, key = _pair(compiler, node, scope)
+    holder, key = compiler.holder(node.arguments[0], scope), compiler.node(node.arguments[1], scope)
+    # A name or field as key costs what it is, and any other key one more.
+    more = 0 if is_attribute(node.arguments[1]) else 1
 
     def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
-        frame.cost.charge(1)
+        value = holder(frame)
+        if type(value) is Optional and not value.items:
+            return NONE
+        place = key(frame)
         if type(value) is Optional:
-            return _optional_at(value, place)
+            return _optional_at(frame.cost, value, place, more)
+        frame.cost.charge(more)
         return index(value, place)
 
     return at
 
 
 def _optional_indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
-    holder, key = _pair(compiler, node, scope)
+    holder, key = compiler.holder(node.arguments[0], scope), compiler.node(node.arguments[1], scope)
+    more = 0 if is_attribute(node.arguments[1]) else 1
 
     def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
-        frame.cost.charge(1)
-        return _optional_at(value if type(value) is Optional else Optional((value,)), place)
+        value = holder(frame)
+        if type(value) is Optional and not value.items:
+            return NONE
+        place = key(frame)
+        return _optional_at(frame.cost, value if type(value) is Optional else Optional((value,)), place, more)
 
     return at
 
 
-def _optional_at(value: Optional, place: Any) -> Optional:
+def _optional_at(cost: Cost, value: Optional, place: Any, more: int) -> Optional:
+    """What is there, if anything is. Only then it costs something: what a key that is a name or a field costs is given back."""
+    found = _found_at(value, place)
+    if found.items:
+        cost.charge(more)
+    else:
+        cost.left += 1 - more
+    return found
+
+
+def _found_at(value: Optional, place: Any) -> Optional:
     if not value.items:
         return NONE
     [inner] = value.items
     if type(inner) is dict:
         return Optional((inner[place],)) if is_key(place) and place in inner else NONE
-    if type(inner) is list and type(place) in (int, UInt):
+    if isinstance(inner, list) and type(place) in (int, UInt):
         return Optional((inner[place],)) if 0 <= place < len(inner) else NONE
-    raise NoOverload
+    return NONE
 
 
 def _operator(run: Callable[[Cost, Any, Any], Any]) -> Operator:
@@ -212,6 +252,31 @@ def _operator(run: Callable[[Cost, Any, Any], Any]) -> Operator:
     return special
 
 
+def optional_or(wraps: bool) -> Operator:
+    """`value.or(other)` and `value.orValue(other)`: what is other is evaluated only where it is needed, and they cost nothing."""
+
+    def special(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
+        assert node.target is not None
+        target, other = compiler.node(node.target, scope), compiler.node(node.arguments[0], scope)
+
+        def choose(frame: Frame) -> Any:
+            value = target(frame)
+            if type(value) is not Optional:
+                raise NoOverload
+            if value.items:
+                return value if wraps else value.items[0]
+            rest = other(frame)
+            if wraps and type(rest) is not Optional:
+                raise NoOverload
+            return rest
+
+        return choose
+
+    return special
+
+
+MEMBERS: dict[str, Operator] = {"or": optional_or(True), "orValue": optional_or(False)}
+"""Functions of values that do not evaluate all their arguments, with one argument."""
 OPERATORS: dict[str, Operator] = {
     "_&&_": _logic(False),
     "_||_": _logic(True),
@@ -233,10 +298,15 @@ OPERATORS: dict[str, Operator] = {
 }
 
 
-def optional_select(value: Optional, field: str) -> Optional:
+def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
+    """A field of an optional value. It costs one unit where it is there."""
     if not value.items:
         return NONE
     [inner] = value.items
     if type(inner) is not dict:
-        raise NoOverload
-    return Optional((inner[field],)) if field in inner else NONE
+        return NONE
+    field = field if field in inner else RESERVED_FIELDS.get(field, field)
+    if field not in inner:
+        return NONE
+    cost.charge(1)
+    return Optional((inner[field],))

@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from tenantry.kube.field_errors import show
+from tenantry.kube.field_paths import MapKey
 from tenantry.kube.go_text import quote
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
-from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path
+from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema
 from tenantry.kube.schema.structural import Rule, Schema
 
 Found = list[Problem]
@@ -113,9 +114,11 @@ def _fields(schema: Schema, above: frozenset[int]) -> _Walk | None:
             return
         before = old if correlates and type(old) is dict else {}
         for key, item in value.items():
-            walk = walks.get(key, values)
+            walk = walks.get(key)
             if walk is not None:
                 walk(item, before.get(key, ABSENT), (path, key), through)
+            elif values is not None:
+                values(item, before.get(key, ABSENT), (path, MapKey(key)), through)
 
     return fields
 
@@ -152,7 +155,9 @@ def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, 
     optional = bool(rule.optional_old_self)
     is_transition = cel.uses_old_self(rule.rule)
     text = rule.message.strip() or rule.rule.strip()
-    field = _field_keys(rule.field_path)
+    # Messages see the old value only where a rule of the schema does.
+    compares = any(cel.uses_old_self(each.rule) for each in schema.rules)
+    field = _field_keys(rule.field_path, schema)
 
     def check(value: Any, seen: Any, before: Any, path: Path, through: _Evaluation) -> _Checked:
         if is_transition and not optional and before is ABSENT:
@@ -173,28 +178,36 @@ def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, 
         place = path
         for key in field:
             place = (place, key)
-        message = _message(rule, schema, seen, before, place, through) if rule.message_expression else ""
+        message = _message(rule, schema, seen, before if compares else ABSENT, place, through) if rule.message_expression else ""
         return _failed(rule, value, message or rule.message.strip() or f"failed rule: {text}", path, place), is_transition
 
     return check
 
 
-def _field_keys(path: str) -> tuple[str, ...]:
-    return field_names(path) if path else ()
+def _field_keys(path: str, schema: Schema) -> list[str]:
+    keys: list[str] = []
+    below: Schema | None = schema
+    for name in field_names(path) if path else ():
+        is_key = below is not None and name not in below.properties and isinstance(below.additional, Schema)
+        keys.append(MapKey(name) if is_key else name)
+        below = child_schema(below, name)
+    return keys
 
 
 def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, through: _Evaluation) -> str:
-    """The result of messageExpression. Empty where it fails or its result cannot be shown."""
+    """The result of messageExpression. Empty where it fails or its result cannot be shown.
+
+    It sees the old value itself, with optionalOldSelf, too, as in Kubernetes."""
     source = rule.message_expression
     try:
-        made = cel.program(source).run(seen, before, optional_old=bool(rule.optional_old_self), budget=through.budget)
+        made = cel.program(source).run(seen, before, budget=through.budget)
     except cel.BudgetExceeded as error:
         called = f"no further validation rules will be run due to call cost exceeds limit for messageExpression: {quote(source)}"
         raise through.end(schema, place, _MESSAGE_SPENT if error.whole else called) from None
     except cel.CelError:
         return ""
     shown = made.strip() if isinstance(made, str) else ""
-    return "" if "\n" in shown or len(shown) > _MESSAGE_MAX else shown
+    return "" if "\n" in shown or len(shown.encode(errors="surrogatepass")) > _MESSAGE_MAX else shown
 
 
 def _failed(rule: Rule, value: Any, message: str, node: Path, field: Path) -> Problem:

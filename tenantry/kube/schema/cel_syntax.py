@@ -1,17 +1,16 @@
-"""The syntax tree of a CEL expression, read from the engine's protobuf form (cel/expr/syntax.proto, checked.proto)."""
+"""The syntax tree of a CEL expression. `cel_parser.parse` makes it."""
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-EXPANDED_MAX = 50_000
-"""The most nodes of an expression with expanded macros. Macros on optionals double the expression in front of them."""
+ACCUMULATOR = "@result"
+"""The variable that holds the result of a macro while it runs. No expression can name it."""
 
 
 class Literal(NamedTuple):
+    """A constant: None, bool, int, `Unsigned`, float, str or bytes."""
+
     id: int
     value: Any
 
@@ -35,6 +34,8 @@ class Select(NamedTuple):
 
 
 class CallNode(NamedTuple):
+    """`function(arguments)`, or `target.function(arguments)`. Operators are functions: `_+_`, `_[_]`, `@in`."""
+
     id: int
     function: str
     target: Node | None
@@ -85,312 +86,98 @@ class Comprehension(NamedTuple):
 Node = Literal | Ident | Select | CallNode | ListOf | MapOf | MessageLiteral | Comprehension
 
 
-class Type(NamedTuple):
-    """A type of the checker: a kind (dyn, null, bool, int, …, list, map, message, optional) and its parameters."""
-
-    kind: str
-    name: str = ""
-    parameters: tuple[Type, ...] = ()
-
-
-class CheckedTree(NamedTuple):
-    """A checked expression: its types and overloads by the ids of nodes."""
+class Tree(NamedTuple):
+    """A parsed expression: its root, and the place in the text (in characters) of each node by its id."""
 
     root: Node
-    types: dict[int, Type]
-    overloads: dict[int, tuple[str, ...]]
+    offsets: list[int]
 
 
-def parsed(serialized: bytes) -> Node:
-    """The tree of an unchecked expression, from `cel.Expression.serialize()`."""
-    return _node(_last(_last(serialized, 2), 2))
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes directly below one."""
+    match node:
+        case Select():
+            return (node.operand,)
+        case CallNode():
+            return node.arguments if node.target is None else (node.target, *node.arguments)
+        case ListOf():
+            return node.items
+        case MapOf():
+            return tuple(part for entry in node.entries for part in (entry.key, entry.value))
+        case MessageLiteral():
+            return node.values
+        case Comprehension():
+            return (node.items, node.start, node.condition, node.step, node.result)
+    return ()
 
 
-def checked(serialized: bytes) -> CheckedTree:
-    """The tree, types and overloads of a checked expression, from `cel.Expression.serialize()`."""
-    root: Node | None = None
-    types: dict[int, Type] = {}
-    overloads: dict[int, tuple[str, ...]] = {}
-    for number, value in _fields(_last(serialized, 2)):
-        if isinstance(value, int):
-            continue
-        if number == 2:
-            key, reference = _entry(value)
-            overloads[key] = tuple(each.decode() for n, each in _fields(reference) if n == 3 and isinstance(each, bytes))
-        elif number == 3:
-            key, kind = _entry(value)
-            types[key] = _type(kind)
-        elif number == 4:
-            root = _node(value)
-    if root is None:
-        raise ValueError("no expression")
-    return CheckedTree(root, types, overloads)
+def is_bind(node: Comprehension) -> bool:
+    """Whether a comprehension only gives a value a name, as `optMap` and `sortBy` do."""
+    empty = isinstance(node.items, ListOf) and not node.items.items
+    return empty and isinstance(node.condition, Literal) and node.condition.value is False
 
 
-# How large an expression becomes ---------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"\s+|//[^\n]*|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<name>[A-Za-z_]\w*)|(?P<dot>\.\??)|"
-    r"(?P<value>[0-9][0-9A-Za-z.]*|[`'\"])|(?P<other>.)",
-    re.ASCII | re.DOTALL,
-)
-_TWICE = frozenset(("optMap", "optFlatMap"))
+CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
+"""Functions that are evaluated when a rule is compiled, where their argument is a constant."""
 
 
-def expanded_size(text: str) -> int:
-    """An upper bound for the number of nodes after macros are expanded, up to a constant factor for each word.
+def constants(root: Node) -> frozenset[int]:
+    """The ids of nodes below and with `root` that have the same value always: literals, lists and maps of such, and conversions
+    of them. cel-go evaluates them when a rule is compiled."""
+    found: set[int] = set()
 
-    It reads the words once: the part before `.optMap(` counts twice.
-    """
-    whole: list[int] = [0]
-    chain: list[int] = [0]
-    opened: list[bool] = []
-    name, after_dot, doubles, position = "", False, False, 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            break
-        position = match.end()
-        kind, word = match.lastgroup, match.group()
-        if kind is None:
-            continue
-        if kind == "open":
-            if not doubles and not after_dot and not name and word != "[":
-                whole[-1] += chain[-1]
-                chain[-1] = 0
-            opened.append(doubles and word == "(")
-            whole.append(0)
-            chain.append(0)
-        elif kind == "close" and opened:
-            inner = whole.pop() + chain.pop()
-            chain[-1] = min(chain[-1] * (2 if opened.pop() else 1) + inner + 1, 1 << 60)
-        elif kind in ("name", "value"):
-            if not after_dot:
-                whole[-1] += chain[-1]
-                chain[-1] = 0
-            chain[-1] += 1
-            if word in ("'", '"', "`"):
-                position = _end_of_string(text, match.start())
-        elif kind == "other":
-            whole[-1] += chain[-1] + 1
-            chain[-1] = 0
-        doubles = kind == "name" and after_dot and word in _TWICE
-        name = word if kind in ("name", "close") else ""
-        after_dot = kind == "dot"
-    return sum(whole) + sum(chain)
+    def visit(node: Node) -> bool:
+        below = [visit(child) for child in children(node)]
+        match node:
+            case Literal() | ListOf() | MapOf():
+                constant = all(below)
+            case CallNode():
+                constant = node.target is None and node.function in CONVERSIONS and below == [True]
+            case _:
+                constant = False
+        if constant:
+            found.add(node.id)
+        return constant
+
+    visit(root)
+    return frozenset(found)
 
 
-def _end_of_string(text: str, start: int) -> int:
-    """The position after the string that begins at `start`; the end of the text where the string is not closed."""
-    quote = text[start]
-    raw = start > 0 and text[start - 1] in "rR"
-    if text.startswith(quote * 3, start):
-        quote *= 3
-    position = start + len(quote)
-    while position < len(text):
-        if text[position] == "\\" and not raw:
-            position += 2
-        elif text.startswith(quote, position):
-            return position + len(quote)
-        else:
-            position += 1
-    return len(text)
+def is_attribute(node: Node) -> bool:
+    """Whether an expression is a name, or a field or an item of something."""
+    if isinstance(node, Ident):
+        return True
+    if isinstance(node, Select):
+        return not node.test
+    return isinstance(node, CallNode) and node.target is None and node.function in ("_[_]", "_[?_]", "_?._")
 
 
-def words(text: str) -> Iterator[str]:
-    """The names in an expression, without field names, strings and comments."""
-    after_dot, position = False, 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            return
-        position = match.end()
-        kind = match.lastgroup
-        if kind == "name" and not after_dot:
-            yield match.group()
-        elif kind == "value" and match.group() in ("'", '"', "`"):
-            position = _end_of_string(text, match.start())
-        if kind is not None:
-            after_dot = kind == "dot"
+DOTS_MAX = 2
+"""The most dots in a name of a type or a function: google.protobuf.Duration."""
 
 
-# The protobuf form -----------------------------------------------------------------------------------------------------
+def dotted(node: Node) -> str | None:
+    """The text `a.b.c` of a node that is a name followed by fields; None for any other node, and where there are more dots than
+    names of types and functions have."""
+    names: list[str] = []
+    while isinstance(node, Select) and not node.test and len(names) < DOTS_MAX:
+        names.append(node.field)
+        node = node.operand
+    if not isinstance(node, Ident):
+        return None
+    return ".".join([node.name, *reversed(names)])
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        wire = tag & 7
-        if wire == 0:
-            number, position = _varint(data, position)
-            yield tag >> 3, number
-        else:
-            if wire == 2:
-                length, position = _varint(data, position)
-            else:
-                length = 8 if wire == 1 else 4
-            yield tag >> 3, data[position : position + length]
-            position += length
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
+def attribute_root(node: Node) -> Node:
+    """The node at which a chain of fields and items begins."""
     while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
+        if isinstance(node, Select) and not node.test:
+            node = node.operand
+        elif isinstance(node, CallNode) and node.target is None and node.function in ("_[_]", "_[?_]", "_?._"):
+            node = node.arguments[0]
+        else:
+            return node
 
 
-def _last(data: bytes, number: int) -> bytes:
-    found = b""
-    for key, value in _fields(data):
-        if key == number and isinstance(value, bytes):
-            found = value
-    return found
-
-
-def _entry(data: bytes) -> tuple[int, bytes]:
-    """The key and value of an entry in a map of ids."""
-    key, found = 0, b""
-    for number, value in _fields(data):
-        if number == 1 and isinstance(value, int):
-            key = value
-        elif number == 2 and isinstance(value, bytes):
-            found = value
-    return key, found
-
-
-def _node(data: bytes) -> Node:
-    identity = 0
-    node: Node = Literal(0, None)
-    for number, value in _fields(data):
-        if isinstance(value, int):
-            identity = value
-        elif number == 3:
-            node = Literal(0, _constant(value))
-        elif number == 4:
-            node = Ident(0, _last(value, 1).decode())
-        elif number == 5:
-            test = any(n == 3 and each for n, each in _fields(value))
-            node = Select(0, _node(_last(value, 1)), _last(value, 2).decode(), test)
-        elif number == 6:
-            node = _call(value)
-        elif number == 7:
-            node = _list(value)
-        elif number == 8:
-            node = _map(value)
-        elif number == 9:
-            node = _loop(value)
-    return node._replace(id=identity)
-
-
-def _constant(data: bytes) -> Any:
-    for number, value in _fields(data):
-        if isinstance(value, int):
-            match number:
-                case 2:
-                    return bool(value)
-                case 3:
-                    return value - (1 << 64) if value >= 1 << 63 else value
-                case 4:
-                    return Unsigned(value)
-        elif number == 5:
-            return struct.unpack("<d", value)[0]
-        elif number == 6:
-            return value.decode()
-        elif number == 7:
-            return value
-    return None
-
-
-def _call(data: bytes) -> CallNode:
-    function, target = "", None
-    arguments: list[Node] = []
-    for number, value in _fields(data):
-        if isinstance(value, bytes):
-            if number == 1:
-                target = _node(value)
-            elif number == 2:
-                function = value.decode()
-            elif number == 3:
-                arguments.append(_node(value))
-    return CallNode(0, function, target, tuple(arguments))
-
-
-def _list(data: bytes) -> ListOf:
-    items: list[Node] = []
-    optional: set[int] = set()
-    for number, value in _fields(data):
-        if number == 1 and isinstance(value, bytes):
-            items.append(_node(value))
-        elif isinstance(value, int):
-            optional.add(value)
-        elif number == 2:
-            position = 0
-            while position < len(value):
-                index, position = _varint(value, position)
-                optional.add(index)
-    return ListOf(0, tuple(items), frozenset(optional))
-
-
-def _map(data: bytes) -> MapOf | MessageLiteral:
-    name = ""
-    entries: list[MapEntry] = []
-    for number, value in _fields(data):
-        if isinstance(value, int):
-            continue
-        if number == 1:
-            name = value.decode()
-        elif number == 2:
-            optional = any(n == 5 and each for n, each in _fields(value))
-            entries.append(MapEntry(_node(_last(value, 3)), _node(_last(value, 4)), optional))
-    if name:
-        return MessageLiteral(0, name, tuple(entry.value for entry in entries))
-    return MapOf(0, tuple(entries))
-
-
-def _loop(data: bytes) -> Comprehension:
-    parts = {number: value for number, value in _fields(data) if isinstance(value, bytes)}
-
-    def text(number: int) -> str:
-        return parts.get(number, b"").decode()
-
-    def node(number: int) -> Node:
-        return _node(parts.get(number, b""))
-
-    return Comprehension(0, text(1), text(8), node(2), text(3), node(4), node(5), node(6), node(7))
-
-
-_PRIMITIVES = ("", "bool", "int", "uint", "double", "string", "bytes")
-_WELL_KNOWN = ("", "any", "timestamp", "duration")
-
-
-def _type(data: bytes) -> Type:
-    for number, value in _fields(data):
-        match number, value:
-            case 1, _:
-                return Type("dyn")
-            case 2, _:
-                return Type("null")
-            case ((3 | 4), int(index)):
-                return Type(_PRIMITIVES[index] if index < len(_PRIMITIVES) else "dyn")
-            case 5, int(index):
-                return Type(_WELL_KNOWN[index] if index < len(_WELL_KNOWN) else "any")
-            case 6, bytes(inner):
-                return Type("list", "", (_type(_last(inner, 1)),))
-            case 7, bytes(inner):
-                return Type("map", "", (_type(_last(inner, 1)), _type(_last(inner, 2))))
-            case 9, bytes(name):
-                return Type("message", name.decode())
-            case 10, bytes(name):
-                return Type("parameter", name.decode())
-            case 11, _:
-                return Type("type")
-            case 14, bytes(inner):
-                parameters = tuple(_type(each) for n, each in _fields(inner) if n == 2 and isinstance(each, bytes))
-                return Type("opaque", _last(inner, 1).decode(), parameters)
-    return Type("dyn")
+def is_conditional(node: Node) -> bool:
+    return isinstance(node, CallNode) and node.function == "_?_:_"

@@ -7,7 +7,18 @@ import re
 from typing import Any
 
 from tenantry.kube.schema import cel_time
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Opaque, Timestamp, TypeValue, UInt, is_number, type_name
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_values import (
+    PER_CHARACTER,
+    Cost,
+    Duration,
+    Opaque,
+    Timestamp,
+    TypeValue,
+    UInt,
+    is_number,
+    type_name,
+)
 
 _PRECISION_MAX = 1000
 _CLAUSE = re.compile(r"%(?:\.([0-9]{1,9}))?(.?)", re.DOTALL)
@@ -87,7 +98,7 @@ def _clause(cost: Cost, verb: str, precision: str | None, value: Any) -> list[st
     text = _number_clause(verb, digits, value)
     if text is None:
         text = _base_clause(cost, verb, value)
-    cost.text(len(text))
+    cost.work(len(text) * PER_CHARACTER)
     return [text]
 
 
@@ -115,7 +126,7 @@ def _base_clause(cost: Cost, verb: str, value: Any) -> str:
         if whole:
             return f"{int(value):{verb}}"
         if type(value) in (str, bytes):
-            cost.text(len(value), 2)
+            cost.work(len(value) * 2 * PER_CHARACTER)
             text = (value.encode() if type(value) is str else value).hex()
             return str(text) if verb == "x" else str(text).upper()
     if verb not in ("b", "o", "x", "X"):
@@ -136,21 +147,21 @@ def _write(cost: Cost, value: Any, out: list[str]) -> None:
             out.append(each)
             continue
         [each] = each
-        if type(each) is list or type(each) is dict:
-            cost.charge(10 + 10 * len(each))
-            waiting.append("]" if type(each) is list else "}")
+        if isinstance(each, list) or type(each) is dict:
+            cost.work(10 + 10 * len(each))
+            waiting.append("]" if isinstance(each, list) else "}")
             waiting.extend(reversed(_between(each)))
-            waiting.append("[" if type(each) is list else "{")
+            waiting.append("[" if isinstance(each, list) else "{")
         else:
             text = scalar(each)
-            cost.charge(2)
-            cost.text(len(text))
+            cost.work(2)
+            cost.work(len(text) * PER_CHARACTER)
             out.append(text)
 
 
 def _between(value: Any) -> list[Any]:
     parts: list[Any] = []
-    if type(value) is list:
+    if isinstance(value, list):
         for item in value:
             parts += [", ", (item,)] if parts else [(item,)]
         return parts

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, NoOverload, Timestamp
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_values import Cost, Duration, Timestamp
 
 _SECOND = 10**9
 _LONGEST = 64
@@ -103,6 +104,10 @@ def duration_text(value: Duration) -> str:
 def add(cost: Cost, left: Any, right: Any) -> Any:
     """The sum of timestamps and durations. Raises NoOverload for other values."""
     cost.charge(1)
+    return sum_of(left, right)
+
+
+def sum_of(left: Any, right: Any) -> Any:
     match left, right:
         case Timestamp(), Duration():
             return _moment(left.nanoseconds + right.nanoseconds)

@@ -2,16 +2,18 @@
 
 Values are Python's bool, int, float, str, bytes, list, dict, None, and the classes here. An evaluation has a `Cost`, and every
 function charges it before it does the work. The units are cel-go's (one for a step, a tenth for each character of a text). Where
-cel-go charges less than the work may cost here, the difference is charged, too.
+cel-go charges less than the work may cost here, the difference is charged, too, on an account of its own (`Cost.work`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import NoOverload
+from tenantry.kube.schema.cel_keyed_lists import MapList, SetList, set_key
 from tenantry.kube.schema.cel_syntax import Unsigned
 
 PER_CHARACTER = 0.1
@@ -20,37 +22,36 @@ _MEMORY_PER_UNIT = 100
 _DEPTH_MAX = 256
 
 
-class CelError(Exception):
-    """A rule that does not compile, or fails while it is evaluated. The text is cel-go's."""
-
-
 class CostExceeded(Exception):
     """An evaluation that was stopped at its limit. No operator catches it, in contrast to other errors (`||`)."""
 
 
-class NoOverload(CelError):
-    def __init__(self) -> None:
-        super().__init__("no such overload")
-
-
 class Cost:
-    """How much an evaluation may still cost."""
+    """How much an evaluation may still cost: in cel-go's units, and in work that cel-go does not charge, in the same units. Each
+    has a limit of its own, so that no rule ends before it would in Kubernetes, unless it makes much out of little."""
 
-    __slots__ = ("left", "limit")
+    __slots__ = ("left", "limit", "spare")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, spare: int | None = None) -> None:
         self.limit = limit
         self.left = limit
+        self.spare = limit if spare is None else spare
 
     def charge(self, units: float) -> None:
-        """Raises CostExceeded where less than this is left."""
+        """Charges what cel-go charges. Raises CostExceeded where less than this is left."""
         self.left -= int(units) + (units != int(units))
         if self.left < 0:
             raise CostExceeded
 
+    def work(self, units: float) -> None:
+        """Charges work that cel-go does not. Raises CostExceeded where less than this is left."""
+        self.spare -= int(units) + 1
+        if self.spare < 0:
+            raise CostExceeded
+
     def text(self, length: int, factor: float = 1.0) -> None:
         """Charges for reading a number of characters."""
-        self.charge(length * PER_CHARACTER * factor)
+        self.charge(length * factor * PER_CHARACTER)
 
     @property
     def spent(self) -> int:
@@ -102,7 +103,8 @@ class TypeValue:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver or Format. `value` is used to compare."""
+    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver or NamedFormat. `value` is used to
+    compare."""
 
     kind: str
     value: Any
@@ -116,6 +118,8 @@ _NAMES: dict[type, str] = {
     str: "string",
     bytes: "bytes",
     list: "list",
+    SetList: "list",
+    MapList: "list",
     dict: "map",
     type(None): "null_type",
     Timestamp: "google.protobuf.Timestamp",
@@ -123,25 +127,30 @@ _NAMES: dict[type, str] = {
     Optional: "optional_type",
     TypeValue: "type",
 }
-TYPE_NAMES = frozenset(_NAMES.values())
+TYPE_NAMES = frozenset(_NAMES.values()) | {"net.IP", "net.CIDR"}
 
 
 def type_name(value: Any) -> str:
-    return f"kubernetes.{value.kind}" if type(value) is Opaque else _NAMES.get(type(value), "dyn")
+    if type(value) is Opaque:
+        return f"{'net' if value.kind in ('IP', 'CIDR') else 'kubernetes'}.{value.kind}"
+    return _NAMES.get(type(value), "dyn")
 
 
 def size(value: Any) -> int:
     """The size on which the cost of a function depends: characters, bytes, items or entries; one for every other value."""
-    kind = type(value)
-    if kind in (str, bytes, list, dict):
+    if isinstance(value, _SIZED):
         return len(value)
-    if kind is Opaque and value.kind in ("IP", "CIDR"):
+    kind = type(value)
+    if kind is Opaque and value.kind == "IP":
         return 4 if value.value.version == 4 else 16
+    if kind is Opaque and value.kind == "CIDR":
+        return -(-int(value.value.network.prefixlen) // 8)
     if kind is Optional and value.items:
         return size(value.items[0])
     return 1
 
 
+_SIZED = (str, bytes, list, dict)
 _NUMBERS = frozenset((int, float, UInt))
 _AT_ONCE = frozenset((str, int, float, UInt, type(None)))
 _AT_ONCE_NO_NUMBERS = frozenset((str, bool, type(None)))
@@ -153,8 +162,11 @@ def is_number(value: Any) -> bool:
 
 def charge_equal(cost: Cost, left: Any, right: Any) -> None:
     """Charges cel-go's cost of `==`."""
-    if type(left) is Opaque:
-        cost.charge(1)
+    kind = type(left)
+    if (kind in _NUMBERS and type(right) in _NUMBERS) or kind is Opaque:
+        cost.left -= 1
+        if cost.left < 0:
+            raise CostExceeded
         return
     cost.charge(min(size(left), size(right)) * PER_CHARACTER)
 
@@ -165,16 +177,18 @@ def equal(cost: Cost, left: Any, right: Any) -> bool:
     Charges for the content of lists and maps. The caller has charged for the values themselves.
     """
     kind = type(left)
-    if kind is not type(right):
+    if kind is not type(right) and not (isinstance(left, list) and isinstance(right, list)):
         return kind in _NUMBERS and type(right) in _NUMBERS and bool(left == right)
     if kind is str or kind is bytes:
         if len(left) != len(right):
             return False
         if len(left) > _MEMORY_PER_UNIT:
-            cost.charge(len(left) // _MEMORY_PER_UNIT)
+            cost.work(len(left) // _MEMORY_PER_UNIT)
         return bool(left == right)
-    if kind is list or kind is dict:
+    if kind is dict or isinstance(left, list):
         return _deeply_equal(cost, left, right)
+    if kind is Opaque:
+        return bool(left.kind == right.kind and left.value == right.value)
     if kind is Optional:
         return len(left.items) == len(right.items) and all(
             equal(cost, a, b) for a, b in zip(left.items, right.items, strict=True)
@@ -190,18 +204,38 @@ def _deeply_equal(cost: Cost, left: Any, right: Any) -> bool:
             continue
         if len(one) != len(other):
             return False
-        cost.charge(6 + len(one) / 2)
-        keyed = type(one) is dict
-        if _compare_at_once(one.values() if keyed else one, other.values() if keyed else other):
-            if one != other:
+        cost.work(6 + len(one) / 2)
+        kind = type(one)
+        if kind is SetList:
+            cost.work(len(one))
+            if {set_key(item) for item in one} != {set_key(item) for item in other}:
                 return False
             continue
-        cost.charge(len(one))
+        if kind is MapList:
+            if not _map_list_pairs(cost, one, other, waiting):
+                return False
+            continue
+        keyed = kind is dict
+        if _compare_at_once(one.values() if keyed else one, other.values() if keyed else other):
+            if (one if keyed else [*one]) != (other if keyed else [*other]):
+                return False
+            continue
+        cost.work(len(one))
         for key in one if keyed else range(len(one)):
             if keyed and key not in other:
                 return False
             if not _same_or_later(cost, one[key], other[key], waiting):
                 return False
+    return True
+
+
+def _map_list_pairs(cost: Cost, one: MapList, other: list[Any], waiting: list[tuple[Any, Any]]) -> bool:
+    """The items with the same keys are compared later. False where an item has no counterpart."""
+    cost.work(2 * len(one))
+    mine, theirs = one.by_keys(), {one.key(item): item for item in other}
+    if mine.keys() != theirs.keys():
+        return False
+    waiting += [(item, theirs[key]) for key, item in mine.items()]
     return True
 
 
@@ -212,8 +246,7 @@ def _compare_at_once(values: Iterable[Any], others: Iterable[Any]) -> bool:
 
 
 def _same_or_later(cost: Cost, one: Any, other: Any, waiting: list[tuple[Any, Any]]) -> bool:
-    kind = type(one)
-    if (kind is list or kind is dict) and type(other) is kind:
+    if (type(one) is dict and type(other) is dict) or (isinstance(one, list) and isinstance(other, list)):
         waiting.append((one, other))
         return True
     return equal(cost, one, other)
@@ -248,19 +281,35 @@ _ORDERED = _NUMBERS | {str, bytes, bool, Timestamp, Duration}
 
 
 def traversal(cost: Cost, value: Any) -> None:
-    """Charges for reading a value and everything in it."""
+    """Charges for reading a value and everything in it: one for each value that is no text, list or map, and whole tenths of the
+    bytes of texts."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
         kind = type(each)
-        if kind is str or kind is bytes:
-            cost.text(len(each))
-        elif kind is list:
-            cost.charge(len(each) / 4)
+        if kind is str:
+            cost.charge(int((len(each) if each.isascii() else len(each.encode(errors="replace"))) * PER_CHARACTER))
+        elif kind is bytes:
+            cost.charge(int(len(each) * PER_CHARACTER))
+        elif isinstance(each, list):
+            cost.work(len(each) / 4)
             waiting.extend(each)
         elif kind is dict:
-            cost.charge(len(each) / 4)
+            cost.work(len(each) / 2)
             waiting.extend(each.keys())
             waiting.extend(each.values())
         else:
             cost.charge(1)
+
+
+_SHORT = frozenset(("matches", "contains", "startsWith", "endsWith", "or", "orValue"))
+_NAMED_ONLY = frozenset(("size", "sort"))
+
+
+def no_overload(error: NoOverload, name: str, values: Sequence[Any]) -> NoOverload:
+    """The error with cel-go's text, which has the function and the types of the values for most functions."""
+    if name.startswith(("_", "!", "-", "@")) or name in _SHORT or str(error) != "no such overload":
+        return error
+    if name in _NAMED_ONLY:
+        return NoOverload(f"no such overload: {name}")
+    return NoOverload(f"no such overload: {name}({', '.join(map(type_name, values))})")

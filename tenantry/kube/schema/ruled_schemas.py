@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tenantry.kube.schema import cel_cost
+from tenantry.kube.schema.cel_sizes import times
 from tenantry.kube.schema.structural import Schema
 
 
 class RuledSchema(NamedTuple):
-    """A schema with rules, at `path`. `times` is how often a value of the schema may occur in an object. `uncorrelated` is the
-    path of an enclosing list or map whose items cannot be matched with the old object. `above` is the number of the nearest
-    enclosing schema with rules; None if there is none."""
+    """A schema with rules, at `path`. `times` is how often a value of the schema may occur in an object; None where lists or maps
+    around it have no limit. `uncorrelated` is the path of an enclosing list or map whose items cannot be matched with the old
+    object. `above` is the number of the nearest enclosing schema with rules; None if there is none."""
 
     schema: Schema
     path: str
-    times: float
+    times: int | None
     uncorrelated: str | None
     above: int | None
 
@@ -27,16 +27,41 @@ def ruled_schemas(schema: Schema, path: str) -> list[RuledSchema]:
     return found
 
 
-def _add(found: list[RuledSchema], schema: Schema, path: str, times: float, uncorrelated: str | None, above: int | None) -> None:
+def _add(
+    found: list[RuledSchema], schema: Schema, path: str, count: int | None, uncorrelated: str | None, above: int | None
+) -> None:
     if schema.rules:
-        found.append(RuledSchema(schema, path, times, uncorrelated, above))
+        found.append(RuledSchema(schema, path, count, uncorrelated, above))
         above = len(found) - 1
     for name, child in schema.properties.items():
         inside = uncorrelated or (path if schema.map_type == "atomic" else None)
-        _add(found, child, f"{path}.properties[{name}]", times, inside, above)
+        _add(found, child, f"{path}.properties[{name}]", count, inside, above)
     if schema.items is not None:
         inside = uncorrelated or (path if schema.list_type != "map" else None)
-        _add(found, schema.items, f"{path}.items", times * cel_cost.largest_size(schema), inside, above)
+        _add(found, schema.items, f"{path}.items", _often(count, schema.max_items), inside, above)
     if isinstance(schema.additional, Schema):
         inside = uncorrelated or (path if schema.map_type == "atomic" else None)
-        _add(found, schema.additional, f"{path}.additionalProperties", times * cel_cost.largest_size(schema), inside, above)
+        _add(found, schema.additional, f"{path}.additionalProperties", _often(count, schema.max_properties), inside, above)
+
+
+def _often(count: int | None, limit: int | None) -> int | None:
+    return None if count is None or limit is None else times(count, max(0, limit))
+
+
+RULES_AT_ONCE = 2_000
+"""So many characters of rules are checked on the event loop: about 10 ms. Definitions with more are validated in a thread."""
+
+
+def characters_of_rules(value: Any) -> int:
+    """How many characters the rules and messageExpressions have in an OpenAPI document, or in what has such documents. It may be
+    of any shape."""
+    total = 0
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += each
+        elif isinstance(each, dict):
+            waiting += each.values()
+            total += sum(len(each[name]) for name in ("rule", "messageExpression") if isinstance(each.get(name), str))
+    return total

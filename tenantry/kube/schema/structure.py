@@ -38,6 +38,7 @@ _NESTED_TEXTS = (
     ("x-kubernetes-list-map-keys", "must be empty to be structural"),
     ("x-kubernetes-list-type", "must be undefined to be structural"),
     ("x-kubernetes-map-type", "must be undefined to be structural"),
+    ("x-kubernetes-validations", "must be empty to be structural"),
 )
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
@@ -52,7 +53,7 @@ def schema_errors(document: Object, path: str) -> list[FieldError]:
     errors += _defaults(document, schema, path, is_root=True)
     ruled = ruled_schemas(schema, path)
     if ruled:
-        # Not at the top: the engine takes 17 MB, and most processes never need it.
+        # Not at the top: most processes never need the checker.
         from tenantry.kube.schema.cel_definition import errors_of
 
         errors += errors_of(ruled, path)

@@ -12,6 +12,7 @@ from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Versi
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import OBJECT_META, message
 from tenantry.kube.objects import Object, is_deleting
+from tenantry.kube.schema.ruled_schemas import RULES_AT_ONCE, characters_of_rules
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, bad_request
@@ -152,6 +153,11 @@ class CustomResourceDefinitionStrategy(Strategy):
     unconditional_update = False
     tracks_generation = True
     bare_finalizers = True
+    may_take_long = True
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        changed = old is None or old.get("spec") != obj.get("spec")
+        return changed and characters_of_rules(obj.get("spec")) > RULES_AT_ONCE
 
     def default(self, obj: Object) -> None:
         # The shape is checked first: everything below relies on it.

@@ -7,8 +7,9 @@ from typing import Any
 from prometheus_client import Counter
 
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, global_service_account
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression
-from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
+from tenantry.kube.schema.cel_values import Cost, CostExceeded
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.authorization.effective_users import effective_users
 

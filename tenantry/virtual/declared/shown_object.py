@@ -8,8 +8,9 @@ from typing import Any
 
 from tenantry.kube.apply.last_applied import ANNOTATION as LAST_APPLIED
 from tenantry.kube.objects import Object, annotations_of, cluster_of
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, to_json
-from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
+from tenantry.kube.schema.cel_values import Cost, CostExceeded
 from tenantry.virtual.declared.evaluation import FAULTS, Spending
 from tenantry.virtual.declared.hidden.paths import HiddenPath, remove
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_values import Cost, UInt
 
 Function = Callable[..., Any]
 
@@ -46,7 +47,7 @@ def text_of(value: Any) -> str:
 
 
 def list_of(value: Any) -> list[Any]:
-    if type(value) is not list:
+    if not isinstance(value, list):
         raise NoOverload
     return value
 

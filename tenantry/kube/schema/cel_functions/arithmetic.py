@@ -6,21 +6,24 @@ import math
 from typing import Any
 
 from tenantry.kube.schema import cel_time
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import PER_POINTER, FunctionTable, bounded, int_of, unsigned
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt, is_key, type_name
+from tenantry.kube.schema.cel_keyed_lists import MapList, SetList
+from tenantry.kube.schema.cel_values import Cost, UInt, is_key, type_name
 
 FUNCTIONS = FunctionTable()
 
 
 def add(cost: Cost, left: Any, right: Any) -> Any:
     kind = type(left)
+    if isinstance(left, list) and isinstance(right, list):
+        cost.charge(1)
+        cost.work(PER_POINTER * (len(left) + len(right)))
+        return left.union(right) if isinstance(left, (SetList, MapList)) else [*left, *right]
     if kind is not type(right):
         return cel_time.add(cost, left, right)
     if kind is str or kind is bytes:
         cost.text(len(left) + len(right))
-        return left + right
-    if kind is list:
-        cost.charge(1 + PER_POINTER * (len(left) + len(right)))
         return left + right
     cost.charge(1)
     if kind is int:
@@ -29,7 +32,7 @@ def add(cost: Cost, left: Any, right: Any) -> Any:
         return left + right
     if kind is UInt:
         return unsigned(int(left) + int(right))
-    return cel_time.add(cost, left, right)
+    return cel_time.sum_of(left, right)
 
 
 def subtract(cost: Cost, left: Any, right: Any) -> Any:
@@ -102,16 +105,14 @@ def _not(cost: Cost, value: Any) -> Any:
 
 def index(holder: Any, key: Any) -> Any:
     """`holder[key]`."""
-    if type(holder) is list:
+    if isinstance(holder, list):
         if type(key) is float and key.is_integer():
             key = int(key)
         if type(key) not in (int, UInt):
             raise CelError(f"unsupported index type '{type_name(key)}' in list")
         if not 0 <= key < len(holder):
-            raise CelError(f"index out of bounds: {key}")
+            raise CelError(f"index out of bounds: {int(key)}")
         return holder[key]
-    if type(holder) is dict:
-        if not is_key(key) or key not in holder:
-            raise CelError(f"no such key: {key}")
-        return holder[key]
-    raise NoOverload
+    if type(holder) is not dict or not is_key(key) or key not in holder:
+        raise CelError(f"no such key: {key}")
+    return holder[key]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.schema import cel_text, cel_time
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import INT_MIN, FunctionTable, bounded, text_of, unsigned
 from tenantry.kube.schema.cel_values import (
-    CelError,
+    PER_CHARACTER,
     Cost,
     Duration,
-    NoOverload,
     Opaque,
     Timestamp,
     TypeValue,
@@ -26,7 +26,7 @@ FUNCTIONS = FunctionTable()
 @FUNCTIONS.member("size")
 def _size(cost: Cost, value: Any) -> int:
     cost.charge(1)
-    if type(value) not in (str, bytes, list, dict):
+    if not isinstance(value, (str, bytes, list, dict)):
         raise NoOverload
     return len(value)
 
@@ -61,7 +61,7 @@ def _int(cost: Cost, value: Any) -> int:
             return bounded(int(value))
         case str():
             if not (value.lstrip("+-").isdigit() and value.isascii() and len(value) <= 64):
-                raise CelError(f'strconv.ParseInt: parsing "{value[:64]}": invalid syntax')
+                raise CelError("type conversion error from 'string' to 'int'")
             return bounded(int(value))
         case Timestamp():
             return value.nanoseconds // 10**9
@@ -82,7 +82,7 @@ def _uint(cost: Cost, value: Any) -> UInt:
             return unsigned(int(value))
         case str():
             if not (value.isdigit() and value.isascii() and len(value) <= 64):
-                raise CelError(f'strconv.ParseUint: parsing "{value[:64]}": invalid syntax')
+                raise CelError("type conversion error from 'string' to 'uint'")
             return unsigned(int(value))
     raise NoOverload
 
@@ -93,13 +93,13 @@ def _double(cost: Cost, value: Any) -> float:
     if is_number(value):
         return float(value)
     text = text_of(value)
-    cost.text(len(text))
+    cost.work(len(text) * PER_CHARACTER)
     try:
         if "_" in text or text != text.strip():
             raise ValueError
         return float(text)
     except ValueError:
-        raise CelError(f'strconv.ParseFloat: parsing "{text[:64]}": invalid syntax') from None
+        raise CelError("type conversion error from 'string' to 'double'") from None
 
 
 @FUNCTIONS.function("bool")
@@ -111,7 +111,7 @@ def _bool(cost: Cost, value: Any) -> bool:
         return True
     if value in ("0", "f", "F", "false", "FALSE", "False"):
         return False
-    raise CelError(f'strconv.ParseBool: parsing "{value[:64]}": invalid syntax')
+    raise CelError("type conversion error from 'string' to 'bool'")
 
 
 @FUNCTIONS.function("string")
@@ -143,13 +143,27 @@ def _bytes(cost: Cost, value: Any) -> bytes:
 @FUNCTIONS.function("timestamp")
 def _timestamp(cost: Cost, value: Any) -> Timestamp:
     cost.charge(1)
-    return cel_time.timestamp(value)
+    try:
+        return cel_time.timestamp(value)
+    except CelError:
+        raise _no_time(value, "Timestamp") from None
 
 
 @FUNCTIONS.function("duration")
 def _duration(cost: Cost, value: Any) -> Duration:
     cost.charge(1)
-    return cel_time.duration(value)
+    if type(value) is int:
+        raise NoOverload
+    try:
+        return cel_time.duration(value)
+    except CelError:
+        raise _no_time(value, "Duration") from None
+
+
+def _no_time(value: Any, kind: str) -> CelError:
+    if type(value) is str:
+        return CelError(f"type conversion error from 'string' to 'google.protobuf.{kind}'")
+    return CelError("timestamp overflow") if type(value) is int else NoOverload()
 
 
 for _name, _accessor in cel_time.ACCESSORS.items():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import FunctionTable
-from tenantry.kube.schema.cel_values import NONE, CelError, Cost, NoOverload, Optional, is_number, size
+from tenantry.kube.schema.cel_values import NONE, Cost, Optional, is_number, size
 
 FUNCTIONS = FunctionTable()
 
@@ -47,15 +48,3 @@ def _value(cost: Cost, value: Any) -> Any:
     if not _optional(value).items:
         raise CelError("optional.none() dereference")
     return value.items[0]
-
-
-@FUNCTIONS.member("or")
-def _or(cost: Cost, value: Any, other: Any) -> Optional:
-    cost.charge(1)
-    return _optional(value) if _optional(value).items else _optional(other)
-
-
-@FUNCTIONS.member("orValue")
-def _or_value(cost: Cost, value: Any, other: Any) -> Any:
-    cost.charge(1)
-    return value.items[0] if _optional(value).items else other

@@ -1,12 +1,12 @@
-"""CEL's functions of strings, with the extensions for strings and encoders."""
+"""CEL's functions of strings, with the extension for strings."""
 
 from __future__ import annotations
 
-import base64
 import math
 from typing import Any
 
 from tenantry.kube.schema import cel_text
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import (
     PER_POINTER,
     Function,
@@ -16,10 +16,11 @@ from tenantry.kube.schema.cel_functions.arguments import (
     search_cost,
     text_of,
 )
-from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload
+from tenantry.kube.schema.cel_values import PER_CHARACTER, Cost
 from tenantry.kube.schema.regex import RegexError, search
 
 FUNCTIONS = FunctionTable()
+_NEW_LIST_COST = 11
 
 
 @FUNCTIONS.member("contains")
@@ -45,7 +46,7 @@ def _ends_with(cost: Cost, text: Any, part: Any) -> bool:
 def _matches(cost: Cost, text: Any, pattern: Any) -> bool:
     search_cost(cost, text_of(text), text_of(pattern))
     try:
-        return search(pattern, text, cost.charge)
+        return search(pattern, text, cost.work)
     except RegexError as error:
         raise CelError(str(error)) from None
 
@@ -96,22 +97,19 @@ def _trim(cost: Cost, text: Any) -> str:
 
 @FUNCTIONS.member("reverse")
 def _reverse(cost: Cost, value: Any) -> Any:
-    if type(value) is list:
-        cost.charge(1 + PER_POINTER * len(value))
-    else:
-        cost.text(len(text_of(value)))
-    return value[::-1]
+    cost.charge(_NEW_LIST_COST + len(list_of(value)))
+    return [*reversed(value)]
 
 
 @FUNCTIONS.member("replace")
 def _replace(cost: Cost, text: Any, old: Any, new: Any, limit: Any = -1) -> str:
     text_of(text), text_of(old), text_of(new), int_of(limit)
     cost.text(len(text), 2)
-    cost.charge(len(old) * len(text) / 1000 if len(old) < 100 else 1)
+    cost.work(len(old) * len(text) / 1000 if len(old) < 100 else 1)
     found = text.count(old)
     count = found if limit < 0 else min(found, limit)
     # The result may be much longer than the input, and the next replacement works on it.
-    cost.text(max(0, count * (len(new) - len(old))), 2)
+    cost.work(max(0, count * (len(new) - len(old))) * 2 * PER_CHARACTER)
     return str(text.replace(old, new, count))
 
 
@@ -123,17 +121,17 @@ def _split(cost: Cost, text: Any, separator: Any, limit: Any = -1) -> list[str]:
         return []
     if not separator:
         count = len(text) if limit < 0 else min(limit, len(text))
-        cost.charge(count)
+        cost.work(count)
         if count == 0:
             return []
         return [*text[: count - 1], text[count - 1 :] if limit > 0 else text[count - 1]]
-    cost.charge(text.count(separator))
+    cost.work(text.count(separator))
     return list(text.split(separator, -1 if limit < 0 else limit - 1))
 
 
 @FUNCTIONS.member("join")
 def _join(cost: Cost, items: Any, separator: Any = "") -> str:
-    cost.charge(PER_POINTER * len(list_of(items)))
+    cost.work(PER_POINTER * len(list_of(items)))
     if any(type(item) is not str for item in items):
         raise NoOverload
     length = sum(map(len, items)) + len(text_of(separator)) * max(0, len(items) - 1)
@@ -149,24 +147,5 @@ def _format(cost: Cost, template: Any, arguments: Any) -> str:
 
 @FUNCTIONS.function("strings.quote")
 def _quote(cost: Cost, text: Any) -> str:
-    cost.text(len(text_of(text)), 2)
-    return cel_text.quote(text)
-
-
-@FUNCTIONS.function("base64.encode")
-def _encode(cost: Cost, value: Any) -> str:
-    if type(value) is not bytes:
-        raise NoOverload
-    cost.charge(1)
-    cost.text(len(value))
-    return base64.b64encode(value).decode()
-
-
-@FUNCTIONS.function("base64.decode")
-def _decode(cost: Cost, text: Any) -> bytes:
-    cost.charge(1)
     cost.text(len(text_of(text)))
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        raise CelError("illegal base64 data at input byte 0") from None
+    return cel_text.quote(text)

@@ -6,11 +6,14 @@ import ipaddress
 from typing import Any
 
 from tenantry.kube.schema import ip_and_url
-from tenantry.kube.schema.cel_functions.arguments import text_of
-from tenantry.kube.schema.cel_library.declarations import Declarations, access_to, opaque, reads
-from tenantry.kube.schema.cel_values import CelError, Cost, Opaque, size
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_functions.arguments import FunctionTable, text_of
+from tenantry.kube.schema.cel_library.shared import access_to, opaque, reads
+from tenantry.kube.schema.cel_values import Cost, Opaque, size
 
-FUNCTIONS = Declarations()
+FUNCTIONS = FunctionTable()
+_NO_COST = Cost(1 << 60)
+"""For texts whose cost is charged already."""
 
 
 def _ip(cost: Cost, value: Any) -> Opaque:
@@ -30,29 +33,36 @@ def _cidr(cost: Cost, text: Any) -> Opaque:
     try:
         network = ip_and_url.cidr(text)
     except ValueError as error:
-        raise CelError(str(error)) from None
+        raise CelError(f"network address parse error during conversion from string: {error}") from None
     return Opaque("CIDR", network)
 
 
 def _is_canonical(cost: Cost, text: Any) -> bool:
-    return bool(str(_ip(cost, text).value) == text)
+    cost.text(len(text_of(text)), 2)
+    return bool(str(_ip(_NO_COST, text).value) == text)
 
 
-def _read(cost: Cost, value: Any, kind: str) -> Any:
+def _read(value: Any, kind: str) -> Any:
     """The address or network that a value is, or that its text contains."""
     if type(value) is str:
-        return (_ip(cost, value) if kind == "IP" else _cidr(cost, value)).value
+        return (_ip(_NO_COST, value) if kind == "IP" else _cidr(_NO_COST, value)).value
     return opaque(value, kind)
 
 
 def _contains_ip(cost: Cost, cidr: Any, address: Any) -> bool:
-    cost.charge(2 * size(cidr) * 0.1)
-    return _read(cost, address, "IP") in opaque(cidr, "CIDR").network
+    cost.text(2 * size(cidr))
+    if type(address) is str:
+        cost.text(len(address))
+    return _read(address, "IP") in opaque(cidr, "CIDR").network
 
 
 def _contains_cidr(cost: Cost, cidr: Any, inner: Any) -> bool:
-    cost.charge(3 * size(cidr) * 0.1 + 1)
-    outer, within = opaque(cidr, "CIDR").network, _read(cost, inner, "CIDR")
+    cost.text(2 * size(cidr))
+    cost.text(size(cidr))
+    cost.charge(1)
+    if type(inner) is str:
+        cost.text(len(inner))
+    outer, within = opaque(cidr, "CIDR").network, _read(inner, "CIDR")
     return outer.version == within.version and outer.prefixlen <= within.network.prefixlen and within.ip in outer
 
 
@@ -71,23 +81,20 @@ def _masked(cost: Cost, cidr: Any) -> Opaque:
     return Opaque("CIDR", masked)
 
 
-FUNCTIONS.function("ip", "string", "IP", _ip)
-FUNCTIONS.function("isIP", "string", "bool", reads(_ip))
-FUNCTIONS.function("ip.isCanonical", "string", "bool", _is_canonical)
-FUNCTIONS.member("family", "IP", "int", access_to("IP", lambda address: address.version))
-FUNCTIONS.member("isUnspecified", "IP", "bool", access_to("IP", lambda address: address.is_unspecified))
-FUNCTIONS.member("isLoopback", "IP", "bool", access_to("IP", lambda address: address.is_loopback))
-FUNCTIONS.member("isLinkLocalUnicast", "IP", "bool", access_to("IP", lambda address: address.is_link_local))
-FUNCTIONS.member(
-    "isLinkLocalMulticast", "IP", "bool", access_to("IP", lambda address: any(address in net for net in _MULTICAST_LINK_LOCAL))
-)
-FUNCTIONS.member("isGlobalUnicast", "IP", "bool", access_to("IP", _is_global_unicast))
-FUNCTIONS.function("cidr", "string", "CIDR", _cidr)
-FUNCTIONS.function("isCIDR", "string", "bool", reads(_cidr))
-for _type in ("string", "IP"):
-    FUNCTIONS.member("containsIP", f"CIDR {_type}", "bool", _contains_ip)
-for _type in ("string", "CIDR"):
-    FUNCTIONS.member("containsCIDR", f"CIDR {_type}", "bool", _contains_cidr)
-FUNCTIONS.member("ip", "CIDR", "IP", _ip)
-FUNCTIONS.member("masked", "CIDR", "CIDR", _masked)
-FUNCTIONS.member("prefixLength", "CIDR", "int", access_to("CIDR", lambda cidr: cidr.network.prefixlen))
+FUNCTIONS["ip", False] = _ip
+FUNCTIONS["isIP", False] = reads(_ip)
+FUNCTIONS["ip.isCanonical", False] = _is_canonical
+FUNCTIONS["family", True] = access_to("IP", lambda address: address.version)
+FUNCTIONS["isUnspecified", True] = access_to("IP", lambda address: address.is_unspecified)
+FUNCTIONS["isLoopback", True] = access_to("IP", lambda address: address.is_loopback)
+FUNCTIONS["isLinkLocalUnicast", True] = access_to("IP", lambda address: address.is_link_local)
+FUNCTIONS["isLinkLocalMulticast", True] = access_to("IP", lambda address: any(address in net for net in _MULTICAST_LINK_LOCAL))
+
+FUNCTIONS["isGlobalUnicast", True] = access_to("IP", _is_global_unicast)
+FUNCTIONS["cidr", False] = _cidr
+FUNCTIONS["isCIDR", False] = reads(_cidr)
+FUNCTIONS["containsIP", True] = _contains_ip
+FUNCTIONS["containsCIDR", True] = _contains_cidr
+FUNCTIONS["ip", True] = _ip
+FUNCTIONS["masked", True] = _masked
+FUNCTIONS["prefixLength", True] = access_to("CIDR", lambda cidr: cidr.network.prefixlen)

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from tenantry.kube.schema.cel_functions.arguments import Function, int_of, list_of, search_cost, text_of
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_functions.arguments import Function, FunctionTable, int_of, list_of, search_cost, text_of
 from tenantry.kube.schema.cel_functions.arithmetic import add
-from tenantry.kube.schema.cel_library.declarations import Declarations
-from tenantry.kube.schema.cel_values import CelError, Cost, contains, equal, less, traversal
+from tenantry.kube.schema.cel_values import Cost, contains, equal, less, traversal
 from tenantry.kube.schema.regex import find_all
 
-FUNCTIONS = Declarations()
+FUNCTIONS = FunctionTable()
+_NO_COST = Cost(1 << 60)
+"""For sums whose cost is charged already."""
 
 
 def _is_sorted(cost: Cost, items: Any) -> bool:
@@ -24,7 +26,7 @@ def _sum(cost: Cost, items: Any) -> Any:
     traversal(cost, list_of(items))
     total = items[0] if items else 0
     for item in items[1:]:
-        total = add(cost, total, item)
+        total = add(_NO_COST, total, item)
     return total
 
 
@@ -43,24 +45,32 @@ def _extreme(name: str, later_wins: Callable[[Cost, Any, Any], bool]) -> Functio
 
 
 def _index_of(cost: Cost, value: Any, wanted: Any, start: Any = 0) -> int:
-    traversal(cost, value)
-    if type(value) is list:
+    if isinstance(value, list):
+        traversal(cost, value)
         return next((place for place, item in enumerate(value) if equal(cost, item, wanted)), -1)
     text_of(wanted)
-    if not 0 <= int_of(start) <= len(text_of(value)):
+    traversal(cost, text_of(value))
+    if int_of(start) < 0:
         raise CelError(f"index out of range: {start}")
+    if not wanted:
+        return min(int_of(start), len(value))
     return int(value.find(wanted, start))
 
 
 def _last_index_of(cost: Cost, value: Any, wanted: Any, start: Any = None) -> int:
-    traversal(cost, value)
-    if type(value) is list:
+    if isinstance(value, list):
+        traversal(cost, value)
         return next((place for place in range(len(value) - 1, -1, -1) if equal(cost, value[place], wanted)), -1)
     length = len(text_of(wanted))
-    if start is not None and not 0 <= int_of(start) <= len(text_of(value)):
+    traversal(cost, text_of(value))
+    if start is not None and int_of(start) < 0:
         raise CelError(f"index out of range: {start}")
+    if not wanted:
+        return len(value) if start is None else min(int_of(start), len(value))
+    if start is not None and start >= len(value):
+        return -1
     # Both texts are reversed, because str.find takes linear time and str.rfind does not.
-    until = len(text_of(value)) if start is None else min(len(value), start + length)
+    until = len(value) if start is None else min(len(value), start + length)
     found = value[:until][::-1].find(wanted[::-1])
     return -1 if found < 0 else until - found - length
 
@@ -91,20 +101,19 @@ def _find(cost: Cost, text: Any, pattern: Any) -> str:
 def _find_all(cost: Cost, text: Any, pattern: Any, limit: Any = -1) -> list[str]:
     search_cost(cost, text_of(text), text_of(pattern))
     try:
-        return find_all(pattern, text, int_of(limit), cost.charge)
+        return find_all(pattern, text, int_of(limit), cost.work)
     except ValueError as error:
         raise CelError(str(error)) from None
 
 
-FUNCTIONS.member("isSorted", "list", "bool", _is_sorted)
-FUNCTIONS.member("sum", "list", "dyn", _sum)
-FUNCTIONS.member("min", "list", "dyn", _extreme("min", lambda cost, best, item: less(cost, item, best)))
-FUNCTIONS.member("max", "list", "dyn", _extreme("max", less))
-FUNCTIONS.member("indexOf", "list dyn", "int", _index_of)
-FUNCTIONS.member("lastIndexOf", "list dyn", "int", _last_index_of)
-FUNCTIONS.function("sets.contains", "list list", "bool", _sets_contains)
-FUNCTIONS.function("sets.intersects", "list list", "bool", _sets_intersects)
-FUNCTIONS.function("sets.equivalent", "list list", "bool", _sets_equivalent)
-FUNCTIONS.member("find", "string string", "string", _find)
-FUNCTIONS.member("findAll", "string string", "strings", _find_all)
-FUNCTIONS.member("findAll", "string string int", "strings", _find_all)
+FUNCTIONS["isSorted", True] = _is_sorted
+FUNCTIONS["sum", True] = _sum
+FUNCTIONS["min", True] = _extreme("min", lambda cost, best, item: less(cost, item, best))
+FUNCTIONS["max", True] = _extreme("max", less)
+FUNCTIONS["indexOf", True] = _index_of
+FUNCTIONS["lastIndexOf", True] = _last_index_of
+FUNCTIONS["sets.contains", False] = _sets_contains
+FUNCTIONS["sets.intersects", False] = _sets_intersects
+FUNCTIONS["sets.equivalent", False] = _sets_equivalent
+FUNCTIONS["find", True] = _find
+FUNCTIONS["findAll", True] = _find_all
