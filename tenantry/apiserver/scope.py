@@ -67,6 +67,10 @@ class Translation(Protocol):
         """What the user is told where admission or validation refuses the object to be stored."""
         ...
 
+    def warnings(self, texts: list[str], /) -> list[str]:
+        """What the user is told of the warnings of admission and validation."""
+        ...
+
 
 Translating = Callable[[ResourceDefinition, User], Translation | None]
 """The translation of a user's writes to objects of a type; None where they are shown as they are stored."""

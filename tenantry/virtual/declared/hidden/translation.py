@@ -15,7 +15,7 @@ from tenantry.kube.status import FieldError, StatusError, invalid
 from tenantry.virtual.declared.hidden.carry_over import carry_over
 from tenantry.virtual.declared.hidden.managers import managers_shown, managers_stored
 from tenantry.virtual.declared.hidden.paths import HiddenPath, found
-from tenantry.virtual.declared.hidden.refusals import told
+from tenantry.virtual.declared.hidden.refusals import told, warnings_told
 from tenantry.virtual.declared.shown_object import CLUSTER_ANNOTATION, FieldsHidden
 
 _APPLIED_DOMAIN = "applied.views.tenantry.dev"
@@ -110,6 +110,9 @@ class HiddenFieldsTranslation:
 
     def refusal(self, error: StatusError, /) -> StatusError:
         return told(error, self.source, self.version.schema, self.paths)
+
+    def warnings(self, texts: list[str], /) -> list[str]:
+        return warnings_told(texts, self.source, self.version.schema, self.paths)
 
     @property
     def _unmanaged(self) -> tuple[HiddenPath, ...]:
