@@ -37,7 +37,7 @@ async def keep(shard: ServedShard, schema: Object, hidden: str, **spec: Any) -> 
     assert status == 201, answer
 
 
-async def rule_added(shard: ServedShard, schema: Object) -> None:
+async def new_schema(shard: ServedShard, schema: Object) -> None:
     """The export has another schema for its gates from now on."""
     names = {"plural": "gates", "singular": "gate", "kind": "Gate", "listKind": "GateList"}
     spec = {"group": "wild.west", "names": names, "scope": "Namespaced", "versions": [version(schema)]}
@@ -100,13 +100,13 @@ async def test_warnings_do_not_quote_hidden_fields() -> None:
     fixed = {"rule": "self.secret != 'hunter2'", "message": "choose a longer one"}
     async with ServedShard() as shard:
         await keep(shard, schema, "spec.secret", secret="hunter2")
-        await rule_added(shard, {**schema, **rules(computed)})
+        await new_schema(shard, {**schema, **rules(computed)})
         body = {"metadata": {"labels": {"a": "b"}}}
         reply = await patched(shard, f"{GATES}/one", body)
         assert (reply.status, list(reply.warnings or ())) == (200, [])
     async with ServedShard() as shard:
         await keep(shard, schema, "spec.secret", secret="hunter2")
-        await rule_added(shard, {**schema, **rules(fixed)})
+        await new_schema(shard, {**schema, **rules(fixed)})
         reply = await patched(shard, f"{GATES}/one", body)
         assert (reply.status, list(reply.warnings or ())) == (200, ["spec: Invalid value: choose a longer one"])
 

@@ -13,6 +13,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.kube.field_errors import forbidden
+from tenantry.kube.schema.default import default
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import FieldError
 from tenantry.virtual.declared.hidden.paths import HERE, Paths, below, has_any, place, remove
@@ -44,6 +45,9 @@ def _object(
             continue
         inner = _member(schema, name)
         given = sent.get(name)
+        if name not in sent and schema is not None and _is_default(kept, schema.properties.get(name)):
+            # The stored object may lack it, too: a default of the whole is not shown, and is added again.
+            continue
         if given is None and isinstance(kept, dict):
             # Clients in Go do not send a map that is empty, nor a structure of which they know no field.
             if not _may_be_left_out(kept, rests, inner):
@@ -121,6 +125,15 @@ def _may_be_left_out(stored: dict[str, Any], paths: Paths, schema: Schema | None
     seen = records.copy(stored)
     remove(seen, paths)
     return _is_bare(seen)
+
+
+def _is_default(value: Any, schema: Schema | None) -> bool:
+    """Whether it is what the schema of a member sets where nothing is sent."""
+    if schema is None or not schema.has_default:
+        return False
+    made = {"value": records.copy(schema.default)}
+    default(made, Schema(properties={"value": schema}))
+    return bool(made["value"] == value)
 
 
 def _is_bare(value: Any) -> bool:

@@ -1,0 +1,45 @@
+"""Views that hide fields of unusual schemas: defaults of whole structures, hidden keys of lists."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.parse import from_openapi
+from tenantry.virtual.declared.hidden.carry_over import carry_over
+from tests.support.tenancies import ServedShard
+from tests.virtual.declared.gates import APPLY, GATES, MERGE, TEXT, gate, read, stored, structure
+from tests.virtual.declared.observatory import READER
+from tests.virtual.declared.test_hidden_secrecy import NUMBER, keep, new_schema
+
+LOCK = structure(maker=TEXT, key=TEXT)
+LOCKED: Object = {**LOCK, "default": {"maker": "acme", "key": "spare"}}
+
+
+@pytest.mark.parametrize(("media_type", "body"), [(MERGE, {"spec": {"size": 2}}), (APPLY, gate("one", size=2))])
+async def test_a_default_of_the_whole_that_came_later(media_type: str, body: Any) -> None:
+    """The view does not show it, so clients do not send it, and that removes nothing."""
+    async with ServedShard() as shard:
+        await keep(shard, structure(size=NUMBER, lock=LOCK), "spec.lock.key", size=1)
+        await new_schema(shard, structure(size=NUMBER, lock=LOCKED))
+        assert (await read(shard))["spec"] == {"size": 1}
+        query = "fieldManager=m" + ("&force=true" if media_type == APPLY else "")
+        status, answer = await shard.call("PATCH", f"{GATES}/one", READER, body, content_type=media_type, query=query)
+        assert status == 200 and "spare" not in str(answer), answer
+        assert (await stored(shard))["spec"] == {"size": 2, "lock": LOCKED["default"]}
+
+
+def test_only_what_the_schema_adds_again_may_be_missing() -> None:
+    """Not what differs from the default, nor an entry of a map, which has none."""
+    schema = from_openapi(structure(lock=LOCKED, locks={"type": "object", "additionalProperties": LOCKED}))
+    other = {"maker": "acme", "key": "mine"}
+    for kept, paths, is_refused in (
+        ({"lock": LOCKED["default"]}, [("lock", "key")], False),
+        ({"lock": other}, [("lock", "key")], True),
+        ({"locks": {"front": LOCKED["default"]}}, [("locks", "front", "key")], True),
+    ):
+        sent: Any = {name: {} for name in kept if name == "locks"}
+        assert bool(carry_over(sent, copy.deepcopy(kept), paths, schema)) is is_refused, kept
