@@ -43,3 +43,41 @@ def test_only_what_the_schema_adds_again_may_be_missing() -> None:
     ):
         sent: Any = {name: {} for name in kept if name == "locks"}
         assert bool(carry_over(sent, copy.deepcopy(kept), paths, schema)) is is_refused, kept
+
+
+async def test_a_list_whose_keys_are_hidden_is_applied_as_a_whole() -> None:
+    """A client cannot name its items. Managers outside keep what they own, and conflicts do not have the keys."""
+    users = {
+        "type": "array",
+        "items": {**structure(name=TEXT, role=TEXT), "required": ["name"]},
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    }
+    hers = [{"name": "ann", "role": "boss"}, {"name": "bob", "role": "clerk"}]
+    async with ServedShard() as shard:
+        await keep(shard, structure(size=NUMBER, users=users), "spec.users.name", size=1, users=hers)
+        before = _owned(await stored(shard), "owner")
+        config = gate("one", users=[{"role": "chief"}, {"role": "clerk"}])
+        query = "fieldManager=m"
+        status, answer = await shard.call("PATCH", f"{GATES}/one", READER, config, content_type=APPLY, query=query)
+        assert status == 409 and "ann" not in str(answer), answer
+        assert [cause["field"] for cause in answer["details"]["causes"]] == [".spec.users"]
+        status, answer = await shard.call(
+            "PATCH", f"{GATES}/one", READER, config, content_type=APPLY, query=f"{query}&force=true"
+        )
+        assert (status, answer["spec"]["users"]) == (200, config["spec"]["users"])
+        body = {"spec": {"users": [{"role": "chief"}, {"role": "smith"}]}}
+        status, answer = await shard.call("PATCH", f"{GATES}/one", READER, body, content_type=MERGE, query="fieldManager=editor")
+        assert (status, answer["spec"]) == (200, {"size": 1, **body["spec"]})
+        whole = await stored(shard)
+        assert whole["spec"]["users"] == [{"name": "ann", "role": "chief"}, {"name": "bob", "role": "smith"}]
+        after = _owned(whole, "owner")
+        assert after["f:spec"]["f:size"] == {}
+        for name in ("ann", "bob"):
+            item = f'k:{{"name":"{name}"}}'
+            assert after["f:spec"]["f:users"][item] == before["f:spec"]["f:users"][item]
+        assert _owned(whole, "editor") == {"f:spec": {"f:users": {}}}
+
+
+def _owned(obj: Object, manager: str) -> Any:
+    return next(entry["fieldsV1"] for entry in obj["metadata"]["managedFields"] if entry["manager"] == manager)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import orjson
+
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import FieldSet
 from tenantry.kube.apply.managers import Managers, decode, encode
 from tenantry.kube.objects import Object
-from tenantry.virtual.declared.hidden.paths import HERE, HiddenPath, Paths
+from tenantry.virtual.declared.hidden.paths import HERE, HiddenPath, Paths, below
 
 
 class Parts(NamedTuple):
@@ -40,12 +42,13 @@ def managers_stored(entries: list[Object] | None, old: list[Object] | None, path
 
 
 def parts_of(fields: FieldSet, paths: Paths) -> Parts:
-    """The members of a field set that a view shows, and those that it hides: hidden fields and all below them."""
+    """The members of a field set that a view shows, and those that it hides: hidden fields and all below them, and items of lists
+    that are named by hidden fields."""
     shown: FieldSet = {}
     hidden: FieldSet = {}
     for element, children in fields.items():
         rests = _rests(element, paths)
-        if HERE in rests:
+        if HERE in rests or _has_hidden_key(element, rests):
             hidden[element] = children
             continue
         if not rests or not children:
@@ -67,6 +70,11 @@ def _rests(element: str, paths: Paths) -> list[HiddenPath]:
         return list(paths)
     name = tuple(element[2:].split("."))
     return [path[len(name) :] for path in paths if path[: len(name)] == name]
+
+
+def _has_hidden_key(element: str, paths: Paths) -> bool:
+    """Whether an element is an item of a list, with a hidden field among its keys."""
+    return element.startswith("k:") and any(HERE in rests for rests in below(orjson.loads(element[2:]), paths).values())
 
 
 def _shown(managers: Managers, paths: Paths) -> Managers:

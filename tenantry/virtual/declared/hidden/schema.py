@@ -2,6 +2,8 @@
 
 It still has them, so that a body with one can be refused with its place. It does not give them defaults: a default could not be
 told from what the client wrote. When the object is stored, the type's own schema adds all defaults.
+
+A list whose keys are hidden has no keys there, so that it is applied and owned as a whole.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def without_hidden_defaults(schema: Schema, paths: Paths) -> Schema:
     if isinstance(additional, Schema) and any(len(path) > 1 for path in paths):
         # All defaults of all entries, though few have hidden fields: what is left out here is added when the object is stored.
         additional = _bare(additional)
+    is_keyed = schema.list_type == "map" and not below(dict.fromkeys(schema.list_map_keys), paths)
     keeps_default = schema.has_default and not has_any(schema.default, paths)
     return replace(
         schema,
@@ -31,6 +34,8 @@ def without_hidden_defaults(schema: Schema, paths: Paths) -> Schema:
         additional=additional,
         items=without_hidden_defaults(schema.items, paths) if schema.items is not None else None,
         required=tuple(name for name in schema.required if HERE not in names.get(name, ())),
+        list_type=schema.list_type if is_keyed or schema.list_type != "map" else "atomic",
+        list_map_keys=schema.list_map_keys if is_keyed else (),
         default=schema.default if keeps_default else None,
         has_default=keeps_default,
         compiled=None,
