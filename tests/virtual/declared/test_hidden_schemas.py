@@ -1,4 +1,4 @@
-"""Views that hide fields of unusual schemas: defaults of whole structures, hidden keys of lists."""
+"""Views that hide fields of unusual types: defaults of whole structures, hidden keys of lists, fields with two names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tenantry.kube.objects import Object
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.virtual.declared.hidden.carry_over import carry_over
 from tests.support.tenancies import ServedShard
-from tests.virtual.declared.gates import APPLY, GATES, MERGE, TEXT, gate, read, stored, structure
-from tests.virtual.declared.observatory import READER
+from tests.virtual.declared.gates import ALL, APPLY, GATES, MERGE, STRATEGIC, TEXT, gate, read, stored, structure
+from tests.virtual.declared.observatory import NEAR, READER, config_maps, observatory
 from tests.virtual.declared.test_hidden_secrecy import NUMBER, keep, new_schema
 
 LOCK = structure(maker=TEXT, key=TEXT)
@@ -81,3 +81,24 @@ async def test_a_list_whose_keys_are_hidden_is_applied_as_a_whole() -> None:
 
 def _owned(obj: Object, manager: str) -> Any:
     return next(entry["fieldsV1"] for entry in obj["metadata"]["managedFields"] if entry["manager"] == manager)
+
+
+@pytest.mark.parametrize("media_type", [MERGE, STRATEGIC, APPLY])
+async def test_a_hidden_field_is_not_written_by_another_name(media_type: str) -> None:
+    """The stringData of a Secret becomes its data. It was left out, and the client was told that all was well."""
+    async with ServedShard() as shard:
+        entry = {"resource": "secrets", "verbs": ALL, "hiddenFields": ["data.key"]}
+        await observatory(shard, claimed="secrets", resources=[entry])
+        path = config_maps(NEAR).replace("configmaps", "secrets")
+        secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}}
+        refused = {**secret, "stringData": {"key": "x", "other": "y"}}
+        status, answer = await shard.call("POST", path, READER, refused)
+        assert (status, [cause["field"] for cause in answer["details"]["causes"]]) == (422, ["stringData.key"])
+        query = "fieldManager=m"
+        status, answer = await shard.call("PATCH", f"{path}/one", READER, refused, content_type=APPLY, query=query)
+        assert (status, [cause["field"] for cause in answer["details"]["causes"]]) == (422, ["stringData.key"])
+        status, answer = await shard.call("POST", path, READER, {**secret, "stringData": {"other": "y"}})
+        assert (status, answer["data"]) == (201, {"other": "eQ=="})
+        status, answer = await shard.call("PATCH", f"{path}/one", READER, refused, content_type=media_type, query=query)
+        assert (status, [cause["field"] for cause in answer["details"]["causes"]]) == (422, ["stringData.key"])
+        assert (shard.get(NEAR, "core/secrets", "one", "default") or {})["data"] == {"other": "eQ=="}

@@ -7,7 +7,7 @@ from typing import Any
 from tenantry.kube.definition import Strategy
 from tenantry.kube.objects import Object
 from tenantry.tenancy.types.strategy import TypeStrategy
-from tenantry.virtual.declared.hidden.paths import HERE, Paths, below, has_any, remove
+from tenantry.virtual.declared.hidden.paths import HERE, HiddenPath, Paths, below, has_any, remove
 
 
 class HidingStrategy(TypeStrategy):
@@ -19,6 +19,7 @@ class HidingStrategy(TypeStrategy):
         self.bare_finalizers = inner.bare_finalizers
         self.may_take_long = inner.may_take_long
         self._paths = paths
+        self._refused = (*paths, *write_only(inner, paths))
         self._go_fields = go_fields
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
@@ -27,11 +28,18 @@ class HidingStrategy(TypeStrategy):
     def default(self, obj: Object) -> None:
         if self._go_fields:
             _remove_zeros(obj, self._paths)
-        if has_any(obj, self._paths):
+        if has_any(obj, self._refused):
             # It will be refused.
             return
         super().default(obj)
         remove(obj, self._paths)
+
+
+def write_only(strategy: Strategy, paths: Paths) -> tuple[HiddenPath, ...]:
+    """The fields of a type that are not stored and that write hidden ones."""
+    return tuple(
+        (name, *path[1:]) for path in paths for name, stored_as in strategy.write_only.items() if path and path[0] == stored_as
+    )
 
 
 def _remove_zeros(value: Any, paths: Paths) -> None:

@@ -16,6 +16,7 @@ from tenantry.virtual.declared.hidden.carry_over import carry_over
 from tenantry.virtual.declared.hidden.managers import managers_shown, managers_stored
 from tenantry.virtual.declared.hidden.paths import HiddenPath, found
 from tenantry.virtual.declared.hidden.refusals import told, warnings_told
+from tenantry.virtual.declared.hidden.strategy import write_only
 from tenantry.virtual.declared.shown_object import CLUSTER_ANNOTATION, FieldsHidden
 
 _APPLIED_DOMAIN = "applied.views.tenantry.dev"
@@ -55,6 +56,11 @@ class HiddenFieldsTranslation:
     applied: AppliedAnnotation
 
     @property
+    def refused(self) -> tuple[HiddenPath, ...]:
+        """The fields that a client may not send."""
+        return (*self.paths, *write_only(self.source.strategy, self.paths))
+
+    @property
     def definition(self) -> ResourceDefinition | None:
         return self.source
 
@@ -72,7 +78,7 @@ class HiddenFieldsTranslation:
             raise invalid(self.source.group, self.source.kind, _name_in(sent), errors)
 
     def _errors(self, sent: Object) -> Iterator[FieldError]:
-        for place in found(sent, self.paths):
+        for place in found(sent, self.refused):
             yield forbidden(place, _NOT_SHOWN)
         metadata = sent.get("metadata")
         if not isinstance(metadata, dict):
