@@ -10,9 +10,10 @@ import pytest
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.virtual.declared.hidden.carry_over import carry_over
+from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
-from tests.virtual.declared.gates import ALL, APPLY, GATES, MERGE, STRATEGIC, TEXT, gate, read, stored, structure
-from tests.virtual.declared.observatory import NEAR, READER, config_maps, observatory
+from tests.virtual.declared.gates import ALL, APPLY, GATES, INSIDE, MERGE, STRATEGIC, TEXT, gate, read, stored, structure
+from tests.virtual.declared.observatory import NEAR, PROVIDER, READER, config_maps, declare, observatory
 from tests.virtual.declared.test_hidden_secrecy import NUMBER, keep, new_schema
 
 LOCK = structure(maker=TEXT, key=TEXT)
@@ -102,3 +103,32 @@ async def test_a_hidden_field_is_not_written_by_another_name(media_type: str) ->
         status, answer = await shard.call("PATCH", f"{path}/one", READER, refused, content_type=media_type, query=query)
         assert (status, [cause["field"] for cause in answer["details"]["causes"]]) == (422, ["stringData.key"])
         assert (shard.get(NEAR, "core/secrets", "one", "default") or {})["data"] == {"other": "eQ=="}
+
+
+@pytest.mark.parametrize("hidden", [{}, {"hiddenFields": ["spec.secret"]}])
+@pytest.mark.parametrize(("media_type", "body"), [(MERGE, {"spec": {"size": 2}}), (APPLY, gate("one", size=2))])
+async def test_managers_of_versions_that_the_view_does_not_serve(hidden: Any, media_type: str, body: Any) -> None:
+    """They keep what they own, as if the client had written to the type itself."""
+    spec = structure(size=NUMBER, secret=TEXT, note=TEXT)
+    versions = [{"name": name, "served": True, "storage": name == "v2", "schema": structure(spec=spec)} for name in ("v1", "v2")]
+    names = {"plural": "gates", "singular": "gate", "kind": "Gate", "listKind": "GateList"}
+    schema = {"group": "wild.west", "names": names, "scope": "Namespaced", "versions": versions}
+    export = {"resources": [{"name": "gates", "group": "wild.west", "schema": "v1.gates.wild.west", "storage": {"crd": {}}}]}
+    async with ServedShard() as shard:
+        await observatory(shard)
+        for plural, name, made in (("apiresourceschemas", "v1.gates.wild.west", schema), ("apiexports", "gates", export)):
+            await shard.put(PROVIDER, "apis.kcp.io", plural, {"metadata": {"name": name}, "spec": made})
+        await shard.until(lambda: shard.identity(PROVIDER, "gates"))
+        await shard.bind(NEAR, "root:provider", "gates")
+        entry = {"group": "wild.west", "resource": "gates", "version": "v1", "verbs": ALL, **hidden}
+        await declare(shard, export={"name": "gates"}, resources=[entry])
+        newer = {**gate("one", size=1, secret="hunter2", note="a"), "apiVersion": "wild.west/v2"}
+        path = INSIDE.replace("/v1/", "/v2/")
+        status, answer = await shard.call("POST", path, MASTER, newer, query="fieldManager=owner")
+        assert status == 201, answer
+        query = "fieldManager=m" + ("&force=true" if media_type == APPLY else "")
+        status, answer = await shard.call("PATCH", f"{GATES}/one", READER, body, content_type=media_type, query=query)
+        assert (status, answer["spec"]["size"]) == (200, 2), answer
+        whole = (await shard.call("GET", f"{path}/one", MASTER))[1]
+        assert whole["spec"] == {"size": 2, "secret": "hunter2", "note": "a"}
+        assert _owned(whole, "owner") == {"f:spec": {".": {}, "f:note": {}, "f:secret": {}}}
