@@ -11,7 +11,7 @@ from tenantry.kube.objects import Object, annotations_of, cluster_of
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, to_json
 from tenantry.kube.schema.cel_values import CelError, Cost, CostExceeded
 from tenantry.virtual.declared.evaluation import FAULTS, Spending
-from tenantry.virtual.declared.hidden.paths import HiddenPath, remove
+from tenantry.virtual.declared.hidden.paths import Paths, remove
 
 PROBLEM_ANNOTATION = "views.tenantry.dev/problem"
 """On an object whose `show` failed: why. It is shown without content."""
@@ -88,11 +88,11 @@ class FieldsHidden:
     """Shows an object without some fields, and without the annotations and managed fields that may tell of them. `applied`: the
     annotation that is shown as kubectl's last applied configuration, if there is one (`hidden.translation`)."""
 
-    paths: tuple[HiddenPath, ...]
+    hidden: Paths
     applied: str = ""
 
     def __call__(self, obj: Object) -> Object:
-        remove(obj, self.paths)
+        remove(obj, self.hidden)
         metadata = obj["metadata"]
         metadata.pop("managedFields", None)
         annotations = annotations_of(obj)

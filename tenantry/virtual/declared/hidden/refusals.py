@@ -23,7 +23,7 @@ _HIDDEN = "Invalid value: this view does not show the field, and its value or it
 _CAUSE = "FieldValue"
 
 
-def told(error: StatusError, definition: ResourceDefinition, schema: Schema, paths: Paths) -> StatusError:
+def told(error: StatusError, definition: ResourceDefinition, schema: Schema, paths: Sequence[HiddenPath]) -> StatusError:
     """The error without what it says of hidden fields. `definition` and `schema`: of what is stored."""
     if error.reason == "Invalid":
         return _told_of_fields(error, definition, schema, paths)
@@ -34,7 +34,9 @@ def told(error: StatusError, definition: ResourceDefinition, schema: Schema, pat
     return error
 
 
-def _told_of_fields(error: StatusError, definition: ResourceDefinition, schema: Schema, paths: Paths) -> StatusError:
+def _told_of_fields(
+    error: StatusError, definition: ResourceDefinition, schema: Schema, paths: Sequence[HiddenPath]
+) -> StatusError:
     computed = list(_computed_texts(schema, paths, ()))
     errors = []
     details = error.details or {}
@@ -49,7 +51,7 @@ def _told_of_fields(error: StatusError, definition: ResourceDefinition, schema: 
     return invalid(details.get("group", definition.group), definition.kind, details.get("name", ""), errors)
 
 
-def warnings_told(texts: Sequence[str], definition: ResourceDefinition, schema: Schema, paths: Paths) -> list[str]:
+def warnings_told(texts: Sequence[str], definition: ResourceDefinition, schema: Schema, paths: Sequence[HiddenPath]) -> list[str]:
     """The warnings that quote nothing hidden: of metadata, and those of the type's schema, which begin with a field. Others are
     those of Kubernetes' and kcp's own types, which look at any field."""
     if not texts:
@@ -58,7 +60,7 @@ def warnings_told(texts: Sequence[str], definition: ResourceDefinition, schema: 
     return [text for text in texts if text.startswith("metadata.") or (definition.custom and _is_plain(text, paths, computed))]
 
 
-def _is_plain(warning: str, paths: Paths, computed: Sequence[HiddenPath]) -> bool:
+def _is_plain(warning: str, paths: Sequence[HiddenPath], computed: Sequence[HiddenPath]) -> bool:
     field, _, text = warning.partition(": ")
     hidden, around = _hidden_root(field, paths)
     return hidden is None and not _may_quote(field, text, around=around, computed=computed)
@@ -70,7 +72,7 @@ def _may_quote(field: str, text: str, *, around: bool, computed: Sequence[Hidden
     return (around and _QUOTES.match(text) is not None) or any(_is_in(field, each) for each in computed)
 
 
-def _hidden_root(field: str, paths: Paths) -> tuple[str | None, bool]:
+def _hidden_root(field: str, paths: Sequence[HiddenPath]) -> tuple[str | None, bool]:
     """The place of the hidden field that an error is about, if it is about one or about something in it; and whether it is about
     something that has hidden fields."""
     around = field in ("", NO_FIELD)
