@@ -127,7 +127,8 @@ class Scope(Protocol):
         ...
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
-        """A function of a view that computes the shown form of an object. None where objects are shown as stored."""
+        """A function of a view that computes the shown form of an object. None where objects are shown as stored. With a true
+        attribute `in_threads` it works on values alone, so that large objects need not be shown on the event loop."""
         ...
 
     @property

@@ -47,7 +47,10 @@ async def record_response(call: Call, representation: Representation, record: Re
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     weight = _weight(representation, record)
-    obj = await run_weighed(_tenant(call), weight, lambda: records.decode(record, definition, version))
+    read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
+    if present is not None and _in_threads(present):
+        read, present = _then(read, present), None
+    obj = await run_weighed(_tenant(call), weight, lambda: read(record))
     shown = present(obj) if present is not None else obj
     return await run_weighed(_tenant(call), weight, lambda: object_response(call, representation, shown, status))
 
@@ -73,8 +76,11 @@ async def outcome_response(call: Call, representation: Representation, outcome: 
     obj = outcome.obj
     assert obj is not None
     present = call.scope.present(call.definition, call.user)
-    shown = present(obj) if present is not None else obj
-    return await run_weighed(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
+    if present is not None and _in_threads(present):
+        obj = await run_weighed(_tenant(call), outcome.weight, bind(present, obj))
+    elif present is not None:
+        obj = present(obj)
+    return await run_weighed(_tenant(call), outcome.weight, lambda: object_response(call, representation, obj, status))
 
 
 async def list_response(
@@ -95,10 +101,11 @@ async def list_response(
         return _response(call, JSON, await _spliced(call, found, text, bytes_max))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
+    read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
+    if present is not None and _in_threads(present):
+        read, present = _then(read, present), None
     for batch, weight in _batches(representation, found):
-        objects = await run_weighed(
-            _tenant(call), weight, bind(_each, bind(records.decode, definition=definition, version=version), batch)
-        )
+        objects = await run_weighed(_tenant(call), weight, bind(_each, read, batch))
         if present is not None:
             for at, obj in enumerate(objects):
                 objects[at] = present(obj)
@@ -106,6 +113,14 @@ async def list_response(
         items += await run_weighed(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
     return _response(call, representation.media_type, await joined(text, items))
+
+
+def _in_threads(present: Callable[[Object], Object]) -> bool:
+    return getattr(present, "in_threads", False)
+
+
+def _then(read: Callable[[Record], Object], present: Callable[[Object], Object]) -> Callable[[Record], Object]:
+    return lambda record: present(read(record))
 
 
 def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any]:

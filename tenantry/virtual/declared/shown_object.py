@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tenantry.kube.apply.last_applied import ANNOTATION as LAST_APPLIED
 from tenantry.kube.objects import Object, annotations_of, cluster_of
@@ -87,6 +87,8 @@ def _annotations(made: Mapping[str, Any]) -> dict[str, str]:
 class FieldsHidden:
     """Shows an object without some fields, and without the annotations and managed fields that may tell of them. `applied`: the
     annotation that is shown as kubectl's last applied configuration, if there is one (`hidden.translation`)."""
+
+    in_threads: ClassVar = True
 
     hidden: Paths
     applied: str = ""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 from tenantry.virtual.declared.hidden.carry_over import carry_over
 from tenantry.virtual.declared.hidden.managers import parts_of
 from tenantry.virtual.declared.hidden.paths import Hidden, found, has_any, remove
+from tenantry.virtual.declared.shown_object import FieldsHidden
+from tests.support.tenancies import ServedShard
+from tests.virtual.declared.observatory import CONFIG_MAPS, NEAR, READER, config_map, config_maps, observatory
 
 ANY = Schema(type="object", preserve_unknown=True)
 MANY = [("spec", "list", *["a"] * length, f"key{length}") for length in range(32)]
@@ -74,3 +79,29 @@ def test_few_long_paths_make_few_places() -> None:
     assert [name for name, _ in hidden.among({"part0": {}, "other": {}})] == ["part0"]
     below = hidden.of("part0.part1")
     assert below is not None and below._below is None
+
+
+async def test_large_objects_are_shown_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[bool] = []
+    own = FieldsHidden.__call__
+
+    def noting(self: FieldsHidden, obj: Object) -> Object:
+        places.append(threading.current_thread() is threading.main_thread())
+        return own(self, obj)
+
+    monkeypatch.setattr(FieldsHidden, "__call__", noting)
+    async with ServedShard() as shard:
+        await observatory(shard, resources=[{**CONFIG_MAPS, "verbs": ["get", "list", "patch"], "hiddenFields": ["data.key"]}])
+        await config_map(shard, "one", data={"key": "secret", **{f"k{number}": "x" for number in range(3000)}})
+        for path, query in ((config_maps(NEAR, obj="one"), ""), (config_maps(), ""), (config_maps(), "limit=1")):
+            status, answer = await shard.call("GET", path, READER, query=query)
+            assert status == 200 and "k2999" in str(answer) and "secret" not in str(answer)
+        assert places and not any(places)
+        for query in ("dryRun=All", ""):
+            body = {"data": {"k0": "y"}}
+            path = config_maps(NEAR, obj="one")
+            status, answer = await shard.call(
+                "PATCH", path, READER, body, query=query, content_type="application/merge-patch+json"
+            )
+            assert (status, answer["data"]["k0"], "secret" in str(answer)) == (200, "y", False)
+        assert not any(places)
