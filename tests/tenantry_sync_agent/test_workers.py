@@ -12,7 +12,7 @@ from tenantry_sync_agent.api_client import ApiError, Unreachable
 from tenantry_sync_agent.election import NotLeading
 from tenantry_sync_agent.steps import Blocked, Stale
 from tenantry_sync_agent.workers import Workers
-from tests.support.waiting import until
+from tests.support.waiting import one_turn, until
 
 ERRORS: list[Callable[[], BaseException]] = [
     Stale,
@@ -33,7 +33,7 @@ class Work:
 
     async def __call__(self, key: str) -> None:
         self.calls.append(key)
-        await asyncio.sleep(0)
+        await one_turn()
         if self.errors:
             raise self.errors.pop(0)
 
