@@ -10,6 +10,7 @@ from tenantry.apiserver.scope import Connector, Scope
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.status import PlainError, StatusError, bad_request
+from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.export_lookup import ExportLookup
@@ -52,6 +53,13 @@ class ReplicationView(View):
                 return served
         return None
 
+    def is_open(self, served: Served, range_: Range) -> bool:
+        """Whether a range shows the consumers of the export."""
+        export = self._exports.get(*served.export)
+        if export is None:
+            return False
+        return Publication(range_, export_hash(*served.export), str(export["metadata"]["uid"]).encode()).is_open
+
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         served = self.served(place)
         export = self._exports.get(*served.export) if served is not None else None
@@ -82,7 +90,7 @@ class ReplicationScope(ViewScope):
     def __init__(self, view: ReplicationView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
         served = view.served(place)
-        self._served = served if served is not None and Publication(base.range, export_hash(*served.export)).is_open else None
+        self._served = served if served is not None and view.is_open(served, base.range) else None
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:
