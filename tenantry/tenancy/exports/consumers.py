@@ -101,7 +101,10 @@ class ConsumersController(Controller[ConsumedExport]):
 
     name = "apiexport-consumers"
 
-    def __init__(self, index: BindingIndex, *, cell: Cell, catalog: Catalog) -> None:
+    def __init__(self, index: BindingIndex, *, cell: Cell, catalog: Catalog, others_publish: bool) -> None:
+        """`others_publish`: whether objects may have URLs in their status of which the catalog has no copies: those of the types
+        of views, and exports."""
+        self._others_publish = others_publish
         self._cell = cell
         self._catalog = catalog
         self._index = index
@@ -183,7 +186,7 @@ class ConsumersController(Controller[ConsumedExport]):
     def _is_unpublished(self, export: ExportKey) -> bool:
         """Whether nothing in the workspace of an export has URLs of it, so that its objects wait for no other shard."""
         found = self._catalog.get(API_EXPORTS, *export)
-        if found is None or SKIP_ANNOTATION not in annotations_of(found):
+        if found is None or SKIP_ANNOTATION not in annotations_of(found) or self._others_publish:
             return False
         return not any(self._catalog.has_any(resource, export[0]) for resource in PUBLISHING)
 

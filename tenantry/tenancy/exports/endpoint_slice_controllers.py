@@ -148,9 +148,6 @@ class EndpointSliceController(ObjectController):
         if record is None:
             self.forget(key)
             return
-        if record.head.deleting:
-            self._written.forget(key)
-            return
         number = self._written.number
 
         def change(current: Object) -> bool:

@@ -68,3 +68,17 @@ async def test_a_workspace_waits_for_the_urls_of_its_type(field: str, shards: in
         cluster = (platform.get("root", definitions.workspaces, "one") or {})["spec"]["cluster"]
         assert platform.tenancy_of(cluster) is platform.tenancies[-1]
         assert early == []
+
+
+async def test_a_type_that_is_being_deleted_has_the_urls_of_new_ranges() -> None:
+    """It waits for a finalizer, and workspaces of it are still there, and new ones."""
+    async with running(1, capacity=1) as platform:
+        definitions = platform.tenancy.definitions
+        kind: Object = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "WorkspaceType"}
+        metadata = {"name": "custom", "finalizers": ["example.com/wait"]}
+        await platform.create("root", definitions.workspace_types, {**kind, "metadata": metadata, "spec": {"initializer": True}})
+        await platform.until(lambda: urls(platform))
+        await platform.delete("root", definitions.workspace_types, "custom")
+        for name in ("one", "two"):
+            await platform.create("root", definitions.workspaces, workspace(name, type={"name": "custom", "path": "root"}))
+        await platform.until(lambda: {platform.phase("root", name) for name in ("one", "two")} == {"Initializing"})

@@ -12,6 +12,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change, Head
 from tenantry.tenancy.exports.consumers import CONSUMERS, PUBLISHED, consumers_key
 from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard, claim
 from tests.virtual.apiexport.publishing import (
@@ -35,6 +36,7 @@ from tests.virtual.apiexport.publishing import (
     urls,
 )
 from tests.virtual.apiexport.ranch import NEAR, PROVIDER, SHERIFF, create, sheriff_rules
+from tests.virtual.machines import Fleets
 from tests.virtual.watching import Watch
 
 
@@ -196,12 +198,62 @@ async def test_a_new_declared_view_shows_nothing_before_its_first_status() -> No
         assert await names(shard, path) == ["billy"]
 
 
-async def test_an_export_without_slices_shows_its_consumers_at_once() -> None:
+async def test_a_declared_view_of_another_export_shows_nothing_before_its_urls() -> None:
     async with ServedShard() as shard:
+        await provider(shard)
+        await bind(shard)
+        await shard.export(PROVIDER, "horses", group="horse.west")
+        await shard.until(lambda: opened(shard) and urls(shard, VIRTUAL_WORKSPACES, "shown"))
+        path = f"/clusters/{PROVIDER}/apis/views.tenantry.dev/v1alpha1/virtualworkspaces/shown"
+        shown = f"/ranges/root/services/{DECLARED_CLAIMED.format(PROVIDER)}"
+
+        async def repoint(export: str) -> None:
+            _, found = await shard.call("GET", path, MASTER)
+            found["spec"]["export"]["name"] = export
+            status, answer = await shard.call("PUT", path, MASTER, found)
+            assert status == 200 and "status" not in answer
+
+        await repoint("horses")
+        await shard.until(lambda: "status" in (shard.get(PROVIDER, VIRTUAL_WORKSPACES, "shown") or {}))
+        assert urls(shard, VIRTUAL_WORKSPACES, "shown") == []
+        paused = pause(shard, "virtualworkspace-endpoints")
+        await repoint("cowboys")
+        assert (await shard.call("GET", shown, MASTER))[0] == 404
+        paused.resume()
+        await shard.until(lambda: urls(shard, VIRTUAL_WORKSPACES, "shown"))
+        assert await names(shard, shown) == ["shared"]
+
+
+@pytest.mark.parametrize(("plural", "name"), [("apiexportendpointslices", "second"), ("virtualworkspaces", "shown")])
+async def test_an_object_that_waits_for_its_finalizers_gets_urls(plural: str, name: str) -> None:
+    """Its view is still there, and a controller that follows it, too."""
+    async with ServedShard() as shard:
+        await provider(shard)
+        await shard.put(PROVIDER, "apis.kcp.io", "apiexportendpointslices", endpoint_slice("second"))
+        group = "apis.kcp.io" if plural == "apiexportendpointslices" else "views.tenantry.dev"
+        controller = "apiexport-endpoints" if plural == "apiexportendpointslices" else "virtualworkspace-endpoints"
+        resource = f"{group}/{plural}"
+        await shard.edit(PROVIDER, group, plural, name, lambda obj: obj["metadata"].update(finalizers=["example.com/wait"]))
+        path = f"/clusters/{PROVIDER}/apis/{group}/v1alpha1/{plural}/{name}"
+        assert (await shard.call("DELETE", path, MASTER))[1]["metadata"]["deletionTimestamp"]
+        paused = pause(shard, controller, lambda key: key.name == name)
+        await bind(shard)
+        await shard.until(lambda: pending(shard) and urls(shard))
+        assert await names(shard, COWBOYS) == []
+        paused.resume()
+        await shard.until(lambda: opened(shard))
+        assert len(urls(shard, resource, name)) == 1
+
+
+@pytest.mark.parametrize("others", [None, "view", "exports"])
+async def test_an_export_without_slices_shows_its_consumers_at_once(others: str | None) -> None:
+    """Or when the provider's shard has looked at what else may have URLs of it: objects of the type of a view, and exports."""
+    views = (ApiExportView, Fleets) if others == "view" else ()
+    async with ServedShard(*views, publish_on_exports=others == "exports") as shard:
         await shard.cluster(PROVIDER, "root:provider")
         await shard.role(PROVIDER, "sheriff", *sheriff_rules(("*",)))
         await shard.bind_role(PROVIDER, "sheriff", "sheriff", SHERIFF.name)
-        pause(shard, "apiexport-published-ranges", lambda key: True)
+        paused = pause(shard, "apiexport-published-ranges", lambda key: True)
         pause(shard, "apiexport-endpointslice-creator")
         await shard.export(PROVIDER, claims=[claim("", "configmaps")])
 
@@ -212,6 +264,10 @@ async def test_an_export_without_slices_shows_its_consumers_at_once() -> None:
         await shard.cluster(NEAR, "root:near")
         await shard.namespace(NEAR, "default")
         await bind(shard)
+        if others is not None:
+            await shard.until(lambda: pending(shard))
+            assert await names(shard, COWBOYS) == []
+            paused.resume()
         await shard.until(lambda: opened(shard))
         assert await names(shard, COWBOYS) == ["billy"]
 
