@@ -12,6 +12,7 @@ from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
+from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.workspaces.workspace_type_controller import WorkspaceTypeController
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
@@ -21,6 +22,12 @@ from tests.tenancy.open_platform import OpenPlatform, running, workspace
 def urls(platform: OpenPlatform) -> str:
     found = platform.get("root", platform.tenancy.definitions.workspace_types, "custom") or {}
     return str((found.get("status") or {}).get("virtualWorkspaces") or "")
+
+
+def reason(platform: OpenPlatform) -> str:
+    """Why the workspace `one` is not initialized."""
+    status = (platform.get("root", platform.tenancy.definitions.workspaces, "one") or {}).get("status") or {}
+    return str((conditions.find(status, "WorkspaceInitialized") or {}).get("reason", ""))
 
 
 @pytest.mark.parametrize("field", ["initializer", "terminator"])
@@ -62,12 +69,14 @@ async def test_a_workspace_waits_for_the_urls_of_its_type(field: str, shards: in
         await platform.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
         await waited.wait()
         assert platform.phase("root", "one") in ("Scheduling", "Initializing") and early == []
+        await platform.until(lambda: reason(platform) == "VirtualWorkspaceURLsNotReady")
         resumed.set()
         wanted = "Initializing" if field == "initializer" else "Ready"
         await platform.until(lambda: platform.phase("root", "one") == wanted)
         cluster = (platform.get("root", definitions.workspaces, "one") or {})["spec"]["cluster"]
         assert platform.tenancy_of(cluster) is platform.tenancies[-1]
         assert early == []
+        await platform.until(lambda: reason(platform) == ("InitializerExists" if field == "initializer" else ""))
 
 
 async def test_a_type_that_is_being_deleted_has_the_urls_of_new_ranges() -> None:
