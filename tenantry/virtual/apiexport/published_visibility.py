@@ -38,11 +38,14 @@ class Publication:
         and nothing was shown any more, no version of the range tells."""
         for event in self.range.events_after(version, CONSUMERS, self._key.cluster):
             if event.key == self._key:
-                was_open = is_open(event.previous, self._uid)
-                if not was_open and is_open(event.previous):
-                    raise TooOld(event.version)
-                return was_open
-        return self.is_open
+                return self._was_open(event.previous, event.version)
+        return self._was_open(self.range.get(self._key), self.range.version)
+
+    def _was_open(self, record: Record | None, until: int) -> bool:
+        was_open = is_open(record, self._uid)
+        if not was_open and is_open(record):
+            raise TooOld(until)
+        return was_open
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls `changed` when the range is opened or closed. Returns a function that ends this."""

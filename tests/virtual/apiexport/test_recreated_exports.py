@@ -14,6 +14,7 @@ from tests.virtual.apiexport.publishing import (
     CLAIMED,
     COWBOYS,
     DECLARED_CLAIMED,
+    Paused,
     bind,
     endpoint_slice,
     names,
@@ -85,6 +86,26 @@ async def test_a_watch_ends_with_its_export() -> None:
             await shard.edit(PROVIDER, "apis.kcp.io", "apiexports", "cowboys", another)
             assert [await watch.next(), await watch.next()] == [("DELETED", "shared"), ("END", "")]
         await shard.until(lambda: opened(shard))
+        assert await names(shard, path) == ["shared"]
+
+
+async def test_a_watch_that_resumes_before_the_range_is_pending_lists_again() -> None:
+    """Nothing is shown, and no version says since when: what the client has may have been of the former export."""
+    async with ServedShard() as shard:
+        await provider(shard)
+        await bind(shard)
+        await shard.until(lambda: opened(shard))
+        path = f"/ranges/root/services/{CLAIMED.format(PROVIDER)}"
+        paused = Paused(next(each for each in shard.controllers if each.name == "apiexport-consumers"), lambda key: True)
+        await recreate(shard, await delete(shard))
+        _, found = await shard.call("GET", path, SHERIFF)
+        assert found["items"] == [] and opened(shard)
+        since = found["metadata"]["resourceVersion"]
+        async with Watch(shard, path, SHERIFF, f"watch=true&resourceVersion={since}") as watch:
+            assert await watch.error() == 410
+        paused.resume()
+        await shard.until(lambda: pending(shard) or urls(shard))
+        await shard.until(lambda: opened(shard) and urls(shard))
         assert await names(shard, path) == ["shared"]
 
 
