@@ -103,10 +103,10 @@ async def test_a_watch_that_resumes_before_the_range_is_pending_lists_again() ->
         since = found["metadata"]["resourceVersion"]
         async with Watch(shard, path, SHERIFF, f"watch=true&resourceVersion={since}") as watch:
             assert await watch.error() == 410
-        paused.resume()
-        await shard.until(lambda: pending(shard) or urls(shard))
-        await shard.until(lambda: opened(shard) and urls(shard))
-        assert await names(shard, path) == ["shared"]
+        async with Watch(shard, path, SHERIFF) as watch:
+            paused.resume()
+            assert await watch.next() == ("ADDED", "shared")
+            assert urls(shard)
 
 
 async def test_it_is_recreated_while_the_range_is_pending() -> None:
