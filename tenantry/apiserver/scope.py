@@ -67,6 +67,10 @@ class Translation(Protocol):
         """What the user is told where admission or validation refuses the object to be stored."""
         ...
 
+    def warnings(self, texts: list[str], /) -> list[str]:
+        """What the user is told of the warnings of admission and validation."""
+        ...
+
 
 Translating = Callable[[ResourceDefinition, User], Translation | None]
 """The translation of a user's writes to objects of a type; None where they are shown as they are stored."""
@@ -123,7 +127,8 @@ class Scope(Protocol):
         ...
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
-        """A function of a view that computes the shown form of an object. None where objects are shown as stored."""
+        """A function of a view that computes the shown form of an object. None where objects are shown as stored. With a true
+        attribute `in_threads` it works on values alone, so that large objects need not be shown on the event loop."""
         ...
 
     @property

@@ -106,6 +106,12 @@ async def _again(work: Work, name: str, ends: bool) -> None:
             if ends:
                 return
             logger.error("background task %s ended, restarting", name)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that the work waited for was cancelled, and not this task: its owner does not know.
+            logger.exception("background task %s failed, restarting", name)
         except Exception:  # no error may end the work silently
             logger.exception("background task %s failed, restarting", name)
         FAILURES.inc()

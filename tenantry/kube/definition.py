@@ -60,6 +60,9 @@ class Strategy:
     returns_deleted = False
     """DELETE answers with the last state of the object and not with a Status (resource quotas, service accounts)."""
 
+    write_only: Mapping[str, str] = {}
+    """Fields that are never stored, whose entries become those of another field (`stringData` → `data`)."""
+
     may_take_long = False
     """`takes_long` is asked before an object is validated on the event loop."""
 

@@ -201,6 +201,9 @@ class Translated:
     def refusal(self, error: StatusError, /) -> StatusError:
         return error
 
+    def warnings(self, texts: list[str], /) -> list[str]:
+        return texts
+
 
 class ViewVisibility:
     """The visibility that asks the view about each record. `sees`: as at an earlier version; by default as it is at the time, and

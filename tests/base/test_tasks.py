@@ -49,6 +49,29 @@ async def test_what_fails_or_ends_begins_again_and_says_so(caplog: pytest.LogCap
     assert task.cancelled()
 
 
+async def test_what_waited_for_something_that_was_cancelled_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Only the owner of the task ends it."""
+    runs: list[int] = []
+    again = asyncio.Event()
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            other.cancel()
+            await other
+        again.set()
+        await asyncio.Event().wait()
+
+    task = restarting(work, name="the work")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await again.wait()
+    assert "the work failed" in caplog.text
+    task.cancel()
+    await ended(task)
+    assert task.cancelled() and len(runs) == 2
+
+
 async def test_work_that_may_end_is_over_when_it_returns() -> None:
     runs: list[int] = []
 

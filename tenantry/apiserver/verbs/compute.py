@@ -134,7 +134,11 @@ def known_versions(definition: ResourceDefinition) -> Collection[str]:
     memo = definition.versions[definition.storage_version].memo
     known: frozenset[str] | None = memo.get("write.versions")
     if known is None:
-        names = [definition.api_version(version.name) for version in definition.versions.values() if version.served]
+        whole = definition
+        # A view may serve fewer versions, and managers of others keep what they own.
+        while whole.origin is not None:
+            whole = whole.origin
+        names = [definition.api_version(version.name) for version in whole.versions.values() if version.served]
         if definition.storage_group_resource is not None:
             # Two types that share their storage write the same objects.
             names += [group_version(definition.storage_group_resource.group, name) for name in definition.versions]

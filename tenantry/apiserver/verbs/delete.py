@@ -8,12 +8,13 @@ from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
-from tenantry.apiserver.scope import Call, Translation
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import to_status
 from tenantry.apiserver.verbs.compute import delete_change, store_change
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.translated import told
 from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, run
 from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
@@ -63,15 +64,9 @@ async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
     """Deletes the target's object or marks it as deleted. The outcome has its last state. Raises StatusError."""
     if target.translation is not None:
         translation = target.translation
-        return await run(target, lambda record: _translated(target, translation, options, record))
+        stored_as = target.as_stored
+        return await run(target, lambda record: told(stored_as, translation, delete_outcome(stored_as, options, record)))
     return await run(target, lambda record: delete_outcome(target, options, record))
-
-
-def _translated(target: Target, translation: Translation, options: DeleteOptions, record: Record | None) -> Steps:
-    try:
-        return (yield from delete_outcome(target.as_stored, options, record))
-    except StatusError as error:
-        raise translation.refusal(error) from None
 
 
 def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Steps:

@@ -64,7 +64,10 @@ async def record_response(call: Call, representation: Representation, record: Re
     if representation.media_type == PROTOBUF and present is None and representation.transformation != PARTIAL_LIST:
         return await protobuf_response(call, representation, record, status)
     weight = _weight(representation, record)
-    obj = await run_weighed(_tenant(call), weight, lambda: records.decode(record, definition, version))
+    read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
+    if present is not None and _in_threads(present):
+        read, present = _then(read, present), None
+    obj = await run_weighed(_tenant(call), weight, lambda: read(record))
     shown = present(obj) if present is not None else obj
     return await run_weighed(_tenant(call), weight, lambda: object_response(call, representation, shown, status))
 
@@ -95,8 +98,11 @@ async def outcome_response(call: Call, representation: Representation, outcome: 
     obj = outcome.obj
     assert obj is not None
     present = call.scope.present(call.definition, call.user)
-    shown = present(obj) if present is not None else obj
-    return await run_weighed(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
+    if present is not None and _in_threads(present):
+        obj = await run_weighed(_tenant(call), outcome.weight, bind(present, obj))
+    elif present is not None:
+        obj = present(obj)
+    return await run_weighed(_tenant(call), outcome.weight, lambda: object_response(call, representation, obj, status))
 
 
 async def list_response(
@@ -124,10 +130,11 @@ async def list_response(
         return _response(call, PROTOBUF, await protobuf_list(call, representation, found, list_metadata, present))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
+    read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
+    if present is not None and _in_threads(present):
+        read, present = _then(read, present), None
     for batch, weight in _batches(representation, found):
-        objects = await run_weighed(
-            _tenant(call), weight, bind(_each, bind(records.decode, definition=definition, version=version), batch)
-        )
+        objects = await run_weighed(_tenant(call), weight, bind(_each, read, batch))
         if present is not None:
             for at, obj in enumerate(objects):
                 objects[at] = present(obj)
@@ -140,6 +147,14 @@ async def list_response(
 def _go_kind(call: Call, kind: str) -> str:
     """The name of a built-in type in Go, which is that of its internal version."""
     return f"*{call.definition.group.partition('.')[0] or 'core'}.{kind}"
+
+
+def _in_threads(present: Callable[[Object], Object]) -> bool:
+    return getattr(present, "in_threads", False)
+
+
+def _then(read: Callable[[Record], Object], present: Callable[[Object], Object]) -> Callable[[Record], Object]:
+    return lambda record: present(read(record))
 
 
 def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any]:

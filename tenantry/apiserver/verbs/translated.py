@@ -63,10 +63,8 @@ def translated_create(
     made = yield from _stored(target, translation, obj, None)
     if version is not None:
         made["metadata"]["resourceVersion"] = version
-    try:
-        return (yield from create_outcome(target.as_stored, made, record, applied=applied, managed=True))
-    except StatusError as error:
-        raise translation.refusal(error) from None
+    stored_as = target.as_stored
+    return (yield from told(stored_as, translation, create_outcome(stored_as, made, record, applied=applied, managed=True)))
 
 
 def translated_update(target: Target, translation: Translation, obj: Object, record: Record, *, applied: bool = False) -> Steps:
@@ -84,10 +82,18 @@ def translated_update(target: Target, translation: Translation, obj: Object, rec
     made = yield from _stored(target, translation, obj, record)
     stored_as = target.as_stored
     old = records.decode(record, stored_as.definition, target.version)
+    return (yield from told(stored_as, translation, update_outcome(stored_as, made, old, record, applied=True, prepared=True)))
+
+
+def told(target: Target, translation: Translation, steps: Steps) -> Steps:
+    """The same steps, which work on what is stored. Their refusals and warnings are told as the view does."""
+    warned = len(target.warnings)
     try:
-        return (yield from update_outcome(stored_as, made, old, record, applied=True, prepared=True))
+        return (yield from steps)
     except StatusError as error:
         raise translation.refusal(error) from None
+    finally:
+        target.warnings[warned:] = translation.warnings(target.warnings[warned:])
 
 
 def _stored(target: Target, translation: Translation, obj: Object, record: Record | None) -> Generator[bool, bool | None, Object]:

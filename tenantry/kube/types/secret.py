@@ -44,6 +44,8 @@ def type_of(secret: Object) -> str:
 
 
 class SecretStrategy(Strategy):
+    write_only: Mapping[str, str] = {"stringData": "data"}
+
     def default(self, obj: Object) -> None:
         obj["type"] = obj.get("type") or OPAQUE
         plain: Mapping[str, str] | None = obj.pop("stringData", None)

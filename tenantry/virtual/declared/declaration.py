@@ -23,12 +23,14 @@ from tenantry.tenancy.types.virtual_workspace import (
     SHOW_VARIABLES,
 )
 from tenantry.virtual.apiexport.domain import Domain
-from tenantry.virtual.declared.hidden.paths import HiddenPath
+from tenantry.virtual.declared.hidden.paths import Hidden
 from tenantry.virtual.declared.hidden.translation import AppliedAnnotation, HiddenFieldsTranslation
 from tenantry.virtual.declared.shown_definition import count_definition, hidden_paths, shown_definition
 
 _BYTES = 4096
 """Estimated memory of one declared resource, with its compiled expressions."""
+_PART_BYTES = 2000
+"""Estimated memory of one part of a hidden path, in the five trees that have it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +56,10 @@ class Shown:
     selected: Selected
     definition: ResourceDefinition
     show: tuple[str, Expression] | None
-    hidden: tuple[HiddenPath, ...]
+    hidden: Hidden | None
     translation: HiddenFieldsTranslation | None
+    hidden_bytes: int
+    """Estimated memory of the hidden fields, as far as values lead to them."""
 
     @property
     def is_costly(self) -> bool:
@@ -110,7 +114,8 @@ class Declaration:
 
     @property
     def bytes(self) -> int:
-        return bytes_of(self.definitions) + _BYTES * (1 + len(self.resources) + len(self.counts))
+        hidden = sum(shown.hidden_bytes for shown in self.resources.values())
+        return bytes_of(self.definitions) + hidden + _BYTES * (1 + len(self.resources) + len(self.counts))
 
 
 def compiled(cluster: str, name: str, revision: int, spec: Object, domain: Domain) -> Declaration:
@@ -151,13 +156,13 @@ def _shown(source: ResourceDefinition, entry: Mapping[str, Any], view: ExportKey
         show = (text, Expression(text, SHOW_VARIABLES)) if text is not None else None
     except ValueError:
         return None
-    hidden = hidden_paths(entry)
+    paths = hidden_paths(entry)
     translation = None
-    if hidden and not set(definition.verbs) <= set(READ_VERBS):
+    if paths and not set(definition.verbs) <= set(READ_VERBS):
         (version,) = (source.versions[each.name] for each in definition.versions.values() if each.served)
-        applied = AppliedAnnotation.of(*view, source.storage_key, hidden)
-        translation = HiddenFieldsTranslation(source, version, hidden, applied)
-    return Shown(selected, definition, show, hidden, translation)
+        applied = AppliedAnnotation.of(*view, source.storage_key, paths)
+        translation = HiddenFieldsTranslation.of(source, version, paths, applied)
+    return Shown(selected, definition, show, Hidden(paths) if paths else None, translation, _PART_BYTES * sum(map(len, paths)))
 
 
 def _count(source: ResourceDefinition, entry: Mapping[str, Any]) -> Count | None:

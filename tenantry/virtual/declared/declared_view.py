@@ -148,9 +148,9 @@ class DeclaredScope(CollectionScope):
             return None
         if shown.show is not None:
             return ShownAs(*shown.show, self._spending)
-        if shown.translation is not None:
-            return FieldsHidden(shown.hidden, shown.translation.applied.key)
-        return FieldsHidden(shown.hidden) if shown.hidden else None
+        if shown.hidden is None:
+            return None
+        return FieldsHidden(shown.hidden, shown.translation.applied.key if shown.translation is not None else "")
 
     @property
     def translation(self) -> Translating | None:

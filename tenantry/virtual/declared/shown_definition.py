@@ -65,7 +65,7 @@ def hidden_paths(entry: Mapping[str, Any]) -> tuple[HiddenPath, ...]:
     return tuple(tuple(path.split(".")) for path in entry.get("hiddenFields") or ())
 
 
-def _hides_scale(version: Version, paths: Paths) -> bool:
+def _hides_scale(version: Version, paths: Sequence[HiddenPath]) -> bool:
     """Whether something of the scale subresource is hidden."""
     if version.scale is None:
         return False

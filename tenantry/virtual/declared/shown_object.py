@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tenantry.kube.apply.last_applied import ANNOTATION as LAST_APPLIED
 from tenantry.kube.objects import Object, annotations_of, cluster_of
@@ -12,7 +12,7 @@ from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, to_json
 from tenantry.kube.schema.cel_values import Cost, CostExceeded
 from tenantry.virtual.declared.evaluation import FAULTS, Spending
-from tenantry.virtual.declared.hidden.paths import HiddenPath, remove
+from tenantry.virtual.declared.hidden.paths import Paths, remove
 
 PROBLEM_ANNOTATION = "views.tenantry.dev/problem"
 """On an object whose `show` failed: why. It is shown without content."""
@@ -89,11 +89,13 @@ class FieldsHidden:
     """Shows an object without some fields, and without the annotations and managed fields that may tell of them. `applied`: the
     annotation that is shown as kubectl's last applied configuration, if there is one (`hidden.translation`)."""
 
-    paths: tuple[HiddenPath, ...]
+    in_threads: ClassVar = True
+
+    hidden: Paths
     applied: str = ""
 
     def __call__(self, obj: Object) -> Object:
-        remove(obj, self.paths)
+        remove(obj, self.hidden)
         metadata = obj["metadata"]
         metadata.pop("managedFields", None)
         annotations = annotations_of(obj)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import orjson
+
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import FieldSet
 from tenantry.kube.apply.managers import Managers, decode, encode
 from tenantry.kube.objects import Object
-from tenantry.virtual.declared.hidden.paths import HERE, HiddenPath, Paths
+from tenantry.virtual.declared.hidden.paths import Hidden, Paths, tree
 
 
 class Parts(NamedTuple):
@@ -26,6 +28,7 @@ def managers_shown(entries: list[Object] | None, paths: Paths) -> list[Object] |
 
 def managers_stored(entries: list[Object] | None, old: list[Object] | None, paths: Paths) -> list[Object] | None:
     """What is stored for the managedFields that a write through the view has made: with what `old` says of the hidden fields."""
+    paths = tree(paths)
     made = _shown(decode(entries, trusted=True), paths)
     for manager, owned in decode(old, trusted=True).items():
         hidden = parts_of(owned.fields, paths).hidden
@@ -40,18 +43,20 @@ def managers_stored(entries: list[Object] | None, old: list[Object] | None, path
 
 
 def parts_of(fields: FieldSet, paths: Paths) -> Parts:
-    """The members of a field set that a view shows, and those that it hides: hidden fields and all below them."""
+    """The members of a field set that a view shows, and those that it hides: hidden fields and all below them, and items of lists
+    that are named by hidden fields."""
     shown: FieldSet = {}
     hidden: FieldSet = {}
+    place = tree(paths)
     for element, children in fields.items():
-        rests = _rests(element, paths)
-        if HERE in rests:
+        below_it = _below(element, place)
+        if below_it is not None and (below_it.here or _has_hidden_key(element, below_it)):
             hidden[element] = children
             continue
-        if not rests or not children:
+        if below_it is None or not children:
             shown[element] = children
             continue
-        inner = parts_of(children, rests)
+        inner = parts_of(children, below_it)
         if inner.hidden:
             hidden[element] = inner.hidden
         if inner.shown:
@@ -59,17 +64,20 @@ def parts_of(fields: FieldSet, paths: Paths) -> Parts:
     return Parts(shown, hidden)
 
 
-def _rests(element: str, paths: Paths) -> list[HiddenPath]:
-    """How paths go on below an element. Items of lists do not count."""
+def _below(element: str, place: Hidden) -> Hidden | None:
+    """What is hidden below an element. Items of lists do not count."""
     if element == ".":
-        return []
-    if not element.startswith("f:"):
-        return list(paths)
-    name = tuple(element[2:].split("."))
-    return [path[len(name) :] for path in paths if path[: len(name)] == name]
+        return None
+    return place.of(element[2:]) if element.startswith("f:") else place
+
+
+def _has_hidden_key(element: str, item: Hidden) -> bool:
+    """Whether an element is an item of a list, with a hidden field among its keys."""
+    return element.startswith("k:") and any(inner.here for _, inner in item.among(orjson.loads(element[2:])))
 
 
 def _shown(managers: Managers, paths: Paths) -> Managers:
+    paths = tree(paths)
     return {manager: replace(owned, fields=parts_of(owned.fields, paths).shown) for manager, owned in managers.items()}
 
 

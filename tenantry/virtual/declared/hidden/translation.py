@@ -14,8 +14,9 @@ from tenantry.kube.objects import Object, annotations_of, name_of
 from tenantry.kube.status import FieldError, StatusError, invalid
 from tenantry.virtual.declared.hidden.carry_over import carry_over
 from tenantry.virtual.declared.hidden.managers import managers_shown, managers_stored
-from tenantry.virtual.declared.hidden.paths import HiddenPath, found
-from tenantry.virtual.declared.hidden.refusals import told
+from tenantry.virtual.declared.hidden.paths import Hidden, HiddenPath, found
+from tenantry.virtual.declared.hidden.refusals import told, warnings_told
+from tenantry.virtual.declared.hidden.strategy import write_only
 from tenantry.virtual.declared.shown_object import CLUSTER_ANNOTATION, FieldsHidden
 
 _APPLIED_DOMAIN = "applied.views.tenantry.dev"
@@ -53,6 +54,19 @@ class HiddenFieldsTranslation:
     version: Version
     paths: tuple[HiddenPath, ...]
     applied: AppliedAnnotation
+    hidden: Hidden
+    """These paths."""
+    refused: Hidden
+    """The fields that a client may not send."""
+    unmanaged: Hidden
+    """The fields of which it sees no managers."""
+
+    @classmethod
+    def of(
+        cls, source: ResourceDefinition, version: Version, paths: tuple[HiddenPath, ...], applied: AppliedAnnotation
+    ) -> HiddenFieldsTranslation:
+        refused = Hidden((*paths, *write_only(source.strategy, paths)))
+        return cls(source, version, paths, applied, Hidden(paths), refused, Hidden((*paths, _ANNOTATIONS)))
 
     @property
     def definition(self) -> ResourceDefinition | None:
@@ -72,7 +86,7 @@ class HiddenFieldsTranslation:
             raise invalid(self.source.group, self.source.kind, _name_in(sent), errors)
 
     def _errors(self, sent: Object) -> Iterator[FieldError]:
-        for place in found(sent, self.paths):
+        for place in found(sent, self.refused):
             yield forbidden(place, _NOT_SHOWN)
         metadata = sent.get("metadata")
         if not isinstance(metadata, dict):
@@ -85,10 +99,10 @@ class HiddenFieldsTranslation:
                 yield forbidden(f"metadata.annotations[{key}]", _NO_ANNOTATIONS)
 
     def shown(self, obj: Object, /) -> Object:
-        return FieldsHidden(self.paths, self.applied.key)(obj)
+        return FieldsHidden(self.hidden, self.applied.key)(obj)
 
     def stored(self, shown: Object, old: Object | None, /) -> Object:
-        errors = carry_over(shown, old, self.paths, self.version.schema) if old is not None else []
+        errors = carry_over(shown, old, self.hidden, self.version.schema) if old is not None else []
         if errors:
             raise invalid(self.source.group, self.source.kind, name_of(shown), errors[:_ERRORS_MAX])
         applied = annotations_of(shown).get(LAST_APPLIED)
@@ -103,17 +117,16 @@ class HiddenFieldsTranslation:
         return shown
 
     def managers_shown(self, entries: list[Object] | None, /) -> list[Object] | None:
-        return managers_shown(entries, self._unmanaged)
+        return managers_shown(entries, self.unmanaged)
 
     def managers_stored(self, entries: list[Object] | None, old: list[Object] | None, /) -> list[Object] | None:
-        return managers_stored(entries, old, self._unmanaged)
+        return managers_stored(entries, old, self.unmanaged)
 
     def refusal(self, error: StatusError, /) -> StatusError:
         return told(error, self.source, self.version.schema, self.paths)
 
-    @property
-    def _unmanaged(self) -> tuple[HiddenPath, ...]:
-        return (*self.paths, _ANNOTATIONS)
+    def warnings(self, texts: list[str], /) -> list[str]:
+        return warnings_told(texts, self.source, self.version.schema, self.paths)
 
 
 def _name_in(sent: Any) -> str:
