@@ -41,7 +41,7 @@ class BoundDefinitions:
         self._known: WeakValueDictionary[tuple[str, str], ResourceDefinition] = WeakValueDictionary()
 
     def get(self, uid: str, identity: str) -> ResourceDefinition | None:
-        """The definition of the schema with that uid under an identity hash, if somebody uses it."""
+        """The definition of the schema with that uid under an identity hash; None if it is not in use."""
         return self._known.get((uid, identity))
 
     def of(self, schema: Object, identity: str) -> ResourceDefinition:
@@ -54,7 +54,7 @@ class BoundDefinitions:
         return found
 
     def are_large(self, bindings: Iterable[Bound]) -> bool:
-        """Whether the schemas that nobody uses yet are too large to be read in one turn of the event loop."""
+        """Whether the schemas that are not in use yet are too large to be read in one turn of the event loop."""
         return sum(len(raw) for bound in bindings for _, _, raw in self._unread(bound)) > _AT_ONCE_BYTES
 
     async def read(self, bound: Bound) -> list[ResourceDefinition]:
@@ -68,7 +68,7 @@ class BoundDefinitions:
         return kept
 
     def _unread(self, bound: Bound) -> Iterator[tuple[str, str, bytes]]:
-        """(uid, identity hash, copy as JSON) of each schema that nobody uses yet."""
+        """(uid, identity hash, copy as JSON) of each schema that is not in use yet."""
         for uid, name, identity, _ in bound.schemas:
             if (uid, identity) not in self._known:
                 entry = self._catalog.entry(API_RESOURCE_SCHEMAS, bound.export[0], name)
