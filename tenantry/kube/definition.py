@@ -67,8 +67,16 @@ class Strategy:
     """`takes_long` is asked before an object is validated on the event loop."""
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
-        """Whether `validate` takes so long for this object that it is called in a thread."""
+        """Whether `validate` (and `findings`) takes so long for this object that it is called in a thread."""
         return False
+
+    refuses = False
+    """`findings` is asked about an object that is created."""
+
+    def findings(self, obj: Object) -> list[FieldError]:
+        """The errors of an object without errors of `validate`, for which an admission plugin of the type refuses to create
+        it."""
+        return []
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """The errors of a name, or of a generateName where `prefix` is set. Here: RFC 1123 subdomain."""

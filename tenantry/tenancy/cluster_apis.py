@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import orjson
@@ -21,7 +20,7 @@ from tenantry.base.cache import Cache
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices
 from tenantry.kube.api_set import ApiSet, ApiSets
-from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
+from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
@@ -30,7 +29,8 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.identity_index import ExportKey, IdentityIndex
+from tenantry.tenancy.bound_definitions import Bound, BoundDefinitions
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.read_bindings import reference_of
 from tenantry.tenancy.exports.virtual_storage import is_virtual, not_listed, read_only
 from tenantry.tenancy.local_ranges import LocalRanges
@@ -63,15 +63,6 @@ _Found = dict[tuple[str, str], ResourceDefinition]
 """(group, resource) → definition."""
 
 
-class _Bound(NamedTuple):
-    """What an APIBinding says about the APIs that it serves. `export`: its cluster id and name. `schemas`: (uid, name, identity
-    hash) of each bound APIResourceSchema, and whether its storage is virtual."""
-
-    export: ExportKey
-    deleting: bool
-    schemas: tuple[tuple[str, str, str, bool], ...]
-
-
 class ClusterApis:
     """Computes the APIs of a cluster on first use, and caches them until a CustomResourceDefinition, binding or schema
     changes."""
@@ -98,10 +89,10 @@ class ClusterApis:
         self._nothing = ApiSet(())
         # Definitions are kept alive by the sets that contain them, by views, and by watches.
         self._crds: WeakValueDictionary[str, ResourceDefinition] = WeakValueDictionary()
-        self._bound: WeakValueDictionary[tuple[str, str], ResourceDefinition] = WeakValueDictionary()
+        self._bound = BoundDefinitions(catalog, definitions)
         # By record and version: when one object changes, only that one is read again.
         self._of_records: WeakValueDictionary[tuple[Key, int], ResourceDefinition] = WeakValueDictionary()
-        self._read: Cache[tuple[Key, int], _Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
+        self._read: Cache[tuple[Key, int], Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
         """Bindings, and None for CustomResourceDefinitions that are not served."""
         self._readers = SharedWork()
         self._unchanged: set[str] = set()
@@ -165,17 +156,7 @@ class ClusterApis:
 
         Raises StatusError or ValueError if the schema is invalid.
         """
-        key = (schema["metadata"]["uid"], identity)
-        found = self._bound.get(key)
-        if found is None:
-            names = schema["spec"]
-            own = self._definitions.bound(names["group"], names["names"]["plural"])
-            if own is not None and own.identity == identity:
-                found = own
-            else:
-                found = definition_from_api_resource_schema(schema, identity=identity)
-            self._bound[key] = found
-        return found
+        return self._bound.of(schema, identity)
 
     def exported(self, identity: str, group: str, resource: str) -> ResourceDefinition | None:
         """The definition of a resource (plural) of the exports with an identity; None if they have none of this name."""
@@ -261,10 +242,10 @@ class ClusterApis:
         return place in self._of_records or place in self._read
 
     def _is_large(self, cluster: str) -> bool:
-        """Whether the cluster's objects are too many or too large to be read in one turn of the event loop."""
+        """Whether the cluster's objects or bound schemas are too many or too large to be read in one turn of the event loop."""
         range_ = self._cell.range_of(cluster)
         if range_.usage(cluster)[1] <= _SLICE_BYTES:
-            return False
+            return self._has_large_schemas(cluster)
         if sum(range_.count(resource, cluster) for resource in _SOURCES) > _SLICE_RECORDS:
             return True
         total = 0
@@ -272,7 +253,10 @@ class ClusterApis:
             total += 0 if self._is_read(record) else len(record.value)
             if total > _SLICE_BYTES:
                 return True
-        return False
+        return self._has_large_schemas(cluster)
+
+    def _has_large_schemas(self, cluster: str) -> bool:
+        return self._bound.are_large(map(self._bound_by, self._cell.range_of(cluster).each(API_BINDINGS, cluster)))
 
     async def _read_all(self, cluster: str) -> None:
         """Does what `for_cluster` does, in slices; large objects are read in a thread."""
@@ -290,7 +274,10 @@ class ClusterApis:
 
     async def _read_records(self, cluster: str) -> _Found:
         found: _Found = {}
+        kept: list[ResourceDefinition] = []
         async for record in in_slices(self._records(cluster), 1):
+            if record.key.resource == API_BINDINGS:
+                kept += await self._bound.read(self._bound_by(record))
             is_large = len(record.value) > _SLICE_BYTES and record.key.resource == CUSTOM_RESOURCE_DEFINITIONS
             serve = partial(self._served_by, cluster, record)
             _add(found, await asyncio.to_thread(serve) if is_large else serve())
@@ -311,14 +298,14 @@ class ClusterApis:
     def _set_of(self, found: _Found) -> ApiSet:
         return self._sets.of((*self._base, *(found[key] for key in sorted(found) if key not in self._taken)))
 
-    def _bound_by(self, record: Record) -> _Bound:
+    def _bound_by(self, record: Record) -> Bound:
         place = (record.key, record.version)
         found = self._read.get(place)
         if found is None:
             binding: Object = orjson.loads(record.value)
             status = binding.get("status") or {}
             schemas = [(bound["schema"], is_virtual(bound)) for bound in status.get("boundResources") or ()]
-            found = _Bound(
+            found = Bound(
                 (status.get("apiExportClusterName", ""), reference_of(binding)[1]),
                 is_deleting(binding),
                 tuple((schema["UID"], schema["name"], schema["identityHash"], virtual) for schema, virtual in schemas),
@@ -326,9 +313,9 @@ class ClusterApis:
             self._read.put(place, found)
         return found
 
-    def _of_binding(self, cluster: str, bound: _Bound) -> Iterable[ResourceDefinition]:
+    def _of_binding(self, cluster: str, bound: Bound) -> Iterable[ResourceDefinition]:
         for uid, name, identity, virtual in bound.schemas:
-            definition = self._bound.get((uid, identity))
+            definition = self._bound.get(uid, identity)
             if definition is None:
                 copy = self._catalog.get(API_RESOURCE_SCHEMAS, bound.export[0], name)
                 if copy is None or copy["metadata"]["uid"] != uid:

@@ -156,3 +156,29 @@ async def test_what_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyP
         await establish(shard, name, "True")
         assert (await shard.call("GET", path.replace("things7", "things8"), MASTER))[0] == 200
         assert set(read) == {name}
+
+
+async def test_large_bound_schemas_are_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = {f"p{n}": {"type": "string", "description": "x" * 20} for n in range(4_000)}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"type": "object", "properties": properties}}
+    names = {"plural": "x0", "singular": "x0", "kind": "X0", "listKind": "X0List"}
+    body: Object = {
+        "apiVersion": "apis.kcp.io/v1alpha1",
+        "kind": "APIResourceSchema",
+        "metadata": {"name": "v1.x0.g.example"},
+        "spec": {"group": "g.example", "scope": "Cluster", "names": names, "versions": [version]},
+    }
+    async with bare_shard(iter(())) as shard:
+        schemas = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha1/apiresourceschemas"
+        status, schema = await shard.call("POST", schemas, MASTER, body)
+        assert status == 201, schema
+        record = binding(0)
+        obj = orjson.loads(record.value)
+        obj["status"]["apiExportClusterName"] = CLUSTER
+        obj["status"]["boundResources"][0]["schema"]["UID"] = schema["metadata"]["uid"]
+        shard.cell.range_of(CLUSTER).load(iter((Record(record.key, orjson.dumps(obj), 1, record.head),)))
+        shard.tenancy.apis._clusters.clear()
+        with counted_turns(monkeypatch) as turn:
+            apis = await shard.tenancy.apis.read(CLUSTER)
+        assert apis.find("g.example", "v1", "x0") is not None
+        assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tenantry.apiserver.user import User
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
+from tenantry.kube.status import FieldError
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
@@ -36,6 +37,9 @@ class Review:
 
     `withheld` is what mutating admission removed from the object: (field of metadata, key) → the value that was sent. Validating
     admission uses it to see what the write asked for. None until admission has looked.
+
+    `findings` are those of the type (`Strategy.findings`) about an object that is created: errors that validating admission
+    answers in its own way. They may come from a thread, and admission runs on the event loop.
     """
 
     operation: str
@@ -53,6 +57,7 @@ class Review:
     warnings: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     withheld: Mapping[tuple[str, str], str | None] | None = None
+    findings: Sequence[FieldError] = ()
 
 
 class Admission(Protocol):

@@ -34,7 +34,8 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
         record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
     apart = yield ON_LOOP
-    _mutate(target, review)
+    if not _mutates(target, review):
+        yield from _refuse_wrong_types(target, review, apart)
     yield OFF_LOOP
     target.warnings += metadata_warnings(obj, definition)
     metadata.drop_repeated_owners(obj)
@@ -42,6 +43,8 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     definition.strategy.prepare_for_create(obj)
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None, at_once=not apart)
+    if definition.strategy.refuses:
+        review.findings = definition.strategy.findings(obj)
     target.warnings += definition.strategy.warnings(obj, None)
     rest = yield from _decide(target, review, bool(apart))
     if version and not applied and version.isdecimal() and version.strip("0"):
@@ -74,7 +77,8 @@ def update_outcome(
         record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
     apart = yield ON_LOOP
-    _mutate(target, review)
+    if not _mutates(target, review):
+        yield from _refuse_wrong_types(target, review, apart)
     yield OFF_LOOP
     target.warnings += metadata_warnings(obj, target.definition, old)
     metadata.drop_repeated_owners(obj)
@@ -196,7 +200,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
     rest, before = _stored_rest(target, obj), with_own_containers(obj)
     yield ON_LOOP
     warned = len(target.warnings)
-    _mutate(target, review)
+    target.scope.admission.mutate(review)
     del target.warnings[warned:]
     # Encoding the whole object again would block the loop several times as long.
     if obj != before:
@@ -205,14 +209,23 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
     return rest
 
 
-def _mutate(target: Target, review: Review) -> None:
+def _mutates(target: Target, review: Review) -> bool:
+    """Whether the mutating plugins ran to the end. They run before schema validation, and one may fail on a value of a wrong
+    type."""
     try:
         target.scope.admission.mutate(review)
     except (AttributeError, KeyError, TypeError):
-        # Plug-ins run before schema validation. Where one fails on a value of a wrong type, validation refuses that value.
-        assert review.object is not None
-        _validate(target, review.object, review.old_object)
-        raise
+        return False
+    return True
+
+
+def _refuse_wrong_types(target: Target, review: Review, apart: bool | None) -> Generator[bool, bool | None, None]:
+    """Validation refuses the value on which a plugin failed. If it does not, the plugin is to fail as it did."""
+    yield OFF_LOOP
+    assert review.object is not None
+    _validate(target, review.object, review.old_object, at_once=not apart)
+    yield ON_LOOP
+    target.scope.admission.mutate(review)
 
 
 def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool = False) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
-from tenantry.base.cache import cached
+from tenantry.base.cache import KEY_BYTES_MAX, Cache
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
@@ -31,6 +32,8 @@ __all__ = [
     "Seen",
     "converter",
     "program",
+    "program_key",
+    "programs",
 ]
 
 CALL_LIMIT = 1_000_000
@@ -39,6 +42,10 @@ OBJECT_LIMIT = 10_000_000
 """The cost limit of all expressions of one object together (RuntimeCELCostBudget)."""
 AT_ONCE_LIMIT = 20_000
 """The same for an object that is validated on the event loop: a few milliseconds. An object above it is validated in a thread."""
+
+
+_KEY_CHARACTERS = KEY_BYTES_MAX // 8
+"""Python keeps a character in four bytes at most."""
 
 
 class BudgetExceeded(Exception):
@@ -51,7 +58,7 @@ class BudgetExceeded(Exception):
 
 
 class LoopBudgetExceeded(Exception):
-    """The expressions of an object cost more than is allowed on the event loop."""
+    """The expressions of an object cost more than is allowed on the event loop, or have to be compiled first and are long."""
 
 
 class Budget:
@@ -67,7 +74,8 @@ class Budget:
 
 def uses_old_self(expression: str) -> bool:
     """Whether `oldSelf` occurs in an expression outside of strings."""
-    return any(word == "oldSelf" for word in words(expression))
+    # Most rules do not have it, and the words of long ones take long.
+    return "oldSelf" in expression and any(word == "oldSelf" for word in words(expression))
 
 
 class Program:
@@ -95,10 +103,21 @@ class Program:
                 budget.spare -= max(0, spare - max(0, cost.spare))
 
 
-@cached("cel_programs", bytes_max=32 * 1024 * 1024)
+ProgramKey = str | bytes
+programs: Cache[ProgramKey, Program] = Cache("cel_programs", bytes_max=32 * 1024 * 1024)
+"""The programs of expressions, by `program_key`. They are shared by all tenants."""
+
+
+def program_key(expression: str) -> ProgramKey:
+    """The key of an expression in `programs`: the expression, or a digest of it where it is too long for a key."""
+    if len(expression) <= _KEY_CHARACTERS:
+        return expression
+    return blake2b(expression.encode(errors="surrogatepass"), digest_size=24).digest()
+
+
 def program(expression: str) -> Program:
-    """The Program for an expression. It is shared by all tenants."""
-    return Program(expression)
+    """The Program for an expression. Raises CelError."""
+    return programs.compute(program_key(expression), lambda: Program(expression))
 
 
 Seen = dict[int, Any]

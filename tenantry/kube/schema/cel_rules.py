@@ -13,6 +13,7 @@ from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
 from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema
+from tenantry.kube.schema.ruled_schemas import COMPILED_AT_ONCE, lengths_of_rules
 from tenantry.kube.schema.structural import Rule, Schema
 
 Found = list[Problem]
@@ -32,14 +33,24 @@ class _BudgetSpent(Exception):
 class _Evaluation:
     """The evaluation of all rules on one object: the cost that is left, the converted CEL values, and the failures."""
 
-    __slots__ = ("at_once", "budget", "failures", "ratcheted", "seen")
+    __slots__ = ("at_once", "budget", "compiled", "failures", "ratcheted", "seen")
 
     def __init__(self, failures: Found, *, at_once: bool) -> None:
         self.at_once = at_once
         self.budget = cel.Budget(cel.AT_ONCE_LIMIT if at_once else cel.OBJECT_LIMIT)
+        self.compiled = 0
+        """The characters of the expressions that were compiled for this object."""
         self.seen: cel.Seen = {}
         self.failures = failures
         self.ratcheted: Found = []
+
+    def compile(self, expression: str) -> cel.Program:
+        """The program of an expression that has none yet. Raises CelError, and LoopBudgetExceeded where that is too long for the
+        event loop."""
+        self.compiled += len(expression)
+        if self.at_once and self.compiled > COMPILED_AT_ONCE:
+            raise cel.LoopBudgetExceeded
+        return cel.program(expression)
 
     def end(self, schema: Schema, path: Path, text: str) -> _BudgetSpent:
         if self.at_once:
@@ -56,19 +67,29 @@ def compile_rules(schema: Schema) -> Rules | None:
     unchanged values, which are ratcheted (KEP-4008). None where the schema has no rules.
 
     Rules run until they have cost the limit for one object (`cel.OBJECT_LIMIT`); the last failure says so. With `at_once` the
-    limit is much lower, and cel.LoopBudgetExceeded is raised.
+    limit is much lower, and cel.LoopBudgetExceeded is raised. So it is until long rules were read in a thread.
     """
-    walk = _compile(schema, frozenset())
-    if walk is None:
+    lengths = lengths_of_rules(schema)
+    if not lengths:
         return None
+    walk = _compile(schema, frozenset()) if sum(lengths) <= COMPILED_AT_ONCE else None
 
     def run(value: Any, old: Any, failures: Found, at_once: bool) -> Found:
+        nonlocal walk
+        if walk is None:
+            if at_once:
+                raise cel.LoopBudgetExceeded
+            walk = _compile(schema, frozenset()) or _nothing
         through = _Evaluation(failures, at_once=at_once)
         with suppress(_BudgetSpent):
             walk(value, old, None, through)
         return through.ratcheted
 
     return run
+
+
+def _nothing(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
+    """The rules of a schema that no value reaches."""
 
 
 def _compile(schema: Schema, above: frozenset[int]) -> _Walk | None:
@@ -125,7 +146,13 @@ def _fields(schema: Schema, above: frozenset[int]) -> _Walk | None:
 
 def _own_rules(schema: Schema) -> _Walk:
     convert = cel.converter(schema) or _same
-    checks = [_compile_rule(rule, schema) for rule in schema.rules]
+    transitions = [cel.uses_old_self(rule.rule) for rule in schema.rules]
+    # Messages see the old value only where a rule of the schema does.
+    compares = any(transitions)
+    checks = [
+        _compile_rule(rule, schema, is_transition=each, compares=compares)
+        for rule, each in zip(schema.rules, transitions, strict=True)
+    ]
 
     def own(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
         if value is None:
@@ -151,13 +178,13 @@ def _same(value: Any, seen: cel.Seen) -> Any:
 _Checked = tuple[Problem | None, bool]
 
 
-def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, _Evaluation], _Checked]:
+def _compile_rule(
+    rule: Rule, schema: Schema, *, is_transition: bool, compares: bool
+) -> Callable[[Any, Any, Any, Path, _Evaluation], _Checked]:
     optional = bool(rule.optional_old_self)
-    is_transition = cel.uses_old_self(rule.rule)
     text = rule.message.strip() or rule.rule.strip()
-    # Messages see the old value only where a rule of the schema does.
-    compares = any(cel.uses_old_self(each.rule) for each in schema.rules)
     field = _field_keys(rule.field_path, schema)
+    expression, program_key, known = rule.rule, cel.program_key(rule.rule), cel.programs.get
 
     def check(value: Any, seen: Any, before: Any, path: Path, through: _Evaluation) -> _Checked:
         if is_transition and not optional and before is ABSENT:
@@ -166,7 +193,8 @@ def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, 
         if budget.left <= 0:
             raise through.end(schema, path, _SPENT)
         try:
-            if cel.program(rule.rule).run(seen, before, optional_old=optional, budget=budget) is True:
+            program = known(program_key) or through.compile(expression)
+            if program.run(seen, before, optional_old=optional, budget=budget) is True:
                 return None, is_transition
         except cel.BudgetExceeded as error:
             if error.whole:
@@ -200,7 +228,8 @@ def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, th
     It sees the old value itself, with optionalOldSelf, too, as in Kubernetes."""
     source = rule.message_expression
     try:
-        made = cel.program(source).run(seen, before, budget=through.budget)
+        program = cel.programs.get(cel.program_key(source)) or through.compile(source)
+        made = program.run(seen, before, budget=through.budget)
     except cel.BudgetExceeded as error:
         called = f"no further validation rules will be run due to call cost exceeds limit for messageExpression: {quote(source)}"
         raise through.end(schema, place, _MESSAGE_SPENT if error.whole else called) from None

@@ -48,13 +48,34 @@ def _often(count: int | None, limit: int | None) -> int | None:
     return None if count is None or limit is None else times(count, max(0, limit))
 
 
-RULES_AT_ONCE = 2_000
-"""So many characters of rules are checked on the event loop: about 10 ms. Definitions with more are validated in a thread."""
+RULES_AT_ONCE = 500
+"""So many characters of rules (`characters_of_rules`) are checked on the event loop: some milliseconds. Definitions with more are
+validated in a thread."""
+COMPILED_AT_ONCE = 1_000
+"""So many characters of rules are compiled on the event loop: some milliseconds. Objects whose validation has to compile more are
+validated in a thread."""
+_RULE_CHARACTERS = 20
+"""To check a rule takes as long as so many characters beside its own."""
+
+
+def lengths_of_rules(schema: Schema) -> list[int]:
+    """How many characters each rule in a schema has. The schema may contain itself."""
+    lengths: list[int] = []
+    waiting, seen = [schema], {id(schema)}
+    while waiting:
+        each = waiting.pop()
+        lengths += [len(rule.rule) for rule in each.rules]
+        below = [*each.properties.values(), each.items, each.additional]
+        for child in below:
+            if isinstance(child, Schema) and id(child) not in seen:
+                seen.add(id(child))
+                waiting.append(child)
+    return lengths
 
 
 def characters_of_rules(value: Any) -> int:
-    """How many characters the rules and messageExpressions have in an OpenAPI document, or in what has such documents. It may be
-    of any shape."""
+    """How many characters the rules and messageExpressions have in an OpenAPI document, or in what has such documents, and some
+    for each. It may be of any shape."""
     total = 0
     waiting = [value]
     while waiting:
@@ -63,5 +84,7 @@ def characters_of_rules(value: Any) -> int:
             waiting += each
         elif isinstance(each, dict):
             waiting += each.values()
-            total += sum(len(each[name]) for name in ("rule", "messageExpression") if isinstance(each.get(name), str))
+            for name in ("rule", "messageExpression"):
+                if isinstance(each.get(name), str):
+                    total += _RULE_CHARACTERS + len(each[name])
     return total

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from tenantry.kube.definition import Strategy
 from tenantry.kube.objects import Object
+from tenantry.kube.schema.ruled_schemas import RULES_AT_ONCE, characters_of_rules
+from tenantry.kube.status import FieldError
+from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.tenancy.types.kcp_type import (
     AGE,
     KcpType,
@@ -16,6 +22,7 @@ from tenantry.tenancy.types.kcp_type import (
     string,
     structure,
 )
+from tenantry.tenancy.types.strategy import TypeStrategy
 
 _NAMES = structure(
     {
@@ -94,11 +101,28 @@ _CONVERSION: Object = structure(
     ),
 )
 
+
+class ApiResourceSchemaStrategy(TypeStrategy):
+    """Finds what is wrong with the definition. Admission answers that with 403, as kcp does."""
+
+    may_take_long = True
+    refuses = True
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        return old is None and characters_of_rules(obj.get("spec")) > RULES_AT_ONCE
+
+    def findings(self, obj: Object) -> list[FieldError]:
+        return validate_api_resource_schema(obj)
+
+
+_STRATEGY: Callable[[Strategy], Strategy] = ApiResourceSchemaStrategy
+
 API_RESOURCE_SCHEMA = KcpType(
     group="apis.kcp.io",
     plural="apiresourceschemas",
     singular="apiresourceschema",
     kind="APIResourceSchema",
+    strategy=_STRATEGY,
     versions=(
         KcpVersion(
             name="v1alpha1",

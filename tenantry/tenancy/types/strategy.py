@@ -17,6 +17,14 @@ class TypeStrategy(Strategy):
         self.tracks_generation = inner.tracks_generation
         self.graceful = inner.graceful
         self.returns_deleted = inner.returns_deleted
+        self.may_take_long = inner.may_take_long or type(self).may_take_long
+        self.refuses = inner.refuses or type(self).refuses
+
+    def takes_long(self, obj: Object, old: Object | None) -> bool:
+        return self._inner.takes_long(obj, old)
+
+    def findings(self, obj: Object) -> list[FieldError]:
+        return self._inner.findings(obj)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return self._inner.name_errors(name, prefix=prefix)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import UPDATE, Review
 from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
-from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
 
 
 class ApiResourceSchemaAdmission(Plugin):
@@ -19,7 +18,7 @@ class ApiResourceSchemaAdmission(Plugin):
                 raise refuse(review, "spec: Invalid value: is immutable")
             return
         spec = review.object.get("spec") or {}
-        problems = [error.message for error in validate_api_resource_schema(review.object)]
+        problems = [error.message for error in review.findings]
         if len(spec.get("versions") or ()) > 1 and not spec.get("conversion"):
             problems.append("spec.conversion: Required value: required when there is more than one version")
         if problems:

@@ -18,13 +18,9 @@ class HidingStrategy(TypeStrategy):
         """`go_fields`: the type is decoded into a structure of Go, which writes some fields that were not sent."""
         super().__init__(inner)
         self.bare_finalizers = inner.bare_finalizers
-        self.may_take_long = inner.may_take_long
         self._paths = Hidden(paths)
         self._refused = Hidden((*paths, *write_only(inner, paths)))
         self._go_fields = go_fields
-
-    def takes_long(self, obj: Object, old: Object | None) -> bool:
-        return self._inner.takes_long(obj, old)
 
     def default(self, obj: Object) -> None:
         if self._go_fields:
