@@ -89,14 +89,14 @@ async def _make_all(apis: ApiSet) -> None:
 
 async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]], form: str = "v3") -> None:
     """Makes the parts of the document that these types contribute, and caches them with the types. Works in slices; large parts
-    are made in a thread."""
+    are made in a thread, and those of built-in types, which are made once in a process."""
     made = openapi.FRAGMENTS[form]
 
     async def make() -> None:
         async for definition, version in in_slices(missing, 1):
             if openapi.is_made(definition, version, form):
                 continue
-            if definition.memory_bytes > _AT_ONCE_BYTES:
+            if not definition.custom or definition.memory_bytes > _AT_ONCE_BYTES:
                 await asyncio.to_thread(made, definition, version)
             else:
                 made(definition, version)
