@@ -33,6 +33,7 @@ _SHORTEST_ENTRY = 3
 _NOTHING = memoryview(b"")
 _WHOLE_MAX = 1 << 53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ZERO = datetime(1, 1, 1, tzinfo=UTC)
 
 Decoder = Callable[[Any, int], Any]
 """(wire value, depth) → JSON value."""
@@ -271,7 +272,8 @@ def _double(value: Any, depth: int) -> float:
 
 
 def _moment(value: Any) -> datetime | None:
-    """Time and MicroTime are seconds and nanoseconds since 1970; the zero time of Go is an empty message."""
+    """Time and MicroTime are seconds and nanoseconds since 1970; the zero time of Go, the first moment of year 1, is an empty
+    message. None for that one."""
     seconds = nanos = 0
     raw = _length_delimited(value)
     if not raw:
@@ -281,17 +283,19 @@ def _moment(value: Any) -> datetime | None:
             seconds = _signed(part)
         elif number == 2:
             nanos = _signed(part)
-    return _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    moment = _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    return moment if moment != _ZERO else None
 
 
 def _time(value: Any, depth: int) -> str | None:
     moment = _moment(value)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    # Not strftime, which writes years before 1000 with fewer digits.
+    return f"{moment.isoformat()[:19]}Z" if moment else None
 
 
 def _micro_time(value: Any, depth: int) -> str | None:
     moment = _moment(value)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else None
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z" if moment else None
 
 
 def _first(value: Any) -> memoryview:
