@@ -19,6 +19,7 @@ MAY_SLEEP = {
     "tests/faults/load.py": "how long clients think, and when they ask again",
     "tests/faults/breakage.py": "how long a fault lasts, as the round's chance has it",
     "tests/faults/sabotage/sitecustomize.py": "what a sabotaged product does too late",
+    "tests/virtual/apiexport/test_publishing_walk.py": "how many turns pass between two steps, as the walk's chance has it",
 }
 """Where a time is what the file is about, and why."""
 SLEEPS = {"asyncio.sleep", "time.sleep"}

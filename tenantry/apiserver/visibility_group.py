@@ -111,7 +111,8 @@ class VisibilityGroup(WatcherGroup):
         return _shown_of(list(start.candidates.now()), self.shown.copy())
 
     def bookmark(self) -> bytes | None:
-        return super().bookmark() if self._arrived_meanwhile is None else None
+        """None also where what became visible is not sent yet: who resumed from the bookmark would never get it."""
+        return super().bookmark() if self._arrived_meanwhile is None and not self._scheduled else None
 
     def dispatch(self, events: Iterable[RecordEvent]) -> None:
         waiting = self._arrived_meanwhile

@@ -19,7 +19,7 @@ from tenantry.tenancy.exports.endpoint_slice_controllers import DefaultEndpointS
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IdentityController
 from tenantry.tenancy.exports.permission_claims import Claims
-from tenantry.tenancy.exports.published_ranges import PublishedRangesController
+from tenantry.tenancy.exports.published_ranges import PublishedRangesController, publishing_types
 from tenantry.tenancy.exports.virtual_workspace_controller import VirtualWorkspaceController
 from tenantry.tenancy.exports.written_statuses import WrittenStatuses
 from tenantry.tenancy.local_ranges import LocalRanges
@@ -55,7 +55,9 @@ def build(
             publish_on_exports=publish_on_exports,
         ),
         DefaultEndpointSliceController(cell=cell, definitions=definitions, changes=changes),
-        ConsumersController(index, cell=cell, catalog=catalog),
+        ConsumersController(
+            index, cell=cell, catalog=catalog, others_publish=publish_on_exports or bool(publishing_types(definitions))
+        ),
         EndpointSliceController(
             cell=cell,
             catalog=catalog,

@@ -21,6 +21,7 @@ from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
 from tenantry.tenancy.exports.export_lookup import Export, ExportLookup
 from tenantry.tenancy.exports.export_urls import export_url
+from tenantry.tenancy.exports.identity_index import ExportKey
 from tenantry.tenancy.exports.objects_by_export import ObjectsByExport
 from tenantry.tenancy.exports.read_bindings import decoded, reference_of
 from tenantry.tenancy.exports.update_object import revise
@@ -147,9 +148,6 @@ class EndpointSliceController(ObjectController):
         if record is None:
             self.forget(key)
             return
-        if record.head.deleting:
-            self._written.forget(key)
-            return
         number = self._written.number
 
         def change(current: Object) -> bool:
@@ -158,7 +156,15 @@ class EndpointSliceController(ObjectController):
             return bool(current["status"] != before)
 
         await revise(self._cell, self._changes, self.definition, key, change)
-        self._written.note(key, self._by_export.export_of(key), number)
+        self._written.note(key, self._about(key), number)
+
+    def _about(self, key: Key) -> ExportKey | None:
+        """The export that a slice is about, also while there is none: the id of its cluster instead of a path, and the name."""
+        known = self._by_export.export_of(key)
+        if known is None or self._exports.get(*known) is not None:
+            return known
+        cluster = self._exports.resolve_cluster(key.cluster, known[0])
+        return (cluster, known[1]) if cluster is not None else known
 
     def _status(self, key: Key, endpoint_slice: Object) -> Object:
         now = timestamp()

@@ -32,6 +32,11 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.api_export import SKIP_ANNOTATION
 
 
+def publishing_types(definitions: SystemDefinitions) -> Sequence[str]:
+    """The resources of the types of views whose objects have URLs of exports in their status."""
+    return [each.type.resource for each in definitions.added if each.type.export_of and each.type.status]
+
+
 class PublishedRangesController(ClusterController):
     """Keeps the entries of the exports of this shard up to date. Its keys are the clusters of exports.
 
@@ -58,8 +63,7 @@ class PublishedRangesController(ClusterController):
         self._catalog = catalog
         self._urls = urls
         self._publish_on_exports = publish_on_exports
-        own = (each.type.resource for each in definitions.added if each.type.export_of and each.type.status)
-        self._publish = (*PUBLISHING, *own)
+        self._publish = (*PUBLISHING, *publishing_types(definitions))
         self._since: dict[str, dict[str, int]] = {}
         """By cluster and name of an entry of `CONSUMERS`: the first number of the statuses that have a pending range."""
         self._behind: dict[ExportKey, Key] = {}
@@ -134,8 +138,7 @@ class PublishedRangesController(ClusterController):
 
     def _number(self, range_: Range, key: Key, export: ExportKey) -> int | None:
         """The number of the status of an object; -1: it is not known yet. None: the object is gone, or about something else."""
-        record = range_.get(key)
-        if record is None or record.head.deleting:
+        if range_.get(key) is None:
             return None
         status = self._written.of(key)
         if status is None:

@@ -70,9 +70,6 @@ class VirtualWorkspaceController(ObjectController):
             self._by_export.forget(key)
             self._written.forget(key)
             return
-        if record.head.deleting:
-            self._written.forget(key)
-            return
         number = self._written.number
         # Before the export is read: a change from now on is noticed.
         self._by_export.remember(key, (key.cluster, decoded(record)["spec"]["export"]["name"]))

@@ -196,10 +196,16 @@ def _hidden_field_errors(spec: Mapping[str, Any]) -> Iterator[FieldError]:
 
 
 class VirtualWorkspaceStrategy(TypeStrategy):
-    """Compiles the expressions and selectors. It is asked about objects of any shape: the schema refuses some at the same
-    time."""
+    """Compiles the expressions and selectors, and takes the status away when `spec.export` changes: its URLs are those of ranges
+    with consumers of the former export. It is asked about objects of any shape: the schema refuses some at the same time."""
 
     may_take_long = True
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        super().prepare_for_update(obj, old, subresource)
+        spec = _changed_spec(obj, old)
+        if not subresource and spec is not None and spec.get("export") != (old.get("spec") or {}).get("export"):
+            obj.pop("status", None)
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
         spec = _changed_spec(obj, old)

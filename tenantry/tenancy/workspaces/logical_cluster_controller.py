@@ -27,7 +27,15 @@ from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING
 from tenantry.tenancy.workspaces.logical_cluster_deletion import LogicalClusterDeletion
 from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
 from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
-from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, set_phase
+from tenantry.tenancy.workspaces.state import (
+    CONTENT_DELETED,
+    INITIALIZED,
+    URLS_NOT_READY,
+    mirror,
+    owner_of,
+    set_phase,
+    without_urls,
+)
 from tenantry.tenancy.workspaces.system_initializers import SystemInitializers
 from tenantry.tenancy.workspaces.workspace_types import ResolvedType, TypeUnresolved, WorkspaceTypes
 
@@ -124,7 +132,7 @@ class LogicalClusterController(ObjectController):
         status = logical_cluster.get("status") or {}
         if not is_deleting(logical_cluster):
             if (status.get("phase") or SCHEDULING) == SCHEDULING:
-                self._require_urls(range_, record.key.cluster, logical_cluster)
+                await self._require_urls(range_, record, logical_cluster, now)
                 filled = True
                 changes = self._contents.fill(cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
                 # If the phase was reset, existing objects are not created again.
@@ -208,12 +216,16 @@ class LogicalClusterController(ObjectController):
         self._reported[cluster] = fingerprint
         self._unmirrored.discard(cluster)
 
-    def _require_urls(self, range_: Range, cluster: str, logical_cluster: Object) -> None:
-        """Raises Retry while a controller does not know the URL at which this cluster will wait for it."""
+    async def _require_urls(self, range_: Range, record: Record, logical_cluster: Object, now: str) -> None:
+        """Raises Retry while a controller does not know the URL at which this cluster will wait for it. A condition says so."""
         missing = self._workspace_types.unpublished(logical_cluster.get("spec") or {}, range_.name)
         if missing:
-            self._waiting.add(cluster)
-            raise Retry(None, f"the type {missing} does not have the URLs of range {range_.name} yet")
+            self._waiting.add(record.key.cluster)
+            why = without_urls(missing, range_.name)
+            status = logical_cluster.setdefault("status", {})
+            conditions.mark_false(status, INITIALIZED, URLS_NOT_READY, why, now, severity=conditions.INFO)
+            await self._write(record, logical_cluster, [], now)
+            raise Retry(None, why)
 
     def _type_of(self, logical_cluster: Object) -> ResolvedType:
         resolved = self._resolve(logical_cluster)

@@ -24,6 +24,8 @@ TERMINATORS_FINALIZER = "kcp.io/has-terminators"
 
 SCHEDULED = "WorkspaceScheduled"
 INITIALIZED = "WorkspaceInitialized"
+URLS_NOT_READY = "VirtualWorkspaceURLsNotReady"
+"""A reason of `INITIALIZED`: a controller would not find the workspace yet."""
 CONTENT_DELETED = "WorkspaceContentDeleted"
 BINDINGS_INITIALIZED = "APIBindingsInitialized"
 
@@ -60,6 +62,11 @@ def set_phase(cluster: Object, now: str) -> None:
     metadata["labels"] = set_labels(labels_of(cluster), status.get("phase", ""), waited_for, terminators)
     if not is_deleting(cluster) or not terminators:
         _set_finalizer(metadata, TERMINATORS_FINALIZER, present=bool(terminators))
+
+
+def without_urls(workspace_type: str, range_name: str) -> str:
+    """Why a workspace waits, with the reason `URLS_NOT_READY`."""
+    return f"the status of WorkspaceType {workspace_type} does not have the URLs of range {range_name} yet"
 
 
 def mirror(workspace: Object, cluster: Object, now: str) -> None:

@@ -47,11 +47,13 @@ from tenantry.tenancy.workspaces.scheduler import Scheduler, Unschedulable
 from tenantry.tenancy.workspaces.state import (
     INITIALIZED,
     SCHEDULED,
+    URLS_NOT_READY,
     WORKSPACE_FINALIZER,
     mark_deleting,
     mirror,
     set_phase,
     without_finalizers,
+    without_urls,
 )
 from tenantry.tenancy.workspaces.workspace_types import ResolvedType, TypeUnresolved, WorkspaceTypes
 
@@ -174,7 +176,13 @@ class WorkspaceController(ObjectController):
         )
         missing = self._workspace_types.unpublished(logical_cluster["spec"], info.name)
         if missing:
-            raise Retry(None, f"the type {missing} does not have the URLs of range {info.name} yet")
+            why = without_urls(missing, info.name)
+            status = workspace.setdefault("status", {})
+            conditions.mark_false(status, INITIALIZED, URLS_NOT_READY, why, now, severity=conditions.INFO)
+            change = self._changes.updated(self._definitions.workspaces, record, workspace)
+            if change.value != record.value:
+                await self._cell.commit([change])
+            raise Retry(None, why)
         contents = self._contents.fill(cluster, logical_cluster, resolved.bindings, now)
         self._set_placement(workspace, info, cluster)
         self._set_initializing(workspace, cluster, path, now)

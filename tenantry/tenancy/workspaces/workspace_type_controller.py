@@ -25,7 +25,8 @@ URLS_READY = "VirtualWorkspaceURLsReady"
 
 
 class WorkspaceTypeController(ObjectController):
-    """Publishes two URLs for each range (initializing, terminating), in the order of the ranges' names."""
+    """Publishes two URLs for each range (initializing, terminating), in the order of the ranges' names. A type that is being
+    deleted has them too: workspaces of it wait for its controllers."""
 
     name = "workspacetype-urls"
     workers = 2
@@ -45,7 +46,7 @@ class WorkspaceTypeController(ObjectController):
     async def reconcile(self, range_: Range, key: Key) -> None:
         def compute() -> Sequence[Change]:
             record = range_.get(key)
-            if record is None or record.head.deleting:
+            if record is None:
                 return ()
             workspace_type = orjson.loads(record.value)
             status = workspace_type.setdefault("status", {})

@@ -135,7 +135,7 @@ class ExportScope(ViewScope):
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         if self.domain is None:
             return None
-        shared, publication = self._shared(definition, user, verb), Publication(self.range, self.domain.label)
+        shared, publication = self._shared(definition, user, verb), Publication(self.range, self.domain.label, self.domain.uid)
         if publication.is_open and (verb != "watch" or shared is None):
             self._shows_all = publication if shared is None else None
             return shared

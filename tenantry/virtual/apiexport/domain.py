@@ -38,17 +38,23 @@ _ALL_VERBS = (*STANDARD_VERBS,)
 class Domain:
     """What the view of one export serves.
 
-    `cluster` (id) and `name`: the export, whose `export_hash` is `label`. `claims`: the export's claim on each claimed resource.
-    `filters`: the visible objects of each resource whose objects are not all visible.
+    `cluster` (id) and `name`: the export, whose `export_hash` is `label`. `uid`: that of the export, which another one of its
+    name does not have. `claims`: the export's claim on each claimed resource. `filters`: the visible objects of each resource
+    whose objects are not all visible.
     """
 
     cluster: str
     name: str
     label: str
+    uid: bytes
     export: Object
     definitions: tuple[ResourceDefinition, ...]
     claims: Mapping[GroupResource, Mapping[str, Any]]
     filters: Mapping[GroupResource, Visibility]
+
+    def shows_as(self, other: Domain) -> bool:
+        """Whether a watch of this one may go on with another one."""
+        return (self.name, self.uid, self.definitions, self.claims) == (other.name, other.uid, other.definitions, other.claims)
 
 
 def _size(known: tuple[Domain | None]) -> int:
@@ -107,9 +113,15 @@ class Domains:
                 continue
             old, new = self._watched[place], self.of(*place)
             self._watched[place] = new
-            if old is not None and new is not None and (old.definitions, old.claims) == (new.definitions, new.claims):
+            if old is not None and new is not None and old.shows_as(new):
                 continue
-            self._subscribers.send(place)
+            if old is not None and new is not None and old.uid != new.uid:
+                # The export of a watch is gone, though another one has its name already.
+                self._known.put(place, (None,))
+                self._subscribers.send(place)
+                self._known.pop(place)
+            else:
+                self._subscribers.send(place)
 
     def _compile(self, cluster: str, name: str) -> Domain | None:
         export = self._exports.get(cluster, name)
@@ -140,7 +152,8 @@ class Domains:
             filters[BINDING_RESOURCE] = Filter(
                 lambda record: record.head.labels.get(EXPORT_LABEL) == wanted, (EXPORT_LABEL, wanted)
             )
-        return Domain(cluster, name, export_hash(cluster, name), export, tuple(served.values()), claims, filters)
+        uid = str(export["metadata"]["uid"]).encode()
+        return Domain(cluster, name, export_hash(cluster, name), uid, export, tuple(served.values()), claims, filters)
 
     def _claimed(self, resource: GroupResource, identity: str) -> ResourceDefinition | None:
         if resource in CLAIMABLE:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from tenantry.apiserver.visibility import Changed, Visibility
 from tenantry.storage.keys import Key
-from tenantry.storage.range import Range
+from tenantry.storage.range import Range, TooOld
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.exports.consumers import CONSUMERS, is_open
 
@@ -14,36 +14,45 @@ from tenantry.tenancy.exports.consumers import CONSUMERS, is_open
 class Publication:
     """Whether one range shows the consumers of one export. Made for each request."""
 
-    __slots__ = ("_key", "label", "range")
+    __slots__ = ("_key", "_uid", "label", "range")
 
-    def __init__(self, range_: Range, label: str) -> None:
-        """`label`: the `export_hash` of the export."""
+    def __init__(self, range_: Range, label: str, uid: bytes) -> None:
+        """`label`: the `export_hash` of the export. `uid`: its uid."""
         self.range = range_
         self.label = label
+        self._uid = uid
         self._key = Key(range_.start, CONSUMERS, "", label)
 
     @property
     def is_open(self) -> bool:
-        return is_open(self.range.get(self._key))
+        return is_open(self.range.get(self._key), self._uid)
 
     @property
     def version(self) -> int:
         """The version at which it was opened. 0: it is not open."""
         record = self.range.get(self._key)
-        return record.version if record is not None and is_open(record) else 0
+        return record.version if record is not None and is_open(record, self._uid) else 0
 
     def was_open(self, version: int) -> bool:
-        """Whether it was open at a version. Raises TooOld."""
+        """Whether it was open at a version. Raises TooOld, also if it was for another export of the name: when that was deleted,
+        and nothing was shown any more, no version of the range tells."""
         for event in self.range.events_after(version, CONSUMERS, self._key.cluster):
             if event.key == self._key:
-                return is_open(event.previous)
-        return self.is_open
+                return self._was_open(event.previous, event.version)
+        return self._was_open(self.range.get(self._key), self.range.version)
+
+    def _was_open(self, record: Record | None, until: int) -> bool:
+        was_open = is_open(record, self._uid)
+        if not was_open and is_open(record):
+            raise TooOld(until)
+        return was_open
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls `changed` when the range is opened or closed. Returns a function that ends this."""
 
         def arrived(events: Sequence[RecordEvent]) -> None:
-            if any(event.key == self._key and is_open(event.previous) != is_open(event.record) for event in events):
+            uid = self._uid
+            if any(event.key == self._key and is_open(event.previous, uid) != is_open(event.record, uid) for event in events):
                 changed()
 
         return self.range.subscribe(arrived, CONSUMERS, self._key.cluster)

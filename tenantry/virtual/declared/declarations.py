@@ -58,7 +58,7 @@ class Declarations:
             domain = self.domains.of(cluster, known.domain.name)
             if domain is known.domain:
                 return known.declaration
-            if domain is not None and _is_same(domain, known.domain):
+            if domain is not None and domain.shows_as(known.domain):
                 self._known.put((cluster, name), known._replace(domain=domain))
                 return known.declaration
             spec = entry.object["spec"]
@@ -110,8 +110,4 @@ class Declarations:
 
 def publication(declaration: Declaration, range_: Range) -> Publication:
     """Whether a range shows the consumers of the export of a declaration."""
-    return Publication(range_, declaration.domain.label)
-
-
-def _is_same(domain: Domain, other: Domain) -> bool:
-    return (domain.name, domain.definitions, domain.claims) == (other.name, other.definitions, other.claims)
+    return Publication(range_, declaration.domain.label, declaration.domain.uid)

@@ -10,12 +10,15 @@ from tenantry.apiserver.scope import Connector, Scope
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.status import PlainError, StatusError, bad_request
+from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.exports.conditions import is_true
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import export_hash
 from tenantry.tenancy.exports.read_bindings import GROUP, binding_to, bindings_of, bound_resource, identity_of
 from tenantry.tenancy.exports.virtual_storage import read_only, virtual_resource
+from tenantry.tenancy.replication.cached_resource_controller import RESOURCE_VALID
 from tenantry.tenancy.replication.replication_lookup import ReplicationLookup, Served
 from tenantry.tenancy.types.cached_resource_names import BOTH
 from tenantry.virtual.apiexport.published_visibility import Publication
@@ -47,10 +50,19 @@ class ReplicationView(View):
         """The resource that the slice of a place serves; None if there is none."""
         for names in BOTH:
             served = self._lookup.served_by_slice(names, *place.arguments)
-            # Before the first status of a slice, its URLs are nowhere.
-            if served is not None and (self.copy(names.slice_resource, *place.arguments) or {}).get("status"):
-                return served
+            if served is not None:
+                status = (self.copy(names.slice_resource, *place.arguments) or {}).get("status") or {}
+                # Otherwise the slice has no URLs: there is no status yet, or it says that something was missing.
+                if is_true(status, "APIExportValid") and is_true(status, RESOURCE_VALID):
+                    return served
         return None
+
+    def is_open(self, served: Served, range_: Range) -> bool:
+        """Whether a range shows the consumers of the export."""
+        export = self._exports.get(*served.export)
+        if export is None:
+            return False
+        return Publication(range_, export_hash(*served.export), str(export["metadata"]["uid"]).encode()).is_open
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         served = self.served(place)
@@ -82,7 +94,7 @@ class ReplicationScope(ViewScope):
     def __init__(self, view: ReplicationView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
         served = view.served(place)
-        self._served = served if served is not None and Publication(base.range, export_hash(*served.export)).is_open else None
+        self._served = served if served is not None and view.is_open(served, base.range) else None
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:

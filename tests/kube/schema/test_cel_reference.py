@@ -80,6 +80,20 @@ def test_results_and_costs_are_those_of_kubernetes(monkeypatch: pytest.MonkeyPat
     assert len(cases["rows"]) > 600
 
 
+@pytest.mark.parametrize(("expression", "text"), answered("formats.json")["texts"])
+def test_formats_are_those_of_kubernetes(expression: str, text: str) -> None:
+    rule = {"rule": "false", "messageExpression": expression}
+    [error] = validate({"s": "x"}, from_openapi({"type": "object", "x-kubernetes-validations": [rule]}))
+    assert error.text == f"Invalid value: {text}"
+
+
+@pytest.mark.parametrize(("expression", "why"), answered("formats.json")["failures"])
+def test_formats_fail_as_those_of_kubernetes(expression: str, why: str) -> None:
+    rule = {"rule": f"{expression} == ''", "message": "m"}
+    [error] = validate({"s": "x"}, from_openapi({"type": "object", "x-kubernetes-validations": [rule]}))
+    assert why in error.text
+
+
 @pytest.mark.parametrize("definition", answered("definitions.json"), ids=lambda each: each["name"])
 def test_rules_of_projects_are_accepted_as_kubernetes_accepts_them(definition: dict[str, Any]) -> None:
     """The rules and bounds of their definitions; names and texts that no rule needs are left out."""

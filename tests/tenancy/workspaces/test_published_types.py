@@ -12,6 +12,7 @@ from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
+from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.workspaces.workspace_type_controller import WorkspaceTypeController
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
@@ -21,6 +22,12 @@ from tests.tenancy.open_platform import OpenPlatform, running, workspace
 def urls(platform: OpenPlatform) -> str:
     found = platform.get("root", platform.tenancy.definitions.workspace_types, "custom") or {}
     return str((found.get("status") or {}).get("virtualWorkspaces") or "")
+
+
+def reason(platform: OpenPlatform) -> str:
+    """Why the workspace `one` is not initialized."""
+    status = (platform.get("root", platform.tenancy.definitions.workspaces, "one") or {}).get("status") or {}
+    return str((conditions.find(status, "WorkspaceInitialized") or {}).get("reason", ""))
 
 
 @pytest.mark.parametrize("field", ["initializer", "terminator"])
@@ -62,9 +69,25 @@ async def test_a_workspace_waits_for_the_urls_of_its_type(field: str, shards: in
         await platform.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
         await waited.wait()
         assert platform.phase("root", "one") in ("Scheduling", "Initializing") and early == []
+        await platform.until(lambda: reason(platform) == "VirtualWorkspaceURLsNotReady")
         resumed.set()
         wanted = "Initializing" if field == "initializer" else "Ready"
         await platform.until(lambda: platform.phase("root", "one") == wanted)
         cluster = (platform.get("root", definitions.workspaces, "one") or {})["spec"]["cluster"]
         assert platform.tenancy_of(cluster) is platform.tenancies[-1]
         assert early == []
+        await platform.until(lambda: reason(platform) == ("InitializerExists" if field == "initializer" else ""))
+
+
+async def test_a_type_that_is_being_deleted_has_the_urls_of_new_ranges() -> None:
+    """It waits for a finalizer, and workspaces of it are still there, and new ones."""
+    async with running(1, capacity=1) as platform:
+        definitions = platform.tenancy.definitions
+        kind: Object = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "WorkspaceType"}
+        metadata = {"name": "custom", "finalizers": ["example.com/wait"]}
+        await platform.create("root", definitions.workspace_types, {**kind, "metadata": metadata, "spec": {"initializer": True}})
+        await platform.until(lambda: urls(platform))
+        await platform.delete("root", definitions.workspace_types, "custom")
+        for name in ("one", "two"):
+            await platform.create("root", definitions.workspaces, workspace(name, type={"name": "custom", "path": "root"}))
+        await platform.until(lambda: {platform.phase("root", name) for name in ("one", "two")} == {"Initializing"})

@@ -3,117 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
-from tenantry.apiserver.user import User
-from tenantry.controllers.controller import Controller
 from tenantry.kube.objects import Object
-from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head
-from tenantry.tenancy.exports.consumers import CONSUMERS, PUBLISHED, consumers_key, is_open
-from tenantry.tenancy.resources import API_BINDINGS, API_EXPORT_ENDPOINT_SLICES, VIRTUAL_WORKSPACES
+from tenantry.tenancy.exports.consumers import CONSUMERS, PUBLISHED, consumers_key
+from tenantry.tenancy.resources import VIRTUAL_WORKSPACES
+from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tests.support.people import MASTER
-from tests.support.tenancies import URL, ServedShard, accepted, claim
+from tests.support.tenancies import ServedShard, claim
+from tests.virtual.apiexport.publishing import (
+    BOUND,
+    CLAIMED,
+    COWBOYS,
+    DECLARED,
+    DECLARED_CLAIMED,
+    EXPORT,
+    INSIDE,
+    SHOWN,
+    bind,
+    endpoint_slice,
+    names,
+    opened,
+    partition,
+    pause,
+    pending,
+    provider,
+    unbind,
+    urls,
+)
 from tests.virtual.apiexport.ranch import NEAR, PROVIDER, SHERIFF, create, sheriff_rules
+from tests.virtual.machines import Fleets
 from tests.virtual.watching import Watch
-
-EXPORT = (PROVIDER, "cowboys")
-INSIDE = f"/clusters/{NEAR}/apis/wild.west/v1/namespaces/default/cowboys"
-CONFIG_MAPS = f"/clusters/{NEAR}/api/v1/namespaces/default/configmaps"
-BINDINGS = f"/clusters/{NEAR}/apis/apis.kcp.io/v1alpha2/apibindings"
-OWN = "apiexport/{}/cowboys/clusters/*/apis/wild.west/v1/cowboys"
-CLAIMED = "apiexport/{}/cowboys/clusters/*/api/v1/configmaps"
-BOUND = "apiexport/{}/cowboys/clusters/*/apis/apis.kcp.io/v1alpha2/apibindings"
-DECLARED = "virtualworkspaces/{}/shown/clusters/*/apis/wild.west/v1/cowboys"
-DECLARED_CLAIMED = "virtualworkspaces/{}/shown/clusters/*/api/v1/configmaps"
-SHOWN = {OWN: "billy", CLAIMED: "shared", BOUND: "cowboys", DECLARED: "billy", DECLARED_CLAIMED: "shared"}
-COWBOYS = f"/ranges/root/services/{OWN.format(PROVIDER)}"
-
-
-class Paused:
-    """A controller that does not begin to reconcile the keys for which `which` is true, until it is resumed."""
-
-    def __init__(self, controller: Controller[Any], which: Callable[[Key], bool]) -> None:
-        self._resumed = asyncio.Event()
-        original: Callable[[Range, Any], Awaitable[None]] = controller.reconcile
-
-        async def reconcile(range_: Range, key: Any) -> None:
-            if which(key):
-                await self._resumed.wait()
-            await original(range_, key)
-
-        controller.reconcile = reconcile  # type: ignore[method-assign]
-
-    def resume(self) -> None:
-        self._resumed.set()
-
-
-def pause(shard: ServedShard, name: str, which: Callable[[Key], bool] = lambda key: True) -> Paused:
-    return Paused(next(each for each in shard.controllers if each.name == name), which)
-
-
-async def provider(shard: ServedShard) -> None:
-    """An export with a declared view of it, whose statuses are written; and a cluster that has not bound it."""
-    await shard.cluster(PROVIDER, "root:provider")
-    rules = [{"apiGroups": ["views.tenantry.dev"], "resources": ["*"], "verbs": ["*"]}]
-    await shard.role(PROVIDER, "sheriff", *sheriff_rules(("*",)), *rules)
-    await shard.bind_role(PROVIDER, "sheriff", "sheriff", SHERIFF.name)
-    await shard.export(PROVIDER, claims=[claim("", "configmaps")])
-    resources = [{"resource": "configmaps"}, {"group": "wild.west", "resource": "cowboys"}]
-    spec = {"export": {"name": "cowboys"}, "resources": resources}
-    declared = {"apiVersion": "views.tenantry.dev/v1alpha1", "kind": "VirtualWorkspace", "metadata": {"name": "shown"}}
-    path = f"/clusters/{PROVIDER}/apis/views.tenantry.dev/v1alpha1/virtualworkspaces"
-    assert (await shard.call("POST", path, MASTER, {**declared, "spec": spec}))[0] == 201
-    await shard.until(lambda: "status" in (shard.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, "cowboys") or {}))
-    await shard.until(lambda: "status" in (shard.get(PROVIDER, VIRTUAL_WORKSPACES, "shown") or {}))
-    await shard.cluster(NEAR, "root:near")
-    await shard.namespace(NEAR, "default")
-
-
-async def bind(shard: ServedShard, *, cowboy: bool = True) -> None:
-    """Binds the export, and makes a cowboy and a ConfigMap. Returns whether or not the range is open."""
-    spec: Object = {
-        "reference": {"export": {"path": PROVIDER, "name": "cowboys"}},
-        "permissionClaims": [accepted(claim("", "configmaps"))],
-    }
-    body = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": "cowboys"}, "spec": spec}
-    assert (await shard.call("POST", BINDINGS, MASTER, body))[0] == 201
-    await shard.until(lambda: shard.bound(NEAR, "cowboys"))
-    if cowboy:
-        assert (await create(shard, INSIDE, "billy", MASTER))[0] == 201
-        assert (await create(shard, CONFIG_MAPS, "shared", MASTER))[0] in (201, 409)
-
-
-async def unbind(shard: ServedShard) -> None:
-    assert (await shard.call("DELETE", f"{BINDINGS}/cowboys", MASTER))[0] == 200
-    await shard.until(lambda: shard.get(NEAR, API_BINDINGS, "cowboys") is None)
-
-
-def urls(shard: ServedShard, resource: str = API_EXPORT_ENDPOINT_SLICES, name: str = "cowboys") -> list[str]:
-    status = (shard.get(PROVIDER, resource, name) or {}).get("status") or {}
-    return [each["url"].removeprefix(URL) for each in status.get("endpoints") or ()]
-
-
-async def names(shard: ServedShard, path: str, who: User = SHERIFF) -> list[str]:
-    status, answer = await shard.call("GET", path, who)
-    assert status == 200, answer
-    return [obj["metadata"]["name"] for obj in answer["items"]]
-
-
-def opened(shard: ServedShard) -> bool:
-    range_ = shard.cell.range_of(NEAR)
-    return is_open(range_.get(consumers_key(range_, EXPORT)))
-
-
-def pending(shard: ServedShard) -> bool:
-    range_ = shard.cell.range_of(NEAR)
-    record = range_.get(consumers_key(range_, EXPORT))
-    return record is not None and not is_open(record)
 
 
 @pytest.mark.parametrize("controller", ["apiexport-endpoints", "virtualworkspace-endpoints"])
@@ -274,12 +198,62 @@ async def test_a_new_declared_view_shows_nothing_before_its_first_status() -> No
         assert await names(shard, path) == ["billy"]
 
 
-async def test_an_export_without_slices_shows_its_consumers_at_once() -> None:
+async def test_a_declared_view_of_another_export_shows_nothing_before_its_urls() -> None:
     async with ServedShard() as shard:
+        await provider(shard)
+        await bind(shard)
+        await shard.export(PROVIDER, "horses", group="horse.west")
+        await shard.until(lambda: opened(shard) and urls(shard, VIRTUAL_WORKSPACES, "shown"))
+        path = f"/clusters/{PROVIDER}/apis/views.tenantry.dev/v1alpha1/virtualworkspaces/shown"
+        shown = f"/ranges/root/services/{DECLARED_CLAIMED.format(PROVIDER)}"
+
+        async def repoint(export: str) -> None:
+            _, found = await shard.call("GET", path, MASTER)
+            found["spec"]["export"]["name"] = export
+            status, answer = await shard.call("PUT", path, MASTER, found)
+            assert status == 200 and "status" not in answer
+
+        await repoint("horses")
+        await shard.until(lambda: "status" in (shard.get(PROVIDER, VIRTUAL_WORKSPACES, "shown") or {}))
+        assert urls(shard, VIRTUAL_WORKSPACES, "shown") == []
+        paused = pause(shard, "virtualworkspace-endpoints")
+        await repoint("cowboys")
+        assert (await shard.call("GET", shown, MASTER))[0] == 404
+        paused.resume()
+        await shard.until(lambda: urls(shard, VIRTUAL_WORKSPACES, "shown"))
+        assert await names(shard, shown) == ["shared"]
+
+
+@pytest.mark.parametrize(("plural", "name"), [("apiexportendpointslices", "second"), ("virtualworkspaces", "shown")])
+async def test_an_object_that_waits_for_its_finalizers_gets_urls(plural: str, name: str) -> None:
+    """Its view is still there, and a controller that follows it, too."""
+    async with ServedShard() as shard:
+        await provider(shard)
+        await shard.put(PROVIDER, "apis.kcp.io", "apiexportendpointslices", endpoint_slice("second"))
+        group = "apis.kcp.io" if plural == "apiexportendpointslices" else "views.tenantry.dev"
+        controller = "apiexport-endpoints" if plural == "apiexportendpointslices" else "virtualworkspace-endpoints"
+        resource = f"{group}/{plural}"
+        await shard.edit(PROVIDER, group, plural, name, lambda obj: obj["metadata"].update(finalizers=["example.com/wait"]))
+        path = f"/clusters/{PROVIDER}/apis/{group}/v1alpha1/{plural}/{name}"
+        assert (await shard.call("DELETE", path, MASTER))[1]["metadata"]["deletionTimestamp"]
+        paused = pause(shard, controller, lambda key: key.name == name)
+        await bind(shard)
+        await shard.until(lambda: pending(shard) and urls(shard))
+        assert await names(shard, COWBOYS) == []
+        paused.resume()
+        await shard.until(lambda: opened(shard))
+        assert len(urls(shard, resource, name)) == 1
+
+
+@pytest.mark.parametrize("others", [None, "view", "exports"])
+async def test_an_export_without_slices_shows_its_consumers_at_once(others: str | None) -> None:
+    """Or when the provider's shard has looked at what else may have URLs of it: objects of the type of a view, and exports."""
+    views = (ApiExportView, Fleets) if others == "view" else ()
+    async with ServedShard(*views, publish_on_exports=others == "exports") as shard:
         await shard.cluster(PROVIDER, "root:provider")
         await shard.role(PROVIDER, "sheriff", *sheriff_rules(("*",)))
         await shard.bind_role(PROVIDER, "sheriff", "sheriff", SHERIFF.name)
-        pause(shard, "apiexport-published-ranges", lambda key: True)
+        paused = pause(shard, "apiexport-published-ranges", lambda key: True)
         pause(shard, "apiexport-endpointslice-creator")
         await shard.export(PROVIDER, claims=[claim("", "configmaps")])
 
@@ -290,6 +264,10 @@ async def test_an_export_without_slices_shows_its_consumers_at_once() -> None:
         await shard.cluster(NEAR, "root:near")
         await shard.namespace(NEAR, "default")
         await bind(shard)
+        if others is not None:
+            await shard.until(lambda: pending(shard))
+            assert await names(shard, COWBOYS) == []
+            paused.resume()
         await shard.until(lambda: opened(shard))
         assert await names(shard, COWBOYS) == ["billy"]
 
@@ -333,11 +311,3 @@ async def test_a_range_with_consumers_of_an_earlier_release_is_open() -> None:
         await shard.cell.commit([Change(place, value, Head(), None, {entry: b"{}"})])
         await bind(shard)
         assert await names(shard, COWBOYS) == ["billy"]
-
-
-def endpoint_slice(name: str, **spec: Any) -> Object:
-    return {"metadata": {"name": name}, "spec": {"export": {"path": PROVIDER, "name": "cowboys"}, **spec}}
-
-
-def partition(region: str) -> Object:
-    return {"metadata": {"name": region}, "spec": {"selector": {"matchLabels": {"region": region}}}}

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
 from tests.support.people import MASTER, person
-from tests.tenancy.replication.county import ACCESS, CONSUMER, NEIGHBOUR, PROVIDER, READER, SHERIFFS, bound_county
+from tests.tenancy.replication.county import (
+    ACCESS,
+    CACHE,
+    CONSUMER,
+    NEIGHBOUR,
+    PROVIDER,
+    READER,
+    SHERIFFS,
+    SLICE,
+    bound_county,
+)
 from tests.virtual.watching import Watch
 
 OWNER = person("owner")
@@ -66,3 +80,35 @@ async def test_a_watch() -> None:
         assert await watch.next() == ("DELETED", "doc")
         await county.delete("/apis/cache.kcp.io/v1alpha1/clustercachedresourceendpointslices/sh")
         assert await watch.next() == ("END", "")
+
+
+async def test_a_slice_without_urls_has_no_view() -> None:
+    """Its ClusterCachedResource was deleted, and is there once more before the status of the slice has URLs again."""
+    async with bound_county() as county:
+        path = f"{CACHE}/clustercachedresources"
+
+        def urls() -> list[Object]:
+            return ((county.here.get(PROVIDER, SLICE, "sh") or {}).get("status") or {}).get("endpoints") or []
+
+        await county.here.until(urls)
+        await county.delete(f"{path}/sheriffs")
+        await county.here.until(lambda: not county.cached() and not urls())
+        controllers = county.here.tenancy.runner.controllers
+        slices = next(each for each in controllers if each.name == "clustercachedresource-endpoints")
+        resumed, reconcile = asyncio.Event(), slices.reconcile
+
+        async def paused(range_: Range, key: Key) -> None:
+            await resumed.wait()
+            await reconcile(range_, key)
+
+        slices.reconcile = paused  # type: ignore[method-assign]
+        await county.replicate()
+        await county.shows("doc", "wyatt")
+        assert (await county.there.call("GET", f"{base()}{SHERIFFS}", MASTER))[0] == 404
+        resumed.set()
+        await county.here.until(urls)
+
+        async def shown() -> bool:
+            return (await county.there.call("GET", f"{base()}{SHERIFFS}", MASTER))[0] == 200
+
+        await county.after(shown)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tenantry.kube.schema import cel_text
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_format import formatted
 from tenantry.kube.schema.cel_functions.arguments import (
     PER_POINTER,
     Function,
@@ -142,7 +143,7 @@ def _join(cost: Cost, items: Any, separator: Any = "") -> str:
 @FUNCTIONS.member("format")
 def _format(cost: Cost, template: Any, arguments: Any) -> str:
     cost.text(len(text_of(template)))
-    return cel_text.formatted(cost, template, list_of(arguments))
+    return formatted(cost, template, list_of(arguments))
 
 
 @FUNCTIONS.function("strings.quote")
