@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tenantry.apiserver.error_responses import failed_view
 from tenantry.apiserver.scope import Call
@@ -14,6 +15,7 @@ from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatchStart
+from tenantry.apiserver.worker_threads import is_light, run_weighed, weigh
 from tenantry.base.tasks import raised
 from tenantry.base.time_slices import turns
 from tenantry.http.messages import Sink, frame
@@ -29,6 +31,8 @@ _CHUNK_BYTES = 64 << 10
 """Initial events are written in chunks of about this size."""
 _PIECE = 64
 """Records that are worked on between two checks of the clock."""
+_BATCH_WEIGHT = 250
+"""The weight of records that are decoded between two checks of the clock."""
 _PAUSE_SECONDS = 0.005
 _INITIAL_SECONDS = 60.0
 """How long a client may take to read its initial events before its connection is closed."""
@@ -134,8 +138,9 @@ class WatchStream:
 
     async def _send(self, watcher: Watcher, changes: Iterable[WatchChange | None]) -> None:
         sink, encode = watcher.sink, self._encoder.event
+        weighed, tenant = not self._encoder.plain, self._call.scope.cluster or ""
         lines: list[bytes] = []
-        size = 0
+        size = worked = 0
         piece = _PIECE if not self._selection.in_slices else 1
         for number, change in enumerate(changes):
             if number and number % piece == 0:
@@ -145,9 +150,19 @@ class WatchStream:
             if change is None:
                 continue
             kind, record, version = change
-            line = encode(kind, record, version, columns=watcher.needs_columns)
-            watcher.needs_columns = False
+            columns, watcher.needs_columns = watcher.needs_columns, False
+            weight = weigh(record.value) if weighed else 0
+            if is_light(weight) or not self._encoder.in_threads:
+                line = encode(kind, record, version, columns=columns)
+            else:
+                line = await run_weighed(tenant, weight, partial(encode, kind, record, version, columns=columns))
             lines.append(line)
+            worked += weight
+            if worked >= _BATCH_WEIGHT:
+                worked = 0
+                await turns.rest()
+                if watcher.dropped or sink.closed.is_set():
+                    return
             size += len(line)
             if size >= _CHUNK_BYTES:
                 sink.send(frame(b"".join(lines)))

@@ -54,6 +54,11 @@ class Encoder:
         return self.representation.plain and self.present is None
 
     @property
+    def in_threads(self) -> bool:
+        """Whether `event` may be called in a thread: no view is asked how it shows objects, or one that reads nothing else."""
+        return self.present is None or getattr(self.present, "in_threads", False)
+
+    @property
     def has_columns(self) -> bool:
         """Whether the stream is one of Tables: only its first event has the columns."""
         return self.representation.transformation == TABLE

@@ -17,6 +17,10 @@ from tenantry.kube.jsonpath import MISSING, PathTooLong, first_or_missing
 from tenantry.kube.numbers import canonical, in_go_form
 from tenantry.kube.objects import Object
 
+COLUMNS_MAX = 100
+"""The most columns of a Table. What is declared after them is not shown: one definition of 1 MiB has room for 20,000, and each
+costs its part of every object. Upstream has no limit."""
+
 _Cell = Callable[[Object, datetime], Any]
 _INT64_MIN = -(1 << 63)
 _ESCAPED = (
@@ -32,10 +36,11 @@ _ESCAPED = (
 def columns_of(declared: Sequence[Object]) -> tuple[Column, ...]:
     """The columns of a version: the name, and the columns that the definition declares (the age where it declares none).
 
-    The first column with a path that cannot be parsed ends them, as upstream: the definition was accepted with it.
+    The first column with a path that cannot be parsed ends them, as upstream: the definition was accepted with it. There are
+    COLUMNS_MAX at most.
     """
     columns = [NAME]
-    for each in declared or _DEFAULT:
+    for each in (declared or _DEFAULT)[: COLUMNS_MAX - 1]:
         try:
             columns.append(_column(each))
         except ValueError:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantry.kube.jsonpath import STEPS_MAX
-from tenantry.kube.printer_columns import columns_of
+from tenantry.kube.printer_columns import COLUMNS_MAX, columns_of
 
 NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 
@@ -144,3 +144,8 @@ def test_every_value_has_a_cell_that_can_be_sent(path: str, value: Any) -> None:
         for column in columns_of([{"name": "c", "type": kind, "jsonPath": path}])[1:]
     ]
     orjson.dumps(shown)
+
+
+def test_a_table_has_no_more_columns_than_a_row_can_bear() -> None:
+    declared = [{"name": f"c{number}", "type": "string", "jsonPath": ".spec"} for number in range(2 * COLUMNS_MAX)]
+    assert [column.name for column in columns_of(declared)] == ["Name", *(f"c{number}" for number in range(COLUMNS_MAX - 1))]

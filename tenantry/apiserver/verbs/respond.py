@@ -42,6 +42,8 @@ _BATCH_WEIGHT = 250
 """Bytes of the records that are handled between two checks of the clock."""
 _RUN = 1000
 """Records that are looked at between two checks of the clock, where that takes a tenth of a microsecond."""
+_COLUMNS_AT_ONCE = 16
+"""The columns of a Table that cost about as much as the object itself."""
 _SLOW_BATCH_BYTES = 64 * 1024
 """The same for YAML, which a thread encodes at about one microsecond for each byte."""
 
@@ -63,7 +65,7 @@ async def record_response(call: Call, representation: Representation, record: Re
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     if representation.media_type == PROTOBUF and present is None and representation.transformation != PARTIAL_LIST:
         return await protobuf_response(call, representation, record, status)
-    weight = _weight(representation, record)
+    weight = _weight(call, representation, record)
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
         read, present = _then(read, present), None
@@ -133,7 +135,7 @@ async def list_response(
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
         read, present = _then(read, present), None
-    for batch, weight in _batches(representation, found):
+    for batch, weight in _batches(call, representation, found):
         objects = await run_weighed(_tenant(call), weight, bind(_each, read, batch))
         if present is not None:
             for at, obj in enumerate(objects):
@@ -161,14 +163,14 @@ def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any
     return [function(value) for value in values]
 
 
-def _batches(representation: Representation, found: Sequence[Record]) -> Iterator[tuple[list[Record], int]]:
+def _batches(call: Call, representation: Representation, found: Sequence[Record]) -> Iterator[tuple[list[Record], int]]:
     """The records in batches, with the weight of each batch. A batch is handled at once, or is one job of a thread."""
     most = _SLOW_BATCH_BYTES if representation.media_type == YAML else _BATCH_WEIGHT
     batch: list[Record] = []
     weight = 0
     for record in found:
         batch.append(record)
-        weight += _weight(representation, record)
+        weight += _weight(call, representation, record)
         if weight >= most:
             yield batch, weight
             batch, weight = [], 0
@@ -176,8 +178,14 @@ def _batches(representation: Representation, found: Sequence[Record]) -> Iterato
         yield batch, weight
 
 
-def _weight(representation: Representation, record: Record) -> int:
-    return len(record.value) if representation.media_type == YAML else weigh(record.value)
+def _weight(call: Call, representation: Representation, record: Record) -> int:
+    if representation.media_type == YAML:
+        return len(record.value)
+    weight = weigh(record.value)
+    if representation.transformation == TABLE:
+        # A column may read the whole object.
+        weight += weight * len(call.shape.columns) // _COLUMNS_AT_ONCE
+    return weight
 
 
 def _tenant(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.columns import CREATED_AT, NAME
@@ -12,6 +13,9 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import bad_request
 
 INCLUDE = ("None", "Metadata", "Object")
+_LONG_TEXT = 64
+_TEXTS_MAX = 8 * 1024
+"""How long all texts above _LONG_TEXT of a row may be, beside twice the longest one."""
 
 
 def table(
@@ -38,7 +42,7 @@ def table(
     shown = definition.versions[version].columns or _fallback()
     rows: list[Object] = []
     for obj in objects:
-        row: Object = {"cells": [column.cell(obj, now) for column in shown]}
+        row: Object = {"cells": _cells(shown, obj, now)}
         if include_object == "Object":
             row["object"] = obj
         elif include_object != "None":
@@ -53,6 +57,24 @@ def table(
         "columnDefinitions": [column_definition(c) for c in shown] if columns else None,
         "rows": rows,
     }
+
+
+def _cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
+    """The cells of a row. A long text is null where the texts before it are too long together: a hundred columns may show the
+    same large field, and a row would be a hundred times as large as its object."""
+    cells: list[Any] = []
+    longest = total = 0
+    for column in shown:
+        cell = column.cell(obj, now)
+        if type(cell) is str and len(cell) > _LONG_TEXT:
+            size = len(cell)
+            longest = max(longest, size)
+            if total + size > _TEXTS_MAX + 2 * longest:
+                cell = None
+            else:
+                total += size
+        cells.append(cell)
+    return cells
 
 
 def column_definition(column: Column) -> Object:

@@ -24,8 +24,6 @@ __all__ = ["FRAGMENTS", "digest", "document", "fragment", "index", "is_made", "t
 _INFO = {"title": "Kubernetes", "version": "v1.33.0"}
 _PIECE_BYTES = 64 << 10
 """Smaller parts of a document are joined; larger ones stay separate pieces and are not copied."""
-_PIECE_ENTRIES = 32
-"""Entries in protobuf that are joined."""
 
 
 def types(apis: ApiSet) -> Iterator[tuple[ResourceDefinition, Version]]:
@@ -111,9 +109,19 @@ def v2_protobuf(apis: ApiSet) -> Iterator[bytes]:
 
 
 def _joined(entries: Mapping[str, bytes]) -> Iterator[bytes]:
-    names = sorted(entries)
-    for at in range(0, len(names), _PIECE_ENTRIES):
-        yield b"".join([entries[name] for name in names[at : at + _PIECE_ENTRIES]])
+    small: list[bytes] = []
+    size = 0
+    for name in sorted(entries):
+        entry = entries[name]
+        if size + len(entry) > _PIECE_BYTES:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(entry) > _PIECE_BYTES:
+            yield entry
+        else:
+            small.append(entry)
+            size += len(entry)
+    yield b"".join(small)
 
 
 def _pieces(*parts: bytes | Mapping[str, bytes]) -> Iterator[bytes]:

@@ -7,12 +7,12 @@ import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?=:)")
-_ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*+")
-_USER = re.compile(r"(?:[A-Za-z0-9\-._:~!$&'()*+,;=@]|%[0-9A-Fa-f]{2})*+")
-_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!\"$&'()*+,:;<=>\[\]\x80-\U0010ffff]|%25|%[89A-Fa-f][0-9A-Fa-f])*+")
+_ESCAPED = re.compile(r"[^%]*+(?:%[0-9A-Fa-f]{2}[^%]*+)*+")
+_USER = re.compile(r"(?:[A-Za-z0-9\-._:~!$&'()*+,;=@]++|%[0-9A-Fa-f]{2})*+")
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!\"$&'()*+,:;<=>\[\]\x80-\U0010ffff]++|%25|%[89A-Fa-f][0-9A-Fa-f])*+")
 """A host may escape only bytes beyond ASCII, and the percent sign."""
 _ZONE = re.compile(
-    r"(?:[A-Za-z0-9\-._~!\"$&'()*+,:;<=>\[\]\x80-\U0010ffff]|%25|%20|"
+    r"(?:[A-Za-z0-9\-._~!\"$&'()*+,:;<=>\[\]\x80-\U0010ffff]++|%25|%20|"
     r"%2[124-9A-Ea-e]|%3[0-9A-Ea-e]|%[46][1-9A-Fa-f]|%5[0-9ABDFabdf]|%7[0-9AEae])*+"
 )
 _PORT = re.compile(r"(?::[0-9]*)?")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from tenantry.apiserver import protobuf_records
+from tenantry.apiserver.watch_events import Encoder
 from tenantry.base.time_slices import turns
 from tenantry.kube.codec.protobuf_encoding import encode
+from tenantry.storage.record import Record
 from tests.apiserver.range_server import RangeServer, cm, thing
 from tests.support.protobuf import MEDIA_TYPE, envelope, fields, items, message, unwrap
 
@@ -200,6 +203,25 @@ async def test_a_watch(filled: RangeServer) -> None:
     assert objects[3]["data"] == {"k": "w"}
     versions = [int(each["metadata"]["resourceVersion"]) for each in objects[2:5]]
     assert versions == sorted(set(versions))
+
+
+@pytest.mark.parametrize("accept", [MEDIA_TYPE, "application/json;as=Table;v=v1;g=meta.k8s.io"])
+async def test_large_objects_that_a_watch_begins_with_are_encoded_beside_the_loop(
+    filled: RangeServer, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    await filled("POST", CMS, cm("large", {f"k{number}": "v" for number in range(5_000)}))
+    places: dict[str, bool] = {}
+    event = Encoder.event
+
+    def noted(encoder: Encoder, kind: bytes, record: Record, resource_version: int, *, columns: bool = False) -> bytes:
+        places[record.key.name] = threading.current_thread() is threading.main_thread()
+        return event(encoder, kind, record, resource_version, columns=columns)
+
+    monkeypatch.setattr(Encoder, "event", noted)
+    async with filled.watching(f"{CMS}?{WATCH_LIST}", accept=accept) as sink:
+        await sink.wait(4)
+    assert [each["type"] for each in sink.events[:4]] == ["ADDED", "ADDED", "ADDED", "BOOKMARK"]
+    assert places == {"a": True, "b": True, "large": False}
 
 
 async def test_a_watch_of_metadata(filled: RangeServer) -> None:

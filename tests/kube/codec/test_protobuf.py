@@ -10,7 +10,7 @@ import pytest
 from tenantry.kube.codec.protobuf import MAGIC, decode
 from tenantry.kube.decode import check_types
 from tenantry.kube.status import StatusError
-from tenantry.kube.types import config_map
+from tenantry.kube.types import config_map, lease
 from tests.support.protobuf import envelope, message
 
 UNRECOGNIZED = "the object provided is unrecognized (must be of type ConfigMap): "
@@ -40,6 +40,24 @@ def test_times_numbers_and_nested_messages() -> None:
         "renewTime": "2020-01-01T00:00:00.123456Z",
         "leaseTransitions": -1,
     }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "text"),
+    [
+        (-62101209600, 5000, "0002-02-03T00:00:00.000005Z"),
+        (253402300799, 0, "9999-12-31T23:59:59.000000Z"),
+        (-62135596800, 0, None),
+    ],
+)
+def test_times_have_the_digits_that_go_writes(seconds: int, nanos: int, text: str | None) -> None:
+    moment = message((1, seconds), (2, nanos))
+    managed = message((1, message((17, message((4, moment))))), (2, message((4, moment))))
+    obj = decode(envelope("coordination.k8s.io/v1", "Lease", managed))
+    assert obj["spec"].get("renewTime") == text
+    whole = f"{text[:19]}Z" if text else None
+    assert obj["metadata"]["managedFields"][0].get("time") == whole
+    check_types(obj, lease.DEFINITION, "v1")
 
 
 def test_quantities_extra_values_and_options() -> None:

@@ -144,3 +144,14 @@ def test_the_document_in_protobuf_has_the_same_paths_and_definitions() -> None:
             extensions[named[1].decode()] = orjson.loads(dict(read(named[2]))[2])
     shown = wanted["definitions"]["io.k8s.api.core.v1.ConfigMap"]
     assert extensions == {key: value for key, value in shown.items() if key.startswith("x-")} != {}
+
+
+def test_pieces_of_the_document_in_protobuf_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = b"".join(openapi.v2_protobuf(APIS))
+    monkeypatch.setattr(openapi, "_PIECE_BYTES", 2000)
+    largest = max(len(entry) for raw in dict(read(whole)).values() for _, entry in read(raw) if len(raw) > 10_000)
+    pieces = list(openapi.v2_protobuf(APIS))
+    assert b"".join(pieces) == whole
+    # Large entries stay alone, with their tag and size.
+    assert max(map(len, pieces)) <= largest + 8
+    assert len(pieces) > len(whole) // 4000

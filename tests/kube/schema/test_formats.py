@@ -168,3 +168,15 @@ def test_the_time_is_linear(name: str, part: str) -> None:
     check(f"a{part * 200_000}!")
     check(f"http://{part * 200_000}")
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("name", ["creditcard", "isbn", "isbn10", "isbn13"])
+def test_digits_with_many_signs_between_them_are_refused_at_once(name: str) -> None:
+    check = formats.find(name)
+    assert check is not None
+    assert check("978-0-306-40615-7" if name in ("isbn", "isbn13") else "0306406152" if name == "isbn10" else "4111111111111111")
+    text = "1-" * 1_000_000
+    begun = time.process_time()
+    assert not check(text)
+    # Its search holds the interpreter lock until it ends.
+    assert time.process_time() - begun < 0.01
