@@ -61,7 +61,7 @@ def estimate(checked: CheckedExpression, declared: Declared) -> int:
 
 def estimate_untyped(checked: CheckedExpression, size: int) -> int:
     """The same for variables without types, where each text, list and map has a given size at most."""
-    return _Estimate(checked, lambda path: Size(0, size) if path else None).cost(checked.tree.root)
+    return _UntypedEstimate(checked, Size(0, size)).cost(checked.tree.root)
 
 
 def _sizes_of(declared: Declared) -> Callable[[_Path], Size | None]:
@@ -82,6 +82,8 @@ def _sizes_of(declared: Declared) -> Callable[[_Path], Size | None]:
 class _Estimate:
     """The estimate for one expression. By the ids of nodes it keeps where in the schema their values come from, their sizes, and
     the sizes of their items."""
+
+    _unknown = UNKNOWN
 
     def __init__(self, checked: CheckedExpression, size_of: Callable[[_Path], Size | None]) -> None:
         self._checked = checked
@@ -213,7 +215,7 @@ class _Estimate:
 
         def item_size() -> Size:
             size = self._size_of((*path, "@items")) if path else None
-            return UNKNOWN if size is None else size
+            return self._unknown if size is None else size
 
         return Operand(node, found, self._size(node), item_size)
 
@@ -343,3 +345,15 @@ def _is_scalar(found: Type) -> bool:
     if is_optional(found):
         return _is_scalar(found.parameters[0])
     return found.kind in _SCALARS
+
+
+class _UntypedEstimate(_Estimate):
+    """An estimate in which nothing is without bounds: what has no known size has the ordinary one."""
+
+    def __init__(self, checked: CheckedExpression, ordinary: Size) -> None:
+        super().__init__(checked, lambda path: ordinary if path else None)
+        self._unknown = ordinary
+
+    def _size(self, node: Node) -> Size:
+        found = super()._size(node)
+        return self._unknown if found is None or found.largest == UNKNOWN.largest else found

@@ -36,6 +36,10 @@ def run(text: str, obj: Any, limit: int = RUN_LIMIT) -> Any:
         ("object.a.nosuch()", ("BOOL",), "compilation failed: ERROR: <input>:1:16: undeclared reference to 'nosuch'"),
         ("'a' + 1 == 'a1'", ("BOOL",), "compilation failed: ERROR: <input>:1:5: found no matching overload for '_+_'"),
         ("object.l.all(a, object.l.all(b, a.x == b.x))", ("BOOL",), ""),
+        # Whatever a function makes has a size that is known, or the ordinary one.
+        ("{'a': object.data.map(key, key).join(' ')}", ("MAP",), ""),
+        ("{'a': (object.l + object.m).map(x, x.y + x.z).join().split(',').map(t, t.upperAscii())}", ("MAP",), ""),
+        ("object.l.map(a, object.m[a].n).all(x, x.startsWith(object.p.lowerAscii()))", ("BOOL",), ""),
         ("object.l.all(a, object.l.all(b, object.l.all(c, a == b || b == c)))", ("BOOL",), "estimated cost exceeds budget"),
         ("'" + "a" * 100_001 + "' == object.a", ("BOOL",), "compilation failed: ERROR: <input>:-1:0: expression code point size"),
         ("object" + ".optMap(a, a)" * 40, ("BOOL",), "compilation failed: ERROR"),
