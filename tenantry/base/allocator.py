@@ -31,8 +31,9 @@ WORTH_BYTES = 1 << 20
 """How many bytes of large requests and answers make a trim worthwhile. The values that are made from a body take 10 to 20 times
 its memory. After fewer bytes there is no trim; they count for the next burst."""
 QUIET_SECONDS = 20.0
-"""A burst ends when no large request or answer came for this time. Clients that list every few seconds are one burst: pages that
-are returned between two of their lists have to be mapped again, which costs about 1 ms for 1 MiB."""
+"""A burst ends when less than WORTH_BYTES of large requests and answers came in this time: a scraper of metrics does not keep it
+up. Clients that list every few seconds are one burst: pages that are returned between two of their lists have to be mapped again,
+which costs about 1 ms for 1 MiB."""
 LONGEST_SECONDS = 300.0
 """Pages are returned this long after the beginning of a burst that does not end: its peak may be over."""
 GROWTH_BYTES = 8 << 20
@@ -93,7 +94,7 @@ class FreePages:
                 least = self._resident()
 
     def _look(self, loop: asyncio.AbstractEventLoop, known: int, latest: float) -> None:
-        if self._bytes != known and loop.time() < latest:
+        if self._bytes - known >= WORTH_BYTES and loop.time() < latest:
             loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, latest)
             return
         self._bytes, self._loop = 0, None

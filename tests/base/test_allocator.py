@@ -82,6 +82,16 @@ async def test_a_burst_that_does_not_end_is_interrupted(short: None, monkeypatch
     going.cancel()
 
 
+async def test_a_large_answer_now_and_then_does_not_keep_a_burst_up(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the metrics are one, which a scraper asks for."""
+    trim = Trim()
+    pages = FreePages(trim)
+    pages.passed(WORTH_BYTES)
+    pages.passed(LARGE_BYTES)
+    monkeypatch.setattr(allocator, "QUIET_SECONDS", 1000.0)
+    await trim.called()
+
+
 async def test_small_requests_are_not_counted(short: None) -> None:
     trim = Trim()
     small, large = FreePages(trim), FreePages(trim)
