@@ -56,8 +56,6 @@ def is_dyn(found: Type) -> bool:
 
 
 _SCALARS = {each.kind: each for each in (DYN, NULL, BOOL, INT, UINT, DOUBLE, STRING, BYTES, TIMESTAMP, DURATION)}
-STRUCTS = frozenset(("Quantity", "URL", "Semver", "NamedFormat"))
-"""The types that Kubernetes declares as messages. `net.IP` and `net.CIDR` are opaque."""
 
 
 def read(text: str) -> Type:
