@@ -132,6 +132,7 @@ def _components(definition: ResourceDefinition, version: Version, form: Form) ->
     own = dict(found[name])
     describe_root(own, form)
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]
+    own.update(_selectable(definition, version))
     found[name] = own
     if "list" in definition.verbs:
         found[f"{name.removesuffix(definition.kind)}{definition.list_kind}"] = _list(definition, version, root, form)
@@ -155,10 +156,18 @@ def _list(definition: ResourceDefinition, version: Version, root: Schema, form: 
             }
         },
         "x-kubernetes-group-version-kind": [_kind(definition.group, version.name, definition.list_kind)],
+        **_selectable(definition, version),
     }
     describe_root(component, form)
     component["properties"]["metadata"] = described(reference(LIST_META, form), LIST_METADATA_TEXT, form)
     return component
+
+
+def _selectable(definition: ResourceDefinition, version: Version) -> Object:
+    """The extension with the fields of a custom type that field selectors may name (KEP-4358)."""
+    if not definition.custom or not version.selectable:
+        return {}
+    return {"x-kubernetes-selectable-fields": [{"fieldPath": path} for path in version.selectable]}
 
 
 def _kind(group: str, version: str, kind: str) -> Object:

@@ -95,7 +95,8 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
     doc: Object = {}
     for key, name in _PLAIN:
         value = getattr(schema, name)
-        if value not in (None, "", False):
+        # A bound of 0 is one.
+        if value is not None and value is not False and value != "":
             doc[key] = value
     if schema.properties:
         doc["properties"] = {name: _child(child, refer, v2) for name, child in schema.properties.items()}

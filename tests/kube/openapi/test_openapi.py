@@ -11,7 +11,8 @@ import pytest
 
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
-from tests.kube.definitions import APIS, CLUSTER_THINGS, THINGS
+from tenantry.kube.schema.parse import from_openapi, to_openapi
+from tests.kube.definitions import APIS, CLUSTER_THINGS, THINGS, S, define, obj_schema, version
 from tests.support.protobuf import fields
 
 
@@ -155,3 +156,21 @@ def test_pieces_of_the_document_in_protobuf_are_small(monkeypatch: pytest.Monkey
     # Large entries stay alone, with their tag and size.
     assert max(map(len, pieces)) <= largest + 8
     assert len(pieces) > len(whole) // 4000
+
+
+def test_a_bound_of_zero_is_described() -> None:
+    zeros = {"minimum": 0, "maximum": 0, "minLength": 0, "minItems": 0, "maxProperties": 0, "multipleOf": 0.5}
+    assert to_openapi(from_openapi(zeros)) == zeros
+
+
+def test_selectable_fields_are_told_with_the_type_and_its_list() -> None:
+    things = define(
+        version(obj_schema(spec=obj_schema(a=S, b=S)), selectableFields=[{"jsonPath": ".spec.b"}, {"jsonPath": ".spec.a"}])
+    )
+    declared = [{"fieldPath": "spec.b"}, {"fieldPath": "spec.a"}]
+    schemas = document("g.example", "v1", ApiSet([things]))["components"]["schemas"]
+    definitions = orjson.loads(b"".join(openapi.v2(ApiSet([things]))))["definitions"]
+    for found in (schemas, definitions):
+        for name in ("example.g.v1.Thing", "example.g.v1.ThingList"):
+            assert found[name]["x-kubernetes-selectable-fields"] == declared
+    assert "x-kubernetes-selectable-fields" not in document("", "v1")["components"]["schemas"]["io.k8s.api.core.v1.Event"]
