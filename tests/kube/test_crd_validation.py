@@ -436,3 +436,38 @@ def test_a_status_that_is_complete_does_not_change() -> None:
     body = created(crd(version(obj_schema())))
     body["status"] = naming_conditions(body, [])
     assert naming_conditions(body, []) == body["status"]
+
+
+def test_what_is_empty_is_left_out_as_go_does() -> None:
+    """Every field that Go declares with omitempty; a pointer to an empty value stays."""
+    column = {"name": "c", "type": "string", "jsonPath": ".c", "priority": 0, "format": "", "description": ""}
+    rule = {"rule": "true", "message": "", "messageExpression": "", "fieldPath": ""}
+    empty = {"description": "", "title": "", "nullable": False, "uniqueItems": False, "required": [], "allOf": [], "enum": []}
+    place = {
+        "type": "string",
+        **empty,
+        "maxLength": 0,
+        "default": "",
+        "externalDocs": {"url": ""},
+        "x-kubernetes-validations": [rule],
+    }
+    names: dict[str, Any] = {"shortNames": [], "categories": []}
+    made = created(
+        crd(
+            version(obj_schema(a=place), additionalPrinterColumns=[column], deprecated=False, selectableFields=[]),
+            names=names,
+            preserveUnknownFields=False,
+        )
+    )
+    [found] = made["spec"]["versions"]
+    assert found["additionalPrinterColumns"] == [{"name": "c", "type": "string", "jsonPath": ".c"}]
+    assert not {"deprecated", "selectableFields"} & found.keys()
+    assert not {"shortNames", "categories"} & made["spec"]["names"].keys()
+    assert "preserveUnknownFields" not in made["spec"]
+    assert found["schema"]["openAPIV3Schema"]["properties"]["a"] == {
+        "type": "string",
+        "maxLength": 0,
+        "default": "",
+        "externalDocs": {},
+        "x-kubernetes-validations": [{"rule": "true"}],
+    }

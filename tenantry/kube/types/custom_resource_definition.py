@@ -12,11 +12,12 @@ from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Versi
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import OBJECT_META, message
 from tenantry.kube.objects import Object, is_deleting
+from tenantry.kube.omit_empty import omit_empty
 from tenantry.kube.schema.ruled_schemas import RULES_AT_ONCE, characters_of_rules
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, bad_request
-from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION, NAMES, STATUS
+from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION, NAMES, SPEC, STATUS
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _KIND = "CustomResourceDefinition"
@@ -140,12 +141,6 @@ SCHEMA = _object(
 )
 SCHEMA.description = "CustomResourceDefinition represents a resource that should be exposed on the API server."
 
-# Go leaves these out when they are empty. Definitions are compared and shown in that form.
-_EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
-_KEPT_WHEN_EMPTY = frozenset(
-    ("default", "items", "additionalProperties", "not", "x-kubernetes-preserve-unknown-fields", "optionalOldSelf", "example")
-)
-
 
 class CustomResourceDefinitionStrategy(Strategy):
     """Defaults, the status subresource, the stored versions, and upstream's validation."""
@@ -243,40 +238,10 @@ def _default(obj: Object) -> None:
     service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
     if isinstance(service, dict) and service.get("port") is None:
         service["port"] = 443
-    if spec.get("preserveUnknownFields") is False:
-        del spec["preserveUnknownFields"]
     for version in spec.get("versions") or ():
-        for key in ("deprecated", "additionalPrinterColumns", "selectableFields"):
-            if key in version and version[key] in _EMPTY:
-                del version[key]
         version.setdefault("served", False)
         version.setdefault("storage", False)
-        document = (version.get("schema") or {}).get("openAPIV3Schema")
-        if isinstance(document, dict):
-            _compact(document)
-
-
-def _compact(document: Object) -> None:
-    for key in [
-        k
-        for k, v in document.items()
-        if k not in _KEPT_WHEN_EMPTY and any(v is e or (v == e and type(v) is type(e)) for e in _EMPTY)
-    ]:
-        del document[key]
-    for key in ("default", "example"):
-        if key in document and document[key] is None:
-            del document[key]
-    for key in ("properties", "patternProperties", "definitions"):
-        for child in (document.get(key) or {}).values():
-            if isinstance(child, dict):
-                _compact(child)
-    for key in ("items", "additionalProperties", "not"):
-        if isinstance(document.get(key), dict):
-            _compact(document[key])
-    for key in ("allOf", "anyOf", "oneOf"):
-        for child in document.get(key) or ():
-            if isinstance(child, dict):
-                _compact(child)
+    omit_empty(spec, SPEC)
 
 
 def _spec_of(crd: Object) -> Object:

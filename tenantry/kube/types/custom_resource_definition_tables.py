@@ -170,7 +170,7 @@ _CONVERSION = message(
     """,
     _WEBHOOK,
 )
-_SPEC = message(
+SPEC = message(
     _REF + "CustomResourceDefinitionSpec",
     """
     1  group                 string always
@@ -217,6 +217,6 @@ CUSTOM_RESOURCE_DEFINITION = kind(
     2 spec   CustomResourceDefinitionSpec required
     3 status CustomResourceDefinitionStatus
     """,
-    _SPEC,
+    SPEC,
     STATUS,
 )
