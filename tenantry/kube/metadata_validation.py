@@ -90,11 +90,15 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object |
                 + cut(", ".join(twice[:CAUSES_MAX]), VALUE_CHARACTERS)
             )
     if definition.custom:
-        advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
         known = frozenset(((old or {}).get("metadata") or {}).get("finalizers") or ())
         loose = (f for f in metadata.get("finalizers") or () if f and f not in known and unqualified_errors("", f))
-        warnings.extend(f'metadata.finalizers: "{cut(f, VALUE_CHARACTERS)}": {advice}' for f in islice(loose, CAUSES_MAX))
+        warnings.extend(f'metadata.finalizers: "{cut(f, VALUE_CHARACTERS)}": {_advice(f)}' for f in islice(loose, CAUSES_MAX))
     return warnings
+
+
+def _advice(finalizer: str) -> str:
+    path = " including a path (/)" if "." in finalizer else ""
+    return f"prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
 
 
 def _name_errors(metadata: Object, definition: ResourceDefinition) -> list[FieldError]:

@@ -8,6 +8,7 @@ import pytest
 
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.types import config_map, rbac
+from tests.kube.definitions import THINGS
 
 UID = "00000000-0000-0000-0000-000000000000"
 OWNER = {"apiVersion": "v1", "kind": "Secret", "name": "o", "uid": UID}
@@ -93,3 +94,18 @@ def test_warnings() -> None:
         f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {UID}"
     ]
     assert metadata_warnings({"metadata": {"ownerReferences": [OWNER]}}, config_map.DEFINITION) == []
+
+
+@pytest.mark.parametrize(
+    ("finalizer", "advice"),
+    [
+        ("mine", "prefer a domain-qualified finalizer name to"),
+        ("mine.example.com", "prefer a domain-qualified finalizer name including a path (/) to"),
+        ("example.com/mine", ""),
+        ("foregroundDeletion", ""),
+    ],
+)
+def test_finalizers_of_custom_resources_ought_to_name_a_domain_and_a_path(finalizer: str, advice: str) -> None:
+    found = metadata_warnings({"metadata": {"finalizers": [finalizer]}}, THINGS)
+    text = f'metadata.finalizers: "{finalizer}": {advice} avoid accidental conflicts with other finalizer writers'
+    assert found == ([text] if advice else [])
