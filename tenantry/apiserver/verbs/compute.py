@@ -273,6 +273,12 @@ def _is_pruned_again(definition: ResourceDefinition, shape: Version) -> bool:
     return definition.custom and shape.name != definition.storage_version and shape.to_storage is None
 
 
+def _lacks_default(shape: Version, obj: Object) -> bool:
+    """Whether readers see a default that is not stored. A create drops the status after the body's defaults were added."""
+    status = shape.schema.properties.get("status")
+    return status is not None and status.has_default and "status" not in obj
+
+
 def _may_hold_floats(definition: ResourceDefinition, shape: Version) -> bool:
     return definition.custom and holds_floats(shape.schema)
 
@@ -285,7 +291,8 @@ def _change(target: Target, shape: Version, key: Key, obj: Object, record: Recor
     elif rest is None and _is_pruned_again(definition, shape):
         prune(obj, definition.versions[definition.storage_version].schema)
     catalog = target.scope.catalog(definition, key, obj)
-    head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
+    normalised = shape.name == definition.storage_version and not _lacks_default(shape, obj)
+    head = records.head_of(obj, definition, normalised=normalised)
     value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape))
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)

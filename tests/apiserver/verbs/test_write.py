@@ -565,3 +565,20 @@ async def test_numbers_are_stored_as_go_writes_them() -> None:
     patched = await running("PATCH", f"{THINGS}/n", {"spec": {"n": [1, 1e20, 1e21, 1e-7, 0, 0.5]}})
     assert patched.raw == created.raw
     await running.scope.cell.close()
+
+
+async def test_readers_see_a_default_of_the_status_that_a_create_has_dropped() -> None:
+    """Kubernetes stores no status then, and whoever reads adds what the definition has at that time."""
+
+    phase = {"type": "string", "default": "Pending"}
+    definition = crd()
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["status"] = {"type": "object", "default": {}, "properties": {"phase": phase}}
+    running = await start((definition_from_crd(definition),))
+    made = await running("POST", THINGS, thing("a") | {"status": {"phase": "Mine"}})
+    assert made.json["status"] == {"phase": "Pending"}
+    assert (await running("GET", f"{THINGS}/a")).json["status"] == {"phase": "Pending"}
+    assert (await running("GET", THINGS)).json["items"][0]["status"] == {"phase": "Pending"}
+    [record] = running.scope.range.each()
+    assert b"Pending" not in record.value
+    await running.scope.cell.close()
