@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test explore faults compose check docs bench hostile lock clean
+.PHONY: install start test explore faults compose clients check docs bench hostile lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -26,7 +26,7 @@ start: install
 # Most tests run servers beside themselves: more workers than processors make these wait for each other, and leases end.
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: install
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore-glob='tests/deploy/test_stack*.py' $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore-glob='tests/deploy/test_stack*.py' --ignore=tests/clients $(ARGS)
 
 # Property-based tests with other examples each time; what fails is kept in tests/cases/explored.
 SECONDS ?= 300
@@ -42,6 +42,14 @@ faults: install
 # docker-compose.yml on this machine's Docker engine, from the image's build on.
 compose: install
 	TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest tests/deploy/test_stack*.py $(ARGS)
+
+# Real clients: kubectl 1.27 to 1.37, helm 3 and 4, programs with client-go and controller-runtime, and the definitions and sample
+# objects of 26 projects. Go builds and fetches them the first time, which takes half an hour.
+clients: install
+	$(BIN)/python -m tools.go_programs
+	PATH="$$($(BIN)/python -m tools.go_programs):$$PATH" TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest \
+	  --numprocesses $(WORKERS) --form one-process --every-minor tests/clients tests/e2e/test_kubectl.py tests/e2e/test_syncer_kubectl.py \
+	  tests/e2e/test_go_clientsets.py tests/e2e/test_go_informers.py tests/e2e/test_controller_runtime.py $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -51,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "views (tests of views alone), or all",
     )
     parser.addoption(
+        "--every-minor",
+        action="store_true",
+        help="all minors of kubectl that are here do what is marked `every_minor`; `make clients`",
+    )
+    parser.addoption(
         "--explore-until",
         type=float,
         help="this is a search for new examples, which ends then (seconds of the epoch); `make explore`",

@@ -46,9 +46,14 @@ class BuildFailed(Exception):
     """The build failed. The text is the output of the compiler."""
 
 
+def is_built() -> bool:
+    """Whether a program is here already."""
+    return bool(os.environ.get(PROGRAM)) or _cached().exists()
+
+
 def missing() -> str | None:
     """The reason why kube-apiserver cannot run here; None if it can."""
-    if os.environ.get(PROGRAM) or _cached().exists() or shutil.which("go"):
+    if is_built() or shutil.which("go"):
         return None
     return f"Go is not installed, and {PROGRAM} names no kube-apiserver"
 

@@ -127,7 +127,7 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
             doc[key] = [_child(m, refer, v2) for m in members]
     if schema.not_ is not None:
         doc["not"] = _child(schema.not_, refer, v2)
-    if schema.int_or_string and not schema.type and "anyOf" not in doc:
+    if schema.int_or_string and "anyOf" not in doc:
         doc["anyOf"] = [dict(m) for m in _INT_OR_STRING]
     return doc
 
