@@ -11,7 +11,7 @@ from tenantry.apiserver.verbs.request_selection import selection
 from tenantry.apiserver.verbs.resource_version_parameter import check_cell, watched
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.watch_events import Encoder
-from tenantry.http.messages import Reply, Sink, Stream, frame
+from tenantry.http.messages import Reply, Sink, Stream
 from tenantry.kube.codec.table import INCLUDE
 from tenantry.kube.selectors import fields
 from tenantry.kube.status import StatusError, bad_request
@@ -35,11 +35,13 @@ async def watch(call: Call) -> Reply:
         try:
             check_cell(version, range_)
         except StatusError as error:
-            return _refusal(call, Encoder(call.definition, call.version, representation), error)
+            refused = Encoder(call.definition, call.version, representation, messages=call.request.websocket)
+            return _refusal(call, refused, error)
         await range_.backfilled(version)
         # If the range was released meanwhile, answer before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
-    encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
+    present = call.scope.present(call.definition, call.user)
+    encoder = Encoder(call.definition, call.version, representation, include, present, call.request.websocket)
     initial = options.send_initial_events
     watch_request = WatchRequest(
         version=version,
@@ -70,6 +72,6 @@ def _with_name(call: Call, field_selector: str) -> str:
 
 def _refusal(call: Call, encoder: Encoder, error: StatusError) -> Stream:
     async def run(sink: Sink) -> None:
-        sink.send(frame(encoder.error(error)))
+        sink.send(encoder.framed(encoder.error(error)))
 
     return Stream(run, content_type=encoder.content_type, warnings=call.warnings)
