@@ -8,7 +8,7 @@ from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchRequest, WatchStream, default_timeout
 from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.request_selection import selection
-from tenantry.apiserver.verbs.resource_version_parameter import check_cell, watched
+from tenantry.apiserver.verbs.resource_version_parameter import check_cell, is_foreign, watched
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.watch_events import Encoder
 from tenantry.http.messages import Reply, Sink, Stream
@@ -31,6 +31,10 @@ async def watch(call: Call) -> Reply:
     wanted = await selection(call, options.label_selector, _with_name(call, options.field_selector))
     version, range_ = watched(options.resource_version), call.scope.range
     require_readable(range_)
+    initial = options.send_initial_events
+    if version and initial and is_foreign(version, range_):
+        # It begins with the state of now, which is not older.
+        version = 0
     if version:
         try:
             check_cell(version, range_)
@@ -42,7 +46,6 @@ async def watch(call: Call) -> Reply:
         check_readable(range_)
     present = call.scope.present(call.definition, call.user)
     encoder = Encoder(call.definition, call.version, representation, include, present, call.request.websocket)
-    initial = options.send_initial_events
     watch_request = WatchRequest(
         version=version,
         initial=initial if initial is not None else not version,
