@@ -30,7 +30,7 @@ from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
-from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
+from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, invalid, not_found
 from tenantry.storage.record import Record
 
@@ -40,11 +40,13 @@ _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interfa
 
 class ParsedPatch(NamedTuple):
     """A decoded patch. `apply` computes the patched object from the current one, which it does not change. `text` is the patch or
-    its result as upstream prints it in errors. `repeated` are the paths of duplicate keys."""
+    its result as upstream prints it in errors. `repeated` are the paths of duplicate keys. `problem` finds what is wrong with the
+    result, before it is decoded."""
 
     apply: Callable[[Object], Any]
     text: Callable[[Object], str]
     repeated: Sequence[str] = ()
+    problem: Callable[[Object], str] | None = None
 
 
 async def patch(call: Call) -> Reply:
@@ -76,8 +78,13 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
         merge, repeated = _decode(body)
         return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
     strategic, repeated = _decode(body)
-    schema = call.shape.schema
-    return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
+    schema, message = call.shape.schema, call.definition.message
+    return ParsedPatch(
+        lambda current: strategic_patch.apply(current, strategic, schema),
+        lambda _: plain(strategic),
+        repeated,
+        None if message is None else lambda result: restored.problem(message, result),
+    )
 
 
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
@@ -103,6 +110,8 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
         raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
+    if parsed.problem is not None and (why := parsed.problem(obj)):
+        raise refused_patch(text(obj), why)
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:

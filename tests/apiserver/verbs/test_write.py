@@ -9,7 +9,7 @@ from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, V
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
-from tenantry.kube.types import service_account
+from tenantry.kube.types import custom_resource_definition, service_account
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
@@ -565,3 +565,27 @@ async def test_numbers_are_stored_as_go_writes_them() -> None:
     patched = await running("PATCH", f"{THINGS}/n", {"spec": {"n": [1, 1e20, 1e21, 1e-7, 0, 0.5]}})
     assert patched.raw == created.raw
     await running.scope.cell.close()
+
+
+async def test_the_status_of_a_definition_takes_a_condition_twice_and_labels() -> None:
+    """Unlike a custom resource, in which a list of type map has no item twice, and unlike the status of other types."""
+    server = await start([custom_resource_definition.DEFINITION])
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    spec: Object = {
+        "group": "test.example",
+        "names": {"plural": "others", "kind": "Other"},
+        "scope": "Namespaced",
+        "versions": [version],
+    }
+    made = await server("POST", path, {"metadata": {"name": "others.test.example"}, "spec": spec})
+    assert made.status == 201, made.message
+    found: list[Object] = []
+    for status in ("True", "False"):
+        found.append({"type": "Mine", "status": status})
+        answer = await server("PATCH", f"{path}/others.test.example/status", {"status": {"conditions": found}})
+        assert answer.status == 200, answer.message
+        assert [condition["status"] for condition in answer.json["status"]["conditions"]] == [each["status"] for each in found]
+    changed: Object = {"metadata": {"labels": {"a": "b"}}, "spec": {"scope": "Cluster"}}
+    answer = await server("PATCH", f"{path}/others.test.example/status", changed)
+    assert (answer.json["metadata"]["labels"], answer.json["spec"]["scope"]) == ({"a": "b"}, "Namespaced")
