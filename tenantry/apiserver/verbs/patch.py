@@ -265,7 +265,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj, record)
+        normalise(target.definition, shape, obj, record, applied=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj

@@ -263,6 +263,31 @@ async def test_apply(server: RangeServer) -> None:
     assert missing.status == 404
 
 
+async def test_a_null_that_the_schema_does_not_allow(server: RangeServer) -> None:
+    """It counts as missing in a body, and in an apply it is refused, unless there is a default."""
+    string = {"type": "string"}
+    fields: Object = {"a": string, "d": {**string, "default": "x"}, "n": {**string, "nullable": True}}
+    fields["list"] = {"type": "array", "items": string}
+    fields["map"] = {"type": "object", "additionalProperties": string}
+    server = await start([definition_from_crd(crd(fields))])
+
+    async def applied(spec: Object) -> tuple[int, str]:
+        query = "/x?fieldManager=m&dryRun=All"
+        answer = await server("PATCH", THINGS + query, thing("x", **spec), content_type="application/apply-patch+yaml")
+        return answer.status, answer.message if answer.status > 300 else str(answer.json["spec"])
+
+    for spec, field, kind in (
+        ({"a": None}, "spec.a", "string"),
+        ({"list": None}, "spec.list", "array"),
+        ({"map": None}, "spec.map", "object"),
+        ({"map": {"k": None}}, "spec.map.k", "string"),
+    ):
+        text = f'Invalid value: "null": {field} in body must be of type {kind}: "null"'
+        assert await applied(spec) == (422, f'Thing.test.example "x" is invalid: {field}: {text}')
+        assert (await server("POST", THINGS + "?dryRun=All", thing("x", **spec))).status == 201
+    assert await applied({"d": None, "n": None}) == (201, "{'d': 'x', 'n': None}")
+
+
 class NobodyCreates:
     def authorize(self, attributes: Attributes) -> Decision:
         return NO_OPINION if attributes.verb == "create" else Decision(Verdict.ALLOW)
