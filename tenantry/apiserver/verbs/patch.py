@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, check_values, parse, weigh_body
-from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.decoding import normalise, unknown_in_another_version
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
@@ -113,6 +113,11 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     if parsed.problem is not None and (why := parsed.problem(obj)):
         raise refused_patch(text(obj), why)
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
+        shown = text(obj) if options.validation == STRICT else ""
+        texts = unknown_in_another_version(definition, target.version, obj) if options.validation != IGNORE else []
+        if texts and options.validation == STRICT:
+            raise refused_patch(shown, f"strict decoding error: {', '.join(texts)}")
+        target.warnings += texts
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
         obj["metadata"] = {}

@@ -614,3 +614,22 @@ async def test_the_status_of_a_definition_takes_a_condition_twice_and_labels() -
     changed: Object = {"metadata": {"labels": {"a": "b"}}, "spec": {"scope": "Cluster"}}
     answer = await server("PATCH", f"{path}/others.test.example/status", changed)
     assert (answer.json["metadata"]["labels"], answer.json["spec"]["scope"]) == ({"a": "b"}, "Namespaced")
+
+
+async def test_a_body_in_another_version_is_pruned_by_that_version_first(server: RangeServer) -> None:
+    """It is refused, and the client learns which of its fields the version does not have."""
+    other = {"apiVersion": "test.example/v9", "kind": "Thing", "metadata": {"name": "x"}, "spec": {"a": 1}}
+    does_not_match = "the API version in the data (test.example/v9) does not match the expected API version (test.example/v1)"
+    unknown = 'unknown field "spec"'
+    for validation, message, warned in (
+        ("Warn", does_not_match, True),
+        ("Ignore", does_not_match, False),
+        ("Strict", f'Thing in version "v9" cannot be handled as a Thing: strict decoding error: {unknown}', False),
+    ):
+        answer = await server("POST", f"{THINGS}?fieldValidation={validation}", other)
+        assert (answer.status, answer.message, answer.warnings == [unknown]) == (400, message, warned)
+    await server("POST", THINGS, thing("x"))
+    patched = await server("PATCH", THINGS + "/x", {"apiVersion": "test.example/v9"})
+    assert (patched.status, patched.warnings) == (422, [unknown])
+    strict = await server("PATCH", THINGS + "/x?fieldValidation=Strict", {"apiVersion": "test.example/v9"})
+    assert (strict.status, strict.warnings) == (422, []) and strict.message.endswith(f"strict decoding error: {unknown}")
