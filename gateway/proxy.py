@@ -13,6 +13,7 @@ from tenantry.apiserver.forwarded import request_head
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection
+from tenantry.kube.status import unauthorized
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.view_forwarding import ViewForwarding
 
@@ -48,6 +49,8 @@ class Proxy:
         user = None
         if self._identities is not None and request.client_certificate is not None:
             user = request.user = self._identities.authenticate_request(request)
+        if user is None and request.malformed_token:
+            raise unauthorized()
         sent = await self._sent(request)
         head = request_head(request, user, length=len(sent) if sent is not None else None)
         whole = head + sent if sent else head

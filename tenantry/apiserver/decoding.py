@@ -24,12 +24,14 @@ from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.embedded import decode_embedded
 from tenantry.kube.schema.prune import prune
+from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import FieldError, StatusError, bad_request, cut, invalid
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_NOTHING = Schema(type="object", properties={name: Schema(preserve_unknown=True) for name in ("apiVersion", "kind", "metadata")})
 _META_KINDS = frozenset(
     ("Status", "DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "ListOptions", "WatchEvent")
 )
@@ -55,7 +57,15 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     definition, shape = call.definition, call.shape
     api_version = group_version(definition.group, call.version)
     value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
-    obj = _check_kind(call, apis, value, body)
+    try:
+        obj = _check_kind(call, apis, value, body)
+    except StatusError:
+        if validation != IGNORE and (texts := unknown_in_another_version(definition, call.version, value)):
+            if validation == STRICT:
+                what = f'{definition.kind} in version "{value["apiVersion"].rpartition("/")[2]}" cannot be handled as a'
+                raise bad_request(f"{what} {definition.kind}: strict decoding error: {', '.join(texts)}") from None
+            call.warnings += texts
+        raise
     try:
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
@@ -68,12 +78,30 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     return obj
 
 
-def normalise(definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None) -> list[str]:
+def unknown_in_another_version(definition: ResourceDefinition, version: str, value: Any) -> list[str]:
+    """The warnings about a body in another version of a custom type than `version`, and the body without unknown fields: upstream
+    prunes it by the schema of its own version before it refuses it. A version that does not exist has no fields."""
+    if not definition.custom or not isinstance(value, dict) or value.get("kind") != definition.kind:
+        return []
+    group, _, name = str(value.get("apiVersion")).rpartition("/")
+    if group != definition.group or name == version:
+        return []
+    known = definition.versions.get(name)
+    unknown = prune(value, known.schema if known is not None else _NOTHING)
+    return [f'unknown field "{path}"' for path in unknown][: ReportedPaths.MAX]
+
+
+def normalise(
+    definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None, *, applied: bool = False
+) -> list[str]:
     """Brings a decoded object into the form in which it is stored, in place: checks types, removes unknown fields, adds defaults.
 
     Where the defaults add more bytes than allowed, the write is refused, unless the stored object (`record`) has the same
     problem. Then no defaults are added: after a change of the schema, an object can still be repaired and its finalizers can be
     removed.
+
+    `applied`: the object is the result of an apply, in which a null that the schema does not allow is refused and not removed
+    (upstream).
 
     Returns the paths of unknown fields. Raises Mismatch, with Go's text, for a value of a wrong type.
     """
@@ -89,7 +117,7 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object, recor
         decode_embedded(obj, shape.schema)
         unknown = prune(obj, shape.schema)
         try:
-            default(obj, shape.schema)
+            default(obj, shape.schema, keeps_nulls=applied)
         except StatusError:
             if record is None or not refuses_defaults(record.value, definition):
                 raise

@@ -21,7 +21,6 @@ from tenantry.apiserver.visibility_group import VisibilityGroup
 from tenantry.apiserver.watch_events import Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatcherGroup, WatchStart
 from tenantry.base.tasks import raised
-from tenantry.http.messages import frame
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 
@@ -170,7 +169,7 @@ class Bookmarks:
                 continue
             if group not in made:
                 line = group.bookmark()
-                made[group] = None if line is None else frame(line)
+                made[group] = None if line is None else group.encoder.framed(line)
             framed = made[group]
             if framed is not None:
                 watcher.sink.send(framed)

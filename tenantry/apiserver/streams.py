@@ -18,7 +18,7 @@ from tenantry.apiserver.watcher_groups import WatchChange, Watcher, WatchStart
 from tenantry.apiserver.worker_threads import is_light, run_weighed, weigh
 from tenantry.base.tasks import raised
 from tenantry.base.time_slices import turns
-from tenantry.http.messages import Sink, frame
+from tenantry.http.messages import Sink
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
 from tenantry.storage.range import TooOld
@@ -77,12 +77,12 @@ class WatchStream:
         except TimeoutError:
             pass
         except StatusError as error:
-            sink.send(frame(self._encoder.error(error)))
+            sink.send(self._encoder.framed(self._encoder.error(error)))
             return
         except Exception as error:  # a view may raise any error; the server answers for others
             if not call.request.view:
                 raise
-            sink.send(frame(self._encoder.error(failed_view(call.request, error))))
+            sink.send(self._encoder.framed(self._encoder.error(failed_view(call.request, error))))
             return
         finally:
             self._leave()
@@ -93,7 +93,7 @@ class WatchStream:
             # client-go lists again after a watch that ended without any event, so every watch gets a bookmark.
             last = watcher.group.bookmark()
             if last is not None:
-                sink.send(frame(last))
+                sink.send(self._encoder.framed(last))
 
     async def _begin(self, watcher: Watcher) -> None:
         """Joins a group, and sends what the watch begins with."""
@@ -115,7 +115,7 @@ class WatchStream:
                 raise self._expired(error) from None
         await self._send(watcher, first or ())
         if watch_request.marker and not watcher.dropped:
-            watcher.sink.send(frame(self._marker(watcher, version)))
+            watcher.sink.send(self._encoder.framed(self._marker(watcher, version)))
 
     def _start(self, candidates: Candidates) -> WatchStart:
         """Where the watch begins. Raises StatusError 410."""
@@ -165,13 +165,13 @@ class WatchStream:
                     return
             size += len(line)
             if size >= _CHUNK_BYTES:
-                sink.send(frame(b"".join(lines)))
+                sink.send(self._encoder.framed(b"".join(lines)))
                 lines, size = [], 0
                 await _let_others_run(watcher)
                 if watcher.dropped or sink.closed.is_set():
                     return
         if lines:
-            sink.send(frame(b"".join(lines)))
+            sink.send(self._encoder.framed(b"".join(lines)))
 
     def _marker(self, watcher: Watcher, version: int) -> bytes:
         line = self._encoder.bookmark(version, end_of_initial_events=True, columns=watcher.needs_columns)

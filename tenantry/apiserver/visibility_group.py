@@ -13,7 +13,6 @@ from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.watcher_groups import WatchChange, WatcherGroup, WatchStart
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices, turns
-from tenantry.http.messages import frame
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -275,7 +274,7 @@ class VisibilityGroup(WatcherGroup):
         there."""
         for watcher in self.watchers:
             if watcher.bookmarks and watcher.pending is None and (line := super().bookmark()) is not None:
-                watcher.sink.send(frame(line))
+                watcher.sink.send(self.encoder.framed(line))
 
     def _send_changes(self, changes: Sequence[WatchChange]) -> None:
         lines = b"".join([self.encoder.event(*change) for change in changes])

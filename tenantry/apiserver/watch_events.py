@@ -12,6 +12,8 @@ import orjson
 from tenantry.apiserver import records
 from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, PROTOBUF, TABLE, Representation, encode
 from tenantry.apiserver.protobuf_records import ProtobufForm
+from tenantry.http.messages import frame
+from tenantry.http.websocket_frames import BINARY, TEXT, message
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.codec.protobuf_encoding import NO_ENCODING, delimited
@@ -36,6 +38,8 @@ class Encoder:
     representation: Representation
     include_object: str = ""
     present: Present | None = None
+    messages: bool = False
+    """Each event is a message of a WebSocket, in a frame of its own. In HTTP, several make a chunk."""
     form: ProtobufForm | None = field(default=None, init=False, compare=False, repr=False)
     """Set for protobuf."""
 
@@ -71,10 +75,14 @@ class Encoder:
             value = records.shaped(record, definition, version)
             obj = stored.serve(value, resource_version, stored.prefix(definition, version))
         elif self.form is not None:
-            return _protobuf_frame(kind, self.form.head, self._message(self.form, record, resource_version))
+            return self._binary(kind, self.form.head, self._message(self.form, record, resource_version))
         else:
             obj = orjson.dumps(self._shown(records.decode_at(record, definition, version, resource_version), columns))
-        return b'{"type":"%b","object":%b}\n' % (kind, obj)
+        return self._line(kind, obj)
+
+    def framed(self, events: bytes) -> bytes:
+        """One or several events as they are sent."""
+        return events if self.messages else frame(events)
 
     def bookmark(self, resource_version: int, *, end_of_initial_events: bool = False, columns: bool = False) -> bytes:
         """A BOOKMARK line or frame. A bookmark that ends the initial events has an annotation for that (KEP-3157)."""
@@ -87,17 +95,28 @@ class Encoder:
             "metadata": metadata,
         }
         if self.form is not None:
-            return _protobuf_frame(b"BOOKMARK", self.form.head, self.form.of_object(obj))
+            return self._binary(b"BOOKMARK", self.form.head, self.form.of_object(obj))
         if self.representation.transformation:
             obj = self._transformed(obj, columns)
-        return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj)
+        return self._line(b"BOOKMARK", orjson.dumps(obj))
 
     def error(self, error: StatusError) -> bytes:
         """An ERROR line or frame; the stream ends after it."""
         status = encode(error.to_object(), self.representation.media_type)
         if self.form is not None:
-            return _frame(_watch_event(b"ERROR", status))
-        return b'{"type":"ERROR","object":%b}\n' % status
+            return self._delimited(_watch_event(b"ERROR", status))
+        return self._line(b"ERROR", status)
+
+    def _line(self, kind: bytes, obj: bytes) -> bytes:
+        line = b'{"type":"%b","object":%b}\n' % (kind, obj)
+        return message(TEXT, line) if self.messages else line
+
+    def _binary(self, kind: bytes, head: bytes, item: bytes) -> bytes:
+        return self._delimited(_watch_event(kind, b"%b%b%b" % (head, item, NO_ENCODING)))
+
+    def _delimited(self, raw: bytes) -> bytes:
+        """A message of a stream: behind its length in four bytes (apimachinery's framer), which a WebSocket tells itself."""
+        return message(BINARY, raw) if self.messages else len(raw).to_bytes(4, "big") + raw
 
     def _message(self, form: ProtobufForm, record: Record, resource_version: int) -> bytes:
         if self.present is None and resource_version == record.version:
@@ -126,15 +145,6 @@ class Encoder:
         )
 
 
-def _protobuf_frame(kind: bytes, head: bytes, item: bytes) -> bytes:
-    return _frame(_watch_event(kind, b"%b%b%b" % (head, item, NO_ENCODING)))
-
-
 def _watch_event(kind: bytes, body: bytes) -> bytes:
     """A metav1.WatchEvent, whose object is a whole body of its own."""
     return b"%b%b" % (delimited(b"\x0a", kind), delimited(b"\x12", delimited(b"\x0a", body)))
-
-
-def _frame(raw: bytes) -> bytes:
-    """A message of a stream: behind its length in four bytes (apimachinery's framer)."""
-    return len(raw).to_bytes(4, "big") + raw

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
-from tenantry.http.messages import Sink, frame
+from tenantry.http.messages import Sink
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 
@@ -131,14 +131,14 @@ class WatcherGroup:
     def send(self, payload: bytes, with_columns: Callable[[], bytes] | None = None) -> None:
         """Writes `payload`, one or several lines, to every watcher. `with_columns` makes the same payload for watchers that need
         the columns: those at the first event of a stream of Tables."""
-        framed = frame(payload)
+        framed = self.encoder.framed(payload)
         slow: list[Watcher] | None = None
         tables = self.encoder.has_columns
         for watcher in self.watchers:
             mine = framed
             if tables and watcher.needs_columns and with_columns is not None:
                 watcher.needs_columns = False
-                mine = frame(with_columns())
+                mine = self.encoder.framed(with_columns())
             if watcher.pending is not None:
                 watcher.pending.append(mine)
                 watcher.pending_bytes += len(mine)

@@ -16,7 +16,9 @@ from tenantry.http.exchange import Exchange
 from tenantry.http.head import BODILESS, head, relayed_head
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Relay, Request, Response, Stream
-from tenantry.http.sink import LAST_CHUNK, RelayTransport, TransportSink
+from tenantry.http.sink import LAST_CHUNK, RelayTransport, StreamOutput, TransportSink
+from tenantry.http.websocket import Handshake, WebSocketClient
+from tenantry.http.websocket_relay import WebSocketRelay
 
 logger = logging.getLogger(__name__)
 
@@ -125,23 +127,29 @@ class AnswerWriter:
             if transport is not None:
                 transport.abort()
 
-    async def stream(self, exchange: Exchange, request: Request, stream: Stream) -> bool:
-        """Writes the head of a stream and runs the stream. An error of the stream aborts the connection."""
+    async def stream(self, exchange: Exchange, request: Request, stream: Stream, switch: Handshake | None = None) -> bool:
+        """Writes the head of a stream and runs the stream. An error of the stream aborts the connection. `switch`: the stream
+        goes to a WebSocket, in frames."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return False
         close = exchange.message.should_close or exchange.crowded
-        begins = head(
-            stream.status,
-            content_type=stream.content_type,
-            request_id=request.request_id,
-            date=self._date,
-            headers=stream.headers,
-            warnings=stream.warnings,
-            content_length=None,
-            close=close,
+        begins = (
+            switch.head()
+            if switch is not None
+            else head(
+                stream.status,
+                content_type=stream.content_type,
+                request_id=request.request_id,
+                date=self._date,
+                headers=stream.headers,
+                warnings=stream.warnings,
+                content_length=None,
+                close=close,
+            )
         )
         sink = exchange.sink = TransportSink(transport, self._limits.watch_buffer_bytes, begins)
+        client = self._switched(exchange, sink) if switch is not None else None
         if self.draining:
             sink.closed.set()
         self.streams.add(exchange)
@@ -162,23 +170,37 @@ class AnswerWriter:
             self.streams.discard(exchange)
         if transport.is_closing():
             return False
+        if client is not None:
+            await client.close()
+            return False
         sink.send(LAST_CHUNK)
         return not (close or self.draining)
 
-    async def relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:
-        """Relays another server's answer. If that ends early, the connection is aborted, so that the client notices."""
+    def _switched(self, exchange: Exchange, output: StreamOutput) -> WebSocketClient:
+        """From now on the client sends frames."""
+        client = WebSocketClient(exchange.connection, output)
+        exchange.connection.switch(client.received)
+        return client
+
+    async def relay(self, exchange: Exchange, request: Request, relay: Relay, switch: Handshake | None = None) -> bool:
+        """Relays another server's answer. If that ends early, the connection is aborted, so that the client notices. `switch`:
+        the answer is a stream, and goes to a WebSocket."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             if relay.close is not None:
                 relay.close()
             return False
         close = self.draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
-        transport.write(relayed_head(relay.status, relay.header, close=close) + relay.body)
+        begins = relayed_head(relay.status, relay.header, close=close) + relay.body if switch is None else switch.head()
+        transport.write(begins)
         if relay.run is None:
             if exchange.connection.writing_paused:
                 await self._drained(exchange)
             return not close
-        sink = exchange.sink = RelayTransport(exchange.connection, transport, lambda: self._drained(exchange))
+        client: WebSocketClient | None = None
+        sink = exchange.sink = self._relay_output(exchange, transport, relay, messages=switch is not None)
+        if switch is not None:
+            client = self._switched(exchange, sink)
         if relay.chunked:
             self.streams.add(exchange)
             if self.draining:
@@ -198,8 +220,19 @@ class AnswerWriter:
             exchange.sink = None
             if relay.chunked:
                 self.streams.discard(exchange)
+        if client is not None:
+            await client.close()
+            return False
         if not whole:
             if not transport.is_closing():
                 transport.write(LAST_CHUNK)
             return False
         return not (close or self.draining)
+
+    def _relay_output(
+        self, exchange: Exchange, transport: asyncio.Transport, relay: Relay, *, messages: bool
+    ) -> RelayTransport | WebSocketRelay:
+        connection = exchange.connection
+        if messages:
+            return WebSocketRelay(connection, transport, lambda: self._drained(exchange), relay.header)
+        return RelayTransport(connection, transport, lambda: self._drained(exchange))

@@ -69,6 +69,42 @@ class ChunkScanner:
         return data[:passed] if passed < size else data
 
 
+class ChunkPayload:
+    """Takes the payload out of a chunked body, piece by piece, as `ChunkScanner` passes it on."""
+
+    __slots__ = ("_left", "_line", "_skipped")
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._line = b""
+        self._skipped = 0
+        """How many bytes of the line end after a chunk are to come."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload in a piece. Raises BadChunk."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        pieces: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size:
+            if self._left:
+                taken = min(self._left, size - at)
+                pieces.append(data[at : at + taken])
+                self._left -= taken
+            elif self._skipped:
+                taken = min(self._skipped, size - at)
+                self._skipped -= taken
+            else:
+                end = data.find(b"\r\n", at)
+                if end < 0:
+                    self._line = data[at:]
+                    break
+                self._left, self._skipped = _chunk_size(data[at:end]), 2
+                taken = end + 2 - at
+            at += taken
+        return b"".join(pieces)
+
+
 def _chunk_size(line: bytes) -> int:
     found = _SIZE.fullmatch(line)
     if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 
@@ -39,6 +39,10 @@ class ClientConnection(Protocol):
 
     def credential(self, authorization: str) -> bytes:
         """`Request.credential` for an Authorization header."""
+        ...
+
+    def switch(self, receive: Callable[[bytes], None]) -> None:
+        """Switches to another protocol, as the present request asks for: `receive` takes all bytes after it."""
         ...
 
     async def drained(self) -> None:

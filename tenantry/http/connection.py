@@ -67,6 +67,7 @@ class ServerConnection(asyncio.Protocol):
         "_parser",
         "_pool",
         "_reading_paused",
+        "_receive",
         "_serve",
         "_tail",
         "client_certificate",
@@ -101,6 +102,8 @@ class ServerConnection(asyncio.Protocol):
         self._messages: deque[tuple[RawRequestMessage, StreamReader] | HttpProcessingError] = deque()
         self._tail: bytes | None = None
         """The bytes after a request to switch to another protocol, until it is answered. None: there is no such request."""
+        self._receive: Callable[[bytes], None] | None = None
+        """Takes all received bytes once the protocol was switched."""
         self._current: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
         """Answers the received requests. None while there are none."""
@@ -147,6 +150,7 @@ class ServerConnection(asyncio.Protocol):
         self._ended = True
         self.transport = None
         self._parser = None
+        self._receive = None
         self._messages.clear()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -162,6 +166,10 @@ class ServerConnection(asyncio.Protocol):
         if self._ended:
             return
         began = time.perf_counter()
+        if self._receive is not None:
+            self._receive(data)
+            turns_of_loop.worked(time.perf_counter() - began, _READING)
+            return
         current = self._current
         within_body = current is not None and not current.payload.is_eof()
         if self._tail is not None:
@@ -322,9 +330,17 @@ class ServerConnection(asyncio.Protocol):
             self._pause_transport()
         return True
 
+    def switch(self, receive: Callable[[bytes], None]) -> None:
+        """Switches to another protocol, as the present request asks for: `receive` takes all bytes after it."""
+        if self.head_bytes:
+            self._pool.head_ended(self)
+        tail, self._tail = self._tail, None
+        self._receive = receive
+        if tail:
+            receive(tail)
+
     def _go_on_with_http(self) -> None:
-        """Continues after a request to switch protocols. Other protocols are not supported, so the bytes after it are
-        requests."""
+        """Continues after a request to switch protocols that was answered without doing so: the bytes after it are requests."""
         tail, self._tail = self._tail, None
         if self._parser is not None and tail is not None:
             self._parser.set_upgraded(False)

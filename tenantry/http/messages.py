@@ -39,6 +39,8 @@ class Request:
     `request_id`: sent back as `Audit-Id`. `verb`: set by the handler, for logs and metrics. `known_credential`: the value of
     `credential` if it is known already.
 
+    `websocket`: the client asks to switch to WebSocket, so that a stream answers it in messages (`tenantry.http.websocket`).
+
     A handler that needs more fields uses a subclass (`make` of the server).
     """
 
@@ -52,6 +54,7 @@ class Request:
     request_id: str = ""
     verb: str = ""
     known_credential: bytes | None = None
+    websocket: bool = False
     _query: dict[str, list[str]] | None = None
 
     @property
@@ -69,6 +72,22 @@ class Request:
             for key, value in parse_qsl(self.raw_query, keep_blank_values=True):
                 self._query.setdefault(key, []).append(value)
         return self._query
+
+    def replace_headers(self, values: Mapping[str, str]) -> None:
+        """Sets headers of this request to one value each."""
+        copy = getattr(self.headers, "copy", None)
+        headers = copy() if copy is not None else dict(self.headers)
+        for name, value in values.items():
+            headers[name] = value
+        self.headers = headers
+
+    def prepare_websocket(self) -> None:
+        """Called when the head of a request that asks for WebSocket was read. A subclass reads credentials there that come by
+        way of the handshake."""
+
+    def accepts_origin(self, origin: str) -> bool:
+        """Whether a page of this origin may open a WebSocket. `origin`: the header, empty if there is none."""
+        return True
 
     def parameter(self, name: str) -> str:
         """The first value of a query parameter, empty if there is none."""
@@ -104,10 +123,12 @@ class Response:
 
 
 class Sink(Protocol):
-    """The output of a stream. Its methods do not wait: the writer checks `buffered_bytes` and drops slow clients itself."""
+    """The output of a stream, in chunks; for a request with `websocket` in WebSocket frames. Its methods do not wait: the writer
+    checks `buffered_bytes` and drops slow clients itself."""
 
     def send(self, framed: bytes) -> None:
-        """Writes an HTTP chunk made by `frame`. The same bytes may be sent to any number of sinks."""
+        """Writes an HTTP chunk made by `frame`, or for a WebSocket whole frames. The same bytes may be sent to any number of
+        sinks."""
         ...
 
     @property

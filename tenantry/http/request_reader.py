@@ -40,7 +40,7 @@ class RequestReader(Generic[RequestT]):
             clean.clear()
             clean.extend((name, _unicode(value)) for name, value in headers.items())
             headers = clean
-        return self._make(
+        request = self._make(
             message.method,
             path,
             query,
@@ -51,6 +51,10 @@ class RequestReader(Generic[RequestT]):
             _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
             known_credential=connection.credential(headers.get("authorization", "")),
         )
+        if message.upgrade and headers.get("upgrade", "").lower() == "websocket" and message.method == "GET":
+            request.websocket = True
+            request.prepare_websocket()
+        return request
 
 
 def is_no_operation(message: RawRequestMessage) -> bool:

@@ -28,6 +28,7 @@ from tenantry.http.listening import ListenError
 from tenantry.http.messages import Handler, Relay, Reply, RequestT, Response, Stream
 from tenantry.http.pacing import Pacing
 from tenantry.http.request_reader import RequestReader, is_no_operation
+from tenantry.http.websocket import Handshake, handshake
 
 logger = logging.getLogger(__name__)
 
@@ -220,17 +221,23 @@ class HttpServer(Generic[RequestT]):
             if not caller.proven or reply.status == 401 or not exchange.connection.proven:
                 caller = self._identified(exchange, request, reply)
             watching = isinstance(reply, Stream) or (isinstance(reply, Relay) and reply.chunked)
+            switch: Handshake | None = None
             if watching:
                 wanted = reply
+                shaken = handshake(request) if request.websocket else None
                 if message.version < (1, 1):
                     reply = self._refused(BadRequest("a watch needs HTTP/1.1"), request)
+                elif isinstance(shaken, Response):
+                    reply = shaken
                 elif not self._watches.take(caller.owners):
                     reply = self._too_many(request)
                 if reply is not wanted:
                     watching = False
                     if isinstance(wanted, Relay) and wanted.close is not None:
                         wanted.close()
-            code = reply.status
+                elif isinstance(shaken, Handshake):
+                    switch = shaken
+            code = reply.status if switch is None else 101
             seconds = loop.time() - started
             if watching:
                 seconds = None
@@ -241,9 +248,9 @@ class HttpServer(Generic[RequestT]):
                     case Response():
                         return await self._answers.write(exchange, request, reply)
                     case Stream():
-                        return await self._answers.stream(exchange, request, reply)
+                        return await self._answers.stream(exchange, request, reply, switch)
                     case Relay():
-                        return await self._answers.relay(exchange, request, reply)
+                        return await self._answers.relay(exchange, request, reply, switch)
             finally:
                 if watching:
                     metrics.watches -= 1

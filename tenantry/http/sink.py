@@ -8,10 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from tenantry.http.client_connection import ClientConnection
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+
+class StreamOutput(Protocol):
+    """What the outputs of streams and of relayed answers have in common."""
+
+    def send(self, framed: bytes) -> None:
+        """Writes bytes as they are, after what was written before."""
+        ...
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes wait for the client to read them."""
+        ...
+
+    def end(self) -> None:
+        """Ends the stream or the answer, after what is complete."""
+        ...
 
 
 class TransportSink:
@@ -77,8 +95,15 @@ class RelayTransport:
         self._callback: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
+        self.send(data)
+
+    def send(self, framed: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.write(framed)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
 
     @property
     def lags(self) -> bool:
@@ -100,4 +125,4 @@ class RelayTransport:
             callback()
 
     def __repr__(self) -> str:
-        return f"<RelayTransport {'ending' if self.ending else 'open'}, {self._transport.get_write_buffer_size()} bytes waiting>"
+        return f"<RelayTransport {'ending' if self.ending else 'open'}, {self.buffered_bytes} bytes waiting>"

@@ -17,6 +17,7 @@ from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object, group_version, is_deleting
 from tenantry.kube.printer_columns import columns_of
 from tenantry.kube.scale import scale_errors
+from tenantry.kube.schema.default import default
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import FieldError
@@ -43,6 +44,15 @@ class CustomStrategy(Strategy):
         self._status = status
         self._scales = scales
         self._path_segment_names = path_segment_names
+        self._defaulted: dict[str, Schema] = {}
+
+    def default_status(self, versions: Mapping[str, Version]) -> None:
+        """From now on new objects have the default of their status, in versions whose schema has one. Whoever creates an object
+        cannot set the status, so nobody owns it."""
+        for name in self._status:
+            status = versions[name].schema.properties.get("status")
+            if status is not None and status.has_default:
+                self._defaulted[name] = Schema(type="object", properties={"status": status})
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         if self._path_segment_names:
@@ -52,15 +62,20 @@ class CustomStrategy(Strategy):
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         if not self._scales:
             return []
-        paths = self._scales.get(str(obj.get("apiVersion", "")).rpartition("/")[2])
+        paths = self._scales.get(_version_of(obj))
         return [*scale_errors(obj, paths, status_only=subresource == "status")] if paths is not None else []
 
     def _has_status(self, obj: Object) -> bool:
-        return str(obj.get("apiVersion", "")).rpartition("/")[2] in self._status
+        return _version_of(obj) in self._status
 
     def prepare_for_create(self, obj: Object) -> None:
-        if self._has_status(obj):
+        version = _version_of(obj)
+        if version in self._status:
             obj.pop("status", None)
+        if version in self._defaulted:
+            made: Object = {}
+            default(made, self._defaulted[version])
+            obj.update(made)
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         if subresource == "status":
@@ -83,6 +98,10 @@ class CustomStrategy(Strategy):
                 obj["status"] = old["status"]
             else:
                 obj.pop("status", None)
+
+
+def _version_of(obj: Object) -> str:
+    return str(obj.get("apiVersion", "")).rpartition("/")[2]
 
 
 def definition_from_crd(crd: Object) -> ResourceDefinition:
@@ -144,11 +163,13 @@ def _memory(spec: Object) -> int:
 
 
 def _definition(
-    spec: Object, names: Object, *, strategy: Strategy, terminating: bool, uid: str, identity: str
+    spec: Object, names: Object, *, strategy: CustomStrategy, terminating: bool, uid: str, identity: str
 ) -> ResourceDefinition:
     group, kind = spec.get("group") or "", names["kind"]
     versions = sorted(spec["versions"], key=lambda v: by_priority(v["name"]))
     preferred = next((v["name"] for v in versions if v.get("served") and not v.get("deprecated")), "")
+    made = {v["name"]: _version(v, group, kind, preferred) for v in versions}
+    strategy.default_status(made)
     return ResourceDefinition(
         group=group,
         plural=names["plural"],
@@ -156,7 +177,7 @@ def _definition(
         kind=kind,
         list_kind=names.get("listKind") or f"{kind}List",
         namespaced=spec["scope"] == "Namespaced",
-        versions={v["name"]: _version(v, group, kind, preferred) for v in versions},
+        versions=made,
         storage_version=next(v["name"] for v in versions if v.get("storage")),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),

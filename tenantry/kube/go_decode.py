@@ -189,7 +189,7 @@ def _element(of: FieldType, go_type: str) -> Convert:
         case "double":
             return _number
         case "bytes":
-            return _bytes
+            return check_bytes
         case "Time":
             return _timestamp(canonical_time)
         case "MicroTime":
@@ -265,7 +265,8 @@ def _number_text(value: Any) -> str:
     return str(value) if value.__class__ in (int, float) else ""
 
 
-def _bytes(value: Any) -> Any:
+def check_bytes(value: Any) -> Any:
+    """A text of base64 in its canonical form. Raises Mismatch."""
     if value.__class__ is not str:
         raise Mismatch(value, "[]uint8")
     text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value

@@ -74,12 +74,10 @@ def embedded_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
     return errors + _manager_errors(metadata.get("managedFields") or [], f"{path}.managedFields")
 
 
-def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object | None = None) -> list[str]:
-    """Warnings about metadata that is allowed but probably wrong: repeated owners, and new finalizers of a custom resource
-    without a domain."""
-    metadata = obj.get("metadata") or {}
+def owner_warnings(obj: Object) -> list[str]:
+    """Warnings about owners that are repeated."""
     warnings: list[str] = []
-    owners = metadata.get("ownerReferences")
+    owners = (obj.get("metadata") or {}).get("ownerReferences")
     if owners and len(owners) > 1:
         times = Counter(owner.get("uid") or "" for owner in owners)
         twice = sorted(uid for uid, count in times.items() if count > 1)
@@ -89,16 +87,20 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object |
                 "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
                 + cut(", ".join(twice[:CAUSES_MAX]), VALUE_CHARACTERS)
             )
-    if definition.custom:
-        known = frozenset(((old or {}).get("metadata") or {}).get("finalizers") or ())
-        loose = (f for f in metadata.get("finalizers") or () if f and f not in known and unqualified_errors("", f))
-        warnings.extend(f'metadata.finalizers: "{cut(f, VALUE_CHARACTERS)}": {_advice(f)}' for f in islice(loose, CAUSES_MAX))
     return warnings
 
 
-def _advice(finalizer: str) -> str:
-    path = " including a path (/)" if "." in finalizer else ""
-    return f"prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+def finalizer_warnings(obj: Object, old: Object | None = None) -> list[str]:
+    """Warnings about new finalizers of a custom resource that have no domain."""
+    known = frozenset(((old or {}).get("metadata") or {}).get("finalizers") or ())
+    loose = (f for f in (obj.get("metadata") or {}).get("finalizers") or () if f and f not in known and unqualified_errors("", f))
+    warnings = []
+    for name in islice(loose, CAUSES_MAX):
+        path = " including a path (/)" if "." in name else ""
+        shown = cut(name, VALUE_CHARACTERS)
+        advice = f"prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        warnings.append(f'metadata.finalizers: "{shown}": {advice}')
+    return warnings
 
 
 def _name_errors(metadata: Object, definition: ResourceDefinition) -> list[FieldError]:

@@ -121,6 +121,10 @@ def test_explain(here: Kubectl) -> None:
     text = here("explain", "configmaps")
     assert "ConfigMap" in text and "binaryData" in text
     assert "directlyDeletable" in here("explain", "logicalclusters.spec")
+    # Kubernetes' own tests look for these.
+    metadata = here("explain", "logicalclusters.metadata")
+    assert "Standard object's metadata" in metadata and "CreationTimestamp is a timestamp" in metadata
+    assert "What may be done" in here("explain", "clusterroles.rules")
 
 
 @pytest.mark.every_minor

@@ -16,7 +16,7 @@ from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec, stored
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.go_decode import Mismatch
-from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
+from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
 from tenantry.kube.objects import Object
 from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
 from tenantry.kube.schema.validate import validate
@@ -61,7 +61,7 @@ def taken_in(definition: ResourceDefinition, body: bytes) -> Object | None:
         unknown = normalise(definition, definition.versions[version], obj)
         assert len(unknown) <= 100 and len(repeated) <= 100
         record_update(obj, None, manager="m", api_version="v1", schema=definition.versions[version].schema, now=NOW)
-        warnings = metadata_warnings(obj, definition)
+        warnings = [*owner_warnings(obj), *finalizer_warnings(obj)]
         definition.strategy.prepare_for_create(obj)
         errors = errors_of(definition, obj, None)
         warnings += definition.strategy.warnings(obj, None)

@@ -16,7 +16,7 @@ from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec, protobuf, yaml_codec
 from tenantry.kube.codec.protobuf_encoding import encode
 from tenantry.kube.crd_validation import validate_crd
-from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
+from tenantry.kube.metadata_validation import owner_warnings, validate_metadata
 from tenantry.kube.patch import json_patch, strategic_patch
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.parse import from_openapi
@@ -178,7 +178,7 @@ def read_protobuf(schema: bytes) -> Callable[[], object]:
 
 def validated(obj: dict[str, Any]) -> Callable[[], object]:
     def run() -> None:
-        warnings = metadata_warnings(obj, config_map.DEFINITION)
+        warnings = owner_warnings(obj)
         errors = validate_metadata(obj, None, config_map.DEFINITION)
         assert sum(map(len, warnings)) <= 65536
         if errors:

@@ -13,6 +13,7 @@ from tenantry.kube.codec.table import table
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.discovery import resource_list
 from tenantry.kube.jsonpath import compile_path, field_names
+from tenantry.kube.objects import Object
 from tenantry.kube.quantity import canonical, is_quantity, parse
 from tenantry.kube.status import StatusError
 from tenantry.kube.version_order import sort_versions
@@ -77,6 +78,40 @@ def test_status_belongs_to_its_endpoint() -> None:
     assert (status["spec"], status["status"]) == (1, 2)
     assert status["metadata"] == {"name": "n", "labels": {"a": "b"}, "resourceVersion": "5"}
     assert not strategy.unconditional_update and strategy.tracks_generation
+
+
+def test_a_new_object_has_the_default_of_its_status() -> None:
+    """Its creator cannot set one. Without a default of the status itself, those of its fields wait for a status."""
+    fields = {"phase": {"type": "string", "default": "New"}}
+    for default, made in (({}, {"phase": "New"}), ({"phase": "Old"}, {"phase": "Old"}), (None, None)):
+        status: Object = {"type": "object", "properties": fields}
+        if default is not None:
+            status["default"] = default
+        definition = definition_from_crd(
+            {
+                "metadata": {"name": "things.g.example"},
+                "spec": {
+                    "group": "g.example",
+                    "names": {"plural": "things", "kind": "Thing"},
+                    "scope": "Namespaced",
+                    "versions": [
+                        {
+                            "name": "v1",
+                            "served": True,
+                            "storage": True,
+                            "subresources": {"status": {}},
+                            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"status": status}}},
+                        }
+                    ],
+                },
+            }
+        )
+        obj: Object = {"apiVersion": "g.example/v1", "kind": "Thing", "metadata": {}, "status": {"phase": "Mine"}}
+        definition.strategy.prepare_for_create(obj)
+        assert obj.get("status") == made
+        other: Object = {"apiVersion": "g.example/v1", "kind": "Thing", "metadata": {}}
+        definition.strategy.prepare_for_create(other)
+        assert other.get("status") == made and (made is None or other["status"] is not obj["status"])
 
 
 def test_without_the_subresource_status_is_a_field() -> None:

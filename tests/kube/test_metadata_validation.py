@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
-from tenantry.kube.types import config_map, rbac
-from tests.kube.definitions import THINGS
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
+from tenantry.kube.types import config_map, events, lease, rbac
 
 UID = "00000000-0000-0000-0000-000000000000"
 OWNER = {"apiVersion": "v1", "kind": "Secret", "name": "o", "uid": UID}
@@ -89,23 +89,27 @@ def test_no_finalizers_while_being_deleted() -> None:
 
 
 def test_warnings() -> None:
-    assert metadata_warnings({"metadata": {"ownerReferences": [OWNER, OWNER]}}, config_map.DEFINITION) == [
+    assert owner_warnings({"metadata": {"ownerReferences": [OWNER, OWNER]}}) == [
         ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
         f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {UID}"
     ]
-    assert metadata_warnings({"metadata": {"ownerReferences": [OWNER]}}, config_map.DEFINITION) == []
+    assert owner_warnings({"metadata": {"ownerReferences": [OWNER]}}) == []
+
+
+def test_finalizers_of_custom_resources_without_a_domain() -> None:
+    finalizers = ["a", "a.b", "a.b/c", "orphan", "kubernetes", "known", ""]
+    old = {"metadata": {"finalizers": ["known"]}}
+    advice = "to avoid accidental conflicts with other finalizer writers"
+    assert finalizer_warnings({"metadata": {"finalizers": finalizers}}, old) == [
+        f'metadata.finalizers: "a": prefer a domain-qualified finalizer name {advice}',
+        f'metadata.finalizers: "a.b": prefer a domain-qualified finalizer name including a path (/) {advice}',
+    ]
 
 
 @pytest.mark.parametrize(
-    ("finalizer", "advice"),
-    [
-        ("mine", "prefer a domain-qualified finalizer name to"),
-        ("mine.example.com", "prefer a domain-qualified finalizer name including a path (/) to"),
-        ("example.com/mine", ""),
-        ("foregroundDeletion", ""),
-    ],
+    "definition", [lease.DEFINITION, events.CORE_EVENTS, events.EVENTS], ids=["leases", "core events", "events"]
 )
-def test_finalizers_of_custom_resources_ought_to_name_a_domain_and_a_path(finalizer: str, advice: str) -> None:
-    found = metadata_warnings({"metadata": {"finalizers": [finalizer]}}, THINGS)
-    text = f'metadata.finalizers: "{finalizer}": {advice} avoid accidental conflicts with other finalizer writers'
-    assert found == ([text] if advice else [])
+def test_finalizers_of_types_that_take_any_qualified_name(definition: ResourceDefinition) -> None:
+    for name, good in (("a", True), ("a/b", True), ("", False), ("a/b/c", False), ("x" * 70, False)):
+        obj = {"metadata": {"name": "x", "namespace": "default", "finalizers": [name]}}
+        assert (validate_metadata(obj, None, definition) == []) is good, name

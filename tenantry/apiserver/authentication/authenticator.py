@@ -86,6 +86,8 @@ class UnionAuthenticator:
             user = method.authenticate_request(request)
             if user is not None:
                 return user
+        if request.malformed_token:
+            raise unauthorized()
         credential = request.credential
         if not credential:
             return self._anonymous

@@ -115,20 +115,36 @@ async def _document(pieces: Iterator[bytes], headers: dict[str, str], media_type
 
 
 async def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) -> Response:
+    place = "/".join(segments)
+    root = openapi.root_document(apis, place)
+    if root is not None:
+        whole, digest = root
+        return _unchanged(request, place, digest, prefix) or Response(
+            200, whole, _JSON, _headers(request, digest), compressible=True
+        )
     group, version = ("", segments[-1]) if segments[0] == "api" else (segments[1] if len(segments) > 1 else "", segments[-1])
     expected = ["api", version] if not group else ["apis", group, version]
     if list(segments) != expected or not apis.has(group, version):
         return Response(404, b"", "")
     await _make(apis, served(apis, group, version))
     digest = openapi.digest(apis, group, version)
-    headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
+    unchanged = _unchanged(request, place, digest, prefix)
+    return unchanged or await _document(openapi.document(apis, group, version), _headers(request, digest))
+
+
+def _unchanged(request: Request, place: str, digest: str, prefix: str) -> Response | None:
+    """The answer where no document is sent: the client asks for another hash than that of now, or has the document already."""
     asked = request.parameter("hash")
+    headers = _headers(request, digest)
     if asked and asked != digest:
-        headers["Location"] = f"{prefix}/openapi/v3/{'/'.join(segments)}?hash={digest}"
+        headers["Location"] = f"{prefix}/openapi/v3/{place}?hash={digest}"
         return Response(301, b"", _JSON, headers)
-    if asked:
+    return Response(304, b"", _JSON, headers) if not_modified(request, digest) else None
+
+
+def _headers(request: Request, digest: str) -> dict[str, str]:
+    headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
+    if request.parameter("hash") == digest:
         headers["Cache-Control"] = "public, immutable"
         headers["Expires"] = formatdate(time.time() + _YEAR_SECONDS, usegmt=True)
-    if not_modified(request, digest):
-        return Response(304, b"", _JSON, headers)
-    return await _document(openapi.document(apis, group, version), headers)
+    return headers

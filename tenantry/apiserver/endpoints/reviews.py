@@ -16,6 +16,7 @@ from tenantry.base.time_slices import in_slices
 from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.field_errors import show
+from tenantry.kube.label_selector_validation import field_requirement_errors, requirement_errors
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.status import FieldError, StatusError, bad_request, invalid
@@ -186,7 +187,17 @@ def _validate_selector(selector: Object | None, path: str) -> list[FieldError]:
     if not raw and not requirements:
         text = f"when {path} is specified, requirements or rawSelector is required"
         return [field_errors.required(f"{path}.requirements", text)]
-    return []
+    of_labels = path.endswith("labelSelector")
+    errors: list[FieldError] = []
+    for index, requirement in field_errors.while_few(errors, enumerate(requirements or ())):
+        # A client may know operators that this server does not.
+        found = f"{path}.requirements[{index}]"
+        errors += (
+            requirement_errors(requirement, found, any_operator=True)
+            if of_labels
+            else field_requirement_errors(requirement, found)
+        )
+    return errors
 
 
 def _ignored_selectors(resource: Object) -> str:

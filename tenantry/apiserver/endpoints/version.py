@@ -9,23 +9,22 @@ from tenantry.apiserver.endpoints.plain import json, method_not_allowed
 from tenantry.apiserver.negotiation import require_json
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
-
-KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
+from tenantry.kube import release
 
 
 class VersionEndpoint:
     """`build` is this server's own version. It follows `+` in gitVersion, as build metadata of a semantic version."""
 
     def __init__(self, build: str = "dev") -> None:
-        minor = int(KUBERNETES_MINOR)
+        major, minor = str(release.MAJOR), str(release.MINOR)
         self._document = {
-            "major": KUBERNETES_MAJOR,
-            "minor": KUBERNETES_MINOR,
-            "emulationMajor": KUBERNETES_MAJOR,
-            "emulationMinor": KUBERNETES_MINOR,
-            "minCompatibilityMajor": KUBERNETES_MAJOR,
-            "minCompatibilityMinor": str(minor - 1),
-            "gitVersion": f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0+tenantry-{build}",
+            "major": major,
+            "minor": minor,
+            "emulationMajor": major,
+            "emulationMinor": minor,
+            "minCompatibilityMajor": major,
+            "minCompatibilityMinor": str(release.MINOR - 1),
+            "gitVersion": f"v{release.MAJOR}.{release.MINOR}.{release.PATCH}+tenantry-{build}",
             "gitCommit": "",
             "gitTreeState": "",
             "buildDate": "1970-01-01T00:00:00Z",

@@ -11,7 +11,7 @@ from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, RecordCha
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
-from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
+from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
 from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.default import holds_floats
@@ -37,12 +37,14 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if not _mutates(target, review):
         yield from _refuse_wrong_types(target, review, apart)
     yield OFF_LOOP
-    target.warnings += metadata_warnings(obj, definition)
+    target.warnings += owner_warnings(obj)
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None, at_once=not apart)
+    if definition.custom:
+        target.warnings += finalizer_warnings(obj)
     if definition.strategy.refuses:
         review.findings = definition.strategy.findings(obj)
     target.warnings += definition.strategy.warnings(obj, None)
@@ -80,7 +82,7 @@ def update_outcome(
     if not _mutates(target, review):
         yield from _refuse_wrong_types(target, review, apart)
     yield OFF_LOOP
-    target.warnings += metadata_warnings(obj, target.definition, old)
+    target.warnings += owner_warnings(obj)
     metadata.drop_repeated_owners(obj)
     if not prepared:
         strategy.prepare_for_update(obj, old, target.subresource)
@@ -88,6 +90,8 @@ def update_outcome(
     if strategy.tracks_generation and _changed(obj, old, target.shape):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old, at_once=not apart)
+    if target.definition.custom:
+        target.warnings += finalizer_warnings(obj, old)
     target.warnings += strategy.warnings(obj, old)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     same = not gone and same_but_for_times(obj, old)
@@ -273,12 +277,6 @@ def _is_pruned_again(definition: ResourceDefinition, shape: Version) -> bool:
     return definition.custom and shape.name != definition.storage_version and shape.to_storage is None
 
 
-def _lacks_default(shape: Version, obj: Object) -> bool:
-    """Whether readers see a default that is not stored. A create drops the status after the body's defaults were added."""
-    status = shape.schema.properties.get("status")
-    return status is not None and status.has_default and "status" not in obj
-
-
 def _may_hold_floats(definition: ResourceDefinition, shape: Version) -> bool:
     return definition.custom and holds_floats(shape.schema)
 
@@ -291,8 +289,7 @@ def _change(target: Target, shape: Version, key: Key, obj: Object, record: Recor
     elif rest is None and _is_pruned_again(definition, shape):
         prune(obj, definition.versions[definition.storage_version].schema)
     catalog = target.scope.catalog(definition, key, obj)
-    normalised = shape.name == definition.storage_version and not _lacks_default(shape, obj)
-    head = records.head_of(obj, definition, normalised=normalised)
+    head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
     value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape))
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import string
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +12,10 @@ from tenantry.kube.go_text import quote
 from tenantry.kube.status import StatusError, bad_request
 
 _FORMAT = "meta.k8s.io/v1"
+_ALPHABET = frozenset(f"{string.ascii_letters}{string.digits}-_")
+_JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_FIELDS = {"v": (str, "string"), "rv": (int, "int64"), "start": (str, "string")}
+"""What Go decodes the fields of a token into."""
 ANY_VERSION = -1
 """The version in the token of an expired list: the client may continue, but not with the same snapshot."""
 
@@ -33,27 +37,37 @@ class ContinueToken(NamedTuple):
 
 def decode(text: str) -> ContinueToken:
     """The token. Raises StatusError 400."""
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        raise _invalid("illegal base64 data at input byte 0") from None
+    wrong = next((at for at, character in enumerate(text) if character not in _ALPHABET), None)
+    if wrong is None and len(text) % 4 == 1:
+        wrong = len(text) - 1
+    if wrong is not None:
+        raise _invalid(f"illegal base64 data at input byte {wrong}")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         first = raw[:1].decode("latin-1")
         shown = quote(first)[1:-1].replace("\\x", "\\u00")
         raise _invalid(f"invalid character '{shown}' looking for beginning of value") from None
-    if not isinstance(value, dict) or value.get("v") != _FORMAT:
-        raise _invalid("server does not recognize this encoded version")
-    version, start = value.get("rv"), value.get("start")
-    if not isinstance(version, int) or version == 0 or version < ANY_VERSION:
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise _invalid(f"json: cannot unmarshal {_JSON_NAMES[type(value)]} into Go value of type storage.continueToken")
+    for name, (kind, go_type) in _FIELDS.items():
+        if (given := value.get(name)) is not None and type(given) is not kind:
+            found = _JSON_NAMES[type(given)]
+            raise _invalid(f"json: cannot unmarshal {found} into Go struct field continueToken.{name} of type {go_type}")
+    if value.get("v") != _FORMAT:
+        raise _invalid(f"server does not recognize this encoded version {value.get('v') or ''}")
+    version, start = value.get("rv") or 0, value.get("start") or ""
+    if version == 0 or version < ANY_VERSION:
         raise _invalid(f"incorrect encoded start resourceVersion (version {_FORMAT})")
-    if not isinstance(start, str) or not start.endswith("\0"):
+    if not start:
         raise _invalid(f"encoded start key empty (version {_FORMAT})")
     visible_at = value.get("visibleAt", 0)
     if not isinstance(visible_at, int) or visible_at < 0:
         raise _invalid(f"incorrect encoded visibility (version {_FORMAT})")
-    return ContinueToken(version, start[:-1], visible_at)
+    return ContinueToken(version, start.removesuffix("\0"), visible_at)
 
 
 def _invalid(why: str) -> StatusError:

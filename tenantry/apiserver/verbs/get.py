@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.request_selection import visible_to
-from tenantry.apiserver.verbs.resource_version_parameter import check_cell, wait_for_version, watched
+from tenantry.apiserver.verbs.resource_version_parameter import wait_for_version, watched
 from tenantry.apiserver.verbs.respond import record_response, representation_of
 from tenantry.http.messages import Reply
 from tenantry.kube.status import not_found
@@ -18,7 +18,6 @@ async def get(call: Call) -> Reply:
     if call.request.raw_query:
         wanted = watched(call.request.parameter("resourceVersion"))
         if wanted:
-            check_cell(wanted, call.scope.range)
             await wait_for_version(call.scope.range, wanted)
     return await record_response(call, representation, find(call))
 

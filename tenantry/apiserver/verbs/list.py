@@ -11,7 +11,7 @@ from tenantry.apiserver.verbs.candidates import Candidates
 from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.request_selection import selection
-from tenantry.apiserver.verbs.resource_version_parameter import requested, wait_for_version
+from tenantry.apiserver.verbs.resource_version_parameter import is_foreign, requested, wait_for_version
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.http.messages import Reply
@@ -53,7 +53,7 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     """The records of one page, and the list's metadata. The records are a consistent snapshot at the list's version, also when
     writes happen while they are filtered. Raises StatusError."""
     range_ = call.scope.range
-    version = requested(options.resource_version, range_)
+    version = requested(options.resource_version)
     limit, token = options.limit, None
     if options.continue_token:
         if version:
@@ -63,13 +63,16 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     elif options.resource_version == "0" and not options.match:
         # Upstream answers "any version" from its cache, which ignores limits.
         limit = 0
-    if version:
+    exact = options.match == EXACT or token is not None or bool(limit and not options.match)
+    if version and is_foreign(version, range_):
+        if exact:
+            raise _gone(token, version)
+    elif version:
         await wait_for_version(range_, version)
         await range_.backfilled(version)
     candidates = Candidates(range_, wanted, call.scope.cluster, call.namespace or None)
     await candidates.prepare()
     require_readable(range_)
-    exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version
     # A list at an old version shows what is visible now, and its other pages show the same.
     visible_at = range_.version if token is None or token.version == ANY_VERSION else token.visible_at or at

@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, check_values, parse, weigh_body
-from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.decoding import normalise, unknown_in_another_version
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
@@ -30,7 +30,7 @@ from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
-from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
+from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, invalid, not_found
 from tenantry.storage.record import Record
 
@@ -40,11 +40,13 @@ _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interfa
 
 class ParsedPatch(NamedTuple):
     """A decoded patch. `apply` computes the patched object from the current one, which it does not change. `text` is the patch or
-    its result as upstream prints it in errors. `repeated` are the paths of duplicate keys."""
+    its result as upstream prints it in errors. `repeated` are the paths of duplicate keys. `problem` finds what is wrong with the
+    result, before it is decoded."""
 
     apply: Callable[[Object], Any]
     text: Callable[[Object], str]
     repeated: Sequence[str] = ()
+    problem: Callable[[Object], str] | None = None
 
 
 async def patch(call: Call) -> Reply:
@@ -76,8 +78,13 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
         merge, repeated = _decode(body)
         return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
     strategic, repeated = _decode(body)
-    schema = call.shape.schema
-    return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
+    schema, message = call.shape.schema, call.definition.message
+    return ParsedPatch(
+        lambda current: strategic_patch.apply(current, strategic, schema),
+        lambda _: plain(strategic),
+        repeated,
+        None if message is None else lambda result: restored.problem(message, result),
+    )
 
 
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
@@ -103,7 +110,14 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
         raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
+    if parsed.problem is not None and (why := parsed.problem(obj)):
+        raise refused_patch(text(obj), why)
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
+        shown = text(obj) if options.validation == STRICT else ""
+        texts = unknown_in_another_version(definition, target.version, obj) if options.validation != IGNORE else []
+        if texts and options.validation == STRICT:
+            raise refused_patch(shown, f"strict decoding error: {', '.join(texts)}")
+        target.warnings += texts
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
         obj["metadata"] = {}
@@ -256,7 +270,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj, record)
+        normalise(target.definition, shape, obj, record, applied=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj

@@ -13,22 +13,18 @@ WAIT_SECONDS = 3.0
 """How long a read waits for a version that memory has not reached (kube-apiserver's value)."""
 
 
-def requested(text: str, range_: Range) -> int:
-    """The resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 where it is not a number, 410 for a version of
-    another cell."""
+def requested(text: str) -> int:
+    """The resourceVersion parameter of a list; 0 where it is empty. Raises StatusError 400 where it is not a number."""
     if not text:
         return 0
     try:
-        wanted = unsigned(text)
+        return unsigned(text)
     except ValueError as error:
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {error}') from None
-    if wanted:
-        check_cell(wanted, range_)
-    return wanted
 
 
 def watched(text: str) -> int:
-    """The resourceVersion parameter of a watch or get. Upstream answers 500 where it is not a number. The cell is not checked."""
+    """The resourceVersion parameter of a watch or get. Upstream answers 500 where it is not a number."""
     if not text:
         return 0
     try:
@@ -37,12 +33,17 @@ def watched(text: str) -> int:
         raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
 
 
-def check_cell(wanted: int, range_: Range) -> None:
-    """Raises StatusError 410 for a version of another cell: versions of different cells cannot be compared, and the client has to
-    list again."""
+def is_foreign(wanted: int, range_: Range) -> bool:
+    """Whether a version is one of another cell: it counts as older than every version here, and as compacted
+    (docs/decisions/0007-versions-of-another-cell-are-gone.md)."""
     current = range_.version
-    if current and resource_version.cell_of(wanted) != resource_version.cell_of(current):
-        raise expired(f"too old resource version: {wanted} ({current})")
+    return bool(current) and resource_version.cell_of(wanted) != resource_version.cell_of(current)
+
+
+def check_cell(wanted: int, range_: Range) -> None:
+    """Raises StatusError 410 where a watch is to go on from a version of another cell: the client has to list again."""
+    if is_foreign(wanted, range_):
+        raise expired(f"too old resource version: {wanted} ({range_.version})")
 
 
 def too_large(wanted: int, current: int) -> StatusError:
@@ -55,7 +56,7 @@ def too_large(wanted: int, current: int) -> StatusError:
 
 async def wait_for_version(range_: Range, wanted: int) -> None:
     """Waits until the range has reached the version. Raises StatusError 504 after `WAIT_SECONDS`."""
-    if wanted <= range_.version:
+    if wanted <= range_.version or is_foreign(wanted, range_):
         return
     try:
         async with asyncio.timeout(WAIT_SECONDS):

@@ -6,9 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse
-from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, negotiate, patch_media_type
+from tenantry.apiserver.negotiation import (
+    APPLY_PATCH,
+    MERGE_PATCH,
+    YAML,
+    Representation,
+    body_media_type,
+    negotiate,
+    patch_media_type,
+)
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import update_outcome
 from tenantry.apiserver.verbs.create import target_of
@@ -108,10 +118,21 @@ async def patch_scale(call: Call) -> Reply:
     def patched(current: Object) -> Object:
         result = parsed.apply(current)
         # Before it is checked, which changes it.
-        shown = parsed.text(result)
+        shown = (
+            parsed.text(result) if media_type != MERGE_PATCH or not isinstance(result, dict) else _merged_text(current, result)
+        )
         return _checked(result, lambda problem: refused_patch(shown, problem))
 
     return await _write(call, target, patched)
+
+
+def _merged_text(current: Object, result: Object) -> str:
+    """The result of a merge patch as upstream prints it: what the patch touched is sorted, and the rest is in Go's order."""
+    shown = {
+        name: orjson.Fragment(orjson.dumps(value, option=0 if value == current.get(name) else orjson.OPT_SORT_KEYS))
+        for name, value in result.items()
+    }
+    return orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:

@@ -8,10 +8,10 @@ from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchRequest, WatchStream, default_timeout
 from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.request_selection import selection
-from tenantry.apiserver.verbs.resource_version_parameter import check_cell, watched
+from tenantry.apiserver.verbs.resource_version_parameter import check_cell, is_foreign, watched
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.watch_events import Encoder
-from tenantry.http.messages import Reply, Sink, Stream, frame
+from tenantry.http.messages import Reply, Sink, Stream
 from tenantry.kube.codec.table import INCLUDE
 from tenantry.kube.selectors import fields
 from tenantry.kube.status import StatusError, bad_request
@@ -31,16 +31,21 @@ async def watch(call: Call) -> Reply:
     wanted = await selection(call, options.label_selector, _with_name(call, options.field_selector))
     version, range_ = watched(options.resource_version), call.scope.range
     require_readable(range_)
+    initial = options.send_initial_events
+    if version and initial and is_foreign(version, range_):
+        # It begins with the state of now, which is not older.
+        version = 0
     if version:
         try:
             check_cell(version, range_)
         except StatusError as error:
-            return _refusal(call, Encoder(call.definition, call.version, representation), error)
+            refused = Encoder(call.definition, call.version, representation, messages=call.request.websocket)
+            return _refusal(call, refused, error)
         await range_.backfilled(version)
         # If the range was released meanwhile, answer before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
-    encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
-    initial = options.send_initial_events
+    present = call.scope.present(call.definition, call.user)
+    encoder = Encoder(call.definition, call.version, representation, include, present, call.request.websocket)
     watch_request = WatchRequest(
         version=version,
         initial=initial if initial is not None else not version,
@@ -70,6 +75,6 @@ def _with_name(call: Call, field_selector: str) -> str:
 
 def _refusal(call: Call, encoder: Encoder, error: StatusError) -> Stream:
     async def run(sink: Sink) -> None:
-        sink.send(frame(encoder.error(error)))
+        sink.send(encoder.framed(encoder.error(error)))
 
     return Stream(run, content_type=encoder.content_type, warnings=call.warnings)

@@ -89,8 +89,9 @@ def _validate_fields(map_type: MapType, value: dict[str, Any], path: _Path, erro
     for name, below in value.items():
         node = map_type.at(name)
         if node is None:
+            # Upstream names the one that it finds first, in no order.
             _report(errors, (path, f".{name}"), "field not declared in schema")
-            return
+            continue
         _validate(node, below, (path, f".{name}"), errors)
 
 

@@ -16,12 +16,13 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.discovery import served
 from tenantry.kube.objects import Object
 from tenantry.kube.openapi import gnostic
+from tenantry.kube.openapi.about import BUILT_IN_INFO, CUSTOM_INFO, SECURITY_SCHEMES
 from tenantry.kube.openapi.fragment import FRAGMENTS, fragment, gnostic_fragment, is_made, swagger_fragment
+from tenantry.kube.openapi.root_documents import root_document, root_paths
 from tenantry.kube.openapi.swagger_paths import swagger_parameters
 
-__all__ = ["FRAGMENTS", "digest", "document", "fragment", "index", "is_made", "types", "v2", "v2_protobuf"]
+__all__ = ["FRAGMENTS", "digest", "document", "fragment", "index", "is_made", "root_document", "types", "v2", "v2_protobuf"]
 
-_INFO = {"title": "Kubernetes", "version": "v1.33.0"}
 _PIECE_BYTES = 64 << 10
 """Smaller parts of a document are joined; larger ones stay separate pieces and are not copied."""
 
@@ -34,13 +35,16 @@ def types(apis: ApiSet) -> Iterator[tuple[ResourceDefinition, Version]]:
 
 
 def index(apis: ApiSet) -> Object:
-    """`/openapi/v3`: the path of each group version's document, with its hash."""
-    paths: Object = {}
+    """`/openapi/v3`: the path of each document, with its hash."""
+    hashes: dict[str, str] = {}
+    for path in root_paths(apis):
+        found = root_document(apis, path)
+        assert found is not None
+        hashes[path] = found[1]
     for group in sorted(apis.groups()):
         for version in sorted(apis.groups()[group]):
-            path = f"apis/{group}/{version}" if group else f"api/{version}"
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest(apis, group, version)}"}
-    return {"paths": paths}
+            hashes[f"apis/{group}/{version}" if group else f"api/{version}"] = digest(apis, group, version)
+    return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={hashes[path]}"} for path in sorted(hashes)}}
 
 
 def digest(apis: ApiSet, group: str, version: str) -> str:
@@ -65,8 +69,14 @@ def document(apis: ApiSet, group: str, version: str) -> Iterator[bytes]:
         part = fragment(definition, its_version)
         paths.update(part.paths)
         schemas.update(part.schemas)
+    custom = all(definition.custom for definition, _ in served(apis, group, version))
+    about, security = (CUSTOM_INFO, b"") if custom else (BUILT_IN_INFO, b',"securitySchemes":%b' % orjson.dumps(SECURITY_SCHEMES))
     return _pieces(
-        b'{"openapi":"3.0.0","info":%b,"paths":{' % orjson.dumps(_INFO), paths, b'},"components":{"schemas":{', schemas, b"}}}"
+        b'{"openapi":"3.0.0","info":%b,"paths":{' % orjson.dumps(about),
+        paths,
+        b'},"components":{"schemas":{',
+        schemas,
+        b"}%b}}" % security,
     )
 
 
@@ -82,7 +92,7 @@ def v2(apis: ApiSet) -> Iterator[bytes]:
         yield b""
     parameters = orjson.dumps(swagger_parameters())
     yield from _pieces(
-        b'{"swagger":"2.0","info":%b,"paths":{' % orjson.dumps(_INFO),
+        b'{"swagger":"2.0","info":%b,"paths":{' % orjson.dumps(BUILT_IN_INFO),
         paths,
         b'},"definitions":{',
         definitions,
@@ -100,7 +110,7 @@ def v2_protobuf(apis: ApiSet) -> Iterator[bytes]:
         definitions.update(part.definitions)
         yield b""
     paths_bytes, definitions_bytes = (sum(map(len, entries.values())) for entries in (paths, definitions))
-    before, between, behind = gnostic.document_parts(_INFO, paths_bytes, definitions_bytes, swagger_parameters())
+    before, between, behind = gnostic.document_parts(BUILT_IN_INFO, paths_bytes, definitions_bytes, swagger_parameters())
     yield before
     yield from _joined(paths)
     yield between

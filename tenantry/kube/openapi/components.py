@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 from tenantry.kube.message_tables import DELETE_OPTIONS, OBJECT_META
 from tenantry.kube.objects import Object
+from tenantry.kube.openapi.descriptions import description
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.structural import Schema
 
@@ -25,26 +26,40 @@ LIST_TEXT = f"More info: {_CONVENTIONS}"
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _AUTOSCALING = "io.k8s.api.autoscaling.v1."
+_FIELDS_V1 = _META + "FieldsV1"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _TEXT, _COUNT = Schema(type="string"), Schema(type="integer", format="int32")
 
 
-def _schema(ref: str, description: str = "", **properties: Schema) -> Schema:
-    return Schema(type="object", properties=properties, description=description, ref=ref)
+def _schema(ref: str, **properties: Schema) -> Schema:
+    return Schema(type="object", properties=properties, ref=ref)
+
+
+def meta_schema(name: str, properties: dict[str, Schema], required: tuple[str, ...]) -> Schema:
+    """A message of meta.k8s.io. `required`: the fields that are always there."""
+    return Schema(type="object", properties=properties, required=required, ref=_META + name)
 
 
 LIST_META = _schema(
     _META + "ListMeta",
-    "ListMeta describes metadata that lists have.",
     **{"continue": _TEXT},
     remainingItemCount=Schema(type="integer", format="int64"),
     resourceVersion=_TEXT,
     selfLink=_TEXT,
 )
-PATCH = _schema(_META + "Patch", "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.")
+PATCH = Schema(type="object", description="The body of a PATCH: a patch in any of the formats.", ref=_META + "Patch")
+_STATUS_CAUSE = _schema(_META + "StatusCause", field=_TEXT, message=_TEXT, reason=_TEXT)
+_STATUS_DETAILS = _schema(
+    _META + "StatusDetails",
+    name=_TEXT,
+    group=_TEXT,
+    kind=_TEXT,
+    uid=_TEXT,
+    causes=Schema(type="array", items=_STATUS_CAUSE, list_type="atomic"),
+    retryAfterSeconds=_COUNT,
+)
 STATUS = _schema(
     _META + "Status",
-    "Status is a return value for calls that don't return other objects.",
     apiVersion=_TEXT,
     kind=_TEXT,
     metadata=LIST_META,
@@ -52,11 +67,10 @@ STATUS = _schema(
     message=_TEXT,
     reason=_TEXT,
     code=_COUNT,
-    details=Schema(type="object", preserve_unknown=True),
+    details=_STATUS_DETAILS,
 )
 SCALE = _schema(
     _AUTOSCALING + "Scale",
-    "Scale represents a scaling request for a resource.",
     apiVersion=_TEXT,
     kind=_TEXT,
     metadata=OBJECT_META.schema,
@@ -64,6 +78,11 @@ SCALE = _schema(
     status=_schema(_AUTOSCALING + "ScaleStatus", replicas=_COUNT, selector=_TEXT),
 )
 DELETE_OPTIONS_SCHEMA = DELETE_OPTIONS.schema
+_ROOTS = {
+    _AUTOSCALING + "Scale": "autoscaling",
+    **dict.fromkeys((_META + name for name in ("Status", "DeleteOptions", "APIVersions", "APIGroup", "APIGroupList")), ""),
+}
+"""The shared components that are kinds of their own, with their group."""
 
 
 class Form(NamedTuple):
@@ -81,15 +100,15 @@ def reference(schema: Schema, form: Form) -> Object:
     return {"$ref": form.prefix + schema.ref}
 
 
-def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
-    """The components of some schemas and of all schemas that they refer to, by name."""
+def collect(roots: Iterable[Schema], form: Form, without: Container[str] = ()) -> dict[str, Object]:
+    """The components of some schemas and of all schemas that they refer to, by name. `without`: those that are known already."""
     found: dict[str, Object] = {}
     waiting = list(roots)
 
     def refer(schema: Schema) -> Object | None:
         if not schema.ref:
             return None
-        if schema.ref not in found:
+        if schema.ref not in found and schema.ref not in without:
             waiting.append(schema)
         place = reference(schema, form)
         if form.v2 or not schema.has_default or schema.default is None:
@@ -105,9 +124,26 @@ def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
 
 
 def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: Form) -> Object:
-    if schema.ref == _QUANTITY and not form.v2:
-        return {"oneOf": [{"type": "string"}, {"type": "number"}]}
-    made = to_openapi(schema, refer, v2=form.v2)
+    about = description(schema.ref)
+    if schema.ref == _QUANTITY:
+        made: Object = {"type": "string"} if form.v2 else {"oneOf": [{"type": "string"}, {"type": "number"}]}
+    elif schema.ref == _FIELDS_V1:
+        # What is in it has no schema, and clients that check objects take it as it is.
+        made = {"type": "object"}
+    else:
+        made = to_openapi(schema, refer, v2=form.v2)
+    if about.text:
+        made.setdefault("description", about.text)
+    if about.fields:
+        shown = made["properties"]
+        for name, text in about.fields.items():
+            shown[name] = described(shown[name], text, form)
+    if schema.ref in _ROOTS:
+        shown = made["properties"]
+        shown["apiVersion"] = {**shown["apiVersion"], "description": API_VERSION_TEXT}
+        shown["kind"] = {**shown["kind"], "description": KIND_TEXT}
+        kind = schema.ref.rpartition(".")[2]
+        made["x-kubernetes-group-version-kind"] = [{"group": _ROOTS[schema.ref], "kind": kind, "version": "v1"}]
     # A default belongs to the field that refers to this component, and not to the component.
     made.pop("default", None)
     return made
@@ -123,5 +159,7 @@ def describe_root(component: Object, form: Form) -> None:
 
 
 def described(place: Object, text: str, form: Form) -> Object:
-    """A reference with a description. In OpenAPI 3.0 no other key may stand beside `$ref`."""
-    return {**place, "description": text} if form.v2 else {"allOf": [place], "description": text}
+    """A field, or a reference, with a description. In OpenAPI 3.0 no other key may stand beside `$ref`."""
+    if form.v2 or "$ref" not in place:
+        return {**place, "description": text}
+    return {"allOf": [place], "description": text}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import orjson
@@ -33,6 +34,9 @@ from tenantry.kube.openapi.components import (
 from tenantry.kube.openapi.paths import paths
 from tenantry.kube.openapi.swagger_paths import swagger_item
 from tenantry.kube.schema.structural import Schema
+
+_EVERYWHERE = (OBJECT_META.schema, LIST_META, PATCH, STATUS, DELETE_OPTIONS_SCHEMA)
+"""What the paths and components of every type refer to."""
 
 
 class Fragment(NamedTuple):
@@ -69,10 +73,9 @@ def swagger_fragment(definition: ResourceDefinition, version: Version) -> Swagge
     key = ("openapi.v2", definition.verbs)
     known: SwaggerFragment | None = version.memo.get(key)
     if known is None:
-        made_paths, definitions = _swagger(definition, version)
         known = version.memo[key] = SwaggerFragment(
-            {path: exact(orjson.dumps(item)) for path, item in made_paths.items()},
-            {name: exact(orjson.dumps(made)) for name, made in definitions.items()},
+            {path: exact(orjson.dumps(item)) for path, item in _swagger_paths(definition, version).items()},
+            _encoded(definition, version, V2, _json),
         )
     return known
 
@@ -82,10 +85,9 @@ def gnostic_fragment(definition: ResourceDefinition, version: Version) -> Swagge
     key = ("openapi.gnostic", definition.verbs)
     known: SwaggerFragment | None = version.memo.get(key)
     if known is None:
-        made_paths, definitions = _swagger(definition, version)
         known = version.memo[key] = SwaggerFragment(
-            {path: gnostic.path_entry(path, item) for path, item in made_paths.items()},
-            {name: gnostic.definition_entry(name, made) for name, made in definitions.items()},
+            {path: gnostic.path_entry(path, item) for path, item in _swagger_paths(definition, version).items()},
+            _encoded(definition, version, V2, gnostic.definition_entry),
         )
     return known
 
@@ -98,21 +100,42 @@ FRAGMENTS: Mapping[str, Callable[[ResourceDefinition, Version], object]] = {
 """What makes the part of a version, by the form of the document."""
 
 
-def _swagger(definition: ResourceDefinition, version: Version) -> tuple[dict[str, Object], dict[str, Object]]:
+def _swagger_paths(definition: ResourceDefinition, version: Version) -> dict[str, Object]:
     items = paths(definition, version, _name(definition, version))
-    return {path: swagger_item(item) for path, item in items.items()}, _components(definition, version, V2)
+    return {path: swagger_item(item) for path, item in items.items()}
 
 
 def _build(definition: ResourceDefinition, version: Version) -> Fragment:
     items = paths(definition, version, _name(definition, version))
     encoded_paths = {path: exact(orjson.dumps(item)) for path, item in items.items()}
-    schemas = {name: exact(orjson.dumps(made)) for name, made in _components(definition, version, V3).items()}
+    schemas = _encoded(definition, version, V3, _json)
     content = hashlib.sha512()
     for part in (encoded_paths, schemas):
         for name in sorted(part):
             content.update(name.encode())
             content.update(part[name])
     return Fragment(encoded_paths, schemas, content.digest())
+
+
+def _json(name: str, made: Object) -> bytes:
+    return exact(orjson.dumps(made))
+
+
+def _encoded(
+    definition: ResourceDefinition, version: Version, form: Form, encode: Callable[[str, Object], bytes]
+) -> dict[str, bytes]:
+    """The components of a version, with those that all types need. These are encoded once in a process."""
+    shared = _shared(form, "scale" in version.subresources, encode)
+    own = _components(definition, version, form)
+    return dict(shared) | {name: encode(name, made) for name, made in own.items()}
+
+
+@cache
+def _shared(form: Form, scale: bool, encode: Callable[[str, Object], bytes]) -> Mapping[str, bytes]:
+    if scale:
+        same = _shared(form, False, encode)
+        return dict(same) | {name: encode(name, made) for name, made in collect([SCALE], form, same).items()}
+    return {name: encode(name, made) for name, made in collect(_EVERYWHERE, form).items()}
 
 
 def _name(definition: ResourceDefinition, version: Version) -> str:
@@ -125,12 +148,11 @@ def _name(definition: ResourceDefinition, version: Version) -> str:
 def _components(definition: ResourceDefinition, version: Version, form: Form) -> dict[str, Object]:
     name = _name(definition, version)
     root = version.schema if version.schema.ref else _named(version.schema, name)
-    shared = [OBJECT_META.schema, LIST_META, PATCH, STATUS, DELETE_OPTIONS_SCHEMA]
-    if "scale" in version.subresources:
-        shared.append(SCALE)
-    found = collect([root, *shared], form)
+    found = collect([root], form, without=_shared(form, "scale" in version.subresources, _json))
     own = dict(found[name])
     describe_root(own, form)
+    if not definition.custom and not form.v2:
+        own["properties"]["metadata"]["default"] = {}
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]
     own.update(_selectable(definition, version))
     found[name] = own
@@ -159,7 +181,9 @@ def _list(definition: ResourceDefinition, version: Version, root: Schema, form: 
         **_selectable(definition, version),
     }
     describe_root(component, form)
-    component["properties"]["metadata"] = described(reference(LIST_META, form), LIST_METADATA_TEXT, form)
+    metadata = component["properties"]["metadata"] = described(reference(LIST_META, form), LIST_METADATA_TEXT, form)
+    if not definition.custom and not form.v2:
+        metadata["default"] = {}
     return component
 
 

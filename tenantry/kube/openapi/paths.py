@@ -3,6 +3,8 @@ parameters."""
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
 from tenantry.kube.openapi.components import DELETE_OPTIONS_SCHEMA, PATCH, SCALE, STATUS, V3, reference
@@ -10,7 +12,17 @@ from tenantry.kube.schema.structural import Schema
 
 _JSON, _YAML = "application/json", "application/yaml"
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
+_ANY = "*/*"
 _WATCH = ";stream=watch"
+_ORDER = ("get", "put", "post", "delete", "patch", "parameters")
+"""The order of operations in a path item."""
+_ANSWERS = {
+    "post": ("200", "201", "202"),
+    "put": ("200", "201"),
+    "delete": ("200", "202"),
+}
+"""The codes of answers by action; of all others 200 alone."""
+_DESCRIPTIONS = {"200": "OK", "201": "Created", "202": "Accepted"}
 _CUSTOM_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 _PATCHES = (*_CUSTOM_PATCHES, "application/strategic-merge-patch+json")
 
@@ -24,13 +36,14 @@ _DRY_RUN = _query("dryRun", "string", "'All': all stages of the request are proc
 _FIELD_MANAGER = _query("fieldManager", "string", "The name of the actor that makes the change, for field ownership.")
 _FIELD_VALIDATION = _query("fieldValidation", "string", "What to do about unknown and duplicate fields: Ignore, Warn or Strict.")
 _FORCE = _query("force", "boolean", "Take ownership of conflicting fields, in an apply request.")
+_RESOURCE_VERSION = _query("resourceVersion", "string", "From which version on to serve the request.")
 _SELECTION = [
     _query("allowWatchBookmarks", "boolean", "Ask for events of type BOOKMARK in a watch."),
     _query("continue", "string", "The token of the next page, from an earlier list."),
     _query("fieldSelector", "string", "Restricts the objects by their fields."),
     _query("labelSelector", "string", "Restricts the objects by their labels."),
     _query("limit", "integer", "The largest number of objects to return."),
-    _query("resourceVersion", "string", "From which version on to serve the request."),
+    _RESOURCE_VERSION,
     _query("resourceVersionMatch", "string", "How resourceVersion is applied to a list."),
     _query("sendInitialEvents", "boolean", "Begin a watch with events for the objects that exist."),
     _query("timeoutSeconds", "integer", "How long a list or a watch may take."),
@@ -39,12 +52,15 @@ _SELECTION = [
 _DELETION = [
     _DRY_RUN,
     _query("gracePeriodSeconds", "integer", "The seconds before the object is deleted."),
-    _query("orphanDependents", "boolean", "Whether dependents are orphaned; superseded by propagationPolicy."),
-    _query("propagationPolicy", "string", "Whether and how dependents are deleted: Orphan, Background or Foreground."),
     _query(
         "ignoreStoreReadErrorWithClusterBreakingPotential", "boolean", "Deletes only what cannot be read; refused for the rest."
     ),
+    _query("orphanDependents", "boolean", "Whether dependents are orphaned; superseded by propagationPolicy."),
+    _query("propagationPolicy", "string", "Whether and how dependents are deleted: Orphan, Background or Foreground."),
 ]
+_DELETING_MANY = sorted(
+    (each for each in (*_DELETION, *_SELECTION) if each["name"] not in ("allowWatchBookmarks", "watch")), key=itemgetter("name")
+)
 _WRITING = [_DRY_RUN, _FIELD_MANAGER, _FIELD_VALIDATION]
 _NAME: Object = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
 _NAMESPACE: Object = {**_NAME, "name": "namespace"}
@@ -63,8 +79,11 @@ class _Paths:
         self._version = version
         self._own = Schema(ref=component)
         self._list = Schema(ref=f"{component.removesuffix(definition.kind)}{definition.list_kind}")
-        self._place = f"{_group_words(definition.group)}{_title(version.name)}"
+        words = group_words(definition.group)
+        self._place = f"{words}{_title(version.name)}"
+        self._tag = f"{words[:1].lower()}{words[1:]}_{version.name}"
         self._scope = "Namespaced" if definition.namespaced else ""
+        self._bodies = (_JSON, _YAML) if definition.custom else (_ANY,)
         self._media_types: tuple[str, ...] = (_JSON, _YAML) if definition.protobuf is None else (_JSON, _YAML, _PROTOBUF)
 
     def all(self) -> dict[str, Object]:
@@ -77,16 +96,16 @@ class _Paths:
         found = {collection: self._collection(shared)}
         if {"get", "update", "patch", "delete"} & set(definition.verbs):
             item = f"{collection}/{{name}}"
-            found[item] = self._item([*shared, _NAME])
+            found[item] = self._item([_NAME, *shared])
             for name in sorted(version.subresources):
                 if version.verbs_of(name):
-                    found[f"{item}/{name}"] = self._subresource(name, [*shared, _NAME])
+                    found[f"{item}/{name}"] = self._subresource(name, [_NAME, *shared])
         if definition.namespaced and "list" in definition.verbs:
             everywhere = self._operation(
                 "get", "list", self._list, f"list{self._place}{definition.kind}ForAllNamespaces", _SELECTION
             )
             found[f"{root}/{definition.plural}"] = {"get": everywhere, "parameters": [_PRETTY]}
-        return found
+        return {path: {key: item[key] for key in _ORDER if key in item} for path, item in found.items()}
 
     def _collection(self, parameters: list[Object]) -> Object:
         verbs, kind = self._definition.verbs, f"{self._scope}{self._definition.kind}"
@@ -97,8 +116,9 @@ class _Paths:
             item["post"] = self._operation("post", "post", self._own, f"create{self._place}{kind}", _WRITING, body=self._own)
         if "deletecollection" in verbs:
             identity = f"delete{self._place}Collection{kind}"
-            options = [*_DELETION, *_SELECTION]
-            item["delete"] = self._operation("delete", "deletecollection", STATUS, identity, options, body=DELETE_OPTIONS_SCHEMA)
+            custom = self._definition.custom
+            options, body = (_SELECTION, None) if custom else (_DELETING_MANY, DELETE_OPTIONS_SCHEMA)
+            item["delete"] = self._operation("delete", "deletecollection", STATUS, identity, options, body=body)
         return item
 
     def _item(self, parameters: list[Object]) -> Object:
@@ -124,7 +144,9 @@ class _Paths:
     def _read_write(self, item: Object, shape: Schema, suffix: str, verbs: list[str]) -> None:
         kind = f"{self._place}{self._scope}{self._definition.kind}{suffix}"
         if "get" in verbs:
-            item["get"] = self._operation("get", "get", shape, f"read{kind}", [])
+            item["get"] = self._operation(
+                "get", "get", shape, f"read{kind}", [_RESOURCE_VERSION] if self._definition.custom else []
+            )
         if "update" in verbs:
             item["put"] = self._operation("put", "put", shape, f"replace{kind}", _WRITING, body=shape)
         if "patch" in verbs:
@@ -138,20 +160,17 @@ class _Paths:
         self, method: str, action: str, answer: Schema, identity: str, parameters: list[Object], *, body: Schema | None = None
     ) -> Object:
         media_types = self._media_types
-        if action == "list":
+        if action == "list" and not self._definition.custom:
             media_types += tuple(media_type + _WATCH for media_type in media_types if media_type != _YAML)
         content = {media_type: {"schema": reference(answer, V3)} for media_type in media_types}
+        codes = _ANSWERS.get(action, ("200", "201") if action == "patch" and not self._definition.custom else ("200",))
+        responses: Object = {code: {"description": _DESCRIPTIONS[code], "content": content} for code in codes}
+        responses["401"] = {"description": "Unauthorized"}
         operation: Object = {
-            "tags": [f"{self._place[:1].lower()}{self._place[1:]}"],
+            "tags": [self._tag],
             "operationId": identity,
             "parameters": parameters,
-            "responses": {
-                "201" if method == "post" else "200": {
-                    "description": "Created" if method == "post" else "OK",
-                    "content": content,
-                },
-                "401": {"description": "Unauthorized"},
-            },
+            "responses": responses,
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {
                 "group": self._definition.group,
@@ -159,16 +178,17 @@ class _Paths:
                 "kind": self._definition.kind,
             },
         }
+        if not parameters:
+            del operation["parameters"]
         if body is not None:
-            operation["requestBody"] = {
-                "content": {media_type: {"schema": reference(body, V3)} for media_type in self._media_types},
-                "required": method != "delete",
-            }
+            operation["requestBody"] = {"content": {media_type: {"schema": reference(body, V3)} for media_type in self._bodies}}
+            if method != "delete":
+                operation["requestBody"]["required"] = True
         return operation
 
 
-def _group_words(group: str) -> str:
-    """`rbac.authorization.k8s.io` → RbacAuthorization, as in upstream's operation identifiers."""
+def group_words(group: str) -> str:
+    """A group in operation identifiers: `rbac.authorization.k8s.io` → RbacAuthorization (upstream)."""
     return "".join(_title(part) for part in group.removesuffix(".k8s.io").split(".")) if group else "Core"
 
 

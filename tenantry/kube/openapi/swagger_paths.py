@@ -27,30 +27,25 @@ def swagger_item(item: Object) -> Object:
 
 
 def _operation(operation: Object) -> Object:
-    parameters = _references(operation["parameters"])
+    parameters = _references(operation.get("parameters", []))
     consumes, body = _ANY, operation.get("requestBody")
     if body is not None:
         content = body["content"]
         shape = next(iter(content.values()))["schema"]
         shown: Object = {"in": "body", "name": "body", "schema": _definition(shape)}
-        parameters = [*parameters, shown | {"required": True} if body["required"] else shown]
+        parameters = [*parameters, shown | {"required": True} if body.get("required") else shown]
         if operation["x-kubernetes-action"] == "patch":
             consumes = list(content)
-    produces: list[str] = []
+    produces: dict[str, None] = {}
     responses: Object = {}
     for code, response in operation["responses"].items():
         responses[code] = {"description": response["description"]}
         for media_type, of in response.get("content", {}).items():
-            produces.append(media_type)
+            produces[media_type] = None
             responses[code]["schema"] = _definition(of["schema"])
     same = {key: operation[key] for key in ("operationId", "tags", "x-kubernetes-action", "x-kubernetes-group-version-kind")}
-    return same | {
-        "consumes": consumes,
-        "produces": produces,
-        "schemes": ["https"],
-        "parameters": parameters,
-        "responses": responses,
-    }
+    made = same | {"consumes": consumes, "produces": list(produces), "schemes": ["https"], "responses": responses}
+    return made | {"parameters": parameters} if parameters else made
 
 
 def _references(parameters: list[Object]) -> list[Object]:

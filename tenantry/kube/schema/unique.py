@@ -11,10 +11,13 @@ from tenantry.kube.schema.problem import Check, Problem, Problems
 from tenantry.kube.schema.ratchet import Path
 from tenantry.kube.schema.structural import Schema
 
+_BUILT_IN = "io.k8s."
+"""Components that stand for Go structs. Their list types are for apply; a write of another kind may repeat an item."""
+
 
 def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check | None:
     """The check of x-kubernetes-list-type for a schema and below it. None where there is no set or map."""
-    if id(schema) in seen:
+    if id(schema) in seen or schema.ref.startswith(_BUILT_IN):
         return None
     seen = seen | {id(schema)}
     if schema.items is not None:

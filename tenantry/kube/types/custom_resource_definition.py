@@ -177,11 +177,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         if subresource == "status":
-            metadata, before = obj.get("metadata", {}), old.get("metadata", {})
-            obj["metadata"] = {
-                **before,
-                **{key: metadata[key] for key in ("managedFields", "resourceVersion") if key in metadata},
-            }
+            # Unlike that of other types, upstream's status of a definition takes labels and annotations too.
             obj["spec"] = old.get("spec")
             status = obj.setdefault("status", {})
             if not status.get("storedVersions"):

@@ -115,6 +115,7 @@ def to_core(event: Object) -> Object:
 
 class CoreEventStrategy(Strategy):
     create_on_update = True
+    bare_finalizers = True
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return path_segment_errors(name, prefix=prefix)
@@ -150,6 +151,7 @@ class EventStrategy(Strategy):
     """events.k8s.io has stricter validation than the core group. Field names in its errors are those of the core group."""
 
     create_on_update = True
+    bare_finalizers = True
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         if old is None:

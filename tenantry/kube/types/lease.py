@@ -27,6 +27,7 @@ MESSAGE = kind(_REF + "Lease", "2 spec LeaseSpec", SPEC)
 
 class LeaseStrategy(Strategy):
     create_on_update = True
+    bare_finalizers = True
     unconditional_update = False
 
     def prepare_for_create(self, obj: Object) -> None:

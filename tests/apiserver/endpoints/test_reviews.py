@@ -182,6 +182,50 @@ async def test_a_selector_that_is_not_understood_is_reported(ask: Asking) -> Non
     assert "evaluationError" not in answer["status"]
 
 
+REQUIRED = "Required value: must be specified when `operator` is 'In' or 'NotIn'"
+FORBIDDEN = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+
+
+@pytest.mark.parametrize("name", ["fieldSelector", "labelSelector"])
+@pytest.mark.parametrize(
+    ("requirement", "field", "text"),
+    [
+        ({"key": "a", "operator": "In"}, "values", REQUIRED),
+        ({"key": "a", "operator": "NotIn", "values": []}, "values", REQUIRED),
+        ({"key": "a", "operator": "Exists", "values": ["x"]}, "values", FORBIDDEN),
+        ({"key": "a", "operator": "DoesNotExist", "values": ["x"]}, "values", FORBIDDEN),
+        ({"key": "a", "operator": "In", "values": ["x"]}, "", ""),
+        ({"key": "a", "operator": "Frob", "values": ["x"]}, "", ""),
+    ],
+)
+async def test_requirements_of_selectors(ask: Asking, name: str, requirement: Object, field: str, text: str) -> None:
+    """An operator that is not known comes from a newer client, and is no error."""
+    spec = {"resourceAttributes": RESOURCE | {name: {"requirements": [requirement]}}}
+    if not text:
+        assert (await ask("selfsubjectaccessreviews", {"spec": spec}))["status"]["allowed"]
+        return
+    path = f"spec.resourceAttributes.{name}.requirements[0].{field}"
+    refused = await ask.refused("selfsubjectaccessreviews", {"spec": spec})
+    assert refused == (422, f'.authorization.k8s.io "" is invalid: {path}: {text}')
+
+
+async def test_keys_of_selectors(ask: Asking) -> None:
+    """A label has a key with rules of its own; a field has any."""
+    for name, key, why in (
+        ("fieldSelector", "", "Required value: must be specified"),
+        ("labelSelector", "", 'Invalid value: "": name part must be non-empty'),
+        ("fieldSelector", "/ /", ""),
+        ("labelSelector", "/ /", 'Invalid value: "/ /"'),
+    ):
+        requirement = {"key": key, "operator": "Exists"}
+        body = {"spec": {"resourceAttributes": RESOURCE | {name: {"requirements": [requirement]}}}}
+        if why:
+            code, message = await ask.refused("selfsubjectaccessreviews", body)
+            assert code == 422 and f"spec.resourceAttributes.{name}.requirements[0].key: {why}" in message
+        else:
+            assert (await ask("selfsubjectaccessreviews", body))["status"]["allowed"]
+
+
 async def test_deep_reviews_are_for_masters(ask: Asking) -> None:
     spec = {"user": "deep", "resourceAttributes": RESOURCE | {"verb": "bind"}}
     header: dict[str, Any] = {"x_kcp_internal_deep_subjectaccessreview": "true"}

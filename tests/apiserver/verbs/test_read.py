@@ -108,7 +108,7 @@ async def test_no_count_of_what_remains_with_a_selector(filled: RangeServer) -> 
 
 async def test_expired_pages_go_on_with_another_token(filled: RangeServer) -> None:
     version = int((await filled("GET", CMS)).rv) - (50 << 7)
-    token = base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": "/a\0"})).decode()
+    token = base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": "/a\0"})).decode().rstrip("=")
     answer = await filled("GET", CMS, query={"limit": 2, "continue": token})
     assert (answer.status, answer.json["reason"]) == (410, "Expired")
     assert answer.message.startswith("The provided continue parameter is too old to display a consistent list result.")
@@ -169,8 +169,33 @@ async def test_a_version_of_the_future_is_waited_for(filled: RangeServer, monkey
         ]
 
 
-async def test_versions_of_another_cell_are_expired(filled: RangeServer) -> None:
-    assert (await filled("GET", CMS + "?resourceVersion=12")).status == 410
+def foreign(version: str, change: int) -> str:
+    """The same version of the cell whose number is greater by `change`."""
+    return str(int(version) + (change << 55))
+
+
+@pytest.mark.parametrize("change", [None, 1, 5])
+async def test_versions_of_another_cell_count_as_compacted(filled: RangeServer, change: int | None) -> None:
+    """As those from before the restore of an etcd whose revisions were bumped: "not older than" one is the state of now."""
+    now = await filled("GET", CMS)
+    version = "1" if change is None else foreign(now.rv, change)
+    for query in ({}, {"resourceVersionMatch": "NotOlderThan"}, {"resourceVersionMatch": "NotOlderThan", "limit": "500"}):
+        answer = await filled("GET", CMS, query={"resourceVersion": version, **query})
+        assert (answer.status, answer.names, answer.rv) == (200, now.names, now.rv), query
+    assert (await filled("GET", CMS + "/a", query={"resourceVersion": version})).status == 200
+    for query in ({"resourceVersionMatch": "Exact"}, {"limit": "1"}):
+        answer = await filled("GET", CMS, query={"resourceVersion": version, **query})
+        assert (answer.status, answer.json["reason"]) == (410, "Expired"), query
+
+
+async def test_a_watch_from_another_cell_must_begin_anew(filled: RangeServer) -> None:
+    """It would miss events, unless it begins with the state of now."""
+    for version in ("1", foreign((await filled("GET", CMS)).rv, 1)):
+        async with filled.watching(f"{CMS}?watch=true&resourceVersion={version}") as sink:
+            assert [(event["type"], event["object"].get("code")) for event in sink.events] == [("ERROR", 410)]
+        initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&fieldSelector=metadata.name=a"
+        async with filled.watching(f"{CMS}?watch=true&{initial}&resourceVersion={version}") as sink:
+            assert sink.short == [("ADDED", "a")]
 
 
 async def test_selectors(filled: RangeServer) -> None:

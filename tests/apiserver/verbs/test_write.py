@@ -9,7 +9,7 @@ from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, V
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
-from tenantry.kube.types import service_account
+from tenantry.kube.types import custom_resource_definition, service_account
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
@@ -261,6 +261,31 @@ async def test_apply(server: RangeServer) -> None:
         "PATCH", THINGS + "/none/status?fieldManager=m", thing("none"), content_type="application/apply-patch+yaml"
     )
     assert missing.status == 404
+
+
+async def test_a_null_that_the_schema_does_not_allow(server: RangeServer) -> None:
+    """It counts as missing in a body, and in an apply it is refused, unless there is a default."""
+    string = {"type": "string"}
+    fields: Object = {"a": string, "d": {**string, "default": "x"}, "n": {**string, "nullable": True}}
+    fields["list"] = {"type": "array", "items": string}
+    fields["map"] = {"type": "object", "additionalProperties": string}
+    server = await start([definition_from_crd(crd(fields))])
+
+    async def applied(spec: Object) -> tuple[int, str]:
+        query = "/x?fieldManager=m&dryRun=All"
+        answer = await server("PATCH", THINGS + query, thing("x", **spec), content_type="application/apply-patch+yaml")
+        return answer.status, answer.message if answer.status > 300 else str(answer.json["spec"])
+
+    for spec, field, kind in (
+        ({"a": None}, "spec.a", "string"),
+        ({"list": None}, "spec.list", "array"),
+        ({"map": None}, "spec.map", "object"),
+        ({"map": {"k": None}}, "spec.map.k", "string"),
+    ):
+        text = f'Invalid value: "null": {field} in body must be of type {kind}: "null"'
+        assert await applied(spec) == (422, f'Thing.test.example "x" is invalid: {field}: {text}')
+        assert (await server("POST", THINGS + "?dryRun=All", thing("x", **spec))).status == 201
+    assert await applied({"d": None, "n": None}) == (201, "{'d': 'x', 'n': None}")
 
 
 class NobodyCreates:
@@ -567,18 +592,44 @@ async def test_numbers_are_stored_as_go_writes_them() -> None:
     await running.scope.cell.close()
 
 
-async def test_readers_see_a_default_of_the_status_that_a_create_has_dropped() -> None:
-    """Kubernetes stores no status then, and whoever reads adds what the definition has at that time."""
+async def test_the_status_of_a_definition_takes_a_condition_twice_and_labels() -> None:
+    """Unlike a custom resource, in which a list of type map has no item twice, and unlike the status of other types."""
+    server = await start([custom_resource_definition.DEFINITION])
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    spec: Object = {
+        "group": "test.example",
+        "names": {"plural": "others", "kind": "Other"},
+        "scope": "Namespaced",
+        "versions": [version],
+    }
+    made = await server("POST", path, {"metadata": {"name": "others.test.example"}, "spec": spec})
+    assert made.status == 201, made.message
+    found: list[Object] = []
+    for status in ("True", "False"):
+        found.append({"type": "Mine", "status": status})
+        answer = await server("PATCH", f"{path}/others.test.example/status", {"status": {"conditions": found}})
+        assert answer.status == 200, answer.message
+        assert [condition["status"] for condition in answer.json["status"]["conditions"]] == [each["status"] for each in found]
+    changed: Object = {"metadata": {"labels": {"a": "b"}}, "spec": {"scope": "Cluster"}}
+    answer = await server("PATCH", f"{path}/others.test.example/status", changed)
+    assert (answer.json["metadata"]["labels"], answer.json["spec"]["scope"]) == ({"a": "b"}, "Namespaced")
 
-    phase = {"type": "string", "default": "Pending"}
-    definition = crd()
-    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    schema["properties"]["status"] = {"type": "object", "default": {}, "properties": {"phase": phase}}
-    running = await start((definition_from_crd(definition),))
-    made = await running("POST", THINGS, thing("a") | {"status": {"phase": "Mine"}})
-    assert made.json["status"] == {"phase": "Pending"}
-    assert (await running("GET", f"{THINGS}/a")).json["status"] == {"phase": "Pending"}
-    assert (await running("GET", THINGS)).json["items"][0]["status"] == {"phase": "Pending"}
-    [record] = running.scope.range.each()
-    assert b"Pending" not in record.value
-    await running.scope.cell.close()
+
+async def test_a_body_in_another_version_is_pruned_by_that_version_first(server: RangeServer) -> None:
+    """It is refused, and the client learns which of its fields the version does not have."""
+    other = {"apiVersion": "test.example/v9", "kind": "Thing", "metadata": {"name": "x"}, "spec": {"a": 1}}
+    does_not_match = "the API version in the data (test.example/v9) does not match the expected API version (test.example/v1)"
+    unknown = 'unknown field "spec"'
+    for validation, message, warned in (
+        ("Warn", does_not_match, True),
+        ("Ignore", does_not_match, False),
+        ("Strict", f'Thing in version "v9" cannot be handled as a Thing: strict decoding error: {unknown}', False),
+    ):
+        answer = await server("POST", f"{THINGS}?fieldValidation={validation}", other)
+        assert (answer.status, answer.message, answer.warnings == [unknown]) == (400, message, warned)
+    await server("POST", THINGS, thing("x"))
+    patched = await server("PATCH", THINGS + "/x", {"apiVersion": "test.example/v9"})
+    assert (patched.status, patched.warnings) == (422, [unknown])
+    strict = await server("PATCH", THINGS + "/x?fieldValidation=Strict", {"apiVersion": "test.example/v9"})
+    assert (strict.status, strict.warnings) == (422, []) and strict.message.endswith(f"strict decoding error: {unknown}")

@@ -267,6 +267,13 @@ def test_null_managed_fields_are_none() -> None:
         (thing({"set": [None]}), ".spec.set: element 0: associative list without keys has an element that's an explicit null"),
         (thing({"zzz": 1}), ".spec.zzz: field not declared in schema"),
         (thing({"map": [{"k": "a", "zzz": 1}]}), '.spec.map[k="a"].zzz: field not declared in schema'),
+        (
+            thing({"map": [{"k": "a", "y": 1, "z": 2}], "zzz": 1}),
+            "errors:\n"
+            '  .spec.map[k="a"].y: field not declared in schema\n'
+            '  .spec.map[k="a"].z: field not declared in schema\n'
+            "  .spec.zzz: field not declared in schema",
+        ),
         (thing({"replicas": "1"}), ".spec.replicas: expected numeric (int or float), got string"),
         (thing({"flag": 1}), ".spec.flag: expected boolean, got &{1}"),
         (

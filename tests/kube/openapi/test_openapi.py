@@ -33,6 +33,29 @@ def test_index_and_hashes() -> None:
     assert openapi.digest(APIS, "g.example", "v1beta1") != openapi.digest(APIS, "g.example", "v1")
 
 
+def test_the_index_has_what_is_served_beside_resources() -> None:
+    """Groups with custom types only have no document of their own."""
+    paths = openapi.index(APIS)["paths"]
+    assert {"api", "apis", "version", "apis/rbac.authorization.k8s.io", "openid/v1/jwks"} <= set(paths)
+    assert "apis/g.example" not in paths and "apis/" not in paths
+    assert list(paths) == sorted(paths)
+    for path in ("api", "apis", "version", "apis/rbac.authorization.k8s.io", ".well-known/openid-configuration"):
+        encoded, digest = openapi.root_document(APIS, path) or (b"", "")
+        made = orjson.loads(encoded)
+        assert paths[path]["serverRelativeURL"] == f"/openapi/v3/{path}?hash={digest}"
+        assert (made["info"]["version"], list(made["paths"])) == ("1.37", [f"/{path}/"])
+        known = made["components"].get("schemas", {})
+        assert set(re.findall(rb'"#/components/schemas/([^"]+)"', encoded)) <= {name.encode() for name in known}
+    for path in ("apis/g.example", "apis/none.example", "nothing", "", "api/v1"):
+        assert openapi.root_document(APIS, path) is None
+
+
+def test_operations_stand_in_the_order_of_http_methods() -> None:
+    item = document("g.example", "v1")["paths"]["/apis/g.example/v1/namespaces/{namespace}/things/{name}"]
+    assert list(item) == ["get", "put", "delete", "patch", "parameters"]
+    assert "parameters" not in document("", "v1")["paths"]["/api/v1/namespaces/{namespace}/configmaps/{name}"]["get"]
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_type_with_fewer_verbs_has_a_document_of_its_own(first: int) -> None:
     """Views serve types with fewer verbs, of the same versions."""

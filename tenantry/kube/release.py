@@ -1,0 +1,3 @@
+"""The release of Kubernetes whose API is served."""
+
+MAJOR, MINOR, PATCH = 1, 37, 2

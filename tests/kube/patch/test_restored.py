@@ -1,0 +1,62 @@
+"""What Kubernetes' converter says of strategic merge patches whose result has values of wrong types, recorded from 1.37.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenantry.kube.patch.restored import problem
+from tenantry.kube.types import BUILTINS
+
+MESSAGES = {definition.kind: definition.message for definition in BUILTINS if definition.message is not None}
+
+
+def said(kind: str, obj: dict[str, Any]) -> str:
+    message = MESSAGES[kind]
+    assert message is not None
+    return problem(message, obj)
+
+
+@pytest.mark.parametrize(
+    ("obj", "text"),
+    [
+        ({"data": ["x"]}, "cannot restore map from slice"),
+        ({"data": "x"}, "cannot restore map from string"),
+        ({"data": 5}, "cannot restore map from int64"),
+        ({"data": 5.5}, "cannot restore map from float64"),
+        ({"data": True}, "cannot restore map from bool"),
+        ({"data": {"x": {"y": "z"}}}, "unrecognized type: string"),
+        ({"data": {"x": ["y"]}}, "unrecognized type: string"),
+        ({"data": {"x": True}}, "unrecognized type: string"),
+        ({"data": {"x": 1.5}}, "unrecognized type: string"),
+        ({"data": {"x": 1}}, "cannot convert int64 to string"),
+        ({"immutable": "yes"}, "unrecognized type: bool"),
+        ({"kind": 5}, "cannot convert int64 to string"),
+        ({"metadata": ["x"]}, "cannot restore struct from: slice"),
+        ({"metadata": "x"}, "cannot restore struct from: string"),
+        ({"metadata": {"finalizers": "x"}}, "cannot restore slice from string"),
+        ({"metadata": {"finalizers": [True]}}, "unrecognized type: string"),
+        ({"metadata": {"ownerReferences": {"uid": "x"}}}, "cannot restore slice from map"),
+        ({"metadata": {"ownerReferences": ["x"]}}, "cannot restore struct from: string"),
+        ({"metadata": {"ownerReferences": [{"uid": 1}]}}, "cannot convert int64 to types.UID"),
+        ({"metadata": {"generation": "x"}}, "unrecognized type: int64"),
+        ({"metadata": {"generation": 1.5}}, "cannot convert float64 to int64"),
+        ({"metadata": {"managedFields": [{"manager": 5}]}}, "cannot convert int64 to string"),
+        ({"binaryData": {"x": "***"}}, "error decoding from json: illegal base64 data at input byte 0"),
+        ({"binaryData": {"x": 5}}, "cannot restore slice from int64"),
+        # The first one in the order of the struct's fields, whatever the order of the object's.
+        ({"data": 5, "metadata": "x"}, "cannot restore struct from: string"),
+        # Right, or left to types that decode themselves.
+        ({"data": None, "metadata": None, "immutable": True, "binaryData": {"x": "YQ==", "y": ""}}, ""),
+        ({"metadata": {"generation": 2, "creationTimestamp": 5}}, ""),
+        ({"metadata": {"generation": 2.0}}, ""),
+    ],
+)
+def test_values_of_wrong_types(obj: dict[str, Any], text: str) -> None:
+    assert said("ConfigMap", obj) == text
+
+
+def test_a_named_string_type_is_named() -> None:
+    assert said("Secret", {"type": 5}) == "cannot convert int64 to v1.SecretType"
+    assert said("Secret", {"data": {"x": "***"}}) == "error decoding from json: illegal base64 data at input byte 0"
