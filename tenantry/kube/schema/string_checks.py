@@ -13,6 +13,36 @@ from tenantry.kube.status import cut
 
 
 def string_checks(schema: Schema) -> list[Check]:
+    checks = _lengths_and_pattern(schema)
+    if len(checks) > 1:
+        checks = [_first_of(checks)]
+    has_format = formats.find(schema.format) if schema.format and schema.type in ("", "string") else None
+    if has_format is not None:
+        name = schema.format
+
+        def formatted(value: Any, path: Path, out: Problems) -> None:
+            if not has_format(value):
+                text = f"{path_text(path)} in body must be of type {name}: {show(value)}"
+                out.append(Problem("TypeInvalid", path, path, f"Invalid value: {show(value)}: {text}"))
+
+        checks.append(formatted)
+    return checks
+
+
+def _first_of(checks: list[Check]) -> Check:
+    """kube-openapi's validator tells of a string the first thing that is wrong with its lengths and pattern."""
+
+    def first(value: Any, path: Path, out: Problems) -> None:
+        before = len(out)
+        for check in checks:
+            check(value, path, out)
+            if len(out) != before:
+                return
+
+    return first
+
+
+def _lengths_and_pattern(schema: Schema) -> list[Check]:
     checks: list[Check] = []
     least, most = schema.min_length, schema.max_length
     if most is not None:
@@ -31,16 +61,6 @@ def string_checks(schema: Schema) -> list[Check]:
         checks.append(not_shorter)
     if schema.pattern:
         checks.append(_like(schema.pattern))
-    has_format = formats.find(schema.format) if schema.format and schema.type in ("", "string") else None
-    if has_format is not None:
-        name = schema.format
-
-        def formatted(value: Any, path: Path, out: Problems) -> None:
-            if not has_format(value):
-                text = f"{path_text(path)} in body must be of type {name}: {show(value)}"
-                out.append(Problem("TypeInvalid", path, path, f"Invalid value: {show(value)}: {text}"))
-
-        checks.append(formatted)
     return checks
 
 

@@ -184,6 +184,21 @@ def test_texts(schema: dict[str, Any], value: Any, expected: list[tuple[str, str
     assert sorted(found) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("", ["at least 2 chars"]),
+        ("1", ["at least 2 chars"]),
+        ("11111", ["may not be more than 4 bytes"]),
+        ("111", ["should match"]),
+        ("aaa", []),
+    ],
+)
+def test_of_a_string_the_first_thing_is_told_that_is_wrong_with_lengths_and_pattern(value: str, told: list[str]) -> None:
+    found = validate(value, from_openapi({"type": "string", "minLength": 2, "maxLength": 4, "pattern": "^a+$"}))
+    assert len(found) == len(told) and all(text in error.text for text, error in zip(told, found, strict=True))
+
+
 def test_a_prefix_is_in_fields_and_not_in_messages() -> None:
     [error] = validate("z", from_openapi(S | {"pattern": "^a$"}), path="x.default")
     assert (error.field, error.text) == ("x.default", "Invalid value: \"z\":  in body should match '^a$'")
