@@ -78,13 +78,13 @@ def published(module: str) -> Mapping[str, Published]:
     documents = list(_documents(download(module)))
     found: dict[str, Published] = {}
     for each in documents:
-        if each.get("kind") == "CustomResourceDefinition" and each.get("apiVersion") == "apiextensions.k8s.io/v1":
+        if _is_definition(each):
             each.pop("status", None)
             found.setdefault(each["metadata"]["name"], Published(module, each))
     by_kind = {
         (f"{spec['group']}/{version['name']}", spec["names"]["kind"]): one
         for one in found.values()
-        if isinstance(spec := one.definition.get("spec"), dict)
+        for spec in [one.definition["spec"]]
         for version in spec["versions"]
         if version.get("served")
     }
@@ -93,6 +93,14 @@ def published(module: str) -> Mapping[str, Published]:
         if one is not None and _is_sample(each) and len(one.samples) < SAMPLES_OF_A_KIND and each not in one.samples:
             one.samples.append(each)
     return dict(sorted(found.items()))
+
+
+def _is_definition(each: Object) -> bool:
+    """Whether it is a whole one; tests of projects have parts of some."""
+    if each.get("kind") != "CustomResourceDefinition" or each["apiVersion"] != "apiextensions.k8s.io/v1":
+        return False
+    spec, metadata = each.get("spec"), each.get("metadata")
+    return isinstance(spec, dict) and "versions" in spec and isinstance(metadata, dict) and "name" in metadata
 
 
 def _is_sample(each: Object) -> bool:
