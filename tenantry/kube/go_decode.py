@@ -129,7 +129,15 @@ def _zero(item: Field) -> Callable[[], Any]:
             return out
 
         return empty
-    simple: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
+    simple: dict[str, Any] = {
+        "string": "",
+        "bool": False,
+        "int32": 0,
+        "int64": 0,
+        "double": 0,
+        "Quantity": "0",
+        "IntOrString": 0,
+    }
     return lambda: simple.get(of.name)
 
 
@@ -196,6 +204,8 @@ def _element(of: FieldType, go_type: str) -> Convert:
             return _timestamp(canonical_micro_time)
         case "Quantity":
             return _quantity
+        case "IntOrString":
+            return _int_or_string
         case "Values":
             return _container(FieldType("string", "string", "list"))
         case _:
@@ -259,6 +269,13 @@ def _quantity(value: Any) -> Any:
         return canonical(value.strip() if value.__class__ is str else _number_text(value))
     except ValueError as error:
         raise Mismatch(value, "", str(error)) from None
+
+
+def _int_or_string(value: Any) -> Any:
+    if value.__class__ is not str and (value.__class__ is not int or not -(1 << 31) <= value < 1 << 31):
+        found = _json_name(value, "int32")
+        raise Mismatch(value, "int32", f"json: cannot unmarshal {found} into Go value of type int32")
+    return value
 
 
 def _number_text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from tenantry.kube.message_tables import DELETE_OPTIONS, OBJECT_META
@@ -25,7 +25,14 @@ LIST_TEXT = f"More info: {_CONVENTIONS}"
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _AUTOSCALING = "io.k8s.api.autoscaling.v1."
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_EITHER: Mapping[str, Object] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {
+        "format": "int-or-string",
+        "oneOf": [{"type": "integer"}, {"type": "string"}],
+    },
+}
+"""Components that are a text or a number, which Swagger 2.0 cannot say."""
 _TEXT, _COUNT = Schema(type="string"), Schema(type="integer", format="int32")
 
 
@@ -105,8 +112,8 @@ def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
 
 
 def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: Form) -> Object:
-    if schema.ref == _QUANTITY and not form.v2:
-        return {"oneOf": [{"type": "string"}, {"type": "number"}]}
+    if schema.ref in _EITHER and not form.v2:
+        return dict(_EITHER[schema.ref])
     made = to_openapi(schema, refer, v2=form.v2)
     # A default belongs to the field that refers to this component, and not to the component.
     made.pop("default", None)
