@@ -91,6 +91,10 @@ class Strategy:
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         """Restores fields that this endpoint may not change (status; or spec for /status). Changes `obj`."""
 
+    def counts(self, obj: Object, old: Object) -> bool:
+        """Whether a change of metadata increases the generation, where the type has one."""
+        return False
+
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         """The errors beyond those of the schema. `old` is None on create."""
         return []

@@ -85,7 +85,7 @@ def update_outcome(
     if not prepared:
         strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
-    if strategy.tracks_generation and _changed(obj, old, target.shape):
+    if strategy.tracks_generation and (_changed(obj, old, target.shape) or strategy.counts(obj, old)):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old, at_once=not apart)
     target.warnings += strategy.warnings(obj, old)
