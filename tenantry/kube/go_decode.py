@@ -71,6 +71,7 @@ def normaliser(message: Message) -> Normaliser:
 def _compile(message: Message) -> Normaliser:
     # (plain type, convert, zero value that stays): a value of the plain type that needs no conversion is the fast path.
     fields: dict[str, tuple[type | None, Convert | None, bool]] = {}
+    within = {item.name: item.within for item in message.fields if item.within}
     written: list[tuple[str, Callable[[], Any]]] = []
     if message.root:
         fields |= {"apiVersion": (str, _scalar(str, "string"), True), "kind": (str, _scalar(str, "string"), True)}
@@ -97,6 +98,8 @@ def _compile(message: Message) -> Normaliser:
                     converted = convert(value)  # type: ignore[misc]
                 except Mismatch as mismatch:
                     mismatch.path.append(key)
+                    if key in within:
+                        mismatch.path.append(within[key])
                     mismatch.struct = mismatch.struct or name
                     raise
                 if converted is not value:
@@ -273,8 +276,7 @@ def _quantity(value: Any) -> Any:
 
 def _int_or_string(value: Any) -> Any:
     if value.__class__ is not str and (value.__class__ is not int or not -(1 << 31) <= value < 1 << 31):
-        found = _json_name(value, "int32")
-        raise Mismatch(value, "int32", f"json: cannot unmarshal {found} into Go value of type int32")
+        raise Mismatch(value, "int32")
     return value
 
 

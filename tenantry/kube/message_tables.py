@@ -109,6 +109,8 @@ class Field:
     default: Any = None
     inline: bool = False
     gated: bool = False
+    within: str = ""
+    """The name of the inline message that the field comes from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +165,7 @@ def _flat(fields: Iterable[Field]) -> Iterator[Field]:
     """The fields as JSON has them."""
     for item in fields:
         if item.inline and item.type.message is not None:
-            yield from item.type.message.fields
+            yield from (replace(field, within=item.type.message.name) for field in item.type.message.fields)
         else:
             yield item
 

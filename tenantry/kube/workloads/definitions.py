@@ -9,13 +9,22 @@ from typing import Any
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.objects import Object
+from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.workloads.facts import ColumnFacts, Resource, messages
 from tenantry.kube.workloads.printing import CELLS
 from tenantry.kube.workloads.printing.cells import Cell, spec_of, status_of
 from tenantry.kube.workloads.rules import RULES
 from tenantry.kube.workloads.strategy import WorkloadStrategy
 
-_SCALE = ScalePaths(spec_replicas=".spec.replicas", status_replicas=".status.replicas", label_selector=".spec.selector")
+
+def _selector(obj: Object) -> str:
+    """The selector of a type with a scale. A ReplicationController has labels in its place."""
+    selector = spec_of(obj).get("selector")
+    labels = selector is None or all(type(value) is str for value in selector.values())
+    return str(from_object({"matchLabels": selector} if labels else selector))
+
+
+_SCALE = ScalePaths(spec_replicas=".spec.replicas", status_replicas=".status.replicas", selector=_selector)
 _DESCRIPTIONS = {"Name": NAME.description, "Age": AGE.description}
 
 
@@ -86,7 +95,8 @@ _SELECTABLE: Mapping[str, Mapping[str, Callable[[Object], str]]] = {
         "spec.hostNetwork": lambda obj: _flag(obj, "hostNetwork"),
         **{f"spec.{name}": _spec(name) for name in ("nodeName", "restartPolicy", "schedulerName", "serviceAccountName")},
         **{f"status.{name}": _status(name) for name in ("phase", "podIP", "nominatedNodeName")},
-        "status.podIPs": lambda obj: ",".join(each.get("ip", "") for each in status_of(obj).get("podIPs") or ()),
+        # Upstream takes the selector, and no Pod has a value for it.
+        "status.podIPs": lambda obj: "",
     },
     "ReplicationController": {"status.replicas": lambda obj: _number(obj, "replicas")},
     "Service": {"spec.clusterIP": _spec("clusterIP"), "spec.type": _spec("type")},

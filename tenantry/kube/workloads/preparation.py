@@ -17,6 +17,11 @@ def create_volume(obj: Object) -> None:
     obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": timestamp()}
 
 
+def update_volume_status(obj: Object, old: Object) -> None:
+    if obj["status"].get("phase") != old["status"].get("phase"):
+        obj["status"]["lastPhaseTransitionTime"] = timestamp()
+
+
 def create_claim(obj: Object) -> None:
     """Both fields for the source of the data say the same."""
     obj["status"] = {"phase": "Pending"}

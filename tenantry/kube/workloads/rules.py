@@ -31,7 +31,7 @@ RULES: Mapping[str, Rules] = {
     "HorizontalPodAutoscaler": Rules(errors=jobs.autoscaler_errors),
     "Ingress": Rules(errors=networking.ingress_errors),
     "IngressClass": Rules(errors=networking.ingress_class_errors),
-    "Job": Rules(errors=jobs.job_errors, on_create=make_selector),
+    "Job": Rules(errors=jobs.job_errors, on_create=make_selector, propagation="Orphan"),
     "NetworkPolicy": Rules(errors=networking.policy_errors),
     "Node": Rules(
         errors=nodes_and_classes.node_errors,
@@ -40,17 +40,21 @@ RULES: Mapping[str, Rules] = {
         tracks_generation=False,
     ),
     "PersistentVolume": Rules(
-        errors=storage.volume_errors, on_create=preparation.create_volume, tracks_generation=False, returns_deleted=True
+        errors=storage.volume_errors,
+        on_create=preparation.create_volume,
+        on_status=preparation.update_volume_status,
+        tracks_generation=False,
+        returns_deleted=True,
     ),
     "PersistentVolumeClaim": Rules(
         errors=claim_errors, on_create=preparation.create_claim, tracks_generation=False, returns_deleted=True
     ),
-    "Pod": Rules(errors=pods.pod_errors, on_create=preparation.create_pod, returns_deleted=True),
+    "Pod": Rules(errors=pods.pod_errors, on_create=preparation.create_pod, returns_deleted=True, marks_deleted=True),
     "PodDisruptionBudget": Rules(errors=controllers.budget_errors, unconditional_update=False),
     "PodTemplate": Rules(errors=pods.pod_template_errors, returns_deleted=True),
     "PriorityClass": Rules(errors=nodes_and_classes.priority_class_errors),
     "ReplicaSet": Rules(errors=controllers.replica_set_errors),
-    "ReplicationController": Rules(errors=controllers.replication_controller_errors),
+    "ReplicationController": Rules(errors=controllers.replication_controller_errors, propagation="Orphan"),
     "RuntimeClass": Rules(errors=nodes_and_classes.runtime_class_errors, tracks_generation=False),
     "Service": Rules(
         name_errors=dns1123_label_errors,

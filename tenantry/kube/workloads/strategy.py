@@ -61,6 +61,10 @@ class Rules:
     unconditional_update: bool = True
     create_on_update: bool = False
     returns_deleted: bool = False
+    marks_deleted: bool = False
+    propagation: str = ""
+    on_status: Callable[[Object, Object], None] = _unchanged
+    """What the type changes in a status that it is sent."""
 
 
 class WorkloadStrategy(Strategy):
@@ -76,6 +80,9 @@ class WorkloadStrategy(Strategy):
         self.unconditional_update = rules.unconditional_update
         self.create_on_update = rules.create_on_update
         self.returns_deleted = rules.returns_deleted
+        self.marks_deleted = rules.marks_deleted
+        self.propagation = rules.propagation
+        self.status_resets = (("metadata", "labels"),) if rules.keeps_labels else ()
         self.bare_finalizers = message.ref.startswith("io.k8s.api.core.")
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
@@ -103,7 +110,9 @@ class WorkloadStrategy(Strategy):
             keep(obj, old, "status")
         if self._drop is not None:
             self._drop(obj)
-        if subresource != "status":
+        if subresource == "status":
+            self._rules.on_status(obj, old)
+        else:
             self._rules.on_update(obj, old)
 
     def counts(self, obj: Object, old: Object) -> bool:

@@ -139,7 +139,7 @@ def daemon_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors += template + all_not_negative(spec, "spec", "minReadySeconds")
     errors += _daemon_set_strategy(spec.get("updateStrategy") or {})
     errors += all_not_negative(spec, "spec", "revisionHistoryLimit")
-    return errors + _immutable(obj, old, "selector")
+    return _immutable(obj, old, "selector") + errors
 
 
 def _daemon_set_strategy(strategy: Object) -> list[FieldError]:
@@ -188,6 +188,9 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if old is None and spec.get("serviceName"):
         errors += label(spec["serviceName"], "spec.serviceName")
     errors += _with_valid_selector(spec, own_template_errors(spec, "StatefulSet"))
+    fixed = _immutable(obj, old, "serviceName", "podManagementPolicy", "selector")
+    if fixed:
+        return fixed + errors
     if old is not None and _fixed(spec) != _fixed(old["spec"]):
         text = (
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "

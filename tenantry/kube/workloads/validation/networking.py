@@ -221,9 +221,9 @@ def _is_inside(inner: str, outer: str) -> bool:
 def slice_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates an EndpointSlice."""
     of: str = obj.get("addressType") or ""
-    errors = one_of(of, "addressType", _ADDRESS_TYPES, missing="")
     if old is not None and of != old.get("addressType"):
-        errors.append(invalid("addressType", of, IMMUTABLE))
+        return [invalid("addressType", None, IMMUTABLE)]
+    errors = one_of(of, "addressType", _ADDRESS_TYPES, missing="")
     endpoints = obj.get("endpoints") or ()
     if len(endpoints) > _ENDPOINTS_MAX:
         errors.append(_too_many("endpoints", len(endpoints), _ENDPOINTS_MAX))

@@ -83,5 +83,5 @@ def runtime_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors += label_errors(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
     errors += toleration_errors(scheduling, "scheduling")
     if old is not None and handler != old.get("handler"):
-        errors.append(invalid("handler", handler, IMMUTABLE))
+        errors.append(invalid("handler", None, IMMUTABLE))
     return errors

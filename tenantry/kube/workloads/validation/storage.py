@@ -68,7 +68,7 @@ def class_errors(obj: Object, old: Object | None) -> list[FieldError]:
         if obj.get("provisioner") != old.get("provisioner"):
             errors.append(forbidden("provisioner", "updates to provisioner are forbidden."))
         if obj.get("reclaimPolicy") != old.get("reclaimPolicy"):
-            errors.append(forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."))
+            errors.append(invalid("reclaimPolicy", None, IMMUTABLE))
         if obj.get("volumeBindingMode") != old.get("volumeBindingMode"):
             errors.append(invalid("volumeBindingMode", obj.get("volumeBindingMode"), IMMUTABLE))
     return errors
