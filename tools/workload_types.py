@@ -85,7 +85,7 @@ class Package:
 
 
 class Source:
-    """The modules of one version."""
+    """The modules of one version. Raises OSError without Go, and NotDownloaded."""
 
     def __init__(self) -> None:
         self.api, self.machinery, self.kubernetes = _directories()
@@ -106,9 +106,15 @@ class Source:
         return found
 
 
+class NotDownloaded(Exception):
+    """Go cannot download the modules. The text is what it says."""
+
+
 def _directories() -> list[Path]:
     command = ["go", "mod", "download", "-json", *MODULES]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=True)
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+    if done.returncode:
+        raise NotDownloaded(done.stderr.strip() or done.stdout[-500:])
     decoder, text, found = json.JSONDecoder(), done.stdout.strip(), []
     while text:
         value, end = decoder.raw_decode(text)
@@ -159,13 +165,14 @@ class Messages:
         self.lines: list[str] = []
         self._done: set[str] = set(_GIVEN)
 
-    def add(self, ref: str, *, root: bool = False) -> None:
+    def add(self, ref: str, *, root: bool = False, within: Mapping[str, Any] | None = None) -> None:
+        """`within`: the schema of the message that this one is inline in. OpenAPI has its fields there."""
         if ref in self._done:
             return
         self._done.add(ref)
         prefix, _, name = ref.rpartition(".")
         package = self._source.package(prefix + ".")
-        schema = self._source.definitions.get(ref, {})
+        schema = self._source.definitions.get(ref, within or {})
         lines = []
         for item in package.structs[name]:
             if item.go_type in ("metav1.TypeMeta", "TypeMeta") or "protobuf" not in item.tags:
@@ -174,13 +181,16 @@ class Messages:
             if not (root and line.split()[1] == "metadata"):
                 lines.append(line)
         words = ["kind" if root else "message", _short(ref)]
-        if schema.get("x-kubernetes-map-type") == "atomic":
+        if schema.get("x-kubernetes-map-type") == "atomic" and ref in self._source.definitions:
             words.append("atomic")
         self.lines += [" ".join(words), *lines]
 
     def _line(self, package: Package, item: GoField, schema: Mapping[str, Any]) -> str:
         number = item.tags["protobuf"].split(",")[1]
         json_name, *options = item.tags.get("json", "").split(",")
+        if not item.go_name and not json_name:
+            owner, name = self._owner(package, item.go_type)
+            self.add(owner.ref + name, within=schema)
         kind, message, pointer = self._type(package, item.go_type)
         if not item.go_name and not json_name:
             return f"{number} - {kind} inline"

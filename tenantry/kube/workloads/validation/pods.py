@@ -133,7 +133,7 @@ def _unchangeable(spec: Object, old: Object) -> Object:
     out = {name: value for name, value in spec.items() if name not in ("activeDeadlineSeconds", "schedulingGates")}
     for name in ("containers", "initContainers"):
         if name in out:
-            out[name] = [{**container, "image": ""} for container in out[name]]
+            out[name] = [{**container, "image": ""} for container in out[name] or ()]
     before: list[Any] = old.get("tolerations") or []
     if (out.get("tolerations") or [])[: len(before)] == before:
         out["tolerations"] = before
