@@ -155,6 +155,11 @@ def _written(amount: Decimal, style: str) -> str:
     return number + _SUFFIXES.get(power, "")
 
 
+def negated(text: str) -> str:
+    """A canonical quantity with the other sign."""
+    return text if text == "0" else text[1:] if text.startswith("-") else f"-{text}"
+
+
 def total(texts: Iterable[str]) -> str:
     """The sum of quantities, in the style of the first one that is not zero. "0" for none."""
     read = [_read(text) for text in texts]

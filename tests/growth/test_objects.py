@@ -29,10 +29,10 @@ from tests.growth.shapes import LEAVES, Leaf, Place, grown, object_with, places
 NOW = "2024-01-01T00:00:00Z"
 _EXPORTED = (each.define(identity="x", uid="x") for types in EXPORTED_TYPES.values() for each in types)
 # Types with rules of their own, and each kind of list that the others have too.
-_CHOSEN = frozenset({"cronjobs", "endpointslices", "horizontalpodautoscalers", "ingresses", "networkpolicies", "pods", "services"})
-_OFFERED = (
-    each.define(identity="x", uid="x") for types in OFFERED_TYPES.values() for each in types if each.plural in _CHOSEN
+_CHOSEN = frozenset(
+    {"cronjobs", "endpointslices", "horizontalpodautoscalers", "ingresses", "networkpolicies", "pods", "services"}
 )
+_OFFERED = (each.define(identity="x", uid="x") for types in OFFERED_TYPES.values() for each in types if each.plural in _CHOSEN)
 TYPES = {each.group_resource: each for each in (*BUILTINS, *SYSTEM_DEFINITIONS, *_EXPORTED, *_OFFERED)}
 
 

@@ -12,6 +12,8 @@ import pytest
 from tenantry.kube.codec import protobuf
 from tenantry.kube.discovery import group_list, resource_list
 from tenantry.kube.openapi.fragment import fragment
+from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
+from tenantry.tenancy.resources import RESOURCE_QUOTAS
 from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES, WORKLOADS_EXPORT
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard, accepted, claim
@@ -149,6 +151,42 @@ async def test_another_provider_may_claim_pods() -> None:
         assert status == 200 and [each["metadata"]["name"] for each in found["items"]] == ["p"]
         _, whole = await shard.call("GET", view.replace("cowboys", WORKLOADS_EXPORT), MASTER)
         assert [each["metadata"]["name"] for each in whole["items"]] == ["p"]
+
+
+async def test_quotas_are_exact_and_limit_ranges_set_defaults() -> None:
+    whole = ServedShard(whole_admission=True)
+    tenancy = whole.tenancy
+    tenancy.runner.add(ResourceQuotaController(cell=whole.cell, apis=tenancy.apis, scopes=tenancy.scopes))
+    async with whole as shard:
+        await bound(shard)
+        inside = PODS.removesuffix("pods")
+        hard = {"requests.cpu": "1", "pods": "9", "count/configmaps": "1"}
+        limits = {"limits": [{"type": "Container", "defaultRequest": {"cpu": "400m"}}]}
+        for plural, kind, spec in (("resourcequotas", "ResourceQuota", {"hard": hard}), ("limitranges", "LimitRange", limits)):
+            body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "one"}, "spec": spec}
+            status, made = await shard.call("POST", f"{inside}{plural}", MASTER, body)
+            assert status == 201, made
+
+        def used() -> Any:
+            return (shard.get(WS, RESOURCE_QUOTAS, "one", "default") or {}).get("status", {}).get("used")
+
+        await shard.until(lambda: used() == {"requests.cpu": "0", "pods": "0", "count/configmaps": "0"})
+        for name in ("a", "b", "c"):
+            pod = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name},
+                "spec": {"containers": [{"name": "x", "image": "x"}]},
+            }
+            status, made = await shard.call("POST", PODS, MASTER, pod)
+            assert status == (403 if name == "c" else 201), made
+        assert "requested: requests.cpu=400m, used: requests.cpu=800m, limited: requests.cpu=1" in made["message"]
+        assert used()["requests.cpu"] == "800m"
+        ended = {"status": {"phase": "Succeeded"}}
+        await shard.call("PATCH", f"{PODS}/a/status", MASTER, ended, **STRATEGIC)
+        assert used() == {"requests.cpu": "400m", "pods": "1", "count/configmaps": "0"}
+        await shard.call("DELETE", f"{PODS}/b", MASTER)
+        await shard.until(lambda: used() == {"requests.cpu": "0", "pods": "0", "count/configmaps": "0"})
 
 
 _UNUSED = """
