@@ -53,7 +53,7 @@ EXPORTED_TYPES: Mapping[str, tuple[KcpType, ...]] = {
 """Name of an export in root → its types. Every logical cluster may rely on them."""
 
 OFFERED_TYPES: Mapping[str, tuple[WorkloadType, ...]] = {WORKLOADS_EXPORT: WORKLOAD_TYPES}
-"""Name of an export in root → its types, which are for those who bind it. Their definitions are made when somebody does."""
+"""Name of an export in root → its types, which are for those who bind it. Their definitions are made for the first one."""
 
 SYSTEM_DEFINITIONS: tuple[ResourceDefinition, ...] = tuple(t.define() for t in SYSTEM_TYPES)
 
@@ -62,7 +62,7 @@ _EXPORTED: tuple[ResourceDefinition, ...] = tuple(t.define() for types in EXPORT
 
 
 class _Offer(NamedTuple):
-    """A type that somebody may bind, and what its definition has of the export."""
+    """A type that logical clusters may bind, and what its definition has of the export."""
 
     type: WorkloadType
     identity: str
@@ -81,7 +81,7 @@ class SystemDefinitions:
         self._offers: dict[tuple[str, str], _Offer] = {}
         """(identity hash, plural) → the type."""
         self._chosen: dict[_Offer, ResourceDefinition] = {}
-        """The definitions of those that somebody has bound."""
+        """The definitions of those that are bound."""
         self.added: Sequence[AddedType] = defined(added, (*_OWN, *_EXPORTED))
         self.everywhere: Sequence[ResourceDefinition] = (*_OWN, *(each.definition for each in self.added))
         """The definitions of the types that every logical cluster serves."""

@@ -65,7 +65,7 @@ class WorkloadType:
 
     def define(self, *, identity: str = "", uid: str = "") -> ResourceDefinition:
         """The definition. The first one in a process takes some hundredths of a second."""
-        # Imported here: a process in which nobody binds the types does without their rules.
+        # Imported here: a process in which no logical cluster binds the types does without their rules.
         from tenantry.kube.workloads.definitions import define
 
         return define(self.resource, identity=identity, uid=uid)
