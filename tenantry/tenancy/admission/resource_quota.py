@@ -10,11 +10,11 @@ import orjson
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.kube.codec.stored import encode
-from tenantry.kube.quota import charge, enforceable, exceeded, lacking, unknown_usage, wanted_of
+from tenantry.kube.quota import charge, enforceable, exceeded, lacking, unknown_usage, used_of, wanted_of
 from tenantry.kube.status import forbidden
 from tenantry.kube.workloads.usage import is_evaluated
 from tenantry.storage.record import Change
-from tenantry.tenancy.quotas import quotas_of
+from tenantry.tenancy.quotas import count, is_cluster_scoped, quotas_of
 
 
 class ResourceQuotaAdmission(Plugin):
@@ -37,7 +37,11 @@ class ResourceQuotaAdmission(Plugin):
             if not amounts:
                 continue
             if not enforceable(quota, amounts):
-                raise forbidden(resource, review.name, unknown_usage(quota, amounts))
+                if built_in:
+                    raise forbidden(resource, review.name, unknown_usage(quota, amounts))
+                # The quota was counted before the type existed.
+                known = str(count(range_, record.key, definition, whole_cluster=is_cluster_scoped(quota)))
+                quota["status"]["used"] = dict.fromkeys(amounts, known) | dict(used_of(quota))
             refusal = exceeded(quota, amounts)
             if refusal:
                 raise forbidden(resource, review.name, refusal)

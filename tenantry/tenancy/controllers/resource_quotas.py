@@ -8,7 +8,7 @@ import orjson
 
 from tenantry.apiserver import local_client
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
-from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.objects import Object
 from tenantry.kube.quota import has_scopes, resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
 from tenantry.kube.workloads.usage import EVALUATED, is_key
@@ -20,7 +20,12 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.quota_totals import QuotaTotals
 from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
-from tenantry.tenancy.resources import RESOURCE_QUOTAS
+from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, RESOURCE_QUOTAS
+
+_TYPES = frozenset((CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS))
+"""Whose events may mean that a logical cluster has other types than before. What is used of a type that does not exist is not
+known (Kubernetes)."""
+_ALL_NAMESPACES = "*"
 
 
 class ResourceQuotaController(CollectionController):
@@ -43,10 +48,13 @@ class ResourceQuotaController(CollectionController):
 
     def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
-        if event.record is not None:
+        if event.record is not None and key.resource not in _TYPES:
             return (key,) if key.resource == RESOURCE_QUOTAS else ()
         if not self._cell.owns(key.cluster):
             return ()
+        if key.resource in _TYPES:
+            has_any = self._cell.range_of(key.cluster).has_any(RESOURCE_QUOTAS, key.cluster, None)
+            return (ObjectCollection(key.cluster, _ALL_NAMESPACES),) if has_any else ()
         has_any = self._cell.range_of(key.cluster).has_any(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
         return (ObjectCollection(key.cluster, key.namespace),) if has_any else ()
 
@@ -56,7 +64,8 @@ class ResourceQuotaController(CollectionController):
     async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
         if isinstance(key, ObjectCollection):
             in_namespace = bool(key.namespace)
-            quotas = range_.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
+            namespace = key.namespace if key.namespace != _ALL_NAMESPACES else None
+            quotas = range_.each(RESOURCE_QUOTAS, key.cluster, namespace or None)
             await enqueue_where(self.enqueue, quotas, lambda quota: in_namespace or is_marked(quota))
             return
         if range_.get(key) is None:
@@ -91,10 +100,6 @@ class ResourceQuotaController(CollectionController):
             resource = resource_of(name)
             if resource in evaluated or is_key(name):
                 used[name] = summed.get(name, "0")
-            elif resource is not None:
-                used[name] = "0" if scoped else str(self._count(range_, key, resource, whole_cluster=whole_cluster))
+            elif resource is not None and (definition := self._apis.definition(key.cluster, *resource)) is not None:
+                used[name] = "0" if scoped else str(count(range_, key, definition, whole_cluster=whole_cluster))
         return used
-
-    def _count(self, range_: Range, quota: Key, resource: GroupResource, *, whole_cluster: bool) -> int:
-        definition = self._apis.definition(quota.cluster, *resource)
-        return count(range_, quota, definition, whole_cluster=whole_cluster) if definition is not None else 0
