@@ -110,7 +110,8 @@ def messages() -> Mapping[str, Message]:
 
 
 def workload_message(api_version: str, kind: str) -> Message | None:
-    """The message of a kind. None for other kinds, and while no logical cluster has bound these types: a body does not make them read."""
+    """The message of a kind. None for other kinds, and while no logical cluster has bound these types: a body does not make them
+    read."""
     if not messages_are_read():
         return None
     group, version = split_api_version(api_version)
