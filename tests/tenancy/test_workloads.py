@@ -12,8 +12,9 @@ import pytest
 from tenantry.kube.codec import protobuf
 from tenantry.kube.discovery import group_list, resource_list
 from tenantry.kube.openapi.fragment import fragment
+from tenantry.storage.keys import Key
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
-from tenantry.tenancy.resources import RESOURCE_QUOTAS
+from tenantry.tenancy.resources import API_BINDINGS, RESOURCE_QUOTAS
 from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES, WORKLOADS_EXPORT
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard, accepted, claim
@@ -117,6 +118,18 @@ async def test_others_are_not_served_them() -> None:
         await shard.namespace(OTHER, "default")
         status, _ = await shard.call("GET", PODS.replace(WS, OTHER), MASTER)
         assert status == 404
+
+
+async def test_all_who_bind_them_share_one_set() -> None:
+    async with ServedShard() as shard:
+        await bound(shard)
+        await shard.cluster(OTHER, "root:other")
+        await shard.bind(OTHER, "root", WORKLOADS_EXPORT)
+        apis = shard.tenancy.apis
+        assert await apis.read(WS) is await apis.read(OTHER)
+        record = shard.cell.range_of(OTHER).get(Key(OTHER, API_BINDINGS, "", WORKLOADS_EXPORT))
+        # What each of them takes beside that is its binding.
+        assert record is not None and len(record.value) < 12 << 10
 
 
 async def test_an_export_of_a_tenant_with_its_own_deployments_works() -> None:

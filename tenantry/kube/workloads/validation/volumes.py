@@ -151,15 +151,15 @@ def _downward(source: Object, path: str) -> Iterable[FieldError]:
 
 def _projected(source: Object, path: str) -> Iterable[FieldError]:
     yield from _mode_errors(source.get("defaultMode"), f"{path}.defaultMode")
-    for here, projection in items(source, "sources", path):
+    for here, each in items(source, "sources", path):
         for name in ("secret", "configMap"):
-            if name in projection:
-                if not projection[name].get("name"):
+            if name in each:
+                if not each[name].get("name"):
                     yield required(f"{here}.{name}.name")
-                yield from _with_items(projection[name], f"{here}.{name}")
-        if "downwardAPI" in projection:
-            yield from _downward(projection["downwardAPI"], f"{here}.downwardAPI")
-        token = projection.get("serviceAccountToken")
+                yield from _with_items(each[name], f"{here}.{name}")
+        if "downwardAPI" in each:
+            yield from _downward(each["downwardAPI"], f"{here}.downwardAPI")
+        token = each.get("serviceAccountToken")
         if token is not None:
             if not token.get("path"):
                 yield required(f"{here}.serviceAccountToken.path")
