@@ -47,8 +47,8 @@ class CustomStrategy(Strategy):
         self._defaulted: dict[str, Schema] = {}
 
     def default_status(self, versions: Mapping[str, Version]) -> None:
-        """From now on new objects have the default of their status, in versions whose schema has one. Whoever creates an object
-        cannot set the status, so nobody owns it."""
+        """From now on new objects have the default of their status, in versions whose schema has one. The creator of an
+        object cannot set its status, so that no manager owns it."""
         for name in self._status:
             status = versions[name].schema.properties.get("status")
             if status is not None and status.has_default:

@@ -35,11 +35,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalePaths:
-    """The JSON paths of a custom resource's scale subresource, as in CRDs: `.spec.replicas`."""
+    """The JSON paths of a scale subresource, as in CRDs: `.spec.replicas`.
+
+    `selector` is a built-in type's way to the text of its selector. Others have that text at `label_selector`.
+    """
 
     spec_replicas: str
     status_replicas: str
     label_selector: str = ""
+    selector: Callable[[Object], str] | None = None
 
 
 class Strategy:
@@ -54,6 +58,12 @@ class Strategy:
     """A PUT without resourceVersion is allowed (built-ins, but not custom resources)."""
     tracks_generation = False
     """metadata.generation starts at 1 and increases when anything except metadata and status changes."""
+    status_resets: tuple[tuple[str, ...], ...] = ()
+    """Paths beyond the spec that /status ignores."""
+    propagation = ""
+    """What becomes of dependents if a deletion does not say it: `Orphan` for the oldest types, else nothing in particular."""
+    marks_deleted = False
+    """The last state of an object that was deleted at once says so (Pods)."""
     graceful = False
     bare_finalizers = False
     """Finalizers may lack a domain: upstream asks for one in its core types only."""
@@ -90,6 +100,10 @@ class Strategy:
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         """Restores fields that this endpoint may not change (status; or spec for /status). Changes `obj`."""
+
+    def counts(self, obj: Object, old: Object) -> bool:
+        """Whether a change of metadata increases the generation, where the type has one."""
+        return False
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         """The errors beyond those of the schema. `old` is None on create."""

@@ -21,13 +21,22 @@ _KINDS: dict[str, Object] = {"scale": _SCALE, "token": _TOKEN_REQUEST}
 # The order in which kube-apiserver lists its own groups; custom ones follow by name.
 _GROUP_ORDER = (
     "apiregistration.k8s.io",
+    "apps",
     "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
     "rbac.authorization.k8s.io",
+    "storage.k8s.io",
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
+    "scheduling.k8s.io",
     "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
 )
 
 

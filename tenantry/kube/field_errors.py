@@ -17,6 +17,9 @@ _T = TypeVar("_T")
 _WHOLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+_IN_HTML = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+
+
 def show(value: Any) -> str:
     """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. It reads only as much of the
     value as it shows."""
@@ -38,7 +41,7 @@ def _parts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         lead = "{"
         for key, below in value.items():
-            yield f"{lead}{_WHOLE.encode(cut(str(key), VALUE_CHARACTERS))}:"
+            yield f"{lead}{_escaped(str(key))}:"
             yield from _parts(below)
             lead = ","
         yield "}" if value else "{}"
@@ -50,7 +53,12 @@ def _parts(value: Any) -> Iterator[str]:
             lead = ","
         yield "]" if value else "[]"
     else:
-        yield show(value)
+        yield _escaped(value) if isinstance(value, str) else show(value)
+
+
+def _escaped(text: str) -> str:
+    """A text inside of a list or an object, which Go encodes for use in HTML. A text alone is quoted otherwise."""
+    return _WHOLE.encode(cut(text, VALUE_CHARACTERS)).translate(_IN_HTML)
 
 
 def while_few(errors: list[FieldError], items: Iterable[_T]) -> Iterator[_T]:

@@ -71,6 +71,7 @@ def normaliser(message: Message) -> Normaliser:
 def _compile(message: Message) -> Normaliser:
     # (plain type, convert, zero value that stays): a value of the plain type that needs no conversion is the fast path.
     fields: dict[str, tuple[type | None, Convert | None, bool]] = {}
+    within = {item.name: item.within for item in message.fields if item.within}
     written: list[tuple[str, Callable[[], Any]]] = []
     if message.root:
         fields |= {"apiVersion": (str, _scalar(str, "string"), True), "kind": (str, _scalar(str, "string"), True)}
@@ -97,6 +98,8 @@ def _compile(message: Message) -> Normaliser:
                     converted = convert(value)  # type: ignore[misc]
                 except Mismatch as mismatch:
                     mismatch.path.append(key)
+                    if key in within:
+                        mismatch.path.append(within[key])
                     mismatch.struct = mismatch.struct or name
                     raise
                 if converted is not value:
@@ -129,7 +132,15 @@ def _zero(item: Field) -> Callable[[], Any]:
             return out
 
         return empty
-    simple: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
+    simple: dict[str, Any] = {
+        "string": "",
+        "bool": False,
+        "int32": 0,
+        "int64": 0,
+        "double": 0,
+        "Quantity": "0",
+        "IntOrString": 0,
+    }
     return lambda: simple.get(of.name)
 
 
@@ -196,6 +207,8 @@ def _element(of: FieldType, go_type: str) -> Convert:
             return _timestamp(canonical_micro_time)
         case "Quantity":
             return _quantity
+        case "IntOrString":
+            return _int_or_string
         case "Values":
             return _container(FieldType("string", "string", "list"))
         case _:
@@ -259,6 +272,12 @@ def _quantity(value: Any) -> Any:
         return canonical(value.strip() if value.__class__ is str else _number_text(value))
     except ValueError as error:
         raise Mismatch(value, "", str(error)) from None
+
+
+def _int_or_string(value: Any) -> Any:
+    if value.__class__ is not str and (value.__class__ is not int or not -(1 << 31) <= value < 1 << 31):
+        raise Mismatch(value, "int32")
+    return value
 
 
 def _number_text(value: Any) -> str:

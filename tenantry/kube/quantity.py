@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Context, Decimal, localcontext
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _SUFFIXES = {power: suffix for suffix, power in _DECIMAL.items()}
 _NANO = Decimal("1e-9")
+_MILLI = Decimal("1e-3")
 _BINARY_MAX = Decimal((1 << 63) - 1)
 """What a larger amount with a binary suffix becomes."""
 _MAX_DIGITS = 64
@@ -125,6 +126,20 @@ def canonical(text: str) -> str:
     return written
 
 
+def milli_at_least(text: str) -> str:
+    """A canonical quantity, rounded up to a thousandth. The same text where it needs no rounding."""
+    read = _read(text)
+    if not _finer(read.amount):
+        return text
+    with localcontext(_EXACT):
+        return _written(read.amount.quantize(_MILLI, rounding=ROUND_UP), read.style)
+
+
+def _finer(amount: Decimal) -> bool:
+    with localcontext(_EXACT):
+        return bool(amount % _MILLI)
+
+
 def _written(amount: Decimal, style: str) -> str:
     if amount == 0:
         return "0"
@@ -138,6 +153,19 @@ def _written(amount: Decimal, style: str) -> str:
         return f"{number}e{power}" if power else number
     # There is no suffix for more than 10¹⁸, and upstream forgets the power.
     return number + _SUFFIXES.get(power, "")
+
+
+def negated(text: str) -> str:
+    """A canonical quantity with the other sign."""
+    return text if text == "0" else text[1:] if text.startswith("-") else f"-{text}"
+
+
+def total(texts: Iterable[str]) -> str:
+    """The sum of quantities, in the style of the first one that is not zero. "0" for none."""
+    read = [_read(text) for text in texts]
+    with localcontext(_EXACT):
+        amount = sum((each.amount for each in read), Decimal(0))
+        return _written(amount, next((each.style for each in read if each.amount), _SI))
 
 
 def from_amount(amount: Decimal) -> str:

@@ -1,14 +1,18 @@
-"""ResourceQuota arithmetic: against which of a quota's keys an object counts, and whether a limit is exceeded. Pure."""
+"""ResourceQuota arithmetic: what an object uses of a quota, and whether a limit is exceeded. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 from tenantry.kube.objects import GroupResource, Object, name_of
-from tenantry.kube.quantity import from_amount, parse
+from tenantry.kube.quantity import exactly, negated, parse, total
 from tenantry.kube.types.resource_quota import OBJECT_COUNTS
+from tenantry.kube.workloads.usage import in_scope, is_evaluated, unspecified, usage_of
 
 _COUNT = "count/"
+Amounts = dict[str, str]
+"""Key of a quota → quantity, which may be negative."""
 
 
 def counted_keys(hard_keys: Iterable[str], resource: GroupResource, *, namespaced: bool = True) -> tuple[str, ...]:
@@ -32,11 +36,52 @@ def resource_of(key: str) -> GroupResource | None:
     return GroupResource("", key) if key in OBJECT_COUNTS and "." not in key else None
 
 
-def has_scopes(quota: Object) -> bool:
-    """Whether a quota counts only what its scopes match. These are scopes of pods and volumes, so that no object here matches
-    one."""
+def requirements_of(quota: Object) -> list[Object]:
+    """The scopes of a quota, as requirements."""
     spec = quota.get("spec") or {}
-    return bool(spec.get("scopes") or (spec.get("scopeSelector") or {}).get("matchExpressions"))
+    plain = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()]
+    return plain + list((spec.get("scopeSelector") or {}).get("matchExpressions") or ())
+
+
+def has_scopes(quota: Object) -> bool:
+    """Whether a quota counts only what its scopes match."""
+    return bool(requirements_of(quota))
+
+
+def used_by(quota: Object, keys: Iterable[str], resource: GroupResource, obj: Object) -> Amounts:
+    """What an object of an evaluated resource uses of some keys of a quota. Empty where a scope does not match it."""
+    if not all(in_scope(requirement, resource, obj) for requirement in requirements_of(quota)):
+        return {}
+    usage = usage_of(resource, obj) or {}
+    return {key: usage[key] for key in keys if key in usage}
+
+
+def wanted_of(quota: Object, resource: GroupResource, obj: Object, old: Object | None, *, built_in: bool) -> Amounts:
+    """What a write asks of a quota: for each key, how much more it uses (less where it is negative). `old` is None on create.
+    `built_in`: it is no type of a tenant that has only its name."""
+    hard = hard_of(quota)
+    if built_in and is_evaluated(resource):
+        after = used_by(quota, hard, resource, obj)
+        before = used_by(quota, hard, resource, old) if old is not None else {}
+        changed = {key: plus(after.get(key, "0"), negated(before.get(key, "0"))) for key in after.keys() | before.keys()}
+        return {key: amount for key, amount in changed.items() if old is None or parse(amount)}
+    if old is not None or has_scopes(quota):
+        return {}
+    return dict.fromkeys(counted_keys(hard, resource), "1")
+
+
+def lacking(quota: Object, resource: GroupResource, obj: Object) -> str:
+    """What an object has to say because a quota counts it, and does not say; empty if nothing."""
+    if resource != GroupResource("", "pods"):
+        return ""
+    if not all(in_scope(requirement, resource, obj) for requirement in requirements_of(quota)):
+        return ""
+    text = unspecified(hard_of(quota), obj)
+    return f"failed quota: {name_of(quota)}: {text}" if text else ""
+
+
+def plus(left: str, right: str) -> str:
+    return total((left, right))
 
 
 def hard_of(quota: Object) -> Mapping[str, str]:
@@ -54,26 +99,31 @@ def enforceable(quota: Object, keys: Iterable[str]) -> bool:
     return all(key in used for key in keys)
 
 
-def charge(quota: Object, keys: Iterable[str], amount: int = 1) -> dict[str, str]:
-    """The quota's `used` after adding `amount` objects for each of `keys`. `amount` may be negative; the result is never below
-    0."""
+def charge(quota: Object, amounts: Mapping[str, str]) -> dict[str, str]:
+    """The quota's `used` after adding `amounts`, which may be negative. The result is never below 0."""
     used = dict(used_of(quota))
-    for key in keys:
-        total = parse(used.get(key, "0")) + amount
-        used[key] = from_amount(max(total, parse("0")))
+    for key, amount in amounts.items():
+        sum_ = plus(used.get(key, "0"), amount)
+        used[key] = sum_ if parse(sum_) > 0 else "0"
     return used
 
 
-def exceeded(quota: Object, keys: Iterable[str], amount: int = 1) -> str:
-    """The error text where adding `amount` objects exceeds a limit, else empty.
+def exceeded(quota: Object, amounts: Mapping[str, str]) -> str:
+    """The error text where adding `amounts` exceeds a limit, else empty.
 
     `exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=3, limited: count/configmaps=3`
     """
     hard, used = hard_of(quota), used_of(quota)
-    over = [key for key in sorted(keys) if key in hard and parse(used.get(key, "0")) + amount > parse(hard[key])]
+    over = [
+        key
+        for key in sorted(amounts)
+        if key in hard
+        and parse(amounts[key]) > 0
+        and exactly(Decimal.__add__, parse(used.get(key, "0")), parse(amounts[key])) > parse(hard[key])
+    ]
     if not over:
         return ""
-    requested = ",".join(f"{key}={amount}" for key in over)
+    requested = ",".join(f"{key}={amounts[key]}" for key in over)
     spent = ",".join(f"{key}={used.get(key, '0')}" for key in over)
     limited = ",".join(f"{key}={hard[key]}" for key in over)
     return f"exceeded quota: {name_of(quota)}, requested: {requested}, used: {spent}, limited: {limited}"

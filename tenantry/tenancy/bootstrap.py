@@ -37,9 +37,10 @@ from tenantry.tenancy.exports.resource_locks import LOCKS_ANNOTATION, locks_anno
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.object_changes import OPERATIONS, Changes
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
-from tenantry.tenancy.types import EXPORTED_TYPES, SystemDefinitions
+from tenantry.tenancy.types import EXPORTED_TYPES, OFFERED_TYPES, SystemDefinitions
 from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.workload_type import WorkloadType
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
 from tenantry.tenancy.workspaces.initial_contents import base_contents
 from tenantry.tenancy.workspaces.shard_controller import shard_object
@@ -88,7 +89,18 @@ class Bootstrap:
         self._stop: Callable[[], None] = lambda: None
 
     def follow(self) -> None:
-        self._stop = self._local_ranges.follow(self._acquired)
+        stops = (
+            self._local_ranges.follow(self._acquired),
+            # A shard that starts before a newer version installs them learns of them here.
+            *(self._catalog.subscribe(resource, self._offer_changed) for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS)),
+        )
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        self._stop = stop
+        self._offer_definitions()
 
     async def stop(self) -> None:
         self._stop()
@@ -156,11 +168,30 @@ class Bootstrap:
     def _bind_definitions(self) -> None:
         """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
         for export, types in EXPORTED_TYPES.items():
-            copy = self._catalog.get(API_EXPORTS, ROOT, export)
-            schemas = {t.plural: self._catalog.get(API_RESOURCE_SCHEMAS, ROOT, t.schema_name) for t in types}
-            identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
-            if identity and all(schemas.values()):
-                self._definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
+            found = self._identity(export, types)
+            if found is not None:
+                self._definitions.bind(export, *found)
+        self._offer_definitions()
+
+    def _offer_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
+        if cluster == ROOT:
+            self._offer_definitions()
+
+    def _offer_definitions(self) -> None:
+        """Makes known what root offers, as soon as it is installed."""
+        for export, types in OFFERED_TYPES.items():
+            found = self._identity(export, types)
+            if found is not None:
+                self._definitions.offer(export, *found)
+
+    def _identity(self, export: str, types: Iterable[KcpType | WorkloadType]) -> tuple[str, dict[str, str]] | None:
+        """The identity hash of an export of root, and plural → uid of its schemas. None before it is installed."""
+        copy = self._catalog.get(API_EXPORTS, ROOT, export)
+        schemas = {each.plural: self._catalog.get(API_RESOURCE_SCHEMAS, ROOT, each.schema_name) for each in types}
+        identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
+        if not identity or not all(schemas.values()):
+            return None
+        return identity, {plural: schema["metadata"]["uid"] for plural, schema in schemas.items() if schema is not None}
 
     async def _write(self, changes: Iterable[Change]) -> None:
         batch: list[Change] = []
@@ -188,7 +219,7 @@ class Bootstrap:
         definitions = self._definitions
         now = timestamp()
         yield from self._missing(range_, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
-        for export, types in EXPORTED_TYPES.items():
+        for export, types in _installed():
             secret_record = range_.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
             if secret_record is None:
                 secret = identity_secret(export, new_identity_key())
@@ -275,8 +306,13 @@ class Bootstrap:
         }
 
 
-def _schema_spec(kcp_type: KcpType) -> Object:
-    return {**kcp_type.schema_spec(), "nameValidation": "DNS1123Subdomain"}
+def _installed() -> Iterable[tuple[str, tuple[KcpType | WorkloadType, ...]]]:
+    yield from EXPORTED_TYPES.items()
+    yield from OFFERED_TYPES.items()
+
+
+def _schema_spec(its_type: KcpType | WorkloadType) -> Object:
+    return {**its_type.schema_spec(), "nameValidation": "DNS1123Subdomain"}
 
 
 def _export(name: str, resources: list[Object], identity: str, now: str) -> Object:

@@ -15,11 +15,14 @@ from tenantry.apiserver.user import (
 from tenantry.kube.objects import Object
 from tenantry.tenancy.access_rules import OWNER_BINDING, OWNER_ROLE
 from tenantry.tenancy.authorization.effective_users import BINDING_PREFIX
+from tenantry.tenancy.types.workload_type import WORKLOADS_EXPORT
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 RBAC = "rbac.authorization.k8s.io"
 """The API group of RBAC."""
 _READ = ("get", "list", "watch")
+WORKLOADS_ROLE = "system:kubernetes-workloads:bind"
+"""Lets everybody bind the export of Kubernetes' workload types."""
 HOME_ROLE = "system:kcp:tenancy:home-creator"
 """Gives users a home workspace when they ask for it. Bound to the groups of --home-workspaces-home-creator-groups."""
 
@@ -97,6 +100,7 @@ ROOT_ROLES: tuple[Object, ...] = (
     cluster_role(
         "system:kcp:tenancy:bind", rule(("bind",), "apis.kcp.io", "apiexports", names=("tenancy.kcp.io", "topology.kcp.io"))
     ),
+    cluster_role(WORKLOADS_ROLE, rule(("bind",), "apis.kcp.io", "apiexports", names=(WORKLOADS_EXPORT,))),
     cluster_role(
         "system:kcp:tenancy:use", rule(("use",), "tenancy.kcp.io", "workspacetypes", names=("universal", "organization", "team"))
     ),
@@ -114,6 +118,7 @@ ROOT_BINDINGS: tuple[Object, ...] = (
     cluster_role_binding("system:authenticated:access", "system:kcp:workspace:access", AUTHENTICATED_GROUP),
     cluster_role_binding("system:authenticated:tenancy:reader", "system:kcp:tenancy:reader", AUTHENTICATED_GROUP),
     cluster_role_binding("system:authenticated:tenancy:bind", "system:kcp:tenancy:bind", AUTHENTICATED_GROUP),
+    cluster_role_binding(WORKLOADS_ROLE, WORKLOADS_ROLE, AUTHENTICATED_GROUP),
     cluster_role_binding("system:authenticated:tenancy:use", "system:kcp:tenancy:use", AUTHENTICATED_GROUP),
     cluster_role_binding(
         f"{BINDING_PREFIX}tenancy.kcp.io", f"{BINDING_PREFIX}tenancy.kcp.io", f"{BINDING_PREFIX}{AUTHENTICATED_GROUP}"

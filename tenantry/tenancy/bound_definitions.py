@@ -55,13 +55,14 @@ class BoundDefinitions:
 
     def are_large(self, bindings: Iterable[Bound]) -> bool:
         """Whether the schemas that are not in use yet are too large to be read in one turn of the event loop."""
-        return sum(len(raw) for bound in bindings for _, _, raw in self._unread(bound)) > _AT_ONCE_BYTES
+        unread = [(identity, len(raw)) for bound in bindings for _, identity, raw in self._unread(bound)]
+        return sum(size for _, size in unread) > _AT_ONCE_BYTES or any(self._definitions.takes_long(each) for each, _ in unread)
 
     async def read(self, bound: Bound) -> list[ResourceDefinition]:
         """Reads the large schemas of a binding in a thread. `of` finds them while the caller keeps the list. Raises as `of`."""
         kept: list[ResourceDefinition] = []
         for uid, identity, raw in list(self._unread(bound)):
-            if len(raw) > _LARGE_BYTES:
+            if len(raw) > _LARGE_BYTES or self._definitions.takes_long(identity):
                 found = await asyncio.to_thread(self._decode, raw, identity)
                 if found.uid == uid:
                     kept.append(self._known.setdefault((uid, identity), found))
@@ -80,7 +81,7 @@ class BoundDefinitions:
 
     def _make(self, schema: Object, identity: str) -> ResourceDefinition:
         names = schema["spec"]
-        own = self._definitions.bound(names["group"], names["names"]["plural"])
-        if own is not None and own.identity == identity:
+        own = self._definitions.bound(names["group"], names["names"]["plural"], identity)
+        if own is not None:
             return own
         return definition_from_api_resource_schema(schema, identity=identity)

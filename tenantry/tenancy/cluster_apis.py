@@ -24,6 +24,7 @@ from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
+from tenantry.kube.workloads.facts import messages
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
@@ -361,9 +362,11 @@ class ClusterApis:
         return found
 
     def _by_identity(self, resource: str, identity: str) -> Iterable[ResourceDefinition]:
-        for definition in self._definitions.all_bound():
-            if definition.plural == resource and definition.identity == identity:
-                return (definition,)
+        if self._definitions.takes_long(identity) and may_defer():
+            raise Deferred(partial(self._readers.run, identity, partial(asyncio.to_thread, messages)))
+        own = self._definitions.of_identity(resource, identity)
+        if own is not None:
+            return (own,)
         for cluster, name in self._identities.exports(identity):
             export = self._catalog.get(API_EXPORTS, cluster, name) or {}
             for entry in (export.get("spec") or {}).get("resources") or ():

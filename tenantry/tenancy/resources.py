@@ -10,6 +10,7 @@ from tenantry.placement.paths import cluster_paths
 
 CONFIG_MAPS = "core/configmaps"
 EVENTS = "core/events"
+LIMIT_RANGES = "core/limitranges"
 NAMESPACES = "core/namespaces"
 RESOURCE_QUOTAS = "core/resourcequotas"
 SECRETS = "core/secrets"

@@ -27,11 +27,11 @@ from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
-from tenantry.tenancy.types import EXPORTED_TYPES
+from tenantry.tenancy.types import EXPORTED_TYPES, OFFERED_TYPES
 from tenantry.tenancy.well_known import ROOT
 
 RETAINED = "tenantry/boundschemas"
-_SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in EXPORTED_TYPES)
+_SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in (*EXPORTED_TYPES, *OFFERED_TYPES))
 """Exports whose schemas are not copied: the system installs them, and never deletes them."""
 _SCHEMA_UID = re.compile(rb'"UID":"([^"]+)"')
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "tenantry/http/upstream.py: urlsplit": "the URLs of shards",
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf_messages.py: lru_cache": "no arguments: one table of the built-in types",
+    "tenantry/kube/workloads/facts.py: lru_cache": "no arguments: the resources and messages of one file",
     "tenantry/kube/schema/cel_declarations.py: cache": "no arguments: the functions of the environment",
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"

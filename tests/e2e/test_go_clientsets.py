@@ -55,6 +55,16 @@ def test_they_do_what_they_do_with_kubernetes(
     assert _media_types(found["built-in media types"]) == {PROTOBUF, OPENAPI}
     assert _media_types(found["informer media types"]) == {PROTOBUF, stream}
     assert {PROTOBUF, stream} <= _media_types(found["metadata media types"])
+    _are_workloads(found)
+    assert _media_types(found["workload media types"]) == {PROTOBUF, stream}
+
+
+def _are_workloads(found: dict[str, Any]) -> None:
+    assert found["deployment"] == [1, "25%", "http", 10, 0o644]
+    assert found["deployment applied"] == ["web", "logs"]
+    assert found["scale"] == [3, "app=web"]
+    assert found["deployment status"] == [2, 3]
+    assert found["pod followed"] == ["Pending", "BestEffort", "Always"]
 
 
 def _is_definition(found: dict[str, Any]) -> None:

@@ -22,13 +22,18 @@ from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, invalid
 from tenantry.kube.types import BUILTINS
-from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_DEFINITIONS
+from tenantry.tenancy.types import EXPORTED_TYPES, OFFERED_TYPES, SYSTEM_DEFINITIONS
 from tests.growth.meter import assert_linear
 from tests.growth.shapes import LEAVES, Leaf, Place, grown, object_with, places
 
 NOW = "2024-01-01T00:00:00Z"
 _EXPORTED = (each.define(identity="x", uid="x") for types in EXPORTED_TYPES.values() for each in types)
-TYPES = {each.group_resource: each for each in (*BUILTINS, *SYSTEM_DEFINITIONS, *_EXPORTED)}
+# Types with rules of their own, and each kind of list that the others have too.
+_CHOSEN = frozenset(
+    {"cronjobs", "endpointslices", "horizontalpodautoscalers", "ingresses", "networkpolicies", "pods", "services"}
+)
+_OFFERED = (each.define(identity="x", uid="x") for types in OFFERED_TYPES.values() for each in types if each.plural in _CHOSEN)
+TYPES = {each.group_resource: each for each in (*BUILTINS, *SYSTEM_DEFINITIONS, *_EXPORTED, *_OFFERED)}
 
 
 def of(definition: ResourceDefinition) -> list[tuple[Place, str]]:

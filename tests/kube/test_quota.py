@@ -25,16 +25,16 @@ def test_which_keys_count() -> None:
 
 
 def test_exceeding() -> None:
-    assert exceeded(QUOTA, ["configmaps", "count/configmaps"]) == (
+    assert exceeded(QUOTA, {"configmaps": "1", "count/configmaps": "1"}) == (
         "exceeded quota: q, requested: configmaps=1, used: configmaps=3, limited: configmaps=3"
     )
-    assert exceeded(QUOTA, ["count/configmaps"]) == ""
-    assert exceeded(QUOTA, ["count/configmaps"], 8).startswith("exceeded quota: q, requested: count/configmaps=8,")
+    assert exceeded(QUOTA, {"count/configmaps": "1"}) == ""
+    assert exceeded(QUOTA, {"count/configmaps": "8"}).startswith("exceeded quota: q, requested: count/configmaps=8,")
 
 
 def test_charging() -> None:
-    assert charge(QUOTA, ["count/configmaps"])["count/configmaps"] == "4"
-    assert charge(QUOTA, ["count/configmaps"], -9)["count/configmaps"] == "0"
+    assert charge(QUOTA, {"count/configmaps": "1"})["count/configmaps"] == "4"
+    assert charge(QUOTA, {"count/configmaps": "-9"})["count/configmaps"] == "0"
 
 
 def test_uncounted() -> None:

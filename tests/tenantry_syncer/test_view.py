@@ -18,7 +18,7 @@ from tenantry_syncer.syncer import Syncer
 from tests.support.one_process import URL, Stack, running
 from tests.support.people import MASTER, person
 from tests.support.sinks import MemorySink
-from tests.support.waiting import until
+from tests.support.waiting import eventually_answers, until
 from tests.tenantry_syncer.targets import API, SYNCER, assigned, config_map, made, merge, names, sync_target, view
 
 CONFIG_MAPS = "api/v1/namespaces/default/configmaps"
@@ -261,3 +261,39 @@ async def test_a_watch_follows_labels(stack: Stack) -> None:
 
 def seen(sink: MemorySink) -> list[tuple[str, str]]:
     return [(event["type"], event["object"]["metadata"]["name"]) for event in sink.events if event["type"] != "BOOKMARK"]
+
+
+async def test_bound_workload_types_are_synced_with_their_status(stack: Stack) -> None:
+    home, tenant = await stack.workspace("root", "home"), await stack.workspace("root", "tenant")
+    for cluster in (home, tenant):
+        reference = {"export": {"path": "root", "name": "kubernetes-workloads"}}
+        binding = {"metadata": {"name": "workloads"}, "spec": {"reference": reference}}
+        body: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", **binding}
+        await made(stack, f"/clusters/{cluster}/apis/apis.kcp.io/v1alpha2/apibindings", body)
+        place = f"/clusters/{cluster}/apis/apis.kcp.io/v1alpha2/apibindings/workloads"
+
+        async def is_bound(place: str = place) -> bool:
+            return bool((await stack.call("GET", place))[1].get("status", {}).get("phase") == "Bound")
+
+        await eventually_answers(is_bound, what="the types are bound")
+    target = await sync_target(stack, home)
+    identity = (await stack.call("GET", place))[1]["status"]["boundResources"][0]["schema"]["identityHash"]
+    entry = {"group": "apps", "resource": "deployments", "state": "Accepted", "identityHash": identity, "versions": ["v1"]}
+    synced = {"status": {"syncedResources": [entry]}}
+    assert (await merge(stack, f"/clusters/{home}/{API}/edge/status", synced, MASTER))[0] == 200
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "x"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    deployment: Object = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": assigned(target)},
+        "spec": spec,
+    }
+    await made(stack, f"/clusters/{tenant}/apis/apps/v1/namespaces/default/deployments", deployment)
+    assert await names(stack, f"{view(target)}/apis/apps/v1/deployments") == ["web"]
+    held = f"{view(target, tenant)}/apis/apps/v1/namespaces/default/deployments/web"
+    assert (await merge(stack, held, {"metadata": {"finalizers": [target.finalizer]}}))[0] == 200
+    code, answer = await merge(stack, f"{held}/status", {"status": {"replicas": 2, "readyReplicas": 1}})
+    assert code == 200, answer
+    _, above = await stack.call("GET", f"/clusters/{tenant}/apis/apps/v1/namespaces/default/deployments/web")
+    assert above["status"]["readyReplicas"] == 1

@@ -87,7 +87,9 @@ def update_outcome(
     if not prepared:
         strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
-    if strategy.tracks_generation and _changed(obj, old, target.shape):
+    if strategy.tracks_generation and (
+        _changed(obj, old, target.shape) or (not target.subresource and strategy.counts(obj, old))
+    ):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old, at_once=not apart)
     if target.definition.custom:
@@ -128,7 +130,7 @@ def reset_fields(definition: ResourceDefinition, shape: Version, subresource: st
     if known is None:
         # Built-in types accept metadata on /status, custom types do not.
         written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
-        known = tuple((name,) for name in shape.schema.properties if name not in written)
+        known = tuple((name,) for name in shape.schema.properties if name not in written) + definition.strategy.status_resets
         shape.memo["write.reset"] = known
     return known
 

@@ -94,7 +94,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         dry_run=target.dry_run,
         warnings=target.warnings,
     )
-    wanted, held_by_type = _finalizers(obj, options), definition.strategy.holds(obj)
+    wanted, held_by_type = _finalizers(obj, options, definition.strategy.propagation), definition.strategy.holds(obj)
     gone = not wanted and not held_by_type
     same = not gone and is_deleting(obj) and wanted == finalizers_of(obj)
     if not gone and not same:
@@ -105,6 +105,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     target.scope.admission.mutate(review)
     target.scope.admission.validate(review)
     if gone:
+        if definition.strategy.marks_deleted:
+            _mark(obj, wanted, held_by_type=False)
         if target.dry_run:
             return Outcome(obj=obj, deleted=True)
         return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
@@ -145,15 +147,17 @@ def _check_preconditions(target: Target, options: DeleteOptions, record: Record)
         )
 
 
-def _finalizers(obj: Object, options: DeleteOptions) -> list[str]:
-    """The finalizers according to the propagation policy: what the garbage collector has to do before the object is removed."""
+def _finalizers(obj: Object, options: DeleteOptions, default: str) -> list[str]:
+    """The finalizers according to the propagation policy: what the garbage collector has to do before the object is removed.
+    `default`: the policy of the type."""
     existing = finalizers_of(obj)
     if options.orphan_dependents is not None:
         orphan, foreground = options.orphan_dependents, False
     elif options.propagation:
         orphan, foreground = options.propagation == ORPHAN, options.propagation == FOREGROUND
     else:
-        orphan, foreground = finalizers.ORPHAN in existing, finalizers.FOREGROUND in existing
+        foreground = finalizers.FOREGROUND in existing
+        orphan = finalizers.ORPHAN in existing or (default == ORPHAN and not foreground)
     kept = [name for name in existing if name not in (finalizers.ORPHAN, finalizers.FOREGROUND)]
     if orphan:
         kept.append(finalizers.ORPHAN)

@@ -84,7 +84,8 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         raise _gone(token, at) from None
     list_metadata: Object = {"resourceVersion": str(at)}
     if count is None or count > len(found):
-        token = ContinueToken(at, _place(found[-1].key, call), 0 if visible_at == at else visible_at)
+        seen_by_all = wanted.visibility is None or visible_at == at
+        token = ContinueToken(at, _place(found[-1].key, call), 0 if seen_by_all else visible_at)
         list_metadata["continue"] = token.encode()
         if count is not None:
             list_metadata["remainingItemCount"] = count - len(found)

@@ -1,4 +1,4 @@
-"""The scale subresource: an autoscaling/v1 Scale that shows and sets the replicas of a custom resource."""
+"""The scale subresource: an autoscaling/v1 Scale that shows and sets the replicas of an object."""
 
 from __future__ import annotations
 
@@ -142,7 +142,10 @@ def scale_of(obj: Object, paths: ScalePaths) -> Object:
     replicas = _replicas_at(obj, paths.spec_replicas)
     status: Object = {"replicas": _replicas_at(obj, paths.status_replicas) or 0}
     try:
-        selector = text_at(obj, paths.label_selector) if paths.label_selector else ""
+        if paths.selector is not None:
+            selector = paths.selector(obj)
+        else:
+            selector = text_at(obj, paths.label_selector) if paths.label_selector else ""
     except ValueError as error:
         raise StatusError(500, "", str(error)) from None
     if selector:
@@ -245,6 +248,9 @@ def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
     if replicas is None:
         return None
     if replicas < 0:
+        if not target.definition.custom:
+            error = invalid_field("spec.replicas", replicas, "must be greater than or equal to 0")
+            raise invalid(_SCALE.group, _SCALE.kind, target.name, [error])
         error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
         raise invalid(target.definition.group, target.definition.kind, target.name, [error])
     return replicas

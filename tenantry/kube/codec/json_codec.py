@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -57,11 +59,39 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
             # Go accepts lone surrogates and replaces them; orjson refuses them.
             problem = str(error)
             try:
-                text = json.dumps(json_slices.loads(repaired, json.loads)).encode("utf-8", "replace")
+                text = json.dumps(json_slices.loads(repaired, _with_numbers(_finite))).encode("utf-8", "replace")
                 return text, json_slices.loads(text)
+            except _Infinite as infinite:
+                problem = f"couldn't get version/kind; json parse error: {problem}"
+                raise _out_of_range(repaired, kind, str(infinite)) or unrecognized(kind, problem, body) from None
             except (ValueError, RecursionError):
                 pass
     raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body)
+
+
+class _Infinite(ValueError):
+    """A number beyond float64. The text is the number's."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Infinite(text)
+    return number
+
+
+def _with_numbers(read: Callable[[str], float]) -> Callable[[bytes], Any]:
+    return lambda part: json.loads(part, parse_float=read)
+
+
+def _out_of_range(body: bytes, kind: str, number: str) -> StatusError | None:
+    """The refusal of a number beyond float64 in an object of this kind; None for another body."""
+    value = json_slices.loads(body, _with_numbers(lambda text: 0.0))
+    if not kind or not isinstance(value, dict) or value.get("kind") != kind:
+        return None
+    version = str(value.get("apiVersion")).rpartition("/")[2]
+    what = f'{kind} in version "{version}" cannot be handled as a {kind}'
+    return bad_request(f"{what}: json: cannot unmarshal number {number} into Go value of type float64")
 
 
 def _preview(body: bytes) -> str:

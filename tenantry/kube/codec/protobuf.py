@@ -35,6 +35,9 @@ _WHOLE_MAX = 1 << 53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO = datetime(1, 1, 1, tzinfo=UTC)
 
+_INLINE = "inline"
+"""Stands for a container in the table of a message: its fields are fields of the message around it."""
+
 Decoder = Callable[[Any, int], Any]
 """(wire value, depth) → JSON value."""
 
@@ -154,7 +157,7 @@ def _decode(message: Message, raw: memoryview, depth: int) -> Object:
     table: dict[int, tuple[str, str, Decoder, bool]] | None = message.memo.get("protobuf")
     if table is None:
         table = message.memo["protobuf"] = {
-            f.number: (f.name, f.type.container, _decoder(f, message), _stays(f)) for f in message.fields
+            f.number: (f.name, _INLINE if f.inline else f.type.container, _decoder(f, message), _stays(f)) for f in message.wire
         }
     out: Object = {}
     for number, value in _fields(raw):
@@ -165,6 +168,8 @@ def _decode(message: Message, raw: memoryview, depth: int) -> Object:
         try:
             if container == "list":
                 out.setdefault(name, []).append(decoder(value, depth))
+            elif container == _INLINE:
+                out |= decoder(value, depth)
             elif container:
                 key, item = _entry(value)
                 out.setdefault(name, {})[key] = decoder(item, depth)
@@ -320,6 +325,19 @@ def _wrapped_json(value: Any, depth: int) -> Any:
         raise _Malformed(str(error)) from None
 
 
+def _int_or_string(value: Any, depth: int) -> int | str:
+    """A message with the kind of value, a number, and a text."""
+    is_text, number, text = 0, 0, ""
+    for field, part in _fields(_length_delimited(value)):
+        if field == 1:
+            is_text = _signed(part)
+        elif field == 2:
+            number = _signed(part)
+        elif field == 3:
+            text = _text_of(part)
+    return text if is_text else number
+
+
 _DECODERS: dict[str, Decoder] = {
     "string": lambda value, depth: _text_of(value),
     "bool": lambda value, depth: bool(_signed(value)),
@@ -330,7 +348,9 @@ _DECODERS: dict[str, Decoder] = {
     "Time": _time,
     "MicroTime": _micro_time,
     "Quantity": lambda value, depth: str(_first(value), "utf-8"),
+    "IntOrString": _int_or_string,
     "FieldsV1": _wrapped_json,
     "JSON": _wrapped_json,
+    "RawExtension": _wrapped_json,
     "Values": lambda value, depth: [_text_of(part) for number, part in _fields(_length_delimited(value)) if number == 1],
 }

@@ -111,6 +111,10 @@ def encode_message(message: Message, obj: Object) -> bytes:
     plan: Plan | None = message.memo.get("protobuf.write")
     if plan is None:
         plan = message.memo["protobuf.write"] = _plan(message)
+    inlined: tuple[str, ...] | None = message.memo.get("protobuf.inlined")
+    if inlined is not None:
+        # Each of these messages takes its fields from the object itself.
+        obj = obj | dict.fromkeys(inlined, obj)
     get, parts = obj.get, []
     for name, write, absent, heads in plan:
         value = get(name)
@@ -138,7 +142,10 @@ def varint(number: int) -> bytes:
 
 
 def _plan(message: Message) -> Plan:
-    ordered = sorted(message.fields, key=lambda field: field.number)
+    ordered = sorted(message.wire, key=lambda field: field.number)
+    inlined = tuple(field.name for field in ordered if field.inline)
+    if inlined:
+        message.memo["protobuf.inlined"] = inlined
     return tuple((field.name, _writer(field, message), _absent(field), _text_heads(field)) for field in ordered)
 
 
@@ -155,6 +162,8 @@ def _absent(field: Field) -> bytes:
         return delimited(_tag(field.number, _BYTES), encode_message(of.message, {}))
     if of.name == "Quantity":
         return _quantity(_tag(field.number, _BYTES))("0")
+    if of.name == "IntOrString":
+        return _int_or_string(_tag(field.number, _BYTES))(0)
     wire = _WIRES.get(of.name, _BYTES)
     return _tag(field.number, wire) + (bytes(8) if wire == _FIXED64 else b"\x00")
 
@@ -249,6 +258,12 @@ def _quantity(tag: bytes) -> Writer:
     return lambda value: delimited(tag, text(value if type(value) is str else str(value)))
 
 
+def _int_or_string(tag: bytes) -> Writer:
+    kind, number, text = _integer(_tag(1, _VARINT)), _integer(_tag(2, _VARINT)), _text(_tag(3, _BYTES))
+    is_number, is_text, zero, empty = kind(0), kind(1), number(0), text("")
+    return lambda value: delimited(tag, is_text + zero + text(value) if type(value) is str else is_number + number(value) + empty)
+
+
 def _json(tag: bytes) -> Writer:
     return lambda value: delimited(tag, b"" if value is None else delimited(b"\x0a", orjson.dumps(value)))
 
@@ -317,8 +332,10 @@ _WRITERS: dict[str, Callable[[bytes], Writer]] = {
     "Time": _time,
     "MicroTime": _micro_time,
     "Quantity": _quantity,
+    "IntOrString": _int_or_string,
     "FieldsV1": _json,
     "JSON": _json,
+    "RawExtension": _json,
     "Values": _values,
 }
 _UNIONS: dict[str, Callable[[bytes, Message], Writer]] = {

@@ -8,11 +8,12 @@ from tenantry.kube import answer_tables as answers
 from tenantry.kube.message_tables import DELETE_OPTIONS, Message
 from tenantry.kube.types import BUILTINS
 from tenantry.kube.types.reviews import TOKEN_REQUEST
+from tenantry.kube.workloads.facts import workload_message
 
 
 def message_of(api_version: str, kind: str) -> Message | None:
     """The message of a built-in kind, None for other kinds."""
-    found = _messages().get((api_version, kind))
+    found = _messages().get((api_version, kind)) or workload_message(api_version, kind)
     # Upstream registers this kind in every group.
     return DELETE_OPTIONS if found is None and kind == "DeleteOptions" else found
 

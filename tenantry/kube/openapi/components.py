@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from tenantry.kube.message_tables import DELETE_OPTIONS, OBJECT_META
@@ -27,7 +27,19 @@ LIST_TEXT = f"More info: {_CONVENTIONS}"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _AUTOSCALING = "io.k8s.api.autoscaling.v1."
 _FIELDS_V1 = _META + "FieldsV1"
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_EITHER: Mapping[str, Object] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {
+        "format": "int-or-string",
+        "oneOf": [{"type": "integer"}, {"type": "string"}],
+    },
+}
+"""Components that are a text or a number, which Swagger 2.0 cannot say."""
+_TEXTS: Mapping[str, Object] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "string"},
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"type": "string", "format": "int-or-string"},
+}
+"""What Swagger 2.0 says of them."""
 _TEXT, _COUNT = Schema(type="string"), Schema(type="integer", format="int32")
 
 
@@ -125,8 +137,8 @@ def collect(roots: Iterable[Schema], form: Form, without: Container[str] = ()) -
 
 def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: Form) -> Object:
     about = description(schema.ref)
-    if schema.ref == _QUANTITY:
-        made: Object = {"type": "string"} if form.v2 else {"oneOf": [{"type": "string"}, {"type": "number"}]}
+    if schema.ref in _EITHER:
+        made = dict((_TEXTS if form.v2 else _EITHER)[schema.ref])
     elif schema.ref == _FIELDS_V1:
         # What is in it has no schema, and clients that check objects take it as it is.
         made = {"type": "object"}

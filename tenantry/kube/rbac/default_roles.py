@@ -52,7 +52,7 @@ def _binding(name: str, role: str, *groups: str) -> Object:
 _EVERYTHING: tuple[Object, ...] = (_rule("*", "*", ("*",)), _paths("*", "*"))
 _HEALTH = "/healthz /livez /readyz /version /version/"
 
-# Workloads and services are not built-in types here, but users often install them.
+# Workloads and services are served where they are bound.
 _VIEWED = (
     _rule(
         "",

@@ -12,7 +12,7 @@ from tenantry.kube.go_text import quote
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
-from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema
+from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema, same_value
 from tenantry.kube.schema.ruled_schemas import COMPILED_AT_ONCE, lengths_of_rules
 from tenantry.kube.schema.structural import Rule, Schema
 
@@ -165,7 +165,7 @@ def _own_rules(schema: Schema) -> _Walk:
             if problem is None:
                 continue
             if is_same is None:
-                is_same = old is not ABSENT and old == value
+                is_same = same_value(value, old, schema)
             (through.ratcheted if is_same and not is_transition else through.failures).append(problem)
 
     return own

@@ -6,6 +6,7 @@ from typing import Any
 
 from tenantry.kube.field_paths import Path, path_text
 from tenantry.kube.patch.json_values import identity
+from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
 ABSENT: Any = object()
@@ -21,7 +22,7 @@ class Ratchet:
     """
 
     def __init__(self, new: Any, old: Any, schema: Schema) -> None:
-        self._root: _Place = (schema, new, old, self._same(new, old))
+        self._root: _Place = (schema, new, old, same_value(new, old, schema))
         self._places: dict[int, tuple[Path, _Place]] = {}
         self._counterparts: dict[int, Counterparts] = {}
 
@@ -57,17 +58,13 @@ class Ratchet:
             below = child_schema(schema, key)
             inner_new = new.get(key, ABSENT) if type(new) is dict else ABSENT
             inner_old = old.get(key, ABSENT) if type(old) is dict else ABSENT
-        return below, inner_new, inner_old, inner_old is not ABSENT and self._same(inner_new, inner_old)
+        return below, inner_new, inner_old, same_value(inner_new, inner_old, below)
 
     def _counterparts_of(self, old: Any, schema: Schema | None) -> Counterparts:
         known = self._counterparts.get(id(old))
         if known is None:
             known = self._counterparts[id(old)] = Counterparts(old, schema)
         return known
-
-    @staticmethod
-    def _same(new: Any, old: Any) -> bool:
-        return old is not ABSENT and bool(new == old)
 
 
 _Place = tuple[Schema | None, Any, Any, bool]
@@ -103,3 +100,31 @@ def child_schema(schema: Schema | None, name: str) -> Schema | None:
     if found is not None:
         return found
     return schema.additional if isinstance(schema.additional, Schema) else None
+
+
+def same_value(new: Any, old: Any, schema: Schema | None) -> bool:
+    """Whether a value is the same as before: in a map list, the items may have changed places."""
+    if old is ABSENT:
+        return False
+    if new == old:
+        return True
+    if schema is None or not compiled(schema, "map lists", lambda root: _has_map_list(root, set())):
+        return False
+    if type(new) is dict and type(old) is dict:
+        return new.keys() == old.keys() and all(
+            same_value(value, old[name], child_schema(schema, name)) for name, value in new.items()
+        )
+    if schema.list_type != "map" or type(new) is not list or type(old) is not list or len(new) != len(old):
+        return False
+    before = Counterparts(old, schema)
+    return all(same_value(item, before.of(item), schema.items) for item in new)
+
+
+def _has_map_list(schema: Schema, seen: set[int]) -> bool:
+    if id(schema) in seen:
+        return False
+    seen.add(id(schema))
+    if schema.list_type == "map":
+        return True
+    below = [*schema.properties.values(), schema.items, schema.additional]
+    return any(isinstance(each, Schema) and _has_map_list(each, seen) for each in below)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from tenantry.kube.columns import CREATED_AT, NAME, column
 from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
@@ -158,6 +160,11 @@ class CustomResourceDefinitionStrategy(Strategy):
         # The shape is checked first: everything below relies on it.
         wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
+            try:
+                # Decodes a copy as Go does, for its text.
+                normaliser(CUSTOM_RESOURCE_DEFINITION)(orjson.loads(orjson.dumps(obj)))
+            except Mismatch as mismatch:
+                raise _mismatch(mismatch.text()) from None
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
             raise _mismatch(f"json: cannot unmarshal {kind} into Go struct field {place}")
         if "status" in obj:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.types import BUILTINS
+from tenantry.kube.workloads import facts
 from tenantry.tenancy.types.api_binding import API_BINDING
 from tenantry.tenancy.types.api_conversion import API_CONVERSION
 from tenantry.tenancy.types.api_export import API_EXPORT
@@ -23,6 +25,7 @@ from tenantry.tenancy.types.partition_set import PARTITION_SET
 from tenantry.tenancy.types.shard import SHARD
 from tenantry.tenancy.types.view_type import AddedType, ViewType, defined
 from tenantry.tenancy.types.virtual_workspace import VIRTUAL_WORKSPACE
+from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES, WORKLOADS_EXPORT, WorkloadType
 from tenantry.tenancy.types.workspace import WORKSPACE
 from tenantry.tenancy.types.workspace_authentication_configuration import WORKSPACE_AUTHENTICATION_CONFIGURATION
 from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
@@ -47,12 +50,23 @@ EXPORTED_TYPES: Mapping[str, tuple[KcpType, ...]] = {
     "topology.kcp.io": (PARTITION, PARTITION_SET),
     "shards.core.kcp.io": (SHARD,),
 }
-"""Name of an export in root → its types."""
+"""Name of an export in root → its types. Every logical cluster may rely on them."""
+
+OFFERED_TYPES: Mapping[str, tuple[WorkloadType, ...]] = {WORKLOADS_EXPORT: WORKLOAD_TYPES}
+"""Name of an export in root → its types, which are for those who bind it. Their definitions are made for the first one."""
 
 SYSTEM_DEFINITIONS: tuple[ResourceDefinition, ...] = tuple(t.define() for t in SYSTEM_TYPES)
 
 _OWN: tuple[ResourceDefinition, ...] = (*BUILTINS, *SYSTEM_DEFINITIONS)
 _EXPORTED: tuple[ResourceDefinition, ...] = tuple(t.define() for types in EXPORTED_TYPES.values() for t in types)
+
+
+class _Offer(NamedTuple):
+    """A type that logical clusters may bind, and what its definition has of the export."""
+
+    type: WorkloadType
+    identity: str
+    uid: str
 
 
 class SystemDefinitions:
@@ -64,6 +78,10 @@ class SystemDefinitions:
 
     def __init__(self, added: Iterable[tuple[ViewType, str]] = ()) -> None:
         self._bound: dict[tuple[str, str], ResourceDefinition] = {}
+        self._offers: dict[tuple[str, str], _Offer] = {}
+        """(identity hash, plural) → the type."""
+        self._chosen: dict[_Offer, ResourceDefinition] = {}
+        """The definitions of those that are bound."""
         self.added: Sequence[AddedType] = defined(added, (*_OWN, *_EXPORTED))
         self.everywhere: Sequence[ResourceDefinition] = (*_OWN, *(each.definition for each in self.added))
         """The definitions of the types that every logical cluster serves."""
@@ -79,6 +97,13 @@ class SystemDefinitions:
             if known is None or known.identity != identity or known.uid != uid:
                 self._bound[key] = kcp_type.define(identity=identity, uid=uid)
 
+    def offer(self, export: str, identity: str, uids: Mapping[str, str]) -> None:
+        """Makes the types of an export of `OFFERED_TYPES` known. The arguments are those of `bind`."""
+        types = OFFERED_TYPES[export]
+        self._offers = {(identity, each.plural): _Offer(each, identity, uids[each.plural]) for each in types}
+        offers = frozenset(self._offers.values())
+        self._chosen = {offer: made for offer, made in self._chosen.items() if offer in offers}
+
     @property
     def complete(self) -> bool:
         return len(self._bound) == sum(len(types) for types in EXPORTED_TYPES.values())
@@ -93,12 +118,30 @@ class SystemDefinitions:
         own = self.find(definition.group, definition.plural)
         return own is not None and own.identity == definition.identity
 
-    def bound(self, group: str, plural: str) -> ResourceDefinition | None:
-        """The definition of a type of root's exports; None if there is none."""
-        return self._bound.get((group, plural))
+    def bound(self, group: str, plural: str, identity: str) -> ResourceDefinition | None:
+        """The definition of a type of root's exports, which have this identity hash; None if there is none."""
+        made = self._bound.get((group, plural))
+        if made is not None and made.identity == identity:
+            return made
+        offer = self._offers.get((identity, plural))
+        return self._choose(offer) if offer is not None and offer.type.group == group else None
 
-    def all_bound(self) -> Iterable[ResourceDefinition]:
-        return self._bound.values()
+    def of_identity(self, plural: str, identity: str) -> ResourceDefinition | None:
+        """As `bound`, without the group: an export of root has one type of a name."""
+        offer = self._offers.get((identity, plural))
+        if offer is not None:
+            return self._choose(offer)
+        return next((made for made in self._bound.values() if made.plural == plural and made.identity == identity), None)
+
+    def takes_long(self, identity: str) -> bool:
+        """Whether the definition of a type under an identity hash takes longer to make than a turn of the event loop."""
+        return not facts.messages_are_read() and any(identity == offered for offered, _ in self._offers)
+
+    def _choose(self, offer: _Offer) -> ResourceDefinition:
+        made = self._chosen.get(offer)
+        if made is None:
+            made = self._chosen.setdefault(offer, offer.type.define(identity=offer.identity, uid=offer.uid))
+        return made
 
     def get(self, group: str, plural: str) -> ResourceDefinition:
         """As `find`. Raises LookupError if there is none."""

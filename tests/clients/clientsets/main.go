@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -24,6 +25,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	applyappsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -122,6 +127,7 @@ func main() {
 	builtin(typed, seen)
 	following(typed, seen)
 	partial(config, seen)
+	workloads(config, typed, seen)
 }
 
 func definition() *apiextensionsv1.CustomResourceDefinition {
@@ -331,4 +337,79 @@ func partial(config *rest.Config, seen *answers) {
 	done("delete by metadata", client.Resource(maps).Namespace("default").Delete(ctx, "first", metav1.DeleteOptions{}))
 	close(stop)
 	step("metadata media types", seen.take())
+}
+
+// workloads binds the export of Kubernetes' workload types, and does with the typed clientset what controllers do with them.
+func workloads(config, typed *rest.Config, seen *answers) {
+	objects := must[dynamic.Interface]("dynamic client")(dynamicOf(config))
+	bindings := schema.GroupVersionResource{Group: "apis.kcp.io", Version: "v1alpha2", Resource: "apibindings"}
+	binding := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding",
+		"metadata": map[string]any{"name": "workloads"},
+		"spec":     map[string]any{"reference": map[string]any{"export": map[string]any{"path": "root", "name": "kubernetes-workloads"}}}}}
+	_, err := objects.Resource(bindings).Create(ctx, binding, metav1.CreateOptions{})
+	done("bind the workload types", err)
+	client := must[*kubernetes.Clientset]("clientset")(kubernetes.NewForConfig(typed))
+	until("the workload types", func() bool {
+		_, err := client.AppsV1().Deployments("default").List(ctx, metav1.ListOptions{})
+		return err == nil
+	})
+	seen.take()
+	labels := map[string]string{"app": "web"}
+	port := intstr.FromString("http")
+	made := must[*appsv1.Deployment]("create a deployment")(client.AppsV1().Deployments("default").Create(ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					Volumes: []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{
+						ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}}}}},
+					Containers: []corev1.Container{{
+						Name: "web", Image: "example.com/web:1",
+						Ports:         []corev1.ContainerPort{{Name: "http", ContainerPort: 80}},
+						LivenessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: port}}},
+					}},
+				},
+			},
+		},
+	}, metav1.CreateOptions{}))
+	container := made.Spec.Template.Spec.Containers[0]
+	step("deployment", []any{*made.Spec.Replicas, made.Spec.Strategy.RollingUpdate.MaxSurge.String(), container.LivenessProbe.HTTPGet.Port.String(),
+		container.LivenessProbe.PeriodSeconds, *made.Spec.Template.Spec.Volumes[0].ConfigMap.DefaultMode})
+	applied := must[*appsv1.Deployment]("apply a deployment")(client.AppsV1().Deployments("default").Apply(ctx,
+		applyappsv1.Deployment("web", "default").WithSpec(applyappsv1.DeploymentSpec().
+			WithSelector(applymetav1.LabelSelector().WithMatchLabels(labels)).
+			WithTemplate(applycorev1.PodTemplateSpec().WithSpec(applycorev1.PodSpec().WithContainers(
+				applycorev1.Container().WithName("logs").WithImage("example.com/logs:1"))))),
+		metav1.ApplyOptions{FieldManager: "logs"}))
+	names := []string{}
+	for _, each := range applied.Spec.Template.Spec.Containers {
+		names = append(names, each.Name)
+	}
+	step("deployment applied", names)
+	scale, err := client.AppsV1().Deployments("default").GetScale(ctx, "web", metav1.GetOptions{})
+	done("get a scale", err)
+	scale.Spec.Replicas = 3
+	scale, err = client.AppsV1().Deployments("default").UpdateScale(ctx, "web", scale, metav1.UpdateOptions{})
+	done("update a scale", err)
+	step("scale", []any{scale.Spec.Replicas, scale.Status.Selector})
+	applied = must[*appsv1.Deployment]("get a deployment")(client.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{}))
+	applied.Status.ReadyReplicas = 2
+	updated := must[*appsv1.Deployment]("update a status")(client.AppsV1().Deployments("default").UpdateStatus(ctx, applied, metav1.UpdateOptions{}))
+	step("deployment status", []any{updated.Status.ReadyReplicas, *updated.Spec.Replicas})
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace("default"))
+	pods := factory.Core().V1().Pods()
+	cached := pods.Informer()
+	stop := make(chan struct{})
+	factory.Start(stop)
+	until("the informer of pods", cached.HasSynced)
+	_, err = client.CoreV1().Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "one"},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "x"}}}}, metav1.CreateOptions{})
+	done("create a pod", err)
+	until("the pod", func() bool { _, err := pods.Lister().Pods("default").Get("one"); return err == nil })
+	got := must[*corev1.Pod]("the cache of pods")(pods.Lister().Pods("default").Get("one"))
+	step("pod followed", []any{got.Status.Phase, got.Status.QOSClass, got.Spec.RestartPolicy})
+	close(stop)
+	step("workload media types", seen.take())
 }

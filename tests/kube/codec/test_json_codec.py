@@ -42,6 +42,18 @@ def test_syntax_errors_are_go_s(body: bytes, text: str) -> None:
     assert refused.value.message == PREFIX + text
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1E309", "1" + "0" * 400 + ".0"])
+def test_a_number_beyond_float64_in_an_object_of_the_kind(number: str) -> None:
+    body = f'{{"apiVersion":"g.example/v2","kind":"Thing","spec":{{"note":"1e999","n":{number}}}}}'.encode()
+    with pytest.raises(StatusError) as refused:
+        decode(body, kind="Thing")
+    text = f"json: cannot unmarshal number {number} into Go value of type float64"
+    assert refused.value.message == f'Thing in version "v2" cannot be handled as a Thing: {text}'
+    with pytest.raises(StatusError) as other:
+        decode(body, kind="Other")
+    assert "couldn't get version/kind" in other.value.message
+
+
 def test_depth_is_bounded() -> None:
     deep = b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1)
     with pytest.raises(StatusError, match=r"exceeded max depth"):

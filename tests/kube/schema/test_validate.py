@@ -246,6 +246,37 @@ scalars = st.one_of(
 )
 
 
+KEYED = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["k"],
+    "items": obj_schema(k=S, v={"type": "array", "items": S}),
+}
+RULED = obj_schema(keyed=KEYED, plain={"type": "array", "items": S}, n=I)
+RULED["x-kubernetes-validations"] = [{"rule": "self.n < 3"}]
+ITEMS = st.lists(st.tuples(st.text("abc", min_size=1, max_size=2), st.lists(st.sampled_from("xy"), max_size=2)), max_size=4)
+
+
+@given(ITEMS.map(lambda items: [{"k": key, "v": value} for key, value in dict(items).items()]), st.randoms(use_true_random=False))
+def test_items_of_a_map_list_that_changed_places_are_no_change(items: list[Any], random: Any) -> None:
+    schema = from_openapi(RULED)
+    moved = random.sample(items, len(items))
+    assert validate({"n": 9, "keyed": moved}, schema, old={"n": 9, "keyed": items}) == []
+    assert validate({"n": 9, "keyed": moved}, schema) != []
+    other = [*moved, {"k": "new"}]
+    assert validate({"n": 9, "keyed": other}, schema, old={"n": 9, "keyed": items}) != []
+    if items:
+        changed = [{**moved[0], "v": ["other"]}, *moved[1:]]
+        assert validate({"n": 9, "keyed": changed}, schema, old={"n": 9, "keyed": items}) != []
+
+
+def test_items_of_another_list_that_changed_places_are_a_change() -> None:
+    schema = from_openapi(RULED)
+    assert validate({"n": 9, "plain": ["b", "a"]}, schema, old={"n": 9, "plain": ["a", "b"]}) != []
+    inner = {"k": "a", "v": ["y", "x"]}
+    assert validate({"n": 9, "keyed": [inner]}, schema, old={"n": 9, "keyed": [{"k": "a", "v": ["x", "y"]}]}) != []
+
+
 def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     names = st.sampled_from(["a", "b", "c"])
     return st.one_of(

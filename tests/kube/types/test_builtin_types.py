@@ -10,9 +10,11 @@ import pytest
 from tenantry.kube.decode import check_types
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
 from tenantry.kube.types import (
     BUILTINS,
     config_map,
+    custom_resource_definition,
     events,
     lease,
     limit_range,
@@ -289,3 +291,37 @@ def test_rules_and_references() -> None:
     assert refusals(
         rbac.ROLE_BINDINGS, {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "Robot", "name": "x"}]}
     ) == ['subjects[0].kind: Unsupported value: "Robot": supported values: "ServiceAccount", "User", "Group"']
+
+
+SCHEMA_FIELD = "JSONSchemaProps.spec.versions.schema.openAPIV3Schema"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"schema": {"openAPIV3Schema": {"type": ["object"]}}}, f"array into Go struct field {SCHEMA_FIELD}.type of type string"),
+        ({"schema": {"openAPIV3Schema": {"type": 5}}}, f"number into Go struct field {SCHEMA_FIELD}.type of type string"),
+        (
+            {"schema": {"openAPIV3Schema": {"properties": {"a": {"properties": {"b": {"type": ["x"]}}}}}}},
+            f"array into Go struct field {SCHEMA_FIELD}.properties.properties.type of type string",
+        ),
+        (
+            {"schema": {"openAPIV3Schema": {"properties": []}}},
+            f"array into Go struct field {SCHEMA_FIELD}.properties of type map[string]v1.JSONSchemaProps",
+        ),
+        (
+            {"schema": {"openAPIV3Schema": {"required": "a"}}},
+            f"string into Go struct field {SCHEMA_FIELD}.required of type []string",
+        ),
+        ({"served": "yes"}, "string into Go struct field CustomResourceDefinitionVersion.spec.versions.served of type bool"),
+    ],
+)
+def test_a_definition_of_wrong_types_is_refused_in_gos_words(changes: Object, text: str) -> None:
+    """A path has the names of fields, and neither positions in lists nor keys of maps."""
+    version: Object = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    spec = {"group": "g.example", "names": {"plural": "xs", "kind": "X"}, "scope": "Namespaced", "versions": [version | changes]}
+    with pytest.raises(StatusError) as refused:
+        custom_resource_definition.DEFINITION.strategy.default({"metadata": {"name": "xs.g.example"}, "spec": spec})
+    kind = "CustomResourceDefinition"
+    what = f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal'
+    assert (refused.value.code, refused.value.message) == (400, f"{what} {text}")

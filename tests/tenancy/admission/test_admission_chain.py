@@ -12,8 +12,9 @@ from tenantry.kube.objects import Object
 from tenantry.storage.cell import ClusterLimits
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.object_count import parse_limit
+from tenantry.tenancy.controllers import resource_quotas
 from tenantry.tenancy.resources import CONFIG_MAPS
-from tests.support.clusters import CLUSTER, RBAC, ServedCluster, config_map, definition
+from tests.support.clusters import CLUSTER, RBAC, ServedCluster, conditions, config_map, definition
 from tests.support.people import MASTER, person
 from tests.tenancy.rbac_objects import BOB, binding, role, rule, writers
 
@@ -164,6 +165,36 @@ async def test_a_quota_with_scopes_counts_nothing(scopes: Object) -> None:
         await shard.delete("configmaps", "one")
         await shard.idle()
         assert used(shard, "q") == {"count/configmaps": "0"}
+
+
+async def test_what_is_used_of_a_type_that_does_not_exist_is_not_known() -> None:
+    key, name = "count/widgets.x.example", "widgets.x.example"
+    async with ServedCluster() as shard:
+        await shard.post("resourcequotas", quota("q", {key: "1", "count/secrets": "5"}))
+        await shard.until(lambda: used(shard, "q") == {"count/secrets": "0"})
+        await shard.post("customresourcedefinitions", definition("widgets", "Widget"), "")
+        await shard.until(lambda: used(shard, "q") == {key: "0", "count/secrets": "0"})
+        await shard.delete("customresourcedefinitions", name, "")
+        await shard.until(lambda: used(shard, "q") == {"count/secrets": "0"})
+
+
+async def test_the_first_object_of_a_type_is_charged_however_soon_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quota was counted before the type existed, and not again since."""
+    key, name = "count/widgets.x.example", "widgets.x.example"
+    monkeypatch.setattr(resource_quotas, "_TYPES", frozenset())
+    async with ServedCluster() as shard:
+        await shard.post("resourcequotas", quota("q", {key: "1", "count/secrets": "5"}))
+        await shard.until(lambda: used(shard, "q") == {"count/secrets": "0"})
+        await shard.post("customresourcedefinitions", definition("widgets", "Widget"), "")
+        await shard.until(lambda: conditions(shard.find("customresourcedefinitions", name, "")).get("Established"))
+
+        def widget(called: str) -> Object:
+            return {"apiVersion": "x.example/v1", "kind": "Widget", "metadata": {"name": called}}
+
+        await shard.post(name, widget("first"))
+        status, message = await shard.refused(name, widget("second"))
+        assert (status, f"exceeded quota: q, requested: {key}=1, used: {key}=1" in message) == (403, True)
+        assert used(shard, "q")[key] == "1"
 
 
 async def test_every_quota_of_the_namespace_is_asked() -> None:

@@ -1,0 +1,71 @@
+"""Kind → the rules of the type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenantry.kube.names import dns1123_label_errors
+from tenantry.kube.workloads import preparation
+from tenantry.kube.workloads.job_labels import make_selector
+from tenantry.kube.workloads.strategy import Rules
+from tenantry.kube.workloads.validation import controllers, jobs, networking, nodes_and_classes, pods, services, storage
+from tenantry.kube.workloads.validation.claims import claim_errors
+
+RULES: Mapping[str, Rules] = {
+    "CSIDriver": Rules(errors=storage.driver_errors, tracks_generation=False),
+    "ControllerRevision": Rules(errors=controllers.revision_errors, tracks_generation=False),
+    "CronJob": Rules(errors=jobs.cron_job_errors),
+    "DaemonSet": Rules(
+        errors=controllers.daemon_set_errors,
+        on_create=preparation.create_daemon_set,
+        on_update=preparation.update_daemon_set,
+    ),
+    "Deployment": Rules(errors=controllers.deployment_errors, keeps_labels=True, annotations_count=True),
+    "EndpointSlice": Rules(errors=networking.slice_errors),
+    "Endpoints": Rules(
+        errors=services.endpoints_errors,
+        warnings=services.endpoints_warnings,
+        tracks_generation=False,
+        create_on_update=True,
+    ),
+    "HorizontalPodAutoscaler": Rules(errors=jobs.autoscaler_errors),
+    "Ingress": Rules(errors=networking.ingress_errors),
+    "IngressClass": Rules(errors=networking.ingress_class_errors),
+    "Job": Rules(errors=jobs.job_errors, on_create=make_selector, propagation="Orphan"),
+    "NetworkPolicy": Rules(errors=networking.policy_errors),
+    "Node": Rules(
+        errors=nodes_and_classes.node_errors,
+        on_create=nodes_and_classes.normalise_node,
+        keeps_status=True,
+        tracks_generation=False,
+    ),
+    "PersistentVolume": Rules(
+        errors=storage.volume_errors,
+        on_create=preparation.create_volume,
+        on_status=preparation.update_volume_status,
+        tracks_generation=False,
+        returns_deleted=True,
+    ),
+    "PersistentVolumeClaim": Rules(
+        errors=claim_errors, on_create=preparation.create_claim, tracks_generation=False, returns_deleted=True
+    ),
+    "Pod": Rules(errors=pods.pod_errors, on_create=preparation.create_pod, returns_deleted=True, marks_deleted=True),
+    "PodDisruptionBudget": Rules(errors=controllers.budget_errors, unconditional_update=False),
+    "PodTemplate": Rules(errors=pods.pod_template_errors, returns_deleted=True),
+    "PriorityClass": Rules(errors=nodes_and_classes.priority_class_errors),
+    "ReplicaSet": Rules(errors=controllers.replica_set_errors),
+    "ReplicationController": Rules(errors=controllers.replication_controller_errors, propagation="Orphan"),
+    "RuntimeClass": Rules(errors=nodes_and_classes.runtime_class_errors, tracks_generation=False),
+    "Service": Rules(
+        name_errors=dns1123_label_errors,
+        errors=services.service_errors,
+        warnings=services.service_warnings,
+        on_create=preparation.create_service,
+        on_update=preparation.update_service,
+        tracks_generation=False,
+        returns_deleted=True,
+    ),
+    "StatefulSet": Rules(name_errors=dns1123_label_errors, errors=controllers.stateful_set_errors),
+    "StorageClass": Rules(errors=storage.class_errors, tracks_generation=False, returns_deleted=True),
+    "VolumeAttributesClass": Rules(errors=storage.attributes_class_errors, tracks_generation=False),
+}

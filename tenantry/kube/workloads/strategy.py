@@ -1,0 +1,139 @@
+"""The strategy of workload types. What differs between them is a `Rules` value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tenantry.kube.definition import Strategy
+from tenantry.kube.go_decode import normaliser
+from tenantry.kube.message_tables import Message
+from tenantry.kube.names import dns1123_subdomain_errors
+from tenantry.kube.objects import Object, labels_of
+from tenantry.kube.status import FieldError
+from tenantry.kube.types.reset import keep
+from tenantry.kube.workloads.default import fill_of
+from tenantry.kube.workloads.gated import drop_of
+
+
+class NameErrors(Protocol):
+    def __call__(self, name: str, *, prefix: bool) -> list[str]: ...
+
+
+def _nothing(obj: Object) -> None:
+    return None
+
+
+def _no_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    return []
+
+
+def _no_warnings(obj: Object, old: Object | None) -> list[str]:
+    return []
+
+
+def _unchanged(obj: Object, old: Object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The rules of one type (pkg/registry and pkg/apis/…/validation in Kubernetes).
+
+    `errors` and `status_errors`: those of an object and of its status, given the stored object (None on create).
+    `on_create` and `on_update`: what the type changes in what it is sent, after the status is reset.
+    """
+
+    name_errors: NameErrors = dns1123_subdomain_errors
+    errors: Callable[[Object, Object | None], list[FieldError]] = _no_errors
+    status_errors: Callable[[Object, Object | None], list[FieldError]] = _no_errors
+    warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
+    on_create: Callable[[Object], None] = _nothing
+    on_update: Callable[[Object, Object], None] = _unchanged
+    tracks_generation: bool = True
+    keeps_status: bool = False
+    """A creator may set the status (Nodes)."""
+    keeps_labels: bool = False
+    """/status changes no labels (Deployments)."""
+    annotations_count: bool = False
+    """The generation increases when annotations change, too (Deployments)."""
+    unconditional_update: bool = True
+    create_on_update: bool = False
+    returns_deleted: bool = False
+    marks_deleted: bool = False
+    propagation: str = ""
+    on_status: Callable[[Object, Object], None] = _unchanged
+    """What the type changes in a status that it is sent."""
+
+
+class WorkloadStrategy(Strategy):
+    """`message`: the table of the type."""
+
+    def __init__(self, message: Message, rules: Rules) -> None:
+        self._rules = rules
+        self._fill = fill_of(message)
+        self._drop = drop_of(message)
+        statuses = [item.type.message for item in message.fields if item.name == "status"]
+        self._status = statuses[0] if statuses else None
+        self.tracks_generation = rules.tracks_generation
+        self.unconditional_update = rules.unconditional_update
+        self.create_on_update = rules.create_on_update
+        self.returns_deleted = rules.returns_deleted
+        self.marks_deleted = rules.marks_deleted
+        self.propagation = rules.propagation
+        self.status_resets = (("metadata", "labels"),) if rules.keeps_labels else ()
+        self.bare_finalizers = message.ref.startswith("io.k8s.api.core.")
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        return self._rules.name_errors(name, prefix=prefix)
+
+    def default(self, obj: Object) -> None:
+        if self._fill is not None:
+            self._fill(obj)
+
+    def prepare_for_create(self, obj: Object) -> None:
+        if self._status is not None and not self._rules.keeps_status:
+            obj["status"] = {}
+            normaliser(self._status)(obj["status"])
+        if self._drop is not None:
+            self._drop(obj)
+        self._rules.on_create(obj)
+        self.default(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        if subresource == "status":
+            keep(obj, old, *({*obj, *old}.difference(("apiVersion", "kind", "metadata", "status"))))
+            if self._rules.keeps_labels:
+                _keep_labels(obj, old)
+        elif self._status is not None:
+            keep(obj, old, "status")
+        if self._drop is not None:
+            self._drop(obj)
+        if subresource == "status":
+            self._rules.on_status(obj, old)
+        else:
+            self._rules.on_update(obj, old)
+
+    def counts(self, obj: Object, old: Object) -> bool:
+        return self._rules.annotations_count and _annotations(obj) != _annotations(old)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return self._rules.warnings(obj, old)
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        if subresource == "status":
+            return self._rules.status_errors(obj, old)
+        return self._rules.errors(obj, old)
+
+
+def _annotations(obj: Object) -> Any:
+    return obj["metadata"].get("annotations") or {}
+
+
+def _keep_labels(obj: Object, old: Object) -> None:
+    labels = labels_of(old)
+    if labels:
+        obj["metadata"]["labels"] = labels
+    else:
+        obj["metadata"].pop("labels", None)

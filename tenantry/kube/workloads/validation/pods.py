@@ -1,0 +1,154 @@
+"""Validates Pods, and the templates that others make Pods from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tenantry.kube.field_errors import forbidden, invalid, required, while_few
+from tenantry.kube.label_selector_validation import label_errors
+from tenantry.kube.names import qualified_name_errors
+from tenantry.kube.objects import Object, labels_of
+from tenantry.kube.status import FieldError
+from tenantry.kube.workloads.validation.checks import (
+    INT32_MAX,
+    ip_address,
+    items,
+    label,
+    not_negative,
+    one_of,
+    subdomain,
+    unique,
+)
+from tenantry.kube.workloads.validation.containers import containers_errors
+from tenantry.kube.workloads.validation.scheduling import affinity_errors, spread_errors, toleration_errors
+from tenantry.kube.workloads.validation.volumes import volumes_errors
+
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
+_MUTABLE = (
+    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
+    "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def template_errors(template: Object, path: str) -> list[FieldError]:
+    """The errors of a PodTemplateSpec."""
+    metadata = template.get("metadata") or {}
+    errors = label_errors(metadata.get("labels") or {}, f"{path}.labels")
+    errors += annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
+    return errors + pod_spec_errors(template.get("spec") or {}, f"{path}.spec")
+
+
+def annotation_errors(annotations: Mapping[str, str], path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for key in while_few(errors, annotations):
+        errors += [invalid(path, key, text) for text in qualified_name_errors(key.lower())]
+    return errors
+
+
+def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
+    """ValidatePodSpec."""
+    errors, volumes = volumes_errors(spec, path)
+    errors += containers_errors(spec, path, volumes)
+    errors += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", _RESTART_POLICIES, missing="")
+    errors += one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", _DNS_POLICIES, missing="")
+    if spec.get("dnsPolicy") == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
+        if "dnsConfig" not in spec:
+            errors.append(required(f"{path}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None"))
+        else:
+            text = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            errors.append(required(f"{path}.dnsConfig.nameservers", text))
+    errors += label_errors(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
+    errors += _security_errors(spec.get("securityContext") or {}, f"{path}.securityContext")
+    errors += affinity_errors(spec.get("affinity") or {}, f"{path}.affinity")
+    for here, each in while_few(errors, items(spec, "readinessGates", path)):
+        of = each.get("conditionType") or ""
+        errors += [invalid(f"{here}.conditionType", of, text) for text in qualified_name_errors(of)]
+    for here, each in while_few(errors, items(spec, "schedulingGates", path)):
+        name = each.get("name") or ""
+        errors += [invalid(here, name, text) for text in qualified_name_errors(name)]
+    errors += spread_errors(spec, path)
+    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
+        if spec.get(name):
+            errors += subdomain(spec[name], f"{path}.{name}")
+    seconds = spec.get("activeDeadlineSeconds")
+    if seconds is not None and not 1 <= seconds <= INT32_MAX:
+        errors.append(invalid(f"{path}.activeDeadlineSeconds", seconds, f"must be between 1 and {INT32_MAX}, inclusive"))
+    for name in ("hostname", "subdomain"):
+        if spec.get(name):
+            errors += label(spec[name], f"{path}.{name}")
+    errors += toleration_errors(spec, path)
+    for here, alias in while_few(errors, items(spec, "hostAliases", path)):
+        errors += ip_address(alias.get("ip") or "", f"{here}.ip")
+        for index, name in enumerate(alias.get("hostnames") or ()):
+            errors += subdomain(name, f"{here}.hostnames[{index}]")
+    errors += not_negative(spec.get("terminationGracePeriodSeconds"), f"{path}.terminationGracePeriodSeconds")
+    return errors + one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", _PREEMPTION_POLICIES)
+
+
+_SYSCTL_WORD = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
+_SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+
+
+def _security_errors(context: Object, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for name in ("fsGroup", "runAsUser", "runAsGroup"):
+        number = context.get(name)
+        if number is not None and not 0 <= number <= INT32_MAX:
+            errors.append(invalid(f"{path}.{name}", number, f"must be between 0 and {INT32_MAX}, inclusive"))
+    for here, each in while_few(errors, items(context, "sysctls", path)):
+        name = each.get("name") or ""
+        if not name:
+            errors.append(required(f"{here}.name"))
+        elif not _is_sysctl(name):
+            text = f"must have at most 253 characters and match regex ^{_SYSCTL}$"
+            errors.append(invalid(f"{here}.name", name, text))
+    return errors + unique((f"{here}.name", each.get("name") or "") for here, each in items(context, "sysctls", path))
+
+
+def _is_sysctl(name: str) -> bool:
+    return len(name) <= 253 and all(_SYSCTL_WORD.fullmatch(word) for word in name.replace("/", ".").split("."))
+
+
+def pod_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a Pod. `old` is None on create."""
+    spec = obj["spec"]
+    errors = annotation_errors(obj["metadata"].get("annotations") or {}, "metadata.annotations")
+    errors += pod_spec_errors(spec, "spec")
+    if old is None:
+        if spec.get("ephemeralContainers"):
+            errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("schedulingGates") and spec.get("nodeName"):
+            errors.append(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+    elif _unchangeable(spec, old["spec"]) != _unchangeable(old["spec"], old["spec"]):
+        errors.append(forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n"))
+    return errors
+
+
+def _unchangeable(spec: Object, old: Object) -> Object:
+    """What an update of a Pod may not change."""
+    out = {name: value for name, value in spec.items() if name not in ("activeDeadlineSeconds", "schedulingGates")}
+    for name in ("containers", "initContainers"):
+        if name in out:
+            out[name] = [{**container, "image": ""} for container in out[name] or ()]
+    before: list[Any] = old.get("tolerations") or []
+    if (out.get("tolerations") or [])[: len(before)] == before:
+        out["tolerations"] = before
+    if old.get("terminationGracePeriodSeconds", 0) < 0 and out.get("terminationGracePeriodSeconds") == 1:
+        out["terminationGracePeriodSeconds"] = old["terminationGracePeriodSeconds"]
+    if old.get("schedulingGates"):
+        # A gated Pod may still be told where to run.
+        out = {name: value for name, value in out.items() if name not in ("nodeSelector", "affinity")}
+    return out
+
+
+def pod_template_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a PodTemplate."""
+    return template_errors(obj.get("template") or {}, "template")
+
+
+def template_labels(template: Object) -> Mapping[str, str]:
+    return labels_of(template)

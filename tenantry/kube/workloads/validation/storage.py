@@ -1,0 +1,124 @@
+"""Validates PersistentVolumes, and the classes and drivers of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required
+from tenantry.kube.names import dns1123_subdomain_errors, qualified_name_errors
+from tenantry.kube.objects import Object
+from tenantry.kube.quantity import parse
+from tenantry.kube.status import FieldError
+from tenantry.kube.workloads.validation.checks import one_of, subdomain
+from tenantry.kube.workloads.validation.claims import POSITIVE, VOLUME_MODES, access_mode_errors
+from tenantry.kube.workloads.validation.volumes import source_errors
+
+_RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
+_OF_CLASSES = ("Delete", "Retain")
+_BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+_FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
+_LIFECYCLE_MODES = ("Persistent", "Ephemeral")
+_PARAMETERS_MAX, _PARAMETERS_BYTES = 512, 256 << 10
+_DRIVER_NAME_CHARACTERS = 63
+
+
+def volume_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a PersistentVolume. `old` is None on create."""
+    spec = obj["spec"]
+    modes = spec.get("accessModes") or ()
+    errors = [] if modes else [required("spec.accessModes")]
+    errors += access_mode_errors(modes, "spec.accessModes")
+    capacity: Mapping[str, str] = spec.get("capacity") or {}
+    if not capacity:
+        errors.append(required("spec.capacity"))
+    if "storage" not in capacity or len(capacity) > 1:
+        errors.append(not_supported("spec.capacity", capacity or None, ["storage"]))
+    for name, amount in capacity.items():
+        if parse(amount) < 0:
+            errors.append(
+                FieldError("Invalid", f"spec.capacity[{name}]", f"Invalid value: {amount}: must be a valid resource quantity")
+            )
+        if parse(amount) <= 0:
+            errors.append(invalid(f"spec.capacity[{name}]", amount, POSITIVE))
+    errors += one_of(spec.get("persistentVolumeReclaimPolicy"), "spec.persistentVolumeReclaimPolicy", _RECLAIM_POLICIES)
+    errors += source_errors(spec, "spec")
+    if spec.get("storageClassName"):
+        errors += subdomain(spec["storageClassName"], "spec.storageClassName")
+    errors += one_of(spec.get("volumeMode"), "spec.volumeMode", VOLUME_MODES)
+    if old is not None and spec.get("volumeMode") != old["spec"].get("volumeMode"):
+        errors.append(invalid("spec.volumeMode", spec.get("volumeMode"), IMMUTABLE))
+    return errors
+
+
+def class_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a StorageClass."""
+    provisioner = obj.get("provisioner") or ""
+    errors = [
+        invalid("provisioner", provisioner.lower(), text)
+        for text in (qualified_name_errors(provisioner.lower()) if provisioner else ())
+    ]
+    errors += _parameters_errors(obj.get("parameters") or {}, empty_allowed=True)
+    errors += one_of(obj.get("reclaimPolicy"), "reclaimPolicy", _OF_CLASSES)
+    errors += one_of(obj.get("volumeBindingMode"), "volumeBindingMode", _BINDING_MODES, missing="")
+    if not provisioner:
+        errors.append(required("provisioner"))
+    if old is not None:
+        if obj.get("parameters") != old.get("parameters"):
+            errors.append(forbidden("parameters", "updates to parameters are forbidden."))
+        if obj.get("provisioner") != old.get("provisioner"):
+            errors.append(forbidden("provisioner", "updates to provisioner are forbidden."))
+        if obj.get("reclaimPolicy") != old.get("reclaimPolicy"):
+            errors.append(invalid("reclaimPolicy", None, IMMUTABLE))
+        if obj.get("volumeBindingMode") != old.get("volumeBindingMode"):
+            errors.append(invalid("volumeBindingMode", obj.get("volumeBindingMode"), IMMUTABLE))
+    return errors
+
+
+def _parameters_errors(parameters: Mapping[str, str], *, empty_allowed: bool) -> list[FieldError]:
+    errors = []
+    if len(parameters) > _PARAMETERS_MAX:
+        text = f"Too long: may not be more than {_PARAMETERS_MAX} bytes"
+        errors.append(FieldError("TooLong", "Provisioner Parameters Length", text))
+    if "" in parameters:
+        errors.append(invalid("parameters", "", "field can not be empty."))
+    if sum(len(name) + len(value) for name, value in parameters.items()) > _PARAMETERS_BYTES:
+        errors.append(FieldError("TooLong", "parameters", f"Too long: may not be more than {_PARAMETERS_BYTES} bytes"))
+    if not parameters and not empty_allowed:
+        errors.append(required("parameters", "must contain at least one key/value pair"))
+    return errors
+
+
+def attributes_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a VolumeAttributesClass."""
+    driver = obj.get("driverName") or ""
+    errors = _driver_name_errors(driver, "driverName")
+    errors += _parameters_errors(obj.get("parameters") or {}, empty_allowed=False)
+    if old is not None:
+        if obj.get("driverName") != old.get("driverName"):
+            errors.append(invalid("driverName", driver, IMMUTABLE))
+        if obj.get("parameters") != old.get("parameters"):
+            errors.append(forbidden("parameters", "updates to parameters are forbidden."))
+    return errors
+
+
+def _driver_name_errors(name: str, path: str) -> list[FieldError]:
+    if not name:
+        return [required(path)]
+    errors = []
+    if len(name) > _DRIVER_NAME_CHARACTERS:
+        errors.append(FieldError("TooLong", path, f"Too long: may not be more than {_DRIVER_NAME_CHARACTERS} bytes"))
+    return errors + [invalid(path, name, text) for text in dns1123_subdomain_errors(name.lower())]
+
+
+def driver_errors(obj: Object, old: Object | None) -> list[FieldError]:
+    """Validates a CSIDriver."""
+    spec = obj["spec"]
+    errors = _driver_name_errors(obj["metadata"].get("name") or "", "metadata.name")
+    errors += one_of(spec.get("fsGroupPolicy"), "spec.fsGroupPolicy", _FS_GROUP_POLICIES)
+    for mode in spec.get("volumeLifecycleModes") or ():
+        errors += one_of(mode, "spec.volumeLifecycleModes", _LIFECYCLE_MODES)
+    if old is not None:
+        for name in ("attachRequired", "volumeLifecycleModes"):
+            if spec.get(name) != old["spec"].get(name):
+                errors.append(invalid(f"spec.{name}", spec.get(name), IMMUTABLE))
+    return errors
