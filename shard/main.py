@@ -17,6 +17,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.forwarded_server import forwarded_server
@@ -228,6 +229,7 @@ class ShardProcess(Process[ShardSettings]):
             ],
             users=(await shared_admin_tokens(self._store)).users(),
             issuer=issuer,
+            signer=ClusterAuthority(self._authority),
         )
 
     def _http_server(self) -> HttpServer[Request]:

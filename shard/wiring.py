@@ -33,6 +33,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import Store
+from tenantry.tenancy.controllers.certificate_request_expiry import CertificateRequestExpiry
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
@@ -130,12 +131,13 @@ class Shard:
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         tenancy.runner.add(
-            *tenancy.plain_controllers(identity.issuer.issue_for_secret),
+            *tenancy.plain_controllers(identity.issuer.issue_for_secret, identity.signer),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
             *tenancy.replication_controllers(),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
+        self._certificate_expiry = CertificateRequestExpiry(cell=self.cell, scopes=tenancy.scopes)
         add_checks(
             info.name,
             self.cell,
@@ -199,9 +201,11 @@ class Shard:
     async def start(self) -> None:
         await self.tenancy.start()
         self._expiry.start()
+        self._certificate_expiry.start()
 
     async def stop(self) -> None:
         await self.ownership.stop()
+        await self._certificate_expiry.stop()
         await self._expiry.stop()
         await self.tenancy.stop()
         await self.cell.close()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
+from tenantry.apiserver.user import ANONYMOUS, User, home_of
 from tenantry.base.cache import Cache
 from tenantry.http.callers import UNAUTHENTICATED, WITHOUT_CREDENTIALS, Caller
 
@@ -36,13 +36,10 @@ class CredentialOwner(NamedTuple):
 
 
 def credential_owner(user: User) -> CredentialOwner:
-    """The owner for an authenticated user. A service account counts for its own cluster, because a cluster can make any number of
-    service accounts."""
-    home = ""
-    name = user.name
-    if name.startswith(SERVICE_ACCOUNT_PREFIX):
-        home = next(iter(user.extra_values(CLUSTER_NAME_EXTRA)), "")
-        name = f"{home}/{name}"
+    """The owner for an authenticated user. A service account, or a user whom only one cluster knows, counts for that cluster,
+    because a cluster can make any number of them."""
+    home = home_of(user)
+    name = f"{home}/{user.name}" if home else user.name
     return CredentialOwner(f"user {_short(name)}", _short(home), user.is_master)
 
 

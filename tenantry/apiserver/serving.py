@@ -72,7 +72,7 @@ def https_server(
     access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None
 
     def tls() -> ssl.SSLContext:
-        return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
+        return pair_server_context(serving.pair, client_ca_pem=clients.trusted + servers_ca)
 
     server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)

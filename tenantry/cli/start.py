@@ -21,6 +21,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
 from tenantry.apiserver.callers import ApiCallers
@@ -178,7 +179,13 @@ class WholePlatform(Process[StartSettings]):
 
     def _identity(self, tokens: AdminTokens) -> Identity:
         issuer = TokenIssuer.load(self._root / "pki" / "service-account.key")
-        return identity_of(self._settings, requests=[self._clients.identities()], users=tokens.users(), issuer=issuer)
+        return identity_of(
+            self._settings,
+            requests=[self._clients.identities()],
+            users=tokens.users(),
+            issuer=issuer,
+            signer=ClusterAuthority(self._authority),
+        )
 
     @property
     def _url(self) -> str:

@@ -42,6 +42,10 @@ class ScalePaths:
     label_selector: str = ""
 
 
+ResetFields = tuple[tuple[str, ...], ...]
+"""Paths of fields, each as the names on the way to it."""
+
+
 class Strategy:
     """The special rules of a type. Methods are pure: no I/O, no other objects. This base class has no special rules.
 
@@ -62,6 +66,10 @@ class Strategy:
 
     write_only: Mapping[str, str] = {}
     """Fields that are never stored, whose entries become those of another field (`stringData` → `data`)."""
+
+    reset_fields: Mapping[str, ResetFields] = {}
+    """Subresource → the fields that its endpoint ignores, where these are not the status, and for `status` all but the status:
+    who sends them does not own them (upstream's GetResetFields)."""
 
     may_take_long = False
     """`takes_long` is asked before an object is validated on the event loop."""
@@ -87,6 +95,10 @@ class Strategy:
 
     def prepare_for_create(self, obj: Object) -> None:
         """Removes fields that a creator may not set (status) and sets derived fields. Changes `obj`."""
+
+    def note_requester(self, obj: Object, user: Mapping[str, Any]) -> None:
+        """Writes down in a new object who creates it, an authentication.k8s.io/v1 UserInfo, where a type has that. Runs after
+        `prepare_for_create`."""
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         """Restores fields that this endpoint may not change (status; or spec for /status). Changes `obj`."""
@@ -159,6 +171,8 @@ class ResourceDefinition:
     namespaced: bool
     versions: Mapping[str, Version]
     storage_version: str
+    upstream_storage_version: str = ""
+    """The version in which Kubernetes stores the type, where that is another one: clients see a hash of it."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = STANDARD_VERBS

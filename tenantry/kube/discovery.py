@@ -24,10 +24,12 @@ _GROUP_ORDER = (
     "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
+    "certificates.k8s.io",
     "rbac.authorization.k8s.io",
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "coordination.k8s.io",
+    "storagemigration.k8s.io",
 )
 
 
@@ -154,7 +156,8 @@ def _subresource_verbs(definition: ResourceDefinition, version: Version, name: s
 def storage_version_hash(definition: ResourceDefinition) -> str:
     """Clients compare it to notice a change of the stored version (apiserver's discovery.StorageVersionHash)."""
     group_name, _ = definition.storage_group_resource or definition.group_resource
-    text = f"{group_name}/{definition.storage_version}/{definition.kind}"
+    version = definition.upstream_storage_version or definition.storage_version
+    text = f"{group_name}/{version}/{definition.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

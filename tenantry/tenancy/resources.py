@@ -17,6 +17,9 @@ SERVICE_ACCOUNTS = "core/serviceaccounts"
 
 CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
+CERTIFICATE_SIGNING_REQUESTS = "certificates.k8s.io/certificatesigningrequests"
+STORAGE_VERSION_MIGRATIONS = "storagemigration.k8s.io/storageversionmigrations"
+
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
 ROLES = "rbac.authorization.k8s.io/roles"

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
@@ -189,8 +190,9 @@ class Tenancy:
         self._stop_commits: Callable[[], None] = lambda: None
         self._stop_map: Callable[[], None] = lambda: None
 
-    def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
-        """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""
+    def plain_controllers(self, issue_token: Issue, signer: ClusterAuthority | None = None) -> Iterable[Controller[Any]]:
+        """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets, `signer` the
+        certificates of clients; None: these are not signed."""
         return plain_controllers.build(
             cell=self.cell,
             catalog=self.catalog,
@@ -204,6 +206,7 @@ class Tenancy:
             written=self._written,
             ca_certificate=self._ca_certificate,
             issue_token=issue_token,
+            signer=signer,
         )
 
     def export_controllers(self, *, publish_on_exports: bool = False) -> Iterable[Controller[Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User, is_known_in
 from tenantry.base.cache import Cache
 from tenantry.kube.status import unauthorized
 
@@ -82,13 +82,17 @@ class UnionAuthenticator:
         self._known: Cache[bytes, tuple[float, User | None]] = Cache("tokens", bytes_max=remembered_bytes)
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:
+        anonymous = self._anonymous
         for method in self._requests:
             user = method.authenticate_request(request)
             if user is not None:
-                return user
+                if is_known_in(user, cluster):
+                    return user
+                # It may have a token too, but it is not anonymous.
+                anonymous = None
         credential = request.credential
         if not credential:
-            return self._anonymous
+            return anonymous
         now = self._clock()
         cached = self._known.get(credential)
         if cached is not None and cached[0] > now:
@@ -96,7 +100,7 @@ class UnionAuthenticator:
         else:
             token = bearer_token(request)
             if not token:
-                return self._anonymous
+                return anonymous
             user = await self._token_user(token, credential, now)
         if user is None:
             raise unauthorized()

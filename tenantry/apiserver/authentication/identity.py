@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.settings import AuthenticationSettings
@@ -21,12 +22,20 @@ class Identity:
     tokens: Sequence[TokenAuthenticator]
     issuer: TokenIssuer
     anonymous: bool
+    signer: ClusterAuthority | None = None
+    """Signs client certificates of logical clusters; None: they are not signed."""
 
 
 def identity_of(
-    settings: AuthenticationSettings, *, requests: Sequence[RequestAuthenticator], users: Mapping[str, User], issuer: TokenIssuer
+    settings: AuthenticationSettings,
+    *,
+    requests: Sequence[RequestAuthenticator],
+    users: Mapping[str, User],
+    issuer: TokenIssuer,
+    signer: ClusterAuthority | None = None,
 ) -> Identity:
-    """As the settings say. `users`: token → user, besides those of the token file, over which they have precedence.
+    """As the settings say. `users`: token → user, besides those of the token file, over which they have precedence. `signer`:
+    where certificates of logical clusters are signed, too.
 
     Raises TokenFileError.
     """
@@ -36,6 +45,7 @@ def identity_of(
         tokens=[StaticTokens(known, issuer.audiences)],
         issuer=issuer,
         anonymous=settings.anonymous_auth,
+        signer=signer,
     )
 
 

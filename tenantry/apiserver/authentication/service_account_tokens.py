@@ -19,11 +19,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity, bearer_token
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User, make_extra, service_account_groups, service_account_name
+from tenantry.apiserver.user import (
+    CLUSTER_NAME_EXTRA,
+    CREDENTIAL_ID_EXTRA,
+    User,
+    make_extra,
+    service_account_groups,
+    service_account_name,
+)
 from tenantry.base.files import write_private
 
 DEFAULT_ISSUER = "https://kcp.default.svc"
-CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"
 _LEGACY_CLUSTER_CLAIM = "kubernetes.io/serviceaccount/clusterName"
 _KEY_BITS = 2048
 _LEEWAY_SECONDS = 60

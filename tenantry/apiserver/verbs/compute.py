@@ -41,6 +41,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
+    definition.strategy.note_requester(obj, target.user.to_user_info())
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None, at_once=not apart)
     if definition.strategy.refuses:
@@ -116,6 +117,9 @@ def store_change(target: Target, record: Record, obj: Object) -> Change:
 
 def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
     """The fields that an endpoint ignores in what it is sent, so that a writer does not own them by sending them."""
+    own = definition.strategy.reset_fields.get(subresource)
+    if own is not None:
+        return own
     if "status" not in shape.subresources:
         return ()
     if subresource != "status":

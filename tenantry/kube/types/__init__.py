@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.types import (
+    certificate_signing_request,
+    cluster_trust_bundle,
     config_map,
     custom_resource_definition,
     events,
     lease,
     limit_range,
     namespace,
+    pod_certificate_request,
     rbac,
     resource_quota,
     reviews,
     secret,
     service_account,
+    storage_version_migration,
 )
 
 BUILTINS: tuple[ResourceDefinition, ...] = (
@@ -32,6 +36,10 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     rbac.CLUSTER_ROLES,
     rbac.CLUSTER_ROLE_BINDINGS,
     custom_resource_definition.DEFINITION,
+    certificate_signing_request.DEFINITION,
+    cluster_trust_bundle.DEFINITION,
+    pod_certificate_request.DEFINITION,
+    storage_version_migration.DEFINITION,
     reviews.TOKEN_REVIEWS,
     reviews.SELF_SUBJECT_REVIEWS,
     reviews.SUBJECT_ACCESS_REVIEWS,

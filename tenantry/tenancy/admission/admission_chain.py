@@ -14,6 +14,7 @@ from tenantry.apiserver.admission.review import Admission
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.certificates import CertificatesAdmission
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
@@ -92,6 +93,7 @@ def build(
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
+            CertificatesAdmission(authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             ObjectCountAdmission(),

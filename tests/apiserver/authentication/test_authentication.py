@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import time
 from pathlib import Path
@@ -236,7 +237,9 @@ def test_client_certificate_is_user_and_groups(authority: CertificateAuthority) 
     pair = authority.issue_client("alice", ["devs", "ops"])
     request = Request("GET", "/", client_certificate=der(pair.certificate))
 
-    assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"))
+    credential = "X509SHA256=" + hashlib.sha256(der(pair.certificate)).hexdigest()
+    extra = (("authentication.kubernetes.io/credential-id", (credential,)),)
+    assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"), "", extra)
     assert method.authenticate_request(Request("GET", "/")) is None
 
 
