@@ -9,7 +9,7 @@ other value. `string(v1.SecretType)` names a Go string type (error texts show it
 kept when it was sent). `[]` is a list, `map[]` a map with string keys.
 
 Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and for server-side apply),
-`merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`.
+`merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`, `default=1`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _ZERO_VALUES: dict[str, Any] = {
     "double": 0,
     "Time": None,
     "MicroTime": None,
+    "bytes": None,
 }
 _GO_NAMES = {name: name for name in _SCALARS} | {
     "double": "float64",
@@ -147,7 +148,7 @@ def _field(words: list[str], known: Mapping[str, Message]) -> Field:
         patch_merge_key=values.get("merge", ""),
         list_type=list_type,
         list_map_keys=tuple(values["map"].split(",")) if "map" in values else (),
-        default=values["default"].strip('"') if "default" in values else None,
+        default=_constant(values["default"], field_type) if "default" in values else None,
     )
 
 
@@ -190,6 +191,11 @@ def _field_schema(item: Field) -> Schema:
         return schema
     # The schema of a message is shared by all fields that use it.
     return replace(schema, default=default, has_default=True, compiled=None)
+
+
+def _constant(text: str, of: FieldType) -> Any:
+    """A default in a table: an integer, or a text in quotes."""
+    return int(text) if of.name in ("int32", "int64") else text.strip('"')
 
 
 def _default(item: Field) -> Any:

@@ -182,9 +182,9 @@ def _add_times(conditions: list[Object], old: Sequence[Object]) -> None:
 
 def _spec_errors(spec: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    encoded = spec.get("request") or ""
+    encoded = spec.get("request")
     try:
-        check_signature(parse_request(b64decode(encoded)))
+        check_signature(parse_request(b64decode(encoded or "")))
     except BadRequest as error:
         errors.append(invalid("spec.request", encoded, str(error)))
     usages = spec.get("usages") or ()
@@ -222,11 +222,13 @@ def _condition_errors(obj: Object, old: Object | None) -> list[FieldError]:
             errors.append(required(f"{path}[{index}].status"))
         elif status not in allowed:
             errors.append(not_supported(f"{path}[{index}].status", status, allowed))
-        if name in _DECISIONS and name not in seen and not seen.isdisjoint(_DECISIONS):
-            errors.append(invalid(path, name, "Approved and Denied conditions are mutually exclusive"))
         if name in seen:
             errors.append(duplicate(f"{path}[{index}].type", name))
         seen.add(name)
+    if seen.issuperset(_DECISIONS):
+        members = [f'conditions[{{"type": "{name}"}}]' for name in _DECISIONS]
+        text = f"must specify at most one of: {', '.join(f'`{each}`' for each in members)}"
+        errors.append(invalid(path, f"{{{', '.join(members)}}}", text))
     return errors
 
 

@@ -48,6 +48,9 @@ class ClusterTrustBundleStrategy(Strategy):
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         signer, name = signer_of(obj), name_of(obj)
         errors = [invalid("metadata.name", name, text) for text in _name_errors(name, signer)]
+        base = obj["metadata"].get("generateName")
+        if base:
+            errors += [invalid("metadata.generateName", base, text) for text in _name_errors(base, signer, prefix=True)]
         if signer:
             errors += signer_name_errors("spec.signerName", signer)
         if old is None or _bundle_of(obj) != _bundle_of(old):
@@ -57,15 +60,15 @@ class ClusterTrustBundleStrategy(Strategy):
         return errors
 
 
-def _name_errors(name: str, signer: str) -> list[str]:
+def _name_errors(name: str, signer: str, *, prefix: bool = False) -> list[str]:
     if not signer:
         if ":" in name:
             return ['ClusterTrustBundle without signer name must not have ":" in its name']
-        return dns1123_subdomain_errors(name)
-    prefix = signer.replace("/", ":") + ":"
-    if not name.startswith(prefix):
-        return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"]
-    return dns1123_subdomain_errors(name.removeprefix(prefix))
+        return dns1123_subdomain_errors(name, prefix=prefix)
+    lead = signer.replace("/", ":") + ":"
+    if not name.startswith(lead):
+        return [f"ClusterTrustBundle for signerName {signer} must be named with prefix {lead}"]
+    return dns1123_subdomain_errors(name.removeprefix(lead), prefix=prefix)
 
 
 def _bundle_errors(text: str) -> list[FieldError]:

@@ -31,7 +31,6 @@ from tenantry.kube.types.reset import keep
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
 _ENDS = (ISSUED, DENIED, FAILED)
-_DEFAULT_SECONDS = 86400
 _LEAST_SECONDS = 3600
 _MOST_SECONDS, _MOST_SECONDS_OF_KUBERNETES = 91 * 86400, 86400
 _REQUEST_BYTES_MAX, _CHAIN_BYTES_MAX, _ANNOTATIONS_BYTES_MAX = 10 * 1024, 100 * 1024, 256 * 1024
@@ -50,7 +49,7 @@ SPEC = message(
     5  serviceAccountUID         string(types.UID)      always required
     6  nodeName                  string(types.NodeName) always required
     7  nodeUID                   string(types.UID)      always required
-    8  maxExpirationSeconds      *int32
+    8  maxExpirationSeconds      *int32                   default=86400
     12 stubPKCS10Request         bytes                  always required
     11 unverifiedUserAnnotations map[]string
     """,
@@ -85,11 +84,6 @@ class PodCertificateRequestStrategy(Strategy):
     def takes_long(self, obj: Object, old: Object | None) -> bool:
         return old is None or (obj.get("status") or {}) != (old.get("status") or {})
 
-    def default(self, obj: Object) -> None:
-        spec = obj.get("spec")
-        if spec is not None and spec.get("maxExpirationSeconds") is None:
-            spec["maxExpirationSeconds"] = _DEFAULT_SECONDS
-
     def prepare_for_create(self, obj: Object) -> None:
         obj["status"] = {}
 
@@ -106,7 +100,17 @@ class PodCertificateRequestStrategy(Strategy):
             return _spec_errors(spec)
         if subresource == "status":
             return _status_errors(obj.get("status") or {}, old.get("status") or {}, spec)
-        return [invalid("spec", spec, IMMUTABLE)] if spec != (old.get("spec") or {}) else []
+        return [invalid("spec", _shown(spec), IMMUTABLE)] if spec != (old.get("spec") or {}) else []
+
+
+def _shown(spec: Object) -> Object:
+    """A spec as Go prints upstream's internal type, which has two more fields."""
+    shown: Object = {}
+    for field in SPEC.fields:
+        if field.name == "stubPKCS10Request":
+            shown.update(PKIXPublicKey=None, ProofOfPossession=None)
+        shown[field.name[0].upper() + field.name[1:]] = spec.get(field.name)
+    return shown
 
 
 def keep_metadata(obj: Object, old: Object) -> None:
@@ -201,7 +205,7 @@ def _status_errors(status: Object, old: Object, spec: Object) -> list[FieldError
     for index, each in while_few(errors, enumerate(conditions)):
         name, value = each.get("type") or "", each.get("status") or ""
         if name not in _ENDS:
-            errors.append(not_supported(f"{path}.[{index}].type", name, (DENIED, FAILED, ISSUED)))
+            errors.append(not_supported(f"{path}.[{index}].type", name, _ENDS))
             continue
         known += 1
         if known > 1:

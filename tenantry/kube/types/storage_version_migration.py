@@ -16,6 +16,8 @@ from tenantry.kube.types.pod_certificate_request import keep_metadata
 from tenantry.kube.types.reset import keep
 
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
+_ORDER = tuple(field.name for field in CONDITION.fields)
+"""The fields of a condition in the order in which Go prints them."""
 _REF = "io.k8s.api.storagemigration.v1."
 GROUP_RESOURCE = message(
     "io.k8s.apimachinery.pkg.apis.meta.v1.GroupResource",
@@ -64,7 +66,8 @@ class StorageVersionMigrationStrategy(Strategy):
             return _status_errors(obj.get("status") or {}, old.get("status") or {})
         errors = _spec_errors(spec)
         if old is not None and spec != (old.get("spec") or {}):
-            errors.append(invalid("spec", spec, IMMUTABLE))
+            group, plural = migrated_resource(obj)
+            errors.append(invalid("spec", {"Resource": {"group": group, "resource": plural}}, IMMUTABLE))
         return errors
 
 
@@ -96,14 +99,15 @@ def _status_errors(status: Object, old: Object) -> list[FieldError]:
     errors += condition_errors(conditions, path)
     if old.get("resourceVersion") and old["resourceVersion"] != version:
         errors.append(invalid("status.resourceVersion", version, IMMUTABLE))
+    shown = [{name: each[name] for name in _ORDER if name in each} for each in conditions or ()]
     succeeded, failed = is_true(conditions, SUCCEEDED), is_true(conditions, FAILED)
     if succeeded and failed:
         text = "Both success and failed conditions cannot be true at the same time"
-        errors.append(invalid(path, conditions, text))
+        errors.append(invalid(path, shown, text))
     if is_true(before, SUCCEEDED) and not succeeded:
-        errors.append(invalid(path, conditions, "Success condition cannot be set to false once it is true"))
+        errors.append(invalid(path, shown, "Success condition cannot be set to false once it is true"))
     if is_true(before, FAILED) and not failed:
-        errors.append(invalid(path, conditions, "Failed condition cannot be set to false once it is true"))
+        errors.append(invalid(path, shown, "Failed condition cannot be set to false once it is true"))
     return errors
 
 
