@@ -31,6 +31,7 @@ from tenantry.kube.types.reset import keep
 
 ISSUED, DENIED, FAILED = "Issued", "Denied", "Failed"
 _ENDS = (ISSUED, DENIED, FAILED)
+_DEFAULT_SECONDS = 86400
 _LEAST_SECONDS = 3600
 _MOST_SECONDS, _MOST_SECONDS_OF_KUBERNETES = 91 * 86400, 86400
 _REQUEST_BYTES_MAX, _CHAIN_BYTES_MAX, _ANNOTATIONS_BYTES_MAX = 10 * 1024, 100 * 1024, 256 * 1024
@@ -83,6 +84,11 @@ class PodCertificateRequestStrategy(Strategy):
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
         return old is None or (obj.get("status") or {}) != (old.get("status") or {})
+
+    def default(self, obj: Object) -> None:
+        spec = obj.get("spec")
+        if spec is not None and spec.get("maxExpirationSeconds") is None:
+            spec["maxExpirationSeconds"] = _DEFAULT_SECONDS
 
     def prepare_for_create(self, obj: Object) -> None:
         obj["status"] = {}
