@@ -228,6 +228,16 @@ class AuthenticationSettings(Settings):
         "accept requests without credentials as system:anonymous",
         "health and version endpoints must answer probes without a token",
     )
+    service_account_issuer: str = setting(
+        "https://kcp.default.svc",
+        "issuer of service accounts' tokens; others after it, with commas between, are accepted too",
+        "kcp's; where it is the URL of the server, other systems find the keys there (OpenID Connect Discovery)",
+    )
+    api_audiences: str = setting(
+        "",
+        "audiences of the API server in tokens, with commas between; empty: the issuer",
+        "kube-apiserver's rule",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

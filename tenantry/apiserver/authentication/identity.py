@@ -12,6 +12,7 @@ from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.settings import AuthenticationSettings
 from tenantry.apiserver.user import User
+from tenantry.base.flags import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ def identity_of(
 
     Raises TokenFileError.
     """
+    issuer = issuer.named(listed(settings.service_account_issuer), listed(settings.api_audiences))
     known = {**read_token_file(Path(settings.token_auth_file)), **users} if settings.token_auth_file else users
     return Identity(
         requests=requests,
