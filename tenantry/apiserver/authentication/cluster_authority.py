@@ -1,6 +1,6 @@
 """The authority that signs client certificates of logical clusters: what CertificateSigningRequests for the API server get.
 
-Its certificates are good in one logical cluster, whose id is in an extension of the certificate. It is not the platform's own
+Its certificates are good in one logical cluster, whose id is in the certificate. It is not the platform's own
 authority, whose certificates are good everywhere. Its key is derived from that one's, so that all processes have it without
 sharing another secret, and it ends with it.
 """
@@ -22,9 +22,9 @@ LIFE_SECONDS = 365 * 86400
 SHORTEST_LIFE_SECONDS = 600
 _NAME = "tenantry-clusters-ca"
 _PURPOSE = "client certificates of logical clusters"
-_CLUSTER = x509.ObjectIdentifier("2.25.217243773425468641260594623315039433723")
-"""The extension with the id of the cluster, a UTF8String. The identifier is one of X.667: a UUID, which needs no registry."""
-_UTF8_STRING, _SHORT_LENGTH_MAX = 0x0C, 127
+_CLUSTER = "urn:tenantry:cluster:"
+"""Before the id of the cluster, in the alternative name of the issuer. An extension of our own would be no better: Go reads no
+certificate that has an identifier of X.667 (a UUID), and others need a registry."""
 _BACKDATE = timedelta(minutes=5)
 _SHORT_LIFE_SECONDS = 8 * 3600
 _USAGES = ("client auth", "digital signature", "key encipherment")
@@ -73,11 +73,13 @@ class ClusterAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATE)
             .not_valid_after(min(end, self._authority.end))
-            .add_extension(_key_usage(usages), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.UnrecognizedExtension(_CLUSTER, _utf8_string(cluster)), critical=False)
+            .add_extension(_issuer_of(cluster), critical=False)
         )
+        usage = _key_usage(usages)
+        if usage is not None:
+            builder = builder.add_extension(usage, critical=True)
         try:
             names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
@@ -112,28 +114,25 @@ def check_subject(subject: x509.Name) -> None:
 def cluster_of(certificate: x509.Certificate) -> str:
     """The logical cluster that a certificate of this authority is for. Empty where it names none."""
     try:
-        extension = certificate.extensions.get_extension_for_oid(_CLUSTER).value
+        issuer = certificate.extensions.get_extension_for_class(x509.IssuerAlternativeName).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return ""
-    encoded = extension.value if isinstance(extension, x509.UnrecognizedExtension) else b""
-    if len(encoded) < 3 or encoded[0] != _UTF8_STRING or encoded[1] != len(encoded) - 2:
-        return ""
-    return encoded[2:].decode("utf-8", "replace")
+    names = issuer.get_values_for_type(x509.UniformResourceIdentifier)
+    return names[0].removeprefix(_CLUSTER) if len(names) == 1 and names[0].startswith(_CLUSTER) else ""
+
+
+def _issuer_of(cluster: str) -> x509.IssuerAlternativeName:
+    return x509.IssuerAlternativeName([x509.UniformResourceIdentifier(_CLUSTER + cluster)])
 
 
 def names_in(subject: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:
     return [str(attribute.value) for attribute in subject.get_attributes_for_oid(oid)]
 
 
-def _utf8_string(text: str) -> bytes:
-    """DER of a UTF8String; ids of clusters are short."""
-    encoded = text.encode()
-    if len(encoded) > _SHORT_LENGTH_MAX:
-        raise Refused(f"the id of the cluster is too long: {text}")
-    return bytes((_UTF8_STRING, len(encoded))) + encoded
-
-
-def _key_usage(usages: Collection[str]) -> x509.KeyUsage:
+def _key_usage(usages: Collection[str]) -> x509.KeyUsage | None:
+    """None: what the key may be used for is not restricted. An extension that allows nothing would be no certificate at all."""
+    if "digital signature" not in usages and "key encipherment" not in usages:
+        return None
     return x509.KeyUsage(
         digital_signature="digital signature" in usages,
         content_commitment=False,

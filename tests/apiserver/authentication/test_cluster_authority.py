@@ -99,6 +99,8 @@ def test_what_is_in_a_certificate() -> None:
     assert not made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     usage = made.extensions.get_extension_for_class(x509.KeyUsage).value
     assert usage.digital_signature and not usage.key_encipherment and not usage.key_cert_sign
+    plain = x509.load_pem_x509_certificate(signed(usages=["client auth"]))
+    assert not any(isinstance(extension.value, x509.KeyUsage) for extension in plain.extensions)
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["a.example"]
 
