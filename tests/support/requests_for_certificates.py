@@ -47,5 +47,26 @@ def signing_request(name: str, pem: bytes = b"", **spec: Any) -> Object:
     }
 
 
+def pod_request(**more: Any) -> Object:
+    """A PodCertificateRequest without a name."""
+    der = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key(), hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    spec = {
+        "signerName": "example.com/s",
+        "podName": "p",
+        "podUID": "1",
+        "serviceAccountName": "s",
+        "serviceAccountUID": "2",
+        "nodeName": "n",
+        "nodeUID": "3",
+        "stubPKCS10Request": b64encode(der).decode(),
+    }
+    return {"spec": spec | more}
+
+
 def condition(name: str, status: str = "True", **more: Any) -> Object:
     return {"type": name, "status": status, **more}

@@ -65,7 +65,10 @@ async def test_it_is_good_there_through_a_gateway_too() -> None:
     pem = signed()
     user = methods().authenticate_request(client(pem))
     head = request_head(client(pem), user, length=None).decode()
-    headers = CIMultiDict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in filter(None, head.split("\r\n")[1:]):
+        name, _, value = line.partition(": ")
+        headers.add(name, value)
     gateway = PLATFORM.issue_client("tenantry-gateway")
     forwarded = Request("GET", "/", headers=headers, client_certificate=ssl.PEM_cert_to_DER_cert(gateway.certificate.decode()))
     own = ClientCertificates(PLATFORM.certificate, clusters_ca=AUTHORITY.pem, front_proxies=["tenantry-gateway"])

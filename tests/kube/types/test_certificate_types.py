@@ -21,7 +21,7 @@ from tenantry.kube.types import (
     storage_version_migration,
 )
 from tests.kube.types.test_builtin_types import cells, created, refusals
-from tests.support.requests_for_certificates import condition, key, request, signing_request
+from tests.support.requests_for_certificates import condition, key, pod_request, request, signing_request
 
 CSR = certificate_signing_request.DEFINITION
 BUNDLE = cluster_trust_bundle.DEFINITION
@@ -194,26 +194,6 @@ def test_a_trust_bundle_holds_authorities_of_one_signer() -> None:
     assert refusals(BUNDLE, bundle("a.b:c:d", "a.b/e"), old)[-1] == 'spec.signerName: Invalid value: "a.b/e": field is immutable'
     # What is stored is not read again.
     assert refusals(BUNDLE, bundle(text="x"), bundle(text="x")) == []
-
-
-def pod_request(**more: Any) -> Object:
-    der = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name([]))
-        .sign(key(), hashes.SHA256())
-        .public_bytes(Encoding.DER)
-    )
-    spec = {
-        "signerName": "example.com/s",
-        "podName": "p",
-        "podUID": "1",
-        "serviceAccountName": "s",
-        "serviceAccountUID": "2",
-        "nodeName": "n",
-        "nodeUID": "3",
-        "stubPKCS10Request": b64encode(der).decode(),
-    }
-    return {"spec": spec | more}
 
 
 def der_of(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
