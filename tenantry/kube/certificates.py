@@ -16,6 +16,8 @@ from tenantry.kube.status import FieldError
 REQUEST, CERTIFICATE = "CERTIFICATE REQUEST", "CERTIFICATE"
 KUBERNETES_DOMAIN = "kubernetes.io"
 _UNREADABLE = "asn1: structure error: it is no certificate request"
+DER_BYTES_MAX = 16 * 1024
+"""The longest request or certificate that is read: to read one of 16 KiB may keep the interpreter for some milliseconds."""
 _DOMAIN_MAX = 253
 _FAILURES: Sequence[tuple[type, str]] = (
     (ec.EllipticCurvePublicKey, "x509: ECDSA verification failure"),
@@ -38,6 +40,8 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
 
 def read_request(der: bytes) -> x509.CertificateSigningRequest:
     """The request in DER. Its signature is not checked. Raises BadRequest."""
+    if len(der) > DER_BYTES_MAX:
+        raise BadRequest(f"a certificate request may not be longer than {DER_BYTES_MAX} bytes")
     try:
         request = x509.load_der_x509_csr(der)
         # Parts are read when they are asked for.
@@ -77,6 +81,8 @@ def certificate_error(data: bytes) -> str:
 
 def read_certificate(der: bytes) -> x509.Certificate | None:
     """The certificate; None where it cannot be read."""
+    if len(der) > DER_BYTES_MAX:
+        return None
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.subject, certificate.extensions

@@ -96,6 +96,9 @@ class Strategy:
     def prepare_for_create(self, obj: Object) -> None:
         """Removes fields that a creator may not set (status) and sets derived fields. Changes `obj`."""
 
+    notes_requester = False
+    """`note_requester` is asked about an object that is created."""
+
     def note_requester(self, obj: Object, user: Mapping[str, Any]) -> None:
         """Writes down in a new object who creates it, an authentication.k8s.io/v1 UserInfo, where a type has that. Runs after
         `prepare_for_create`."""

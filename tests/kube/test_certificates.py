@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.kube import pem
 from tenantry.kube.certificates import (
+    DER_BYTES_MAX,
     BadRequest,
     certificate_error,
     check_signature,
@@ -54,6 +55,14 @@ def test_the_requester_has_to_have_the_key(key: CertificateIssuerPrivateKeyTypes
     forged = pem.encode("CERTIFICATE REQUEST", der[:-1] + bytes([der[-1] ^ 1]))
     with pytest.raises(BadRequest, match=f"^{problem}$"):
         check_signature(parse_request(forged))
+
+
+def test_long_ones_are_not_read() -> None:
+    text = f"a certificate request may not be longer than {DER_BYTES_MAX} bytes"
+    with pytest.raises(BadRequest, match=f"^{text}$"):
+        parse_request(request("x", ["group"] * 1500))
+    parse_request(request("x", ["group"] * 500))
+    assert certificate_error(pem.encode("CERTIFICATE", b"x" * (DER_BYTES_MAX + 1))) == "x509: malformed certificate"
 
 
 def test_issued_certificates() -> None:

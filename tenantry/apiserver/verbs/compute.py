@@ -41,7 +41,8 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
-    definition.strategy.note_requester(obj, target.user.to_user_info())
+    if definition.strategy.notes_requester:
+        definition.strategy.note_requester(obj, target.user.to_user_info())
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None, at_once=not apart)
     if definition.strategy.refuses:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cryptography.x509.oid import NameOID
+
 from tenantry.kube.certificates import BadRequest, certificate_error, check_signature, parse_request, signer_name_errors
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResetFields, ResourceDefinition, Strategy, Version
@@ -23,6 +25,7 @@ APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 """The signer of client certificates of the API server."""
 _LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
+_MASTERS = "system:masters"
 _LEAST_SECONDS = 600
 _REF = "io.k8s.api.certificates.v1."
 CONDITION = message(
@@ -107,6 +110,8 @@ def has_condition(request: Object, name: str) -> bool:
 
 class CertificateSigningRequestStrategy(Strategy):
     may_take_long = True
+    refuses = True
+    notes_requester = True
     reset_fields: Mapping[str, ResetFields] = {
         "": (("spec",), ("status",)),
         "status": (("spec",), ("status", "conditions")),
@@ -153,6 +158,17 @@ class CertificateSigningRequestStrategy(Strategy):
                 errors.append(invalid("status.certificate", "<certificate data>", text))
             errors += _change_errors(obj, old, subresource)
         return errors
+
+    def findings(self, obj: Object) -> list[FieldError]:
+        """The API server gives no certificates to `system:masters` (admission plugin CertificateSubjectRestriction)."""
+        spec = obj["spec"]
+        if spec.get("signerName") != CLIENT_SIGNER:
+            return []
+        subject = parse_request(b64decode(spec["request"])).subject
+        if _MASTERS not in (each.value for each in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)):
+            return []
+        text = f"use of {CLIENT_SIGNER} signer with {_MASTERS} group is not allowed"
+        return [FieldError("Forbidden", "spec.request", text)]
 
 
 def _certificate(obj: Object) -> str:
