@@ -7,7 +7,7 @@ exist takes the same steps up to authorization, which refuses the request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -38,11 +38,12 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized, unavailable
 
-_OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
+PROCESS_PATHS = HEALTH_PATHS | {"/version"}
+"""The paths of the process that need no authorization."""
 Serve = Callable[[Request, Scope, User, RequestInfo, ResourceDefinition, Version], Awaitable[Reply]]
 
 
@@ -76,7 +77,8 @@ class Pipeline:
     cluster, whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
-    `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
+    `/clusters/<id>`. `views` calls the processes of views. `open_paths`: the paths of
+    the process that need no authentication. `serve` runs the verb of an authorized request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -95,6 +97,7 @@ class Pipeline:
         issuer: IssuerEndpoint | None = None,
         token_cluster: Callable[[Request], str | None] | None = None,
         views: ViewCaller | None = None,
+        open_paths: Collection[str] = PROCESS_PATHS,
         serve: Serve = serve,
     ) -> None:
         self._resolvers = resolvers
@@ -104,6 +107,7 @@ class Pipeline:
         self._forward = forward
         self._views = views or _NoViews()
         self._serve_verb = serve
+        self._open_paths = frozenset(open_paths)
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -208,14 +212,14 @@ class Pipeline:
         request.verb = request.method.lower()
         user = request.user or await self._authenticator.authenticate(request, None)
         if user is None:
-            if path not in _OPEN_PATHS:
+            if path not in self._open_paths:
                 raise unauthorized()
             user = ANONYMOUS_USER
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
             root = self._root()
             user = await self._impersonated(request, user, root.authorizer, root.cluster)
-        if path in _OPEN_PATHS:
+        if path in PROCESS_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, self._root_cluster, path=path)
         if services:
