@@ -20,6 +20,7 @@ from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, configured_webhooks
 from tenantry.apiserver.forwarded_server import forwarded_server
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
@@ -143,6 +144,7 @@ class ShardProcess(Process[ShardSettings]):
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
+            webhooks=await self._webhooks(),
             ca_certificate=ca,
             health=self.health,
             metrics=self.metrics,
@@ -244,6 +246,13 @@ class ShardProcess(Process[ShardSettings]):
         self._stack.push_async_callback(identity.stop)
         identity.start()
         return identity
+
+    async def _webhooks(self) -> ConfiguredWebhooks | None:
+        webhooks = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
+        if webhooks is not None:
+            self._stack.push_async_callback(webhooks.stop)
+            webhooks.start()
+        return webhooks
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings

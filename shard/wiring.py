@@ -9,6 +9,7 @@ from shard.health_checks import add_checks
 from shard.options import ShardOptions
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -50,9 +51,9 @@ class Shard:
     """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
-    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own. `views`:
-    classes of views beside the built-in ones; None: those of installed packages. `view_processes`, `remote_views`: the views that
-    processes of their own serve, and the way there.
+    gateways reach it. `webhooks`: the authorizers beside RBAC. `open_store`: opens a separate connection for the heartbeat, for
+    shards in processes of their own. `views`: classes of views beside the built-in ones; None: those of installed packages.
+    `view_processes`, `remote_views`: the views that processes of their own serve, and the way there.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Shard:
         peers: Peers,
         urls: Urls,
         identity: Identity,
+        webhooks: ConfiguredWebhooks | None = None,
         ca_certificate: bytes,
         health: Health,
         metrics: Metrics,
@@ -102,6 +104,7 @@ class Shard:
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=options.home_creator_groups,
             types=types_of(classes),
+            webhooks=webhooks,
         )
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory

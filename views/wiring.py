@@ -7,6 +7,7 @@ from functools import partial
 
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.hub import Hubs
@@ -44,7 +45,8 @@ class ViewServer:
     """Serves the views named in `only`, all that are installed where it is empty. Call `start` and `stop`; `handle` answers
     requests.
 
-    `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a name that no installed view has.
+    `webhooks`: the authorizers beside RBAC. `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a
+    name that no installed view has.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ViewServer:
         peers: Peers,
         urls: Urls,
         identity: Identity,
+        webhooks: ConfiguredWebhooks | None = None,
         writes: OwnersWrite,
         health: Health,
         metrics: Metrics,
@@ -80,6 +83,7 @@ class ViewServer:
             peers=peers,
             home_creator_groups=None,
             types=types_of(classes),
+            webhooks=webhooks,
             follows=True,
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))

@@ -8,13 +8,16 @@ callers call the decision directly, and it does the work itself, however long th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TypeVar, TypeVarTuple
 
 from tenantry.kube.status import too_many_requests
 
 ATTEMPTS = 16
 """How often a decision is tried. It may need the RBAC of several clusters, and each of them may change while it is read."""
+
+QUESTIONS_MAX = 256
+"""How many questions to other servers one decision may need: an impersonation has one for each group."""
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
@@ -49,21 +52,42 @@ class SharedWork:
             going.set()
 
 
-class _DeferMode:
-    """Whether the current caller can wait. It is set and reset without an await in between."""
+class Question(Deferred):
+    """Another server has to be asked before the decision is called again. Its answer, the result of `ask`, is known to that
+    decision alone (`answer_to`): whoever asks keeps it for others. `key`: of the question."""
 
-    __slots__ = ("can_wait",)
+    def __init__(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> None:
+        self.key = key
+        self.ask = ask
+        super().__init__(self._ask)
+
+    async def _ask(self) -> None:
+        await self.ask()
+
+
+class _DeferMode:
+    """Whether the current caller can wait, and the answers to its questions so far. It is set and reset without an await in
+    between."""
+
+    __slots__ = ("answers", "can_wait")
 
     def __init__(self) -> None:
         self.can_wait = False
+        self.answers: Mapping[Hashable, object] = {}
 
 
 _caller = _DeferMode()
+_NO_ANSWERS: Mapping[Hashable, object] = {}
 
 
 def may_defer() -> bool:
     """Whether a decision may raise `Deferred` now."""
     return _caller.can_wait
+
+
+def answer_to(key: Hashable) -> object | None:
+    """The answer to a question that this decision has raised before; None where it has not."""
+    return _caller.answers.get(key)
 
 
 def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
@@ -80,13 +104,21 @@ async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> 
     """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
     `deferred` is the error that it raised already.
 
-    Raises StatusError 429 where the data changes faster than the work can be done.
+    Raises StatusError 429 where the data changes faster than the work can be done, or where it asks too many questions.
     """
-    for _ in range(ATTEMPTS):
-        if deferred is not None:
+    answers: dict[Hashable, object] = {}
+    attempts = 0
+    while attempts < ATTEMPTS and len(answers) < QUESTIONS_MAX:
+        if isinstance(deferred, Question):
+            answers[deferred.key] = await deferred.ask()
+        elif deferred is not None:
             await deferred.work()
+            attempts += 1
+        _caller.answers = answers
         try:
             return at_once(decide)
         except Deferred as raised:
             deferred = raised
+        finally:
+            _caller.answers = _NO_ANSWERS
     raise too_many_requests("the RBAC or the types that this request rests on change faster than they can be read, try again")

@@ -24,6 +24,7 @@ from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import configured_webhooks
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process
 from tenantry.apiserver.request import Request
@@ -102,6 +103,10 @@ class WholePlatform(Process[StartSettings]):
         identity, urls = await self._identity(tokens), Urls(self._url)
         stack.push_async_callback(identity.stop)
         identity.start()
+        webhooks = await configured_webhooks(settings, calls=self.calls, metrics=self.metrics, process=self._uid)
+        if webhooks is not None:
+            stack.push_async_callback(webhooks.stop)
+            webhooks.start()
         options = settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=TTL_SECONDS)
 
         def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
@@ -113,6 +118,7 @@ class WholePlatform(Process[StartSettings]):
                 peers=peers,
                 urls=urls,
                 identity=identity,
+                webhooks=webhooks,
                 ca_certificate=authority.certificate,
                 health=self.health,
                 metrics=self.metrics,

@@ -92,6 +92,9 @@ async def self_subject_rules_review(call: Call) -> Reply:
         raise bad_request("no namespace on request")
     rules_of = getattr(call.scope.authorizer, "rules", None)
     status: Object = {"resourceRules": [], "nonResourceRules": [], "incomplete": rules_of is None}
+    problem = getattr(call.scope.authorizer, "rules_problem", "")
+    if problem:
+        status |= {"incomplete": True, "evaluationError": problem}
     if rules_of is None:
         status["evaluationError"] = "the authorizer of this API does not list rules"
     else:
