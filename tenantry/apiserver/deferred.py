@@ -100,25 +100,49 @@ def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
         _caller.can_wait = False
 
 
+class Waiting:
+    """One decision that is made several times, by a caller that can wait: it remembers the answers to its questions.
+
+    `at_once(decide, …)` calls it. Where it raises Deferred, `work(deferred)` does what it needs before the next call, and raises
+    StatusError 429 where the data changes faster than the work can be done, or where there are too many questions.
+    """
+
+    __slots__ = ("_answers", "_attempts")
+
+    def __init__(self) -> None:
+        self._answers: dict[Hashable, object] = {}
+        self._attempts = 0
+
+    def at_once(self, decide: Callable[[*Given], T], *given: *Given) -> T:
+        _caller.answers = self._answers
+        try:
+            return at_once(decide, *given)
+        finally:
+            _caller.answers = _NO_ANSWERS
+
+    async def work(self, deferred: Deferred) -> None:
+        if self._attempts >= ATTEMPTS or len(self._answers) >= QUESTIONS_MAX:
+            raise too_many_requests(
+                "the RBAC or the types that this request rests on change faster than they can be read, try again"
+            )
+        if isinstance(deferred, Question):
+            self._answers[deferred.key] = await deferred.ask()
+        else:
+            self._attempts += 1
+            await deferred.work()
+
+
 async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
     """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
     `deferred` is the error that it raised already.
 
     Raises StatusError 429 where the data changes faster than the work can be done, or where it asks too many questions.
     """
-    answers: dict[Hashable, object] = {}
-    attempts = 0
-    while attempts < ATTEMPTS and len(answers) < QUESTIONS_MAX:
-        if isinstance(deferred, Question):
-            answers[deferred.key] = await deferred.ask()
-        elif deferred is not None:
-            await deferred.work()
-            attempts += 1
-        _caller.answers = answers
+    waiting = Waiting()
+    while True:
+        if deferred is not None:
+            await waiting.work(deferred)
         try:
-            return at_once(decide)
+            return waiting.at_once(decide)
         except Deferred as raised:
             deferred = raised
-        finally:
-            _caller.answers = _NO_ANSWERS
-    raise too_many_requests("the RBAC or the types that this request rests on change faster than they can be read, try again")

@@ -226,3 +226,37 @@ def test_the_flags_of_one_webhook(form: str, tmp_path: Path, tokens: Path, polic
         assert policy.requests[-1][1]["apiVersion"] == "authorization.k8s.io/v1beta1"
         policy.allowed = lambda spec: False
         assert someone.request("GET", CONFIG_MAPS).status == 200
+
+
+def test_questions_within_a_write(own: Platform, policy: Policy, person: Any, unique: Any) -> None:
+    """Admission asks whether who grants a role may do so, and an update that creates whether its caller may create."""
+    place, who = own.root.workspace(unique("writes")), person()
+    someone = granted(place, who, "update")
+    policy.allowed = lambda spec: (
+        spec["user"] == who.name and spec.get("resourceAttributes", {}).get("resource") == "rolebindings"
+    )
+    binding = {
+        "metadata": {"name": "wide"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "User", "name": "any", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    bindings = f"{RBAC}/namespaces/default/rolebindings"
+    answer = someone.request("POST", bindings, binding)
+    assert answer.status == 403 and "is attempting to grant RBAC permissions not currently held" in answer.object["message"]
+    policy.allowed = lambda spec: spec["user"] == who.name and "resourceAttributes" in spec
+    assert someone.request("POST", bindings, binding).status == 201
+
+    policy.allowed = lambda spec: False
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}}
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
+    policy.allowed = lambda spec: spec["user"] == who.name and spec.get("resourceAttributes", {}).get("verb") == "update"
+    assert someone.request("PUT", path, lease).status == 403
+    policy.allowed = lambda spec: (
+        spec["user"] == who.name
+        and spec.get("resourceAttributes", {}).get("verb")
+        in (
+            "update",
+            "create",
+        )
+    )
+    assert someone.request("PUT", path, lease).status == 201

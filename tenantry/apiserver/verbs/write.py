@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from tenantry.apiserver import records
+from tenantry.apiserver.deferred import Deferred, Waiting
 from tenantry.apiserver.scope import Scope, Translation
 from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User
@@ -125,6 +126,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
     keys = [target.key]
     warned = len(target.warnings)
     in_thread = False
+    waiting = Waiting()
     try:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
@@ -133,14 +135,21 @@ async def run(target: Target, compute: Compute) -> Outcome:
             weight = target.weight + (weigh(record.value) if record is not None else 0)
             if not in_thread and is_light(weight):
                 try:
-                    outcome = _run_at_once(compute(record))
+                    outcome = waiting.at_once(_run_at_once, compute(record))
+                except Deferred as deferred:
+                    # An authorizer has to ask a webhook before it can answer admission.
+                    await waiting.work(deferred)
+                    continue
                 except LoopBudgetExceeded:
                     # A small object with expensive CEL rules.
                     in_thread = True
                     continue
             elif attempt < HEAVY_ATTEMPTS:
                 try:
-                    outcome = await _in_parts(target, compute, keys)
+                    outcome = await _in_parts(target, compute, keys, waiting)
+                except Deferred as deferred:
+                    await waiting.work(deferred)
+                    continue
                 except RecordChanged:
                     continue
             else:
@@ -214,9 +223,9 @@ _computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 """At most one heavy write of an object at a time: of two at once, one would be computed for nothing."""
 
 
-async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:
+async def _in_parts(target: Target, compute: Compute, keys: Collection[Key], waiting: Waiting) -> Outcome:
     """Runs a heavy computation, with the parts off the loop in a thread. Its last part runs on the loop, without an await before
-    the return. Raises RecordChanged."""
+    the return. Raises RecordChanged, Deferred."""
     cell = target.scope.cell
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
@@ -230,7 +239,7 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
             if current_record(target) is not record:
                 raise RecordChanged
             while outcome is None and place is ON_LOOP:
-                place, outcome = _part(steps, True)
+                place, outcome = waiting.at_once(_part, steps, True)
             if outcome is not None:
                 return outcome
             place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
