@@ -54,7 +54,7 @@ class SharedWork:
 
 class Question(Deferred):
     """Another server has to be asked before the decision is called again. Its answer, the result of `ask`, is known to that
-    decision alone (`answer_to`): whoever asks keeps it for others. `key`: of the question."""
+    decision alone (`answer_to`): the one that asks keeps it for others. `key`: of the question."""
 
     def __init__(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> None:
         self.key = key

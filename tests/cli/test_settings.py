@@ -76,7 +76,7 @@ def test_flags_that_may_be_repeated() -> None:
         ),
         (
             ("--authorization-config", "x", "--authorization-webhook-config-file", "y"),
-            "--authorization-config can not be specified when --authorization-webhook-\\* flags are defined",
+            "--authorization-config cannot be specified when --authorization-webhook-\\* flags are defined",
         ),
         (("--authorization-webhook-cache-authorized-ttl", "5"), "time: missing unit in duration|invalid duration"),
         (("--authentication-token-webhook-version", "v2"), "--authentication-token-webhook-version must be v1 or v1beta1"),

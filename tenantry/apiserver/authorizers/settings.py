@@ -39,7 +39,7 @@ class AuthorizationSettings(Settings):
             or self.authorization_webhook_cache_unauthorized_ttl != "30s"
         )
         if given and self.authorization_config:
-            raise SettingError("--authorization-config can not be specified when --authorization-webhook-* flags are defined")
+            raise SettingError("--authorization-config cannot be specified when --authorization-webhook-* flags are defined")
         self.webhook_seconds()
 
     def webhook_seconds(self) -> tuple[float, float]:

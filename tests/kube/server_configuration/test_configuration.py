@@ -191,3 +191,12 @@ def test_an_expression_ends_at_its_limit() -> None:
     assert rule.run({"l": [1.0]}) is True
     with pytest.raises(TooCostly):
         rule.run({"l": [1.0] * 1000}, limit=100)
+
+
+def test_the_examples_of_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "authentication.md").read_text()
+    examples = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert len(examples) == 3
+    said = {said_of_authentication(text) for text in examples if "kind: AuthenticationConfiguration" in text}
+    said |= {said_of_authorization(text) for text in examples if "kind: AuthorizationConfiguration" in text}
+    assert said == {"[]"}
