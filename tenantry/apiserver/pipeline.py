@@ -39,6 +39,7 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized, unavailable
 
 _SERVICES = "services"
+_SELECTING = frozenset(("list", "watch", "deletecollection"))
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
@@ -185,6 +186,10 @@ class Pipeline:
             info.name,
             info.path,
         )
+        if request.raw_query and info.verb in _SELECTING:
+            attributes = attributes._replace(
+                field_selector=request.parameter("fieldSelector"), label_selector=request.parameter("labelSelector")
+            )
         try:
             decision, apis = at_once(_decide, found, attributes)
         except Deferred as deferred:

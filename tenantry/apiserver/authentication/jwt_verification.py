@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
+
+import orjson
 
 from tenantry.apiserver.authentication.issuer_keys import BadSignature, IssuerError, IssuerKeys
 from tenantry.apiserver.authentication.json_web_tokens import SignedToken
+from tenantry.kube.go_text import quote
 
 NOT_BEFORE_LEEWAY_SECONDS = 60
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_UNMARSHAL = "oidc: failed to unmarshal claims"
+_TEXTS = ("iss", "sub", "nonce", "at_hash")
+_NUMBERS = ("exp", "iat", "nbf")
+_MAPS = (("_claim_names", "map[string]string"), ("_claim_sources", "map[string]oidc.claimSource"))
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_INT64 = 1 << 63
+_OUT_OF_RANGE = "292277026596-12-04 15:30:08 +0000 UTC"
+"""Go's text for a number of seconds that is out of range."""
 _ZERO_TIME = "0001-01-01 00:00:00 +0000 UTC"
 _LATEST = 253402300799
 
@@ -54,7 +66,7 @@ async def verify(
 
 def expiry(token: SignedToken) -> float:
     """When a verified token expires, in Unix time."""
-    return float(token.claims.get("exp") or 0)
+    return _seconds(token.claims["exp"])
 
 
 def quoted(texts: Sequence[str]) -> str:
@@ -67,33 +79,42 @@ def _quote(text: str) -> str:
 
 
 def _check_types(claims: dict[str, Any]) -> None:
-    for name, kinds, go_type in _TYPES:
+    """What Go's decoding into the claims of an ID token refuses."""
+    for name in _TEXTS:
+        if type(value := claims.get(name)) not in (str, NoneType):
+            raise _mismatch(value, name, "string")
+    match claims.get("aud"):
+        case None | str():
+            pass
+        case list(audiences):
+            for each in audiences:
+                if type(each) not in (str, NoneType):
+                    raise _mismatch(each, "aud", "string")
+        case value:
+            raise _mismatch(value, "aud", "[]string")
+    for name in _NUMBERS:
         value = claims.get(name)
-        if value is None or (type(value) in kinds):
-            continue
-        raise NotVerified(
-            f"oidc: failed to unmarshal claims: json: cannot unmarshal {_JSON_NAMES[type(value)]} into Go "
-            f"struct field idToken.{name} of type {go_type}"
-        )
-    audience = claims.get("aud")
-    if type(audience) is list and not all(type(each) is str for each in audience):
-        wrong = next(each for each in audience if type(each) is not str)
-        found = _JSON_NAMES.get(type(wrong), "null")
-        raise NotVerified(f"oidc: failed to unmarshal claims: json: cannot unmarshal {found} into Go value of type string")
+        if type(value) is str and _NUMBER.fullmatch(value) is None:
+            shown = quote(orjson.dumps(value).decode())
+            raise NotVerified(f"{_UNMARSHAL}: json: invalid number literal, trying to unmarshal {shown} into Number")
+        if type(value) not in (int, float, str, NoneType):
+            raise _mismatch(value, name, "json.Number")
+    for name, go_type in _MAPS:
+        if type(value := claims.get(name)) not in (dict, NoneType):
+            raise _mismatch(value, name, go_type)
 
 
-_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
-    ("iss", (str,), "string"),
-    ("sub", (str,), "string"),
-    ("aud", (str, list), "oidc.audience"),
-    ("exp", (int, float), "json.Number"),
-    ("iat", (int, float), "json.Number"),
-    ("nbf", (int, float), "json.Number"),
-    ("nonce", (str,), "string"),
-    ("at_hash", (str,), "string"),
-    ("_claim_names", (dict,), "map[string]string"),
-    ("_claim_sources", (dict,), "map[string]oidc.claimSource"),
-)
+def _mismatch(value: Any, name: str, go_type: str) -> NotVerified:
+    found = _JSON_NAMES[type(value)]
+    return NotVerified(f"{_UNMARSHAL}: json: cannot unmarshal {found} into Go struct field idToken.{name} of type {go_type}")
+
+
+def _seconds(value: Any) -> int:
+    """A time in a claim, which may be a number in quotes, in Unix time as Go makes it an int64."""
+    number = float(value) if isinstance(value, str) else value
+    if isinstance(number, float):
+        return int(number) if abs(number) < _INT64 else -_INT64
+    return number if -_INT64 <= number < _INT64 else -_INT64
 
 
 def _check_sources(claims: dict[str, Any]) -> None:
@@ -108,19 +129,23 @@ def _check_sources(claims: dict[str, Any]) -> None:
 def _audiences(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    return value if isinstance(value, list) else []
+    return [each or "" for each in value] if isinstance(value, list) else []
 
 
 def _check_time(claims: dict[str, Any], now: float) -> None:
     expires, begins = claims.get("exp"), claims.get("nbf")
-    if expires is None or not expires >= now:
-        raise NotVerified(f"oidc: token is expired (Token Expiry: {_time_text(expires)})")
-    if begins is not None and now + NOT_BEFORE_LEEWAY_SECONDS < begins:
-        raise NotVerified(f"oidc: current time {_time_text(now)} before the nbf (not before) time: {_time_text(begins)}")
+    if expires is None:
+        raise NotVerified(f"oidc: token is expired (Token Expiry: {_ZERO_TIME})")
+    if _seconds(expires) < now:
+        raise NotVerified(f"oidc: token is expired (Token Expiry: {_time_text(_seconds(expires))})")
+    if begins is not None and now + NOT_BEFORE_LEEWAY_SECONDS < _seconds(begins):
+        raise NotVerified(
+            f"oidc: current time {_time_text(int(now))} before the nbf (not before) time: {_time_text(_seconds(begins))}"
+        )
 
 
-def _time_text(seconds: float | None) -> str:
+def _time_text(seconds: int) -> str:
     """As Go prints a time in UTC, to the second."""
-    if seconds is None or not math.isfinite(seconds) or abs(seconds) > _LATEST:
-        return _ZERO_TIME
-    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d %H:%M:%S} +0000 UTC"
+    if not -_LATEST <= seconds <= _LATEST:
+        return _OUT_OF_RANGE
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} +0000 UTC"

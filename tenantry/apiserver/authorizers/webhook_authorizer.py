@@ -15,6 +15,7 @@ import orjson
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.apiserver.authorizers.metrics import AuthorizerMetrics
+from tenantry.apiserver.authorizers.selector_requirements import field_requirements, label_requirements
 from tenantry.apiserver.deferred import Question, SharedWork, answer_to, may_defer
 from tenantry.apiserver.review_calls import ReviewCalls, ReviewFailed
 from tenantry.base.cache import Cache
@@ -161,7 +162,12 @@ def spec_of(attributes: Attributes) -> dict[str, Any]:
             "subresource": attributes.subresource,
             "name": attributes.name,
         }
-        spec["resourceAttributes"] = {name: value for name, value in named.items() if value}
+        resource: dict[str, Any] = {name: value for name, value in named.items() if value}
+        if fields := field_requirements(attributes.field_selector):
+            resource["fieldSelector"] = {"requirements": fields}
+        if labels := label_requirements(attributes.label_selector):
+            resource["labelSelector"] = {"requirements": labels}
+        spec["resourceAttributes"] = resource
     else:
         spec["nonResourceAttributes"] = {"path": attributes.path, "verb": attributes.verb}
     spec["user"] = user.name

@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.apiserver.authentication.authenticator import Authenticator, InvalidToken
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.authorizers.selector_requirements import field_text, label_text
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.scope import Call, Connector
@@ -159,6 +160,8 @@ def _attributes(spec: Object, user: User, cluster: str) -> Attributes:
         resource.get("subresource", ""),
         resource.get("namespace", ""),
         resource.get("name", ""),
+        field_selector=field_text(resource.get("fieldSelector")),
+        label_selector=label_text(resource.get("labelSelector")),
     )
 
 

@@ -33,6 +33,7 @@ RUN_LIMIT = 1_000_000
 """The most that one evaluation may cost, in cel-go's units. Upstream has no limit."""
 AT_ONCE_LIMIT = 10_000
 """The same for an evaluation on the event loop: a few milliseconds."""
+_NO_SUCH_KEY = "no such key: "
 _ESCAPED = re.compile(r"__(underscores|dot|dash|slash)__")
 _CHARACTERS = {"underscores": "__", "dot": ".", "dash": "-", "slash": "/"}
 _KEYWORD = re.compile(r"__([a-z_]+)__")
@@ -85,6 +86,8 @@ class Expression:
         if result is not None and checked.type != result:
             raise CelError(f"must evaluate to {result}" + (f" but got {checked.type}" if names_found else ""))
         self.root = checked.tree.root
+        names = {found[1] for node in _all(self.root) if (found := _field(node)) is not None}
+        self._escaped = {unescape(name): name for name in names if unescape(name) != name}
         try:
             self._compiled = Compiled(_unescaped(self.root), (env.variable,))
         except CelError as error:
@@ -96,6 +99,12 @@ class Expression:
             return self._compiled.run((value,), Cost(limit))
         except CostExceeded:
             raise TooCostly from None
+        except CelError as error:
+            # An error names a field as the expression does.
+            key = str(error).removeprefix(_NO_SUCH_KEY)
+            if key in self._escaped:
+                raise CelError(_NO_SUCH_KEY + self._escaped[key]) from None
+            raise
 
     def selects(self, variable: str, field: str) -> bool:
         """Whether it selects a field of the variable itself: `claims.email`, `claims.?email`."""

@@ -15,6 +15,12 @@ import pytest
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, read_valid
 from tenantry.apiserver.authorizers.metrics import AuthorizerMetrics
+from tenantry.apiserver.authorizers.selector_requirements import (
+    field_requirements,
+    field_text,
+    label_requirements,
+    label_text,
+)
 from tenantry.apiserver.authorizers.webhook_authorizer import WebhookAuthorizer, WebhookRules
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.kubeconfig_file import read_endpoint
@@ -114,6 +120,35 @@ async def test_the_review_that_is_sent(webhook: HttpsServer, tmp_path: Path, ver
         },
     }
     assert second["spec"]["nonResourceAttributes"] == {"path": "/healthz/x", "verb": "get"}
+
+
+async def test_selectors_of_a_review(webhook: HttpsServer, tmp_path: Path) -> None:
+    text = "env in (prod,dev),!old,tier!=web,n>3,kept"
+    listed = QUESTION._replace(verb="list", name="", field_selector="metadata.name=a,spec.x!=b\\,c", label_selector=text)
+    reads = "request.resourceAttributes.?labelSelector.requirements.orValue([]).exists(r, r.key == 'env' && 'prod' in r.values)"
+    async with authorizer(webhook, tmp_path, reads) as asked:
+        assert (await ask(asked, listed)).allowed
+        # A selector that cannot be read, or is too long, is not part of the question.
+        for wrong in ("a=b=c=d!", "x" * 3000):
+            assert not (await ask(asked, listed._replace(label_selector=wrong))).allowed
+    ((_, body, _),) = webhook.requests
+    assert body["spec"]["resourceAttributes"]["fieldSelector"]["requirements"] == [
+        {"key": "metadata.name", "operator": "In", "values": ["a"]},
+        {"key": "spec.x", "operator": "NotIn", "values": ["b,c"]},
+    ]
+    found = body["spec"]["resourceAttributes"]["labelSelector"]["requirements"]
+    assert found == [
+        {"key": "env", "operator": "In", "values": ["dev", "prod"]},
+        {"key": "kept", "operator": "Exists"},
+        {"key": "old", "operator": "DoesNotExist"},
+        {"key": "tier", "operator": "NotIn", "values": ["web"]},
+    ]
+    # The selectors of an access review are the same as those of a request.
+    assert label_requirements(label_text({"requirements": found})) == found
+    assert label_text({"rawSelector": text}) == text
+    fields = body["spec"]["resourceAttributes"]["fieldSelector"]
+    assert field_requirements(field_text(fields)) == fields["requirements"]
+    assert (field_text(None), label_text({})) == ("", "")
 
 
 async def test_callers_cannot_choose_the_cluster_of_a_review(webhook: HttpsServer, tmp_path: Path) -> None:
