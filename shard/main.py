@@ -140,7 +140,7 @@ class ShardProcess(Process[ShardSettings]):
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
-            options=settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=settings.session_ttl_seconds),
+            options=settings.shard_options(limits=settings.limits(), ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
             view_processes=views,
             remote_views=RemoteViews(

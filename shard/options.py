@@ -15,7 +15,8 @@ from tenantry.storage.history import HistoryLimits
 class ShardOptions:
     """`limits_of`: what each logical cluster may have. `home_creator_groups`: groups whose users may create a home workspace;
     None disables them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`. `ttl_seconds`: of the
-    lease of a shard's session."""
+    lease of a shard's session. `tenant_seats`: how many requests of one tenant may be in progress; its priority levels divide
+    them."""
 
     limits_of: LimitsOf = unlimited
     commit_limits: CommitLimits | None = None
@@ -23,3 +24,4 @@ class ShardOptions:
     home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,)
     publish_on_exports: bool = False
     ttl_seconds: float = 2.0
+    tenant_seats: int = 300

@@ -14,6 +14,7 @@ from tenantry.apiserver.settings import (
     check_advertised,
 )
 from tenantry.base.flags import SettingError, listed, other_default, setting
+from tenantry.http.limits import Limits
 from tenantry.placement.paths.cluster_paths import ROOT
 from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
@@ -74,15 +75,17 @@ class TenantSettings(AuthenticationSettings, WatchSettings):
             largest_share=largest_share,
         )
 
-    def shard_options(self, *, largest_share: float, ttl_seconds: float) -> ShardOptions:
-        """`largest_share`: see `commit_limits`. `ttl_seconds`: of the lease of a shard's session."""
+    def shard_options(self, *, limits: Limits, ttl_seconds: float) -> ShardOptions:
+        """`limits`: those of the HTTP server. `ttl_seconds`: of the lease of a shard's session."""
+        seats = limits.reading_requests + limits.writing_requests
         return ShardOptions(
             limits_of=self.limits_of(),
-            commit_limits=self.commit_limits(largest_share),
+            commit_limits=self.commit_limits(limits.largest_share),
             history_limits=HistoryLimits(events=self.history_events),
             home_creator_groups=self.home_creator_groups(),
             publish_on_exports=self.api_export_urls,
             ttl_seconds=ttl_seconds,
+            tenant_seats=max(1, round(seats * limits.largest_share)),
         )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -34,6 +35,8 @@ from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import Store
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
+from tenantry.tenancy.flowcontrol.flow_plans import FlowPlans
+from tenantry.tenancy.flowcontrol.standard_contents import StandardContents
 from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
@@ -162,6 +165,11 @@ class Shard:
             is_privileged=tenancy.authorizer.is_privileged,
             elsewhere=lambda view: view_processes is not None and view in view_processes.names,
         )
+        plans = FlowPlans(cell=self.cell, seats=options.tenant_seats)
+        flow_control = FlowControl(plans)
+        plans.changed, plans.dropped = flow_control.admit, flow_control.counted
+        plans.follow(tenancy.local_ranges)
+        metrics.collectors.append(flow_control.metrics)
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
@@ -174,6 +182,8 @@ class Shard:
             issuer=IssuerEndpoint(identity.issuer, urls.external),
             token_cluster=token_cluster,
             views=remote_views,
+            serve=StandardContents(self.cell).serve,
+            flow_control=flow_control,
         )
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.error_responses import failed_view
+from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.path_resolver import PathResolver, RemoteRoute, Resolved
@@ -77,6 +78,7 @@ class Pipeline:
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
     `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
+    `flow_control` decides which authorized requests to a logical cluster may run now; None: all of them.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -96,6 +98,7 @@ class Pipeline:
         token_cluster: Callable[[Request], str | None] | None = None,
         views: ViewCaller | None = None,
         serve: Serve = serve,
+        flow_control: FlowControl | None = None,
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
@@ -104,6 +107,7 @@ class Pipeline:
         self._forward = forward
         self._views = views or _NoViews()
         self._serve_verb = serve
+        self._flow_control = flow_control
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -164,7 +168,7 @@ class Pipeline:
         return request.user
 
     async def _serve(self, request: Request, found: Resolved, user: User) -> Reply:
-        path, scope = found.path or "/", found.scope
+        path = found.path or "/"
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
         if info.verb != "watch":
@@ -181,12 +185,38 @@ class Pipeline:
             info.name,
             info.path,
         )
+        control = self._flow_control if found.cluster is not None and not request.view else None
+        if control is not None:
+            # Not the cluster's own schemas: who is refused does not learn of them.
+            flow = control.plans.standard.flow(user, attributes)
+            request.header_lines = flow.header_lines
         try:
             decision, apis = at_once(_decide, found, attributes)
         except Deferred as deferred:
             decision, apis = await decided(lambda: _decide(found, attributes), deferred)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
+        if control is None:
+            return await self._carry_out(request, found, user, info, path, apis)
+        cluster = attributes.cluster
+        if control.plans.is_own(cluster):
+            flow = control.plans.of(cluster).flow(user, attributes)
+            request.header_lines = flow.header_lines
+        if flow.level.exempt:
+            flow.dispatched += 1
+            return await self._carry_out(request, found, user, info, path, apis)
+        if not control.take_now(cluster, flow):
+            await control.take(request, cluster, flow, attributes)
+        try:
+            return await self._carry_out(request, found, user, info, path, apis)
+        finally:
+            control.leave(cluster, flow)
+
+    async def _carry_out(
+        self, request: Request, found: Resolved, user: User, info: RequestInfo, path: str, apis: ApiSet | None
+    ) -> Reply:
+        """Answers an authorized request. `apis`: None where the scope does not exist."""
+        scope = found.scope
         if scope is None or apis is None:
             return self._health.serve(request, path)
         if not info.is_resource:

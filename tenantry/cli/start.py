@@ -92,7 +92,7 @@ class WholePlatform(Process[StartSettings]):
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
         identity, urls = self._identity(tokens), Urls(self._url)
-        options = settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=TTL_SECONDS)
+        options = settings.shard_options(limits=settings.limits(), ttl_seconds=TTL_SECONDS)
 
         def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
             return Shard(

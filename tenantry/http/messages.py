@@ -28,6 +28,15 @@ def credential_of(authorization: str) -> bytes:
     return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest() if authorization else b""
 
 
+class Place(Protocol):
+    """The place of a request among those in progress."""
+
+    async def wait(self, waiter: asyncio.Future[None]) -> None:
+        """Waits for what else the request needs before it may go on, and gives its place to another request meanwhile. Raises
+        TooManyRequests if too many requests wait, or if it takes too long; then `waiter` may have its result."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One HTTP request.
@@ -37,7 +46,8 @@ class Request:
 
     `client_certificate`: the client's certificate in DER, verified by TLS, None if there is none. `remote`: the client's address.
     `request_id`: sent back as `Audit-Id`. `verb`: set by the handler, for logs and metrics. `known_credential`: the value of
-    `credential` if it is known already.
+    `credential` if it is known already. `place`: None for requests that no server has counted. `header_lines`: set by the
+    handler: header lines of the answer, each ended by CRLF, also where the answer is an error.
 
     A handler that needs more fields uses a subclass (`make` of the server).
     """
@@ -52,6 +62,8 @@ class Request:
     request_id: str = ""
     verb: str = ""
     known_credential: bytes | None = None
+    place: Place | None = None
+    header_lines: str = ""
     _query: dict[str, list[str]] | None = None
 
     @property

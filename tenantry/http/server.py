@@ -208,7 +208,9 @@ class HttpServer(Generic[RequestT]):
         self._open.add(exchange)
         caller = exchange.caller = self._caller(exchange, request)
         gate = self._gate
-        seat = exchange.seat = Seat(gate, gate.reading if message.method in ("GET", "HEAD") else gate.writing, caller)
+        request.place = seat = exchange.seat = Seat(
+            gate, gate.reading if message.method in ("GET", "HEAD") else gate.writing, caller
+        )
         try:
             self._in_flight.add(exchange)
             try:

@@ -180,6 +180,8 @@ class ResourceDefinition:
     virtual_storage: tuple[str, str] | None = None
     """The APIExport (cluster id, name) that serves the objects of a bound type from elsewhere, for reading only (kcp's virtual
     storage). None for other types."""
+    made_when_used: bool = False
+    """Every logical cluster has the same objects of this type until it uses the type: they are created then."""
     listed: bool = True
     """Whether discovery lists it. Its group and version are listed without it too."""
     origin: ResourceDefinition | None = None

@@ -17,6 +17,9 @@ SERVICE_ACCOUNTS = "core/serviceaccounts"
 
 CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
+FLOW_SCHEMAS = "flowcontrol.apiserver.k8s.io/flowschemas"
+PRIORITY_LEVELS = "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations"
+
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
 ROLES = "rbac.authorization.k8s.io/roles"

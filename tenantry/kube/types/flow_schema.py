@@ -345,4 +345,5 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     strategy=FlowSchemaStrategy(),
     message=MESSAGE,
+    made_when_used=True,
 )

@@ -112,7 +112,7 @@ class PriorityLevelStrategy(Strategy):
             errors.append(forbidden("metadata.annotations", f"annotation '{_PRESERVE_ZERO}' is forbidden"))
         errors += _spec_errors(name, spec)
         fixed = MANDATORY_LEVELS.get(name)
-        if fixed is not None and {**spec, "exempt": None} != {**fixed, "exempt": None}:
+        if fixed is not None and spec != (fixed | {"exempt": spec.get("exempt")} if name == EXEMPT else fixed):
             but = " except the 'spec.exempt' field" if name == EXEMPT else ""
             text = f"spec of '{name}'{but} must equal the fixed value"
             errors.append(invalid("spec", internal_value(SPEC, spec), text))
@@ -294,4 +294,5 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     strategy=PriorityLevelStrategy(),
     message=MESSAGE,
+    made_when_used=True,
 )

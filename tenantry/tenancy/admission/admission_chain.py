@@ -15,6 +15,7 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.escalation import EscalationAdmission
+from tenantry.tenancy.admission.flow_control_size import FlowControlSizeAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
@@ -94,6 +95,7 @@ def build(
             EscalationAdmission(authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
+            FlowControlSizeAdmission(),
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
             ResourceQuotaAdmission(),
