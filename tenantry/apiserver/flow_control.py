@@ -165,7 +165,7 @@ class FlowControl:
             level = plan.levels.get(name)
             while queues.waiting:
                 held = self._held.get(cluster, {})
-                # A level that was deleted meanwhile holds nobody.
+                # A level that was deleted meanwhile limits no request.
                 if level is not None and not fits(level, held, plan.levels, plan.seats):
                     break
                 found = queues.waiting.pop()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tenantry.base.cache import Cache
 from tenantry.kube.flowcontrol.levels import Level, divided
 from tenantry.kube.flowcontrol.standard_objects import (
     CATCH_ALL,
@@ -19,9 +20,9 @@ from tenantry.kube.flowcontrol.standard_objects import (
 from tenantry.kube.objects import Object
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
-_USERS_MAX = 1024
-"""For how many users the schemas that may match them are remembered."""
-_LONGEST_USER = 512
+USERS_BYTES_MAX = 256 << 10
+"""Of the schemas of a plan that may match a user, which are remembered."""
+_CANDIDATE_BYTES = 128
 _EVERYTHING = "*"
 
 
@@ -95,7 +96,9 @@ class Plan:
     levels: Mapping[str, Level]
     flows: Sequence[Flow]
     _schemas: list[_Schema]
-    _users: dict[tuple[str, tuple[str, ...]], tuple[tuple[Candidate, ...], tuple[Candidate, ...]]] = field(default_factory=dict)
+    _users: Cache[tuple[str, tuple[str, ...]], tuple[tuple[Candidate, ...], tuple[Candidate, ...]]] = field(
+        default_factory=lambda: Cache("flow_users", bytes_max=USERS_BYTES_MAX, size=_size)
+    )
 
     def flow(self, user: FlowUser, asked: Asked) -> Flow:
         """The flow of a request: the first schema that matches it, by precedence and name."""
@@ -103,10 +106,7 @@ class Plan:
         found = self._users.get(key)
         if found is None:
             found = self._candidates(user)
-            if len(user.name) <= _LONGEST_USER and sum(map(len, user.groups)) <= _LONGEST_USER:
-                if len(self._users) >= _USERS_MAX:
-                    self._users.clear()
-                self._users[key] = found
+            self._users.put(key, found)
         if asked.resource:
             for flow, rules in found[0]:
                 if rules is None or any(_matches_resource(rule, asked) for rule in rules):
@@ -131,6 +131,11 @@ class Plan:
                 if rules:
                     into.append((schema.flow, None if any(map(is_everything, rules)) else tuple(rules)))
         return _until_everything(resources), _until_everything(paths)
+
+
+def _size(found: tuple[tuple[Candidate, ...], tuple[Candidate, ...]]) -> int:
+    """The plan has the rules in any case."""
+    return sum(_CANDIDATE_BYTES + 8 * len(rules or ()) for part in found for _, rules in part)
 
 
 def _until_everything(candidates: list[Candidate]) -> tuple[Candidate, ...]:

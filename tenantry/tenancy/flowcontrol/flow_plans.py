@@ -8,7 +8,7 @@ from functools import partial
 import orjson
 
 from tenantry.base.cache import Cache
-from tenantry.kube.flowcontrol.plan import Plan, compile_plan, standard_plan
+from tenantry.kube.flowcontrol.plan import USERS_BYTES_MAX, Plan, compile_plan, standard_plan
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
@@ -18,8 +18,7 @@ from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 
 _BYTES_MAX = 16 << 20
 _PLAN_TO_JSON = 6
-"""How much memory a plan takes for each byte of its objects, at most, measured. The users that it remembers are bounded too."""
-_USERS_BYTES = 64 << 10
+"""How much memory a plan takes for each byte of its objects, at most, measured. What it remembers of users comes on top."""
 
 
 class FlowPlans:
@@ -62,7 +61,7 @@ class FlowPlans:
                     size += len(record.value)
                     specs.append((record.key.name, record.head.uid, orjson.loads(record.value).get("spec") or {}))
             plan = compile_plan(found[FLOW_SCHEMAS], found[PRIORITY_LEVELS], self._seats)
-            kept = plan, size * _PLAN_TO_JSON + _USERS_BYTES
+            kept = plan, size * _PLAN_TO_JSON + USERS_BYTES_MAX
             self._plans.put(cluster, kept)
         return kept[0]
 
