@@ -113,6 +113,9 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(self.reach.stop)
         self.health.add("reachable", self._reachable_check)
         clock_gauge(self.metrics, self.reach)
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         server = self._http_server()
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
@@ -143,6 +146,7 @@ class ShardProcess(Process[ShardSettings]):
             options=settings.shard_options(limits=settings.limits(), ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
             view_processes=views,
+            auditor=auditor,
             remote_views=RemoteViews(
                 ViewForwarding(view_connections),
                 identities=identity.requests,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shard.options import ShardOptions
+from tenantry.apiserver.audit.settings import AuditSettings
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
     EtcdProcessSettings,
@@ -22,7 +23,7 @@ from tenantry.storage.history import HistoryLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class TenantSettings(AuthenticationSettings, WatchSettings):
+class TenantSettings(AuthenticationSettings, WatchSettings, AuditSettings):
     """The settings of a process that serves workspaces."""
 
     enable_home_workspaces: bool = setting(

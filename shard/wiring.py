@@ -7,6 +7,7 @@ from functools import partial
 
 from shard.health_checks import add_checks
 from shard.options import ShardOptions
+from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
@@ -34,6 +35,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import Store
+from tenantry.tenancy.audit_annotations import audit_annotations
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.flowcontrol.flow_plans import FlowPlans
 from tenantry.tenancy.flowcontrol.standard_contents import StandardContents
@@ -78,6 +80,7 @@ class Shard:
         views: Sequence[type[View]] | None = None,
         view_processes: ViewProcesses | None = None,
         remote_views: RemoteViews | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self.info = info
         classes = installed_views() if views is None else views
@@ -184,6 +187,8 @@ class Shard:
             views=remote_views,
             serve=StandardContents(self.cell).serve,
             flow_control=flow_control,
+            auditor=auditor,
+            annotations_of=partial(audit_annotations, self.cell),
         )
 
     def __repr__(self) -> str:

@@ -93,6 +93,9 @@ class ViewsProcess(Process[ViewsSettings]):
             answer_seconds=settings.request_timeout_seconds,
             body_bytes=settings.max_request_body_bytes,
         )
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         views = self.server = ViewServer(
             name=self.name,
             only=settings.names(),
@@ -112,6 +115,7 @@ class ViewsProcess(Process[ViewsSettings]):
             version=version("tenantry"),
             memory=settings.memory(),
             history_limits=HistoryLimits(events=settings.history_events),
+            auditor=auditor,
         )
         stack.push_async_callback(views.stop)
         register_metrics(self.metrics, views)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
@@ -27,6 +28,7 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.reader import Reader
 from tenantry.storage.store import Store
+from tenantry.tenancy.audit_annotations import audit_annotations
 from tenantry.tenancy.path_resolvers import RangesResolver, split_first
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.well_known import ROOT
@@ -64,6 +66,7 @@ class ViewServer:
         version: str,
         memory: RangeMemory,
         history_limits: HistoryLimits,
+        auditor: Auditor | None = None,
     ) -> None:
         self._map = range_map
         classes = installed_views()
@@ -122,6 +125,8 @@ class ViewServer:
             version=VersionEndpoint(version),
             token_cluster=token_cluster,
             serve=writes,
+            auditor=auditor,
+            annotations_of=partial(audit_annotations, self.reader),
         )
 
     async def start(self) -> None:

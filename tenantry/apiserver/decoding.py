@@ -65,6 +65,8 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
+    if call.request.audit is not None:
+        call.request.audit.sent(obj)
     return obj
 
 

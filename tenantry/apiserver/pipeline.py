@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from tenantry.apiserver import impersonation, request_info
+from tenantry.apiserver.audit.auditor import Annotate, Auditor
+from tenantry.apiserver.audit.trail import DECISION, REASON
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
@@ -20,7 +22,7 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
-from tenantry.apiserver.error_responses import failed_view
+from tenantry.apiserver.error_responses import failed_view, to_status
 from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.negotiation import error_response
@@ -41,6 +43,7 @@ from tenantry.kube.status import StatusError, generic_not_found, unauthorized, u
 
 _OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
+_UNKNOWN_USER = User("")
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
@@ -78,7 +81,9 @@ class Pipeline:
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
     `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
-    `flow_control` decides which authorized requests to a logical cluster may run now; None: all of them.
+    `flow_control` decides which authorized requests to a logical cluster may run now; None: all of them. `auditor` records
+    requests that this process answers, and not those that it passes on, with `annotations_of` their
+    clusters; None: no request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -99,6 +104,8 @@ class Pipeline:
         views: ViewCaller | None = None,
         serve: Serve = serve,
         flow_control: FlowControl | None = None,
+        auditor: Auditor | None = None,
+        annotations_of: Annotate = lambda cluster: {},
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
@@ -108,6 +115,8 @@ class Pipeline:
         self._views = views or _NoViews()
         self._serve_verb = serve
         self._flow_control = flow_control
+        self._auditor = auditor
+        self._annotations_of = annotations_of
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -115,6 +124,17 @@ class Pipeline:
         self._endpoints = Endpoints(self._health, self._version, issuer)
 
     async def __call__(self, request: Request) -> Reply:
+        auditor = self._auditor
+        if auditor is None:
+            return await self._answer(request)
+        try:
+            reply = await self._answer(request)
+        except BaseException as error:
+            auditor.failed(request, error, to_status)
+            raise
+        return await auditor.end(request, reply)
+
+    async def _answer(self, request: Request) -> Reply:
         try:
             return await self._route(request, request.path)
         except StatusError as error:
@@ -147,11 +167,15 @@ class Pipeline:
             return text("metrics are served without a /clusters prefix only\n", 501)
         user = request.user
         if user is not None:
-            return await self._serve(request, route.resolve(request), user)
+            found = route.resolve(request)
+            await self._record(request, user, found.path or "/", found.cluster)
+            return await self._serve(request, found, user)
         user = await self._authenticator.authenticate(request, route.cluster)
         if user is None:
+            await self._record(request, None, route.path or "/", None)
             raise unauthorized()
         found = route.resolve(request)
+        await self._record(request, user, found.path or "/", found.cluster)
         return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
 
     async def _pass_on(self, request: Request, route: RemoteRoute) -> Reply:
@@ -173,18 +197,7 @@ class Pipeline:
         request.verb = info.verb
         if info.verb != "watch":
             check_timeout(request)
-        attributes = Attributes(
-            user,
-            info.verb,
-            found.cluster or "*",
-            info.group,
-            info.version,
-            info.resource,
-            info.subresource,
-            info.namespace,
-            info.name,
-            info.path,
-        )
+        attributes = _attributes(user, info, found.cluster)
         control = self._flow_control if found.cluster is not None and not request.view else None
         if control is not None:
             # Not the cluster's own schemas: who is refused does not learn of them.
@@ -194,6 +207,7 @@ class Pipeline:
             decision, apis = at_once(_decide, found, attributes)
         except Deferred as deferred:
             decision, apis = await decided(lambda: _decide(found, attributes), deferred)
+        _note(request, decision)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
         if control is None:
@@ -239,8 +253,10 @@ class Pipeline:
         user = request.user or await self._authenticator.authenticate(request, None)
         if user is None:
             if path not in _OPEN_PATHS:
+                await self._record(request, None, path, None)
                 raise unauthorized()
             user = ANONYMOUS_USER
+        await self._record(request, user, path, self._root_cluster if path not in _OPEN_PATHS else None)
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
             root = self._root()
@@ -256,6 +272,7 @@ class Pipeline:
         scope = self._root()
         if path == "/metrics" or path.strip("/").partition("/")[0] in KINDS:
             decision = await decided(lambda: scope.authorizer.authorize(attributes))
+            _note(request, decision)
             if not decision.allowed:
                 raise forbidden_request(attributes, decision.reason)
             return self._metrics_text() if path == "/metrics" else self._health.serve(request, path)
@@ -265,8 +282,38 @@ class Pipeline:
         check_readable(scope.range)
         return await self._serve(request, Resolved(path, scope.cluster, scope.authorizer, scope), user)
 
+    async def _record(self, request: Request, user: User | None, path: str, cluster: str | None) -> None:
+        """Begins to record a request, where that is asked for. `user`: None for one without accepted credentials. Raises
+        StatusError 500."""
+        if self._auditor is None or request.audit is not None:
+            return
+        info = request_info.parse(request.method, path, request)
+        attributes = _attributes(user or _UNKNOWN_USER, info, cluster)
+        await self._auditor.begin(request, attributes, path, self._annotations_of, authenticated=user is not None)
+
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
+
+
+def _attributes(user: User, info: RequestInfo, cluster: str | None) -> Attributes:
+    return Attributes(
+        user,
+        info.verb,
+        cluster or "*",
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        info.path,
+    )
+
+
+def _note(request: Request, decision: Decision) -> None:
+    """Records a decision about a request."""
+    if request.audit is not None:
+        request.audit.annotate({DECISION: "allow" if decision.allowed else "forbid", REASON: decision.reason})
 
 
 def _decide(found: Resolved, attributes: Attributes) -> tuple[Decision, ApiSet | None]:

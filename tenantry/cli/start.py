@@ -75,6 +75,9 @@ class WholePlatform(Process[StartSettings]):
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         server = https_server(
             self._handle,
@@ -108,6 +111,7 @@ class WholePlatform(Process[StartSettings]):
                 metrics=self.metrics,
                 version=version("tenantry"),
                 options=options,
+                auditor=auditor,
             )
 
         names = [f"shard-{number + 1}" for number in range(settings.shards)]

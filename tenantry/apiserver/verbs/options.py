@@ -137,7 +137,11 @@ async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
     """The options from the body where there is one, else from the query. Raises StatusError."""
     body = await request.read_body(limit_bytes)
     if body:
-        options = _delete_options_of(await _options_object(request, body))
+        given = await _options_object(request, body)
+        if request.audit is not None:
+            # Upstream's internal version: the options are written out after they were read.
+            request.audit.sent_value({**given, "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal"})
+        options = _delete_options_of(given)
     elif request.raw_query:
         options = _delete_options_of(_options_query(request))
     else:

@@ -69,15 +69,15 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
+    value, repeated = _decode(body)
+    if call.request.audit is not None:
+        call.request.audit.sent_value(value)
     if media_type == JSON_PATCH:
-        operations, _ = _decode(body)
-        return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
+        return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
-        merge, repeated = _decode(body)
-        return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
-    strategic, repeated = _decode(body)
+        return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated)
     schema = call.shape.schema
-    return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
+    return ParsedPatch(lambda current: strategic_patch.apply(current, value, schema), lambda _: plain(value), repeated)
 
 
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
@@ -171,6 +171,9 @@ def _decode(body: bytes) -> tuple[Any, list[str]]:
 
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
     config = await _config(target, body, options)
+    audit = call.request.audit
+    if audit is not None:
+        await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
         definition, version, translation = target.definition, target.version, target.translation

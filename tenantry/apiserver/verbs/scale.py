@@ -89,6 +89,8 @@ async def update_scale(call: Call) -> Reply:
         tenant=call.cluster,
         api_version=API_VERSION,
     )
+    if call.request.audit is not None:
+        call.request.audit.sent_value(value)
     scale = _checked(value, _unreadable)
     return await _write(call, target_of(call, options), lambda current: scale)
 
@@ -102,6 +104,8 @@ async def patch_scale(call: Call) -> Reply:
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
         config, _ = await parse(body, YAML, "Scale", tenant=call.cluster)
+        if call.request.audit is not None:
+            call.request.audit.sent_value(config)
         return await _apply(call, target, _checked(config, _unreadable), options)
     parsed = await parse_patch(call, body, media_type)
 

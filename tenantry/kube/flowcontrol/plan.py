@@ -21,7 +21,7 @@ from tenantry.kube.objects import Object
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 USERS_BYTES_MAX = 256 << 10
-"""Of the schemas of a plan that may match a user, which are remembered."""
+"""How much memory a plan uses to remember which schemas may match a user."""
 _CANDIDATE_BYTES = 128
 _EVERYTHING = "*"
 
