@@ -170,9 +170,8 @@ class Pipeline:
             found = route.resolve(request)
             await self._record(request, user, found.path or "/", found.cluster)
             return await self._serve(request, found, user)
-        user = await self._authenticator.authenticate(request, route.cluster)
+        user = await self._authenticated(request, route.cluster, route.path or "/")
         if user is None:
-            await self._record(request, None, route.path or "/", None)
             raise unauthorized()
         found = route.resolve(request)
         await self._record(request, user, found.path or "/", found.cluster)
@@ -250,10 +249,9 @@ class Pipeline:
             if cluster:
                 return await self._route(request, f"/clusters/{cluster}{path}")
         request.verb = request.method.lower()
-        user = request.user or await self._authenticator.authenticate(request, None)
+        user = request.user or await self._authenticated(request, None, path)
         if user is None:
             if path not in _OPEN_PATHS:
-                await self._record(request, None, path, None)
                 raise unauthorized()
             user = ANONYMOUS_USER
         await self._record(request, user, path, self._root_cluster if path not in _OPEN_PATHS else None)
@@ -281,6 +279,17 @@ class Pipeline:
             raise forbidden_request(attributes)
         check_readable(scope.range)
         return await self._serve(request, Resolved(path, scope.cluster, scope.authorizer, scope), user)
+
+    async def _authenticated(self, request: Request, cluster: str | None, path: str) -> User | None:
+        """The caller, None if there are no credentials. Raises StatusError 401."""
+        try:
+            user = await self._authenticator.authenticate(request, cluster)
+        except StatusError:
+            await self._record(request, None, path, None)
+            raise
+        if user is None and path not in _OPEN_PATHS:
+            await self._record(request, None, path, None)
+        return user
 
     async def _record(self, request: Request, user: User | None, path: str, cluster: str | None) -> None:
         """Begins to record a request, where that is asked for. `user`: None for one without accepted credentials. Raises

@@ -94,8 +94,9 @@ class AuditTrail:
             decode = protobuf.decode
         elif not is_json:
             return
-        # Documents, such as those of discovery, are no objects.
-        if self.recorded.level == REQUEST_RESPONSE and (self._attributes.is_resource or response.status >= 400):
+        # Documents without a kind, such as those of OpenAPI, are no objects.
+        is_object = self._attributes.is_resource or response.status >= 400 or response.body.startswith(b'{"kind":')
+        if self.recorded.level == REQUEST_RESPONSE and is_object:
             self._answered = Body((response.body, *response.more), self.recorded.omits_managed_fields, decode)
 
     def closed_early(self) -> None:
