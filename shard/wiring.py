@@ -8,9 +8,8 @@ from functools import partial
 from shard.health_checks import add_checks
 from shard.options import ShardOptions
 from tenantry.apiserver.audit.auditor import Auditor
-from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.identity import Identity
-from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -96,12 +95,7 @@ class Shard:
         )
         hubs = Hubs()
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
-        authenticator = UnionAuthenticator(
-            requests=identity.requests,
-            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
-            audiences=identity.issuer.audiences,
-            anonymous=identity.anonymous,
-        )
+        authenticator = identity.authenticator(lookup)
         self.tenancy = tenancy = Tenancy(
             name=info.name,
             cell=self.cell,
@@ -184,6 +178,7 @@ class Shard:
             version=VersionEndpoint(version),
             issuer=IssuerEndpoint(identity.issuer, urls.external),
             token_cluster=token_cluster,
+            open_paths=identity.open_paths,
             views=remote_views,
             serve=StandardContents(self.cell).serve,
             flow_control=flow_control,

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.forwarded_server import forwarded_server
@@ -55,6 +56,12 @@ class ViewsProcess(Process[ViewsSettings]):
         self.map = RangeMap(store)
         self.server: ViewServer | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
+        self._proxies = front_proxies(
+            settings,
+            self.certificates,
+            self._clients,
+            own=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+        )
         self._registration: ViewRegistration | None = None
 
     def __repr__(self) -> str:
@@ -152,15 +159,23 @@ class ViewsProcess(Process[ViewsSettings]):
     async def _identity(self) -> Identity:
         settings = self._settings
         issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        return identity_of(
+        proxies = (self._proxies.headers,) if self._proxies is not None else ()
+        identity = await identity_of(
             settings,
             requests=[
                 RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+                *proxies,
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             users=(await shared_admin_tokens(self._store)).users(),
             issuer=issuer,
+            calls=self.calls,
+            metrics=self.metrics,
+            process=self.uid,
         )
+        self._stack.push_async_callback(identity.stop)
+        identity.start()
+        return identity
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings
@@ -175,6 +190,7 @@ class ViewsProcess(Process[ViewsSettings]):
             clients=self._clients,
             metrics=self.metrics,
             tenant_of=self._tenant_of,
+            proxies=self._proxies,
         )
 
     def _tenant_of(self, path: str) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 from tenantry.apiserver.audit.auditor import Auditor
-from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.identity import Identity
-from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import token_cluster
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.hub import Hubs
@@ -73,12 +72,7 @@ class ViewServer:
         hubs = Hubs()
         self.reader = Reader(store, parse_head, changed=self._ranges_changed, ended=hubs.end, history_limits=history_limits)
         lookup = ServiceAccountLookup(self.reader, range_map, peers)
-        authenticator = UnionAuthenticator(
-            requests=identity.requests,
-            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
-            audiences=identity.issuer.audiences,
-            anonymous=identity.anonymous,
-        )
+        authenticator = identity.authenticator(lookup)
         self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.reader,
@@ -124,6 +118,7 @@ class ViewServer:
             metrics=metrics,
             version=VersionEndpoint(version),
             token_cluster=token_cluster,
+            open_paths=identity.open_paths,
             serve=writes,
             auditor=auditor,
             annotations_of=partial(audit_annotations, self.reader),

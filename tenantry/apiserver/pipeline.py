@@ -7,7 +7,7 @@ exist takes the same steps up to authorization, which refuses the request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -41,12 +41,13 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized, unavailable
 
-_OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
 _UNKNOWN_USER = User("")
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
+PROCESS_PATHS = HEALTH_PATHS | {"/version"}
+"""The paths of the process that need no authorization."""
 Serve = Callable[[Request, Scope, User, RequestInfo, ResourceDefinition, Version], Awaitable[Reply]]
 
 
@@ -80,10 +81,10 @@ class Pipeline:
     cluster, whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
-    `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
-    `flow_control` decides which authorized requests to a logical cluster may run now; None: all of them. `auditor` records
-    requests that this process answers, and not those that it passes on, with `annotations_of` their
-    clusters; None: no request.
+    `/clusters/<id>`. `views` calls the processes of views. `open_paths`: the paths of the process that need no authentication.
+    `serve` runs the verb of an authorized request. `flow_control` decides which authorized requests to a logical cluster may run
+    now; None: all of them. `auditor` records the requests that this process answers, and not those that it passes on, with
+    `annotations_of` their clusters; None: no request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -102,6 +103,7 @@ class Pipeline:
         issuer: IssuerEndpoint | None = None,
         token_cluster: Callable[[Request], str | None] | None = None,
         views: ViewCaller | None = None,
+        open_paths: Collection[str] = PROCESS_PATHS,
         serve: Serve = serve,
         flow_control: FlowControl | None = None,
         auditor: Auditor | None = None,
@@ -117,6 +119,7 @@ class Pipeline:
         self._flow_control = flow_control
         self._auditor = auditor
         self._annotations_of = annotations_of
+        self._open_paths = frozenset(open_paths)
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -251,15 +254,15 @@ class Pipeline:
         request.verb = request.method.lower()
         user = request.user or await self._authenticated(request, None, path)
         if user is None:
-            if path not in _OPEN_PATHS:
+            if path not in self._open_paths:
                 raise unauthorized()
             user = ANONYMOUS_USER
-        await self._record(request, user, path, self._root_cluster if path not in _OPEN_PATHS else None)
+        await self._record(request, user, path, self._root_cluster if path not in self._open_paths else None)
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
             root = self._root()
             user = await self._impersonated(request, user, root.authorizer, root.cluster)
-        if path in _OPEN_PATHS:
+        if path in PROCESS_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, self._root_cluster, path=path)
         if services:
@@ -287,7 +290,7 @@ class Pipeline:
         except StatusError:
             await self._record(request, None, path, None)
             raise
-        if user is None and path not in _OPEN_PATHS:
+        if user is None and path not in self._open_paths:
             await self._record(request, None, path, None)
         return user
 

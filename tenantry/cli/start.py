@@ -21,6 +21,7 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
 from tenantry.apiserver.callers import ApiCallers
@@ -69,9 +70,11 @@ class WholePlatform(Process[StartSettings]):
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self._root = settings.root_directory
+        self._uid = uuid.uuid4().hex
         self._front: LocalProxy | None = None
         self._directory: Directory | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
+        self._proxies = front_proxies(settings, self.certificates, self._clients)
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
@@ -87,14 +90,21 @@ class WholePlatform(Process[StartSettings]):
             serving=serving,
             clients=self._clients,
             metrics=self.metrics,
-            callers=ApiCallers(self._tenant_of, certificates=self._clients.identities()),
+            callers=ApiCallers(
+                self._tenant_of,
+                certificates=self._clients.identities(),
+                headers=(self._proxies.headers,) if self._proxies is not None else (),
+            ),
+            proxies=self._proxies,
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
         # The token is only in the kubeconfig, so it is written before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
-        identity, urls = self._identity(tokens), Urls(self._url)
+        identity, urls = await self._identity(tokens), Urls(self._url)
+        stack.push_async_callback(identity.stop)
+        identity.start()
         options = settings.shard_options(limits=settings.limits(), ttl_seconds=TTL_SECONDS)
 
         def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
@@ -180,9 +190,16 @@ class WholePlatform(Process[StartSettings]):
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port
 
-    def _identity(self, tokens: AdminTokens) -> Identity:
-        issuer = TokenIssuer.load(self._root / "pki" / "service-account.key")
-        return identity_of(self._settings, requests=[self._clients.identities()], users=tokens.users(), issuer=issuer)
+    async def _identity(self, tokens: AdminTokens) -> Identity:
+        return await identity_of(
+            self._settings,
+            requests=[*((self._proxies.headers,) if self._proxies is not None else ()), self._clients.identities()],
+            users=tokens.users(),
+            issuer=TokenIssuer.load(self._root / "pki" / "service-account.key"),
+            calls=self.calls,
+            metrics=self.metrics,
+            process=self._uid,
+        )
 
     @property
     def _url(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 from tenantry.apiserver.request import Request
@@ -12,6 +13,7 @@ from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICA
 from tenantry.base.cache import Cache
 from tenantry.kube.status import unauthorized
 
+_CLUSTERS = "/clusters/"
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 
@@ -21,10 +23,12 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenIdentity:
-    """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for."""
+    """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for. `expires`:
+    when it ends, in Unix time, where that is known."""
 
     user: User
     audiences: tuple[str, ...]
+    expires: float = inf
 
 
 class TokenAuthenticator(Protocol):
@@ -55,6 +59,7 @@ class Authenticator(Protocol):
 
 class UnionAuthenticator:
     """Asks client certificates and the front proxy's headers first, then bearer tokens, then anonymous: kube-apiserver's order.
+    `anonymous_paths`: the only paths of anonymous requests, in a logical cluster or of the process; empty: all.
 
     The result for a valid token is cached for `valid_seconds`, that for a refused one for `invalid_seconds`, by the hash of the
     header.
@@ -67,6 +72,7 @@ class UnionAuthenticator:
         tokens: Sequence[TokenAuthenticator] = (),
         audiences: Sequence[str] = (),
         anonymous: bool = True,
+        anonymous_paths: Collection[str] = (),
         valid_seconds: float = 10.0,
         invalid_seconds: float = 1.0,
         remembered_bytes: int = 8 << 20,
@@ -76,6 +82,7 @@ class UnionAuthenticator:
         self._tokens = tuple(tokens)
         self._audiences = tuple(audiences)
         self._anonymous = ANONYMOUS_USER if anonymous else None
+        self._anonymous_paths = frozenset(anonymous_paths)
         self._valid_seconds = valid_seconds
         self._invalid_seconds = invalid_seconds
         self._clock = clock
@@ -88,7 +95,7 @@ class UnionAuthenticator:
                 return user
         credential = request.credential
         if not credential:
-            return self._anonymous
+            return self._nobody(request)
         now = self._clock()
         cached = self._known.get(credential)
         if cached is not None and cached[0] > now:
@@ -96,7 +103,7 @@ class UnionAuthenticator:
         else:
             token = bearer_token(request)
             if not token:
-                return self._anonymous
+                return self._nobody(request)
             user = await self._token_user(token, credential, now)
         if user is None:
             raise unauthorized()
@@ -119,14 +126,29 @@ class UnionAuthenticator:
         """Clears the cache, so that every token is checked again."""
         self._known.clear()
 
+    def _nobody(self, request: Request) -> User | None:
+        """The user of a request without credentials."""
+        if self._anonymous_paths and _path_in_cluster(request.path) not in self._anonymous_paths:
+            return None
+        return self._anonymous
+
     async def _token_user(self, token: str, credential: bytes, now: float) -> User | None:
         try:
-            user: User | None = (await self.review(token, self._audiences)).user
+            identity = await self.review(token, self._audiences)
         except InvalidToken:
-            user = None
-        lifetime_seconds = self._invalid_seconds if user is None else self._valid_seconds
-        self._known.put(credential, (now + lifetime_seconds, user))
-        return user
+            self._known.put(credential, (now + self._invalid_seconds, None))
+            return None
+        lifetime_seconds = min(self._valid_seconds, identity.expires - time.time())
+        self._known.put(credential, (now + lifetime_seconds, identity.user))
+        return identity.user
+
+
+def _path_in_cluster(path: str) -> str:
+    """The path without `/clusters/<cluster>`."""
+    if not path.startswith(_CLUSTERS):
+        return path
+    _, slash, rest = path[len(_CLUSTERS) :].partition("/")
+    return slash + rest
 
 
 def bearer_token(request: Request) -> str:
