@@ -15,6 +15,7 @@ from tenantry.http.errors import TooManyRequests
 from tenantry.kube.flowcontrol.plan import Flow, Plan, compile_plan
 from tenantry.kube.objects import Object
 from tenantry.kube.status import PlainError
+from tests.support.waiting import one_turn, until
 
 EVERY = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
 ALICE, BOB = User("alice", ("system:authenticated",)), User("bob", ("system:authenticated",))
@@ -52,7 +53,7 @@ async def begun(control: FlowControl, user: User, cluster: str = "c", namespace:
     flow = flow_of(control, user)
     assert not control.take_now(cluster, flow)
     task = asyncio.create_task(control.take(Request("GET", "/"), cluster, flow, asked(user, namespace)))
-    await asyncio.sleep(0)
+    await one_turn()
     return task
 
 
@@ -105,7 +106,7 @@ async def test_a_request_that_ends_while_it_waits() -> None:
     assert control.take_now("c", low)
     gone, next_one = await begun(control, ALICE), await begun(control, ALICE)
     gone.cancel()
-    await asyncio.sleep(0)
+    await until(gone.done)
     control.leave("c", low)
     await next_one
     control.leave("c", low)
@@ -141,7 +142,7 @@ async def test_a_change_of_levels_lets_requests_go_on() -> None:
     control = FlowControl(plans)
     jailed = await begun(control, ALICE)
     control.admit("c")
-    await asyncio.sleep(0)
+    await one_turn()
     assert not jailed.done()
     plans.standard = plan(level(1, queues=1), level(3))
     control.admit("c")

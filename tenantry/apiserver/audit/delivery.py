@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 BATCH, BLOCKING, BLOCKING_STRICT = "batch", "blocking", "blocking-strict"
 MODES = (BATCH, BLOCKING, BLOCKING_STRICT)
 BUFFER_BYTES_MAX = 64 << 20
-"""Of the events that wait. kube-apiserver bounds their number alone."""
+"""The most bytes of events that wait. kube-apiserver bounds their number alone."""
 _BATCH_BYTES_MAX = 8 << 20
 _LAST_SECONDS = 5.0
 """How long what waits may take at the end of the process."""
@@ -62,7 +62,7 @@ class Pace:
 
 
 class Delivery:
-    """The events on their way to one backend. `lost` counts those that did not get there."""
+    """The events that go to one backend. `lost` counts those that did not get there."""
 
     def __init__(self, backend: Backend, mode: str, pace: Pace) -> None:
         self.name = backend.name
@@ -81,7 +81,7 @@ class Delivery:
         self._told = -_QUIET_SECONDS
 
     def start(self) -> None:
-        self._task = restarting(self._run, name=f"audit delivery to {self.name}")
+        self._task = restarting(self._run, name=f"audit delivery to {self.name}", ends=True)
 
     async def stop(self) -> None:
         """Delivers what waits, for a few seconds, and ends."""
@@ -92,8 +92,9 @@ class Delivery:
         if task is not None:
             try:
                 async with asyncio.timeout(_LAST_SECONDS):
+                    await asyncio.shield(task)
                     while self._waiting:
-                        await asyncio.shield(self._batch())
+                        await self._batch()
             except TimeoutError:
                 self._drop(len(self._waiting), "the process ends")
             task.cancel()
@@ -160,7 +161,8 @@ class Delivery:
             taken.append(entry)
         if not self._waiting:
             self._came.clear()
-        self._full.clear()
+        if len(self._waiting) < self._pace.size and self._bytes - size < _BATCH_BYTES_MAX:
+            self._full.clear()
         if not taken:
             return
         delivered = False

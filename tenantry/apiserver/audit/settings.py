@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenantry.apiserver.audit.auditor import Auditor
-from tenantry.apiserver.audit.delivery import BLOCKING, MODES, Delivery, Pace
+from tenantry.apiserver.audit.delivery import BATCH, BLOCKING, MODES, Delivery, Pace
 from tenantry.apiserver.audit.log_backend import FORMATS, JSON, LogBackend
 from tenantry.apiserver.audit.log_file import LogFile
 from tenantry.apiserver.audit.truncation import Truncation
+from tenantry.apiserver.audit.webhook_backend import WebhookBackend
+from tenantry.apiserver.kubeconfig_file import KubeconfigError, read_endpoint
 from tenantry.base.flags import SettingError, Settings, setting
+from tenantry.http.calls import Calls
 from tenantry.kube.audit.policy import PolicyError, load
 
 _DEFAULT = "kube-apiserver's default"
@@ -49,9 +52,33 @@ class AuditSettings(Settings):
         10 * _MEGABYTE, "bytes of a batch for the audit log, if events are truncated", _DEFAULT, bounds=(1, _MANY)
     )
 
+    audit_webhook_config_file: str = setting("", "kubeconfig of the server that gets audit events", "empty: no webhook")
+    audit_webhook_mode: str = setting(BATCH, _MODES, _DEFAULT, choices=MODES)
+    audit_webhook_initial_backoff: str = setting(
+        "10s", "pause before the first failed request to the webhook is sent again", _DEFAULT
+    )
+    audit_webhook_batch_buffer_size: int = setting(
+        10_000, "events that may wait for the webhook in mode batch; more are dropped and counted", _DEFAULT, bounds=(1, _MANY)
+    )
+    audit_webhook_batch_max_size: int = setting(400, "most events of a batch", _DEFAULT, bounds=(1, _MANY))
+    audit_webhook_batch_max_wait: str = setting("30s", "longest wait for a batch to become full", _DEFAULT)
+    audit_webhook_batch_throttle_enable: bool = setting(True, "bound the rate of batches", _DEFAULT)
+    audit_webhook_batch_throttle_qps: float = setting(10.0, "batches in a second", _DEFAULT, bounds=(0.001, _MANY))
+    audit_webhook_batch_throttle_burst: int = setting(15, "batches at once after a pause", _DEFAULT, bounds=(1, _MANY))
+    audit_webhook_truncate_enabled: bool = setting(False, "remove the objects of events that are too large", _DEFAULT)
+    audit_webhook_truncate_max_event_size: int = setting(
+        100 * 1024, "bytes of an event for the webhook, if they are truncated", _DEFAULT, bounds=(1, _MANY)
+    )
+    audit_webhook_truncate_max_batch_size: int = setting(
+        10 * _MEGABYTE, "bytes of a batch for the webhook, if events are truncated", _DEFAULT, bounds=(1, _MANY)
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._truncation("log")
+        self._truncation("webhook")
+        seconds("--audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
+        seconds("--audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait)
 
     def auditor(self) -> Auditor | None:
         """The audit of the process; None where nothing is recorded. Reads files. Raises SettingError."""
@@ -83,7 +110,25 @@ class AuditSettings(Settings):
                 raise SettingError(f"--audit-log-path: {error}") from error
             backend = LogBackend(file, self.audit_log_format, self._truncation("log"))
             deliveries.append(Delivery(backend, self.audit_log_mode, Pace(buffered=self.audit_log_batch_buffer_size)))
+        if self.audit_webhook_config_file:
+            deliveries.append(self._webhook())
         return deliveries
+
+    def _webhook(self) -> Delivery:
+        try:
+            endpoint = read_endpoint(Path(self.audit_webhook_config_file))
+        except KubeconfigError as error:
+            raise SettingError(f"initializing audit webhook: {error}") from error
+        backoff = seconds("--audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
+        backend = WebhookBackend(endpoint, Calls(), backoff_seconds=backoff, truncation=self._truncation("webhook"))
+        pace = Pace(
+            buffered=self.audit_webhook_batch_buffer_size,
+            size=self.audit_webhook_batch_max_size,
+            wait_seconds=seconds("--audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait),
+            per_second=self.audit_webhook_batch_throttle_qps if self.audit_webhook_batch_throttle_enable else 0.0,
+            burst=self.audit_webhook_batch_throttle_burst,
+        )
+        return Delivery(backend, self.audit_webhook_mode, pace)
 
     def _truncation(self, plugin: str) -> Truncation | None:
         event, batch = (getattr(self, f"audit_{plugin}_truncate_max_{what}_size") for what in ("event", "batch"))

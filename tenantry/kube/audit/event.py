@@ -137,16 +137,6 @@ class Event:
         return replace(self, request_object=None, response_object=None, annotations={**self.annotations, TRUNCATED: "true"})
 
 
-def event_list(events: Iterable[Event]) -> bytes:
-    """An EventList, as the webhook gets it."""
-    items = []
-    for event in events:
-        item = event.to_object()
-        del item["kind"], item["apiVersion"]
-        items.append(item)
-    return orjson.dumps({"kind": "EventList", "apiVersion": API_VERSION, "metadata": {}, "items": items})
-
-
 def micro_time(moment: datetime) -> str:
     """metav1.MicroTime."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

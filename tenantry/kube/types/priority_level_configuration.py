@@ -77,7 +77,7 @@ _TYPES = (EXEMPT.capitalize(), "Limited")
 _RESPONSES = ("Queue", "Reject")
 _QUEUES_MAX = 10_000_000
 _HASH_BITS_MAX = 60
-"""Of a hash of 64 bits: with more, hands of queues would be dealt too unevenly."""
+"""How much of a hash of 64 bits a hand may use. With more, hands are dealt too unevenly."""
 _NOT_NEGATIVE = "must be a non-negative integer"
 
 

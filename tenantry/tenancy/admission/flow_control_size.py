@@ -11,7 +11,7 @@ from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 
 OBJECTS_MAX = 256
 BYTES_MAX = 256 << 10
-"""Of a logical cluster. The standard objects take 20 KB."""
+"""The most that the objects of a logical cluster may take. The standard ones take 20 KB."""
 
 
 class FlowControlSizeAdmission(Plugin):

@@ -35,7 +35,7 @@ _MANDATORY = {FLOW_SCHEMAS: MANDATORY_SCHEMAS, PRIORITY_LEVELS: MANDATORY_LEVELS
 class FlowControlController(CollectionController):
     """An `ObjectCollection` means all flow control objects of a cluster; a key one of them.
 
-    What is missing is created again. The specs of mandatory objects, and of suggested ones that nobody has changed, are kept as
+    What is missing is created again. The specs of mandatory objects, and of suggested ones that no client changed, are kept as
     they are in this version of the server (the annotation `apf.kubernetes.io/autoupdate-spec`), and what an earlier version had
     is deleted.
     """

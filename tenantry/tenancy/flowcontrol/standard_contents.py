@@ -59,8 +59,8 @@ def condition(level: str, exists: bool, now: str) -> Object:
     }
 
 
-def standard_object(definition: ResourceDefinition, name: str, spec: Object, *, settled: bool) -> Object:
-    """A standard object, with marks for `Template`. `settled`: its status is there, too."""
+def standard_object(definition: ResourceDefinition, name: str, spec: Object, *, judged: bool) -> Object:
+    """A standard object, with marks for `Template`. `judged`: its status is there, too."""
     annotations = {AUTO_UPDATE: "true"}
     obj: Object = {"metadata": {"name": name, "annotations": annotations}, "spec": spec, "status": {}}
     record_update(
@@ -72,7 +72,7 @@ def standard_object(definition: ResourceDefinition, name: str, spec: Object, *, 
         now=_NOW,
         reset_fields=(("status",),),
     )
-    if settled and definition is flow_schema.DEFINITION:
+    if judged and definition is flow_schema.DEFINITION:
         obj["status"] = {"conditions": [condition(spec["priorityLevelConfiguration"]["name"], True, _NOW)]}
         obj["metadata"]["managedFields"] = with_consumer(obj["metadata"]["managedFields"], _NOW)
     return obj
@@ -102,7 +102,7 @@ def _templates() -> tuple[tuple[str, str, str, Template], ...]:
             resource,
             name,
             standard_uid(definition.kind, name),
-            Template(definition, standard_object(definition, name, spec, settled=True)),
+            Template(definition, standard_object(definition, name, spec, judged=True)),
         )
         for resource, (definition, specs) in TYPES.items()
         for name, spec in specs.items()
