@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -76,11 +77,11 @@ def test_refused_documents() -> None:
     assert ", rules[0].level: Unsupported value" in both
 
 
-def asked(verb: str = "get", user: User = ALICE, **more: str) -> Attributes:
+def asked(verb: str = "get", user: User = ALICE, **more: Any) -> Attributes:
     return Attributes(user, verb, "c", **more)
 
 
-CONFIG_MAP = {"resource": "configmaps", "namespace": "default", "name": "x", "version": "v1"}
+CONFIG_MAP: dict[str, Any] = {"resource": "configmaps", "namespace": "default", "name": "x", "version": "v1"}
 
 
 @pytest.mark.parametrize(
@@ -125,5 +126,5 @@ def test_the_first_rule_counts() -> None:
         omitManagedFields=True,
     )
     found = made.recorded(ALICE, asked(**CONFIG_MAP))
-    assert (found.level, found.omits, found.omits_managed_fields) == ("Metadata", {"RequestReceived", "Panic"}, False)
+    assert (found.level, found.omits, found.omits_managed_fields) == ("Metadata", frozenset({"RequestReceived", "Panic"}), False)
     assert made.recorded(User("bob"), asked(**CONFIG_MAP)).omits_managed_fields

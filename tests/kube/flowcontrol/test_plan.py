@@ -8,7 +8,7 @@ import pytest
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
-from tenantry.kube.flowcontrol.plan import Plan, compile_plan, standard_plan, standard_uid
+from tenantry.kube.flowcontrol.plan import Flow, Plan, compile_plan, standard_plan, standard_uid
 from tenantry.kube.flowcontrol.standard_objects import (
     AUTO_UPDATE,
     STANDARD_LEVELS,
@@ -128,10 +128,12 @@ def test_schema_without_its_level_matches_nothing() -> None:
 
 def test_flows() -> None:
     bob = User("bob", (EVERYBODY,))
-    by_user, by_namespace, one = (
-        plan(of_user("*", EVERY, **({"distinguisherMethod": {"type": by}} if by else {}))).flow(ALICE, config_map())
-        for by in ("ByUser", "ByNamespace", "")
-    )
+
+    def flow_of(by: str) -> Flow:
+        method: dict[str, Any] = {"distinguisherMethod": {"type": by}} if by else {}
+        return plan(of_user("*", EVERY, **method)).flow(ALICE, config_map())
+
+    by_user, by_namespace, one = flow_of("ByUser"), flow_of("ByNamespace"), flow_of("")
     assert by_user.hash_of(ALICE, config_map()) != by_user.hash_of(bob, config_map())
     assert by_user.hash_of(ALICE, config_map(namespace="a")) == by_user.hash_of(ALICE, config_map(namespace="b"))
     assert by_namespace.hash_of(ALICE, config_map(namespace="a")) != by_namespace.hash_of(ALICE, config_map(namespace="b"))
