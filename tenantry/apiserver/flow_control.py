@@ -12,7 +12,7 @@ divide the largest share that one tenant may have. A request that waits here lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Protocol
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -36,8 +36,9 @@ class Plans(Protocol):
     standard: Plan
     """That of clusters which have no objects of their own."""
 
-    def is_own(self, cluster: str) -> bool:
-        """Whether a logical cluster has flow control objects of its own."""
+    @property
+    def own(self) -> Container[str]:
+        """The logical clusters that have some."""
         ...
 
     def of(self, cluster: str) -> Plan: ...
@@ -48,9 +49,7 @@ class NoPlans:
 
     def __init__(self, standard: Plan) -> None:
         self.standard = standard
-
-    def is_own(self, cluster: str) -> bool:
-        return False
+        self.own: Container[str] = ()
 
     def of(self, cluster: str) -> Plan:
         return self.standard

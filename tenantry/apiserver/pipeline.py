@@ -7,9 +7,9 @@ exist takes the same steps up to authorization, which refuses the request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.audit.auditor import Annotate, Auditor
@@ -126,10 +126,11 @@ class Pipeline:
         self._token_cluster = token_cluster
         self._endpoints = Endpoints(self._health, self._version, issuer)
 
-    async def __call__(self, request: Request) -> Reply:
-        auditor = self._auditor
-        if auditor is None:
-            return await self._answer(request)
+    def __call__(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        # Not a coroutine around another one: it is made for each request.
+        return self._answer(request) if self._auditor is None else self._recorded(request, self._auditor)
+
+    async def _recorded(self, request: Request, auditor: Auditor) -> Reply:
         try:
             reply = await self._answer(request)
         except BaseException as error:
@@ -213,36 +214,39 @@ class Pipeline:
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
         if control is None:
-            return await self._carry_out(request, found, user, info, path, apis)
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
         cluster = attributes.cluster
-        if control.plans.is_own(cluster):
+        if cluster in control.plans.own:
             flow = control.plans.of(cluster).flow(user, attributes)
             request.header_lines = flow.header_lines
         if flow.level.exempt:
             flow.dispatched += 1
-            return await self._carry_out(request, found, user, info, path, apis)
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
         if not control.take_now(cluster, flow):
             await control.take(request, cluster, flow, attributes)
         try:
-            return await self._carry_out(request, found, user, info, path, apis)
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
         finally:
             control.leave(cluster, flow)
 
-    async def _carry_out(
+    def _carry_out(
         self, request: Request, found: Resolved, user: User, info: RequestInfo, path: str, apis: ApiSet | None
-    ) -> Reply:
-        """Answers an authorized request. `apis`: None where the scope does not exist."""
+    ) -> Response | Awaitable[Reply]:
+        """The answer to an authorized request, or what makes it. `apis`: None where the scope does not exist."""
         scope = found.scope
         if scope is None or apis is None:
             return self._health.serve(request, path)
         if not info.is_resource:
-            return await self._endpoints.serve(request, scope, apis, path)
+            return self._endpoints.serve(request, scope, apis, path)
         served = apis.find(info.group, info.version, info.resource)
         if served is None:
             if info.group and all(definition.custom for definition in apis.of_group(info.group)):
                 return page_not_found()
             raise generic_not_found()
-        return await self._serve_verb(request, scope, user, info, *served)
+        return self._serve_verb(request, scope, user, info, *served)
 
     async def _process(self, request: Request, path: str) -> Reply:
         """A path of the process itself, which has no logical cluster."""

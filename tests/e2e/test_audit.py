@@ -113,8 +113,7 @@ def test_refused_requests(place: Api, log: Path) -> None:
 
 
 def test_watches(place: Api, log: Path) -> None:
-    query = {"watch": True, "timeoutSeconds": 1}
-    place.request("GET", CONFIG_MAPS, headers={"Audit-Id": "watched"}, **query)
+    place.request("GET", CONFIG_MAPS, headers={"Audit-Id": "watched"}, watch=True, timeoutSeconds=1)
 
     def stages() -> bool:
         return [event["stage"] for event in recorded(log, "watched")] == ["ResponseStarted", "ResponseComplete"]

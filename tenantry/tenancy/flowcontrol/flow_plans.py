@@ -33,7 +33,7 @@ class FlowPlans:
         self.dropped: Callable[[Plan], None] = lambda plan: None
         self._cell = cell
         self._seats = seats
-        self._own: set[str] = set()
+        self.own: set[str] = set()
         self._plans: Cache[str, tuple[Plan, int]] = Cache(
             "flow_plans", bytes_max=_BYTES_MAX, size=lambda kept: kept[1], keeps_large=True
         )
@@ -42,11 +42,8 @@ class FlowPlans:
         """Follows the objects of the shard's ranges. Returns a function that ends this."""
         return local_ranges.follow(self._acquired)
 
-    def is_own(self, cluster: str) -> bool:
-        return cluster in self._own
-
     def of(self, cluster: str) -> Plan:
-        if cluster not in self._own:
+        if cluster not in self.own:
             return self.standard
         kept = self._plans.get(cluster)
         if kept is None:
@@ -67,14 +64,14 @@ class FlowPlans:
 
     def _acquired(self, range_: Range) -> Callable[[], None]:
         for resource in (FLOW_SCHEMAS, PRIORITY_LEVELS):
-            self._own.update(range_.clusters(resource))
+            self.own.update(range_.clusters(resource))
         stops = [range_.subscribe(partial(self._events, range_), resource) for resource in (FLOW_SCHEMAS, PRIORITY_LEVELS)]
 
         def released() -> None:
             for stop in stops:
                 stop()
-            for cluster in [cluster for cluster in self._own if cluster in range_]:
-                self._own.discard(cluster)
+            for cluster in [cluster for cluster in self.own if cluster in range_]:
+                self.own.discard(cluster)
                 self._drop(cluster)
 
         return released
@@ -82,9 +79,9 @@ class FlowPlans:
     def _events(self, range_: Range, events: Sequence[RecordEvent]) -> None:
         for cluster in {event.key.cluster for event in events}:
             if range_.has_any(FLOW_SCHEMAS, cluster) or range_.has_any(PRIORITY_LEVELS, cluster):
-                self._own.add(cluster)
+                self.own.add(cluster)
             else:
-                self._own.discard(cluster)
+                self.own.discard(cluster)
             self._drop(cluster)
             self.changed(cluster)
 
