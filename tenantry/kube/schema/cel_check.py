@@ -186,8 +186,12 @@ class _Checker:
     def _select(self, node: Select) -> Type:
         if not node.test:
             name = dotted(node)
-            if name is not None and name.removeprefix(".") in _TYPES and not self._is_local(name.partition(".")[0]):
-                return type_of(_TYPES[name.removeprefix(".")])
+            if name is not None and not self._is_local(name.partition(".")[0]):
+                variable = self._globals.get(name)
+                if variable is not None:
+                    return variable
+                if name.removeprefix(".") in _TYPES:
+                    return type_of(_TYPES[name.removeprefix(".")])
         found = self._field(node, node.operand, node.field, optional=False)
         return BOOL if node.test else self._inference.substitute(found)
 

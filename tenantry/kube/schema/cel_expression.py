@@ -1,4 +1,4 @@
-"""CEL expressions over named variables whose types are not known: those of declared views.
+"""CEL expressions over named variables whose types are not known: those of declared views, and of admission.
 
 The rules of a schema (`cel_rules`) know the types of what they read. These expressions read any object as the JSON that it is, so
 all that is checked of them before they run is their syntax, their names and their type. What they cost is estimated for an object
@@ -65,6 +65,10 @@ class Expression:
     @property
     def is_compiled(self) -> bool:
         return self._key in _compilations
+
+    @property
+    def compiles(self) -> bool:
+        return not isinstance(self.compile(), str)
 
     def compile(self) -> Compilation | str:
         """The compilation, or why there is none. Such an expression fails when it is evaluated."""

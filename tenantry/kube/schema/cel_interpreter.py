@@ -35,7 +35,7 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import Cost, CostExceeded, Optional, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
 _GO_TYPES = {
@@ -129,9 +129,9 @@ class _Compiler:
 
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
-        if place is None:
-            return type_value(node.name.removeprefix("."))
+        return type_value(node.name.removeprefix(".")) if place is None else self._variable(place, node.name)
 
+    def _variable(self, place: int, name: str) -> Run:
         def ident(frame: Frame) -> Any:
             cost = frame.cost
             cost.left -= 1
@@ -144,15 +144,19 @@ class _Compiler:
                 finally:
                     del value
             if value is ABSENT:
-                raise CelError("no such attribute(s): oldSelf")
+                raise CelError(f"no such attribute(s): {name}")
             return value
 
         return ident
 
     def _select(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
-        if name is not None and name.partition(".")[0] not in scope:
-            return type_value(name)
+        if name is not None:
+            whole = scope.get(name)
+            if whole is not None:
+                return self._variable(whole, name)
+            if name.partition(".")[0] not in scope:
+                return type_value(name)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
@@ -161,7 +165,9 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                return type(value) is dict and (field in value or escaped in value)
+                if type(value) is dict:
+                    return field in value or escaped in value
+                return isinstance(value, LazyFields) and value.has(field)
 
             return has
 
@@ -182,6 +188,8 @@ class _Compiler:
                 # It costs one only where the field is there.
                 cost.left += 1
                 return optional_select(cost, value, field)
+            if isinstance(value, LazyFields):
+                return value.field(field)
             raise CelError(f"no such key: {field}")
 
         return select

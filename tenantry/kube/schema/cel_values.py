@@ -49,6 +49,11 @@ class Cost:
         if self.spare < 0:
             raise CostExceeded
 
+    def fixed(self, units: int) -> None:
+        """Charges a cost that has nothing to do with the time that a call takes here: that of an authorization check. Raises
+        CostExceeded."""
+        self.charge(units)
+
     def text(self, length: int, factor: float = 1.0) -> None:
         """Charges for reading a number of characters."""
         self.charge(length * factor * PER_CHARACTER)
@@ -103,11 +108,24 @@ class TypeValue:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver or NamedFormat. `value` is used to
-    compare."""
+    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver, NamedFormat, or one of those of the
+    authorizer. `value` is used to compare."""
 
     kind: str
     value: Any
+
+
+class LazyFields:
+    """A value whose fields are computed when they are read, as `variables` of an admission policy."""
+
+    __slots__ = ()
+
+    def field(self, name: str) -> Any:
+        """Raises CelError where there is no such field, or its computation fails."""
+        raise NotImplementedError
+
+    def has(self, name: str) -> bool:
+        raise NotImplementedError
 
 
 _NAMES: dict[type, str] = {
