@@ -16,6 +16,7 @@ from tenantry.kube.types import (
     secret,
     service_account,
     validating_admission_policy,
+    webhook_configuration,
 )
 
 BUILTINS: tuple[ResourceDefinition, ...] = (
@@ -34,6 +35,8 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     rbac.CLUSTER_ROLE_BINDINGS,
     validating_admission_policy.POLICIES,
     validating_admission_policy.BINDINGS,
+    webhook_configuration.VALIDATING,
+    webhook_configuration.MUTATING,
     custom_resource_definition.DEFINITION,
     reviews.TOKEN_REVIEWS,
     reviews.SELF_SUBJECT_REVIEWS,
