@@ -137,6 +137,7 @@ isSemver (string) bool | (string, bool) bool
 isSorted .(list<{T}>) bool
 isURL (string) bool
 isUnspecified .(IP) bool
+jsonpatch.escapeKey (string) string
 join .(list<string>) string | .(list<string>, string) string
 last .(list<V>) optional<V>
 lastIndexOf .(list<A>, A) int | .(string, string) int | .(string, string, int) int

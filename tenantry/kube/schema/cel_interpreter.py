@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, type_value
+from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
@@ -16,6 +16,7 @@ from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
 from tenantry.kube.schema.cel_library.maps import insert
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
+from tenantry.kube.schema.cel_objects import Constructed, struct_type
 from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
@@ -53,10 +54,10 @@ _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS
 class Compiled:
     """A compiled expression with named variables."""
 
-    def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
-        """Raises CelError where the expression uses an unknown name."""
+    def __init__(self, root: Node, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
+        """`patch_types`: it may construct objects and JSON patches. Raises CelError where the expression uses an unknown name."""
         try:
-            self._compiler = _Compiler(len(variables), constants(root))
+            self._compiler = _Compiler(len(variables), constants(root), patch_types=patch_types)
             self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
@@ -74,8 +75,9 @@ class Compiled:
 
 
 class _Compiler:
-    def __init__(self, given: int, constant: frozenset[int]) -> None:
+    def __init__(self, given: int, constant: frozenset[int], *, patch_types: bool) -> None:
         self._given = given
+        self._patch_types = patch_types
         self._constant = constant
         self.places = 0
 
@@ -100,7 +102,9 @@ class _Compiler:
                 return self._map(node, scope)
             case Comprehension():
                 return self._loop(node, scope)
-        raise CelError(f"undeclared reference to '{node.name if isinstance(node, MessageLiteral) else ''}' (in container '')")
+            case MessageLiteral():
+                return self._message(node, scope)
+        raise AssertionError(node)
 
     def branch(self, node: Node, scope: Scope) -> Run:
         """A branch of a conditional. A name in it costs nothing, in contrast to its fields and items."""
@@ -130,7 +134,7 @@ class _Compiler:
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
         if place is None:
-            return type_value(node.name.removeprefix("."))
+            return type_value(node.name.removeprefix("."), patch_types=self._patch_types)
 
         def ident(frame: Frame) -> Any:
             cost = frame.cost
@@ -152,7 +156,7 @@ class _Compiler:
     def _select(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
         if name is not None and name.partition(".")[0] not in scope:
-            return type_value(name)
+            return type_value(name, patch_types=self._patch_types)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
@@ -161,6 +165,8 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
+                if type(value) is Constructed:
+                    return value.has(field)
                 return type(value) is dict and (field in value or escaped in value)
 
             return has
@@ -182,6 +188,8 @@ class _Compiler:
                 # It costs one only where the field is there.
                 cost.left += 1
                 return optional_select(cost, value, field)
+            if type(value) is Constructed:
+                return value.field(field)
             raise CelError(f"no such key: {field}")
 
         return select
@@ -245,6 +253,12 @@ class _Compiler:
 
     def _map(self, node: MapOf, scope: Scope) -> Run:
         return new_map([(self.node(e.key, scope), self.node(e.value, scope), e.optional) for e in node.entries])
+
+    def _message(self, node: MessageLiteral, scope: Scope) -> Run:
+        name = node.name.removeprefix(".")
+        if not self._patch_types or struct_type(name) is None:
+            raise CelError(f"undeclared reference to '{node.name}' (in container '')")
+        return new_object(name, [(each.name, self.node(each.value, scope), each.optional) for each in node.fields])
 
     def _place(self) -> int:
         self.places += 1

@@ -14,6 +14,7 @@ from typing import Any
 
 from tenantry.kube.schema.cel_errors import NoOverload
 from tenantry.kube.schema.cel_keyed_lists import MapList, SetList, set_key
+from tenantry.kube.schema.cel_objects import Constructed
 from tenantry.kube.schema.cel_syntax import Unsigned
 
 PER_CHARACTER = 0.1
@@ -133,6 +134,8 @@ TYPE_NAMES = frozenset(_NAMES.values()) | {"net.IP", "net.CIDR"}
 def type_name(value: Any) -> str:
     if type(value) is Opaque:
         return f"{'net' if value.kind in ('IP', 'CIDR') else 'kubernetes'}.{value.kind}"
+    if type(value) is Constructed:
+        return value.type_name
     return _NAMES.get(type(value), "dyn")
 
 
@@ -189,6 +192,8 @@ def equal(cost: Cost, left: Any, right: Any) -> bool:
         return _deeply_equal(cost, left, right)
     if kind is Opaque:
         return bool(left.kind == right.kind and left.value == right.value)
+    if kind is Constructed:
+        return left.type_name == right.type_name and _deeply_equal(cost, left.fields, right.fields)
     if kind is Optional:
         return len(left.items) == len(right.items) and all(
             equal(cost, a, b) for a, b in zip(left.items, right.items, strict=True)
