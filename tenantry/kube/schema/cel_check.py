@@ -208,6 +208,9 @@ class _Checker:
         if not node.test:
             name = dotted(node)
             if name is not None and not self._is_local(name.partition(".")[0]):
+                variable = self._globals.get(name)
+                if variable is not None:
+                    return variable
                 named = self._type_named(name.removeprefix("."))
                 if named is not None:
                     return named

@@ -8,6 +8,7 @@ from typing import Any
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_objects import construct, struct_type
 from tenantry.kube.schema.cel_operators import Frame, Run
+from tenantry.kube.schema.cel_syntax import MessageLiteral
 from tenantry.kube.schema.cel_text import scalar
 from tenantry.kube.schema.cel_values import TYPE_NAMES, Cost, CostExceeded, Optional, TypeValue, is_key, type_name
 
@@ -60,8 +61,13 @@ def new_map(parts: Sequence[tuple[Run, Run, bool]]) -> Run:
     return make
 
 
-def new_object(name: str, parts: Sequence[tuple[str, Run, bool]]) -> Run:
-    """An object or a JSON patch. Of optional fields the value is an optional, and the field is left out where it has none."""
+def new_object(node: MessageLiteral, values: Sequence[Run], *, patch_types: bool) -> Run:
+    """An object or a JSON patch, with the values of its fields. Of optional fields the value is an optional, and the field is
+    left out where it has none. Raises CelError for another type."""
+    name = node.name.removeprefix(".")
+    if not patch_types or struct_type(name) is None:
+        raise CelError(f"undeclared reference to '{node.name}' (in container '')")
+    parts = [(field.name, value, field.optional) for field, value in zip(node.fields, values, strict=True)]
 
     def make(frame: Frame) -> Any:
         frame.cost.charge(_OBJECT_COST)

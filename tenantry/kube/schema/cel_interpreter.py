@@ -16,7 +16,6 @@ from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
 from tenantry.kube.schema.cel_library.maps import insert
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
-from tenantry.kube.schema.cel_objects import Constructed, struct_type
 from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
@@ -36,7 +35,7 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import Cost, CostExceeded, Optional, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
 _GO_TYPES = {
@@ -103,7 +102,8 @@ class _Compiler:
             case Comprehension():
                 return self._loop(node, scope)
             case MessageLiteral():
-                return self._message(node, scope)
+                parts = [self.node(field.value, scope) for field in node.fields]
+                return new_object(node, parts, patch_types=self._patch_types)
         raise AssertionError(node)
 
     def branch(self, node: Node, scope: Scope) -> Run:
@@ -135,7 +135,9 @@ class _Compiler:
         place = scope.get(node.name)
         if place is None:
             return type_value(node.name.removeprefix("."), patch_types=self._patch_types)
+        return self._variable(place, node.name)
 
+    def _variable(self, place: int, name: str) -> Run:
         def ident(frame: Frame) -> Any:
             cost = frame.cost
             cost.left -= 1
@@ -148,15 +150,19 @@ class _Compiler:
                 finally:
                     del value
             if value is ABSENT:
-                raise CelError("no such attribute(s): oldSelf")
+                raise CelError(f"no such attribute(s): {name}")
             return value
 
         return ident
 
     def _select(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
-        if name is not None and name.partition(".")[0] not in scope:
-            return type_value(name, patch_types=self._patch_types)
+        if name is not None:
+            whole = scope.get(name)
+            if whole is not None:
+                return self._variable(whole, name)
+            if name.partition(".")[0] not in scope:
+                return type_value(name, patch_types=self._patch_types)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
@@ -165,9 +171,9 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                if type(value) is Constructed:
-                    return value.has(field)
-                return type(value) is dict and (field in value or escaped in value)
+                if type(value) is dict:
+                    return field in value or escaped in value
+                return isinstance(value, LazyFields) and value.has(field)
 
             return has
 
@@ -188,7 +194,7 @@ class _Compiler:
                 # It costs one only where the field is there.
                 cost.left += 1
                 return optional_select(cost, value, field)
-            if type(value) is Constructed:
+            if isinstance(value, LazyFields):
                 return value.field(field)
             raise CelError(f"no such key: {field}")
 
@@ -253,12 +259,6 @@ class _Compiler:
 
     def _map(self, node: MapOf, scope: Scope) -> Run:
         return new_map([(self.node(e.key, scope), self.node(e.value, scope), e.optional) for e in node.entries])
-
-    def _message(self, node: MessageLiteral, scope: Scope) -> Run:
-        name = node.name.removeprefix(".")
-        if not self._patch_types or struct_type(name) is None:
-            raise CelError(f"undeclared reference to '{node.name}' (in container '')")
-        return new_object(name, [(each.name, self.node(each.value, scope), each.optional) for each in node.fields])
 
     def _place(self) -> int:
         self.places += 1

@@ -3,11 +3,11 @@ fields, and JSON patches (`JSONPatch{op: 'remove', path: '/a'}`) (k8s.io/apiserv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_types import DYN, STRING, Type
+from tenantry.kube.schema.cel_values import Cost, LazyFields, equal
 
 OBJECT, JSON_PATCH = Type("struct", "Object"), Type("struct", "JSONPatch")
 _PATCH_FIELDS = {"op": STRING, "path": STRING, "from": STRING, "value": DYN}
@@ -15,12 +15,14 @@ _NO_TYPE = Type("")
 """The type of a field that a patch does not have: only dyn is assignable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Constructed:
+class Constructed(LazyFields):
     """An object or a JSON patch, with the name of its type."""
 
-    type_name: str
-    fields: dict[str, Any]
+    __slots__ = ("fields", "type_name")
+
+    def __init__(self, type_name: str, fields: dict[str, Any]) -> None:
+        self.type_name = type_name
+        self.fields = fields
 
     def field(self, name: str) -> Any:
         """A field as an expression sees it: of an object null where it is missing. Raises CelError."""
@@ -37,6 +39,11 @@ class Constructed:
         if self.type_name == JSON_PATCH.name and name != "value":
             return bool(self.fields.get(name))
         return name in self.fields
+
+    def equals(self, cost: Cost, other: LazyFields) -> bool:
+        if not isinstance(other, Constructed) or self.type_name != other.type_name:
+            return False
+        return equal(cost, self.fields, other.fields)
 
 
 def struct_type(name: str) -> Type | None:

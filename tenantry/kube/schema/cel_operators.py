@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arithmetic import add, index, subtract
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
-from tenantry.kube.schema.cel_objects import Constructed
 from tenantry.kube.schema.cel_syntax import CallNode, ListOf, Literal, Node, is_attribute
 from tenantry.kube.schema.cel_values import (
     NONE,
     PER_CHARACTER,
     Cost,
     CostExceeded,
+    LazyFields,
     Optional,
     UInt,
     charge_equal,
@@ -304,7 +304,7 @@ def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
     if not value.items:
         return NONE
     [inner] = value.items
-    if type(inner) is Constructed and inner.has(field):
+    if isinstance(inner, LazyFields) and inner.has(field):
         cost.charge(1)
         return Optional((inner.field(field),))
     if type(inner) is not dict:
