@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.negotiation import PROTOBUF
@@ -100,7 +100,7 @@ class NoPeers:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
-def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory, **parts: Any) -> Admission:
+def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory, **parts: Any) -> WholeAdmission:
     """The admission of exports alone."""
     own = plugins(**{name: parts[name] for name in ("exports", "claims", "authorizer")})
     paths = PathAnnotationAdmission(directory=directory)

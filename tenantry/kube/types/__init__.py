@@ -15,6 +15,7 @@ from tenantry.kube.types import (
     reviews,
     secret,
     service_account,
+    validating_admission_policy,
 )
 
 BUILTINS: tuple[ResourceDefinition, ...] = (
@@ -31,6 +32,8 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     rbac.ROLE_BINDINGS,
     rbac.CLUSTER_ROLES,
     rbac.CLUSTER_ROLE_BINDINGS,
+    validating_admission_policy.POLICIES,
+    validating_admission_policy.BINDINGS,
     custom_resource_definition.DEFINITION,
     reviews.TOKEN_REVIEWS,
     reviews.SELF_SUBJECT_REVIEWS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
@@ -56,7 +56,7 @@ class BuildAdmission(Protocol):
         authorizer: ClusterAuthorizer,
         apis: ClusterApis,
         publications: Publications,
-    ) -> Admission: ...
+    ) -> WholeAdmission: ...
 
 
 def build(
@@ -96,6 +96,6 @@ def build(
             SystemRolesAdmission(cell=cell, catalog=catalog),
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
-            ResourceQuotaAdmission(),
-        ]
+        ],
+        charging=[ResourceQuotaAdmission()],
     )
