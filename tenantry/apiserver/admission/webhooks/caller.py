@@ -1,4 +1,5 @@
-"""Calls one webhook: the request that it is sent, and what is wrong where it does not answer it (k8s.io/apiserver/pkg/util/webhook)."""
+"""Calls one webhook: the request that it is sent, and what is wrong where it does not answer
+(k8s.io/apiserver/pkg/util/webhook)."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from urllib.parse import quote
 
 import orjson
 
-from tenantry.apiserver.admission.webhooks.review_document import AdmissionResponse, InvalidAnswer, decode_response
+from tenantry.apiserver.admission.webhooks.review_document import (
+    AdmissionResponse,
+    InvalidAnswer,
+    InvalidPatch,
+    decode_response,
+)
 from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.admission.webhooks.webhook import Webhook
 from tenantry.apiserver.worker_threads import workers
@@ -73,6 +79,8 @@ class WebhookCaller:
                 answer.body, version=version, uid=sent.uid, mutating=sent.mutating
             )
             return decode() if len(answer.body) <= _AT_ONCE_BYTES else await workers.run(owner, decode)
+        except InvalidPatch as error:
+            raise CallFailed(str(error)) from None
         except InvalidAnswer as error:
             text = "received invalid webhook response" if error.read else "failed to call webhook"
             raise CallFailed(f"{text}: {error}", 503 if error.read else 500) from None
@@ -126,7 +134,11 @@ def _refusal(answer: OutgoingAnswer) -> str:
     if code in (403, 415):
         return told
     if code == 406:
-        return told if told not in ("", "unknown") else "the server was unable to respond with a content type that the client supports"
+        return (
+            told
+            if told not in ("", "unknown")
+            else "the server was unable to respond with a content type that the client supports"
+        )
     if code in _MESSAGES:
         return _MESSAGES[code]
     if code >= 500:

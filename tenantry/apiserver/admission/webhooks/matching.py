@@ -107,9 +107,7 @@ async def meets_conditions(
         return True
 
     def inputs(answers: Answers) -> Inputs:
-        return Inputs(
-            object=objects[0], old_object=objects[1], request=values, params=None, namespace=None, answers=answers
-        )
+        return Inputs(object=objects[0], old_object=objects[1], request=values, params=None, namespace=None, answers=answers)
 
     try:
         found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), Allowance(at_once=True), {})
@@ -140,7 +138,7 @@ def convert(
     """An object (a new one) in the kind of another version of its type, or of a type that shares its storage."""
     if obj is None:
         return None
-    found = records.copy(obj)
+    found: Object = records.copy(obj)
     stored = definition.versions[source.resource.version].to_storage
     if stored is not None:
         found = stored(found) or found
@@ -165,5 +163,6 @@ def _sharing(definition: ResourceDefinition, matched: MatchedResource) -> Resour
     return next(
         each
         for each in BUILTINS
-        if each.storage_key == definition.storage_key and each.group_resource == (matched.resource.group, matched.resource.resource)
+        if each.storage_key == definition.storage_key
+        and each.group_resource == (matched.resource.group, matched.resource.resource)
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.user import User
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.answer_tables import STATUS
 from tenantry.kube.codec import json_codec, yaml_codec
+from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.go_text import quote
 from tenantry.kube.message_tables import message
@@ -48,13 +50,17 @@ class InvalidAnswer(Exception):
         self.read = read
 
 
+class InvalidPatch(Exception):
+    """What is wrong with the patch of an answer, in upstream's words."""
+
+
 class AdmissionResponse(NamedTuple):
-    """`status`: a metav1.Status. `patch`: the bytes of a JSON patch."""
+    """`status`: a metav1.Status. `operations`: those of a JSON patch, of that `weight` (`worker_threads.weigh`)."""
 
     allowed: bool
     status: Object | None
-    patch: bytes
-    patch_type: str
+    operations: Sequence[Any]
+    weight: int
     annotations: Mapping[str, str]
     warnings: list[str]
 
@@ -92,7 +98,7 @@ def encode_review(version: str, uid: str, values: Object, obj: Object | None, ol
 
 
 def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> AdmissionResponse:
-    """The response in an AdmissionReview. It may run in a thread. Raises InvalidAnswer."""
+    """The response in an AdmissionReview. It may run in a thread. Raises InvalidAnswer and InvalidPatch."""
     value = _value(body)
     if not isinstance(value, dict):
         found = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
@@ -119,11 +125,38 @@ def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> A
     return AdmissionResponse(
         bool(response.get("allowed")),
         response.get("status"),
-        patch if mutating else b"",
-        patch_type or "",
+        _operations(patch, patch_type or "") if mutating and response.get("allowed") else (),
+        weigh(patch),
         response.get("auditAnnotations") or {},
         response.get("warnings") or [],
     )
+
+
+def _operations(patch: bytes, patch_type: str) -> Sequence[Any]:
+    """The operations of a JSON patch. Raises InvalidPatch."""
+    if not patch:
+        return ()
+    undecodable = "received undecodable patch in webhook response: "
+    try:
+        operations = orjson.loads(patch)
+    except ValueError:
+        raise InvalidPatch(undecodable + syntax_error(patch)) from None
+    if operations is None:
+        return ()
+    wrong = (
+        operations
+        if not isinstance(operations, list)
+        else next((each for each in operations if not isinstance(each, dict) and each is not None), None)
+    )
+    if wrong is not None:
+        found = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(wrong), "number")
+        target = "jsonpatch.Patch" if wrong is operations else "jsonpatch.Operation"
+        why = f"json: cannot unmarshal {found} into Go value of type {target}"
+        raise InvalidPatch(undecodable + why)
+    if operations and patch_type != "JSONPatch":
+        raise InvalidPatch(f'unsupported patch type "{patch_type}"')
+    listed: Sequence[Any] = operations
+    return listed
 
 
 def denial(webhook: str, status: Object | None) -> StatusError:
