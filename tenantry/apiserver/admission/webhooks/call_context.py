@@ -21,8 +21,11 @@ from tenantry.apiserver.admission.webhooks.review_document import (
     encode_review,
     request_values,
 )
+from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
 from tenantry.apiserver.worker_threads import is_light, workers
+from tenantry.http.outgoing import OutgoingCalls
+from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.kube.admission_matching import MatchedResource
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, internal, new_uid, request_timed_out
@@ -54,12 +57,25 @@ class WebhookIndex(Protocol):
         ...
 
 
+class WebhookCalls:
+    """The calls of webhooks by a process. `close` when it ends."""
+
+    def __init__(self, *, networks: ReachableNetworks, services: Services) -> None:
+        self.outgoing = OutgoingCalls(networks)
+        self.caller = WebhookCaller(self.outgoing, services)
+        self.metrics = WebhookMetrics()
+
+    def close(self) -> None:
+        self.outgoing.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
+    """`ask`: asks the authorizer, for match conditions."""
+
     index: WebhookIndex
-    caller: WebhookCaller
+    calls: WebhookCalls
     ask: Ask
-    metrics: WebhookMetrics
 
     async def read(self, review: Review, *, mutating: bool) -> WebhookSet | None:
         """As `index.find`, however long it takes."""
@@ -93,14 +109,14 @@ class CallContext:
         loop = asyncio.get_running_loop()
         if review.dry_run and not webhook.allows_dry_run:
             raise bad_request(f'admission webhook "{webhook.name}" does not support dry run')
-        metrics, operation, began = self.metrics, review.operation, loop.time()
+        metrics, operation, began = self.calls.metrics, review.operation, loop.time()
         try:
             if not webhook.review_version:
                 known = "webhook does not accept known AdmissionReview versions (v1, v1beta1)"
                 raise CallFailed(f"could not create admission objects: {known}", 400)
             uid = new_uid()
             sent = Sent(uid, await encoded.body(webhook.review_version, uid), kind == "admit")
-            response = await self.caller.call(webhook, sent, owner=owner, deadline=deadline)
+            response = await self.calls.caller.call(webhook, sent, owner=owner, deadline=deadline)
         except CallFailed as failure:
             rejected = not webhook.ignores_failures
             metrics.called(webhook.name, kind, operation, loop.time() - began, code=failure.code, rejected=rejected)

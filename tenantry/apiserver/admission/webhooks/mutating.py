@@ -155,7 +155,7 @@ class MutatingWebhooks:
                 if changed:
                     review.take(made)
             except StatusError:
-                context.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
+                context.calls.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
                 raise
             annotate_json(
                 review,
