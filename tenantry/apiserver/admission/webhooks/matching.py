@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.webhook import Webhook
 from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.admission.conditions import match
 from tenantry.kube.admission.evaluation import Allowance, Inputs, Unanswered
@@ -84,7 +86,10 @@ class _LoopAnswers:
         self._ask = ask
 
     def answer(self, question: Question) -> Answer:
-        return self._ask(self._review, question)
+        try:
+            return at_once(self._ask, self._review, question)
+        except Deferred:
+            raise LoopBudgetExceeded from None
 
 
 class _KnownAnswers:
@@ -125,7 +130,7 @@ async def meets_conditions(
                     raise forbidden(
                         review.definition.group_resource, review.name, "the conditions ask the authorizer too often"
                     ) from None
-                known.known[missing.question] = ask(review, missing.question)
+                known.known[missing.question] = await decided(partial(ask, review, missing.question))
     if found.error and not webhook.ignores_failures:
         name = review.name if review.named else ""
         raise forbidden(review.definition.group_resource, name, found.error)
@@ -154,7 +159,8 @@ def convert(
 def normalised(obj: Object, definition: ResourceDefinition, matched: MatchedResource) -> None:
     """Brings what a webhook has made of an object into the form of its version, in place. Raises Mismatch."""
     other = _sharing(definition, matched)
-    normalise(other, other.versions[matched.resource.version], obj)
+    # Upstream drops nulls where it decodes a request, and here it adds defaults alone.
+    normalise(other, other.versions[matched.resource.version], obj, keeps_nulls=True)
 
 
 def _sharing(definition: ResourceDefinition, matched: MatchedResource) -> ResourceDefinition:
