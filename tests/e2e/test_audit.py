@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,33 @@ def test_watches(place: Api, log: Path) -> None:
         return [event["stage"] for event in recorded(log, "watched")] == ["ResponseStarted", "ResponseComplete"]
 
     wait_for(stages, "the end of the watch is recorded")
+
+
+def test_annotations_of_policies(place: Api, log: Path) -> None:
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    spec = {
+        "matchConstraints": {"resourceRules": rules},
+        "validations": [{"expression": "false", "message": "noted"}],
+        "auditAnnotations": [{"key": "size", "valueExpression": "string(size(object.data))"}],
+    }
+    kinds = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": "noted"}}
+    place.create(f"{group}/validatingadmissionpolicies", {**kinds, "kind": "ValidatingAdmissionPolicy", "spec": spec})
+    bound = {"policyName": "noted", "validationActions": ["Audit"]}
+    place.create(
+        f"{group}/validatingadmissionpolicybindings", {**kinds, "kind": "ValidatingAdmissionPolicyBinding", "spec": bound}
+    )
+    numbers = count()
+
+    def noted() -> dict[str, str]:
+        name = f"noted-{next(numbers)}"
+        place.request("POST", CONFIG_MAPS, config_map(name, {"a": "b"}), headers={"Audit-Id": name}).expect(201)
+        (event,) = recorded(log, name)
+        found: dict[str, str] = event["annotations"]
+        assert "noted/size" in found
+        return found
+
+    annotations = wait_for(noted, "the policy is in effect")
+    assert annotations["noted/size"] == "1"
+    (failure,) = json.loads(annotations["validation.policy.admission.k8s.io/validation_failure"])
+    assert failure["message"] == "noted"

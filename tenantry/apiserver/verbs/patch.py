@@ -92,10 +92,15 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
     # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
     obj = parsed.apply(current)
     _check_result(target, obj, parsed, options, record)
-    check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
     if translation is not None:
+        check_version(target, _version(obj), record, unconditional=target.definition.strategy.unconditional_update)
         return (yield from translated_update(target, translation, obj, record))
-    return (yield from update_outcome(target, obj, records.decode(record, target.definition, target.version), record))
+    old = records.decode(record, target.definition, target.version)
+    return (yield from update_outcome(target, obj, old, record, checked=False))
+
+
+def _version(obj: Object) -> Any:
+    return obj["metadata"].get("resourceVersion")
 
 
 def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record) -> None:
@@ -188,11 +193,11 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
-            check_version(target, obj, record, unconditional=definition.strategy.unconditional_update)
             if translation is not None:
+                check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True))
+            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")

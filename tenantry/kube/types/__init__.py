@@ -10,6 +10,7 @@ from tenantry.kube.types import (
     flow_schema,
     lease,
     limit_range,
+    mutating_admission_policy,
     namespace,
     priority_level_configuration,
     rbac,
@@ -17,6 +18,8 @@ from tenantry.kube.types import (
     reviews,
     secret,
     service_account,
+    validating_admission_policy,
+    webhook_configuration,
 )
 
 BUILTINS: tuple[ResourceDefinition, ...] = (
@@ -33,6 +36,12 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     rbac.ROLE_BINDINGS,
     rbac.CLUSTER_ROLES,
     rbac.CLUSTER_ROLE_BINDINGS,
+    validating_admission_policy.POLICIES,
+    validating_admission_policy.BINDINGS,
+    webhook_configuration.VALIDATING,
+    webhook_configuration.MUTATING,
+    mutating_admission_policy.POLICIES,
+    mutating_admission_policy.BINDINGS,
     custom_resource_definition.DEFINITION,
     flow_schema.DEFINITION,
     priority_level_configuration.DEFINITION,
