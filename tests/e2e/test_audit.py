@@ -132,10 +132,9 @@ def test_annotations_of_policies(place: Api, log: Path) -> None:
     }
     kinds = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": "noted"}}
     place.create(f"{group}/validatingadmissionpolicies", {**kinds, "kind": "ValidatingAdmissionPolicy", "spec": spec})
-    bound = {"policyName": "noted", "validationActions": ["Audit"]}
-    place.create(
-        f"{group}/validatingadmissionpolicybindings", {**kinds, "kind": "ValidatingAdmissionPolicyBinding", "spec": bound}
-    )
+    binding = {**kinds, "kind": "ValidatingAdmissionPolicyBinding"}
+    binding["spec"] = {"policyName": "noted", "validationActions": ["Audit"]}
+    place.create(f"{group}/validatingadmissionpolicybindings", binding)
     numbers = count()
 
     def noted() -> dict[str, str]:

@@ -97,6 +97,8 @@ class Door:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.waiting = 0
+        self.parked: asyncio.Future[None] | None = None
+        """What a request for `/parked` waits for, without a seat."""
         self.spin_seconds = 0.0
 
     async def __call__(self, request: Request) -> Reply:
@@ -109,6 +111,10 @@ class Door:
             self.waiting += 1
             await self.gate.wait()
             self.waiting -= 1
+        if what == "parked":
+            self.parked = asyncio.get_running_loop().create_future()
+            assert request.place is not None
+            await request.place.wait(self.parked)
         if what == "spin":
             until = time.perf_counter() + self.spin_seconds
             while time.perf_counter() < until:
@@ -382,6 +388,25 @@ async def test_whoever_waits_too_long_is_told_when_to_come_back(serve: Serve) ->
     assert (status, headers["retry-after"], json.loads(body)["reason"]) == (429, "1", "TooManyRequests")
     assert served.metric("tenantry_connections_closed_total", "queue-timeout") == 1
     door.gate.set()
+
+
+async def test_a_request_that_waits_for_something_else_leaves_its_seat(serve: Serve) -> None:
+    door = Door()
+    served = await serve(door, reading_requests=1, queue_seconds=0.5)
+    client, other = await known(served, "a", "alice"), await known(served, "a", "alice")
+    client.send("/a/parked", token="alice")
+    await eventually(lambda: door.parked is not None)
+    assert served.used("reading_requests") == 0
+    assert served.used("queued_requests") == 1
+    assert await other.asked("/a/x", token="alice") == 200
+    assert door.parked is not None
+    door.parked.set_result(None)
+    assert (await client.answer())[0] == 200
+    door.parked = None
+    client.send("/a/parked", token="alice")
+    code, headers, _ = await client.answer()
+    assert (code, headers["retry-after"]) == (429, "1")
+    assert served.used("queued_requests") == served.used("reading_requests") == 0
 
 
 async def test_a_client_that_leaves_the_queue_leaves_nothing(serve: Serve) -> None:

@@ -1,7 +1,7 @@
 """Delivers audit events to one backend: one batch at a time, with what waits bounded in number and in bytes.
 
-In the mode `batch` requests do not wait, and events that find the buffer full are dropped and counted, as in kube-apiserver. In
-`blocking` they wait until their events are delivered, or could not be; in `blocking-strict` the latter refuses the request.
+In the mode `batch` requests do not wait. In `blocking` they wait until their events are delivered, or could not be; in
+`blocking-strict` the latter refuses the request. Events that find the buffer full are dropped and counted, as in kube-apiserver.
 """
 
 from __future__ import annotations
@@ -107,12 +107,15 @@ class Delivery:
 
     def add(self, event: Event) -> asyncio.Future[bool] | None:
         """Takes an event. Returns what tells whether it was delivered; None where the request does not wait for that."""
-        if self._mode == BATCH and (len(self._waiting) >= self._pace.buffered or self._bytes >= BUFFER_BYTES_MAX):
-            self._drop(1, "the buffer is full")
-            return None
         waiter: asyncio.Future[bool] | None = None
         if self._mode != BATCH:
             waiter = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= self._pace.buffered or self._bytes >= BUFFER_BYTES_MAX:
+            # In the blocking modes, clients that went away while they waited have left theirs.
+            self._drop(1, "the buffer is full")
+            if waiter is not None:
+                waiter.set_result(False)
+            return waiter
         self._waiting.append((event, waiter))
         self._bytes += event.size_bytes
         self._came.set()

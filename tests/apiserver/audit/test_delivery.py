@@ -85,6 +85,16 @@ async def test_a_full_buffer_drops_events() -> None:
     assert backend.ids == ["first", "0", "1"]
 
 
+async def test_clients_that_have_gone_fill_no_memory() -> None:
+    """While a disk hangs, and however often they try again."""
+    backend = Memory()
+    backend.hold.clear()
+    sent = Delivery(backend, BLOCKING, Pace(buffered=3))
+    waiters = [sent.add(event()) for _ in range(5)]
+    assert [waiter.done() for waiter in waiters if waiter is not None] == [False, False, False, True, True]
+    assert sent.lost == 2
+
+
 async def test_large_events_fill_the_buffer() -> None:
     backend = Memory()
     sent = Delivery(backend, BATCH, Pace())
