@@ -124,6 +124,8 @@ class Version:
     columns: tuple[Column, ...] = ()
     from_storage: Callable[[Object], Object] | None = None
     to_storage: Callable[[Object], Object] | None = None
+    row_order: Callable[[Object], Any] | None = None
+    """What the rows of a Table of a list are sorted by. None: by name, as the list itself."""
     deprecation_warning: str = ""
     subresources: frozenset[str] = frozenset()
     """Names of subresources: status, scale, finalize, token, …"""

@@ -339,6 +339,7 @@ DEFINITION = ResourceDefinition(
                 AGE,
                 column("MissingPL", "references a broken or non-existent PriorityLevelConfiguration", _missing_level),
             ),
+            row_order=lambda obj: (_spec(obj).get("matchingPrecedence") or 0, obj["metadata"]["name"]),
             subresources=frozenset({"status"}),
         )
     },

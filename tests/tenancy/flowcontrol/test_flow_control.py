@@ -93,6 +93,16 @@ async def test_standard_objects_are_stored_when_they_are_used(stack: Stack) -> N
     assert {item["metadata"]["name"]: item["spec"] for item in levels["items"]} == STANDARD_LEVELS
 
 
+async def test_rows_of_schemas_are_in_the_order_in_which_they_are_asked(stack: Stack) -> None:
+    cluster = await entered(stack)
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    _, table = await stack.call("GET", f"/clusters/{cluster}/{SCHEMAS}", ADA, accept=accept)
+    precedences = [row["cells"][2] for row in table["rows"]]
+    assert precedences == sorted(precedences)
+    assert [row["cells"][0] for row in table["rows"]][:3] == ["exempt", "probes", "system-leader-election"]
+    assert [row["cells"][0] for row in table["rows"]][5:7] == ["kube-controller-manager", "kube-scheduler"]
+
+
 async def test_an_ended_workspace_gets_none(stack: Stack) -> None:
     cluster = await entered(stack)
     await stack.call("GET", f"/clusters/{cluster}/{SCHEMAS}")
