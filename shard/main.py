@@ -121,6 +121,9 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(self.reach.stop)
         self.health.add("reachable", self._reachable_check)
         clock_gauge(self.metrics, self.reach)
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         server = self._http_server()
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
@@ -144,14 +147,15 @@ class ShardProcess(Process[ShardSettings]):
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
-            webhooks=await self._webhooks(),
+            authorizers=await self._authorizers(),
             ca_certificate=ca,
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
-            options=settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=settings.session_ttl_seconds),
+            options=settings.shard_options(limits=settings.limits(), ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
             view_processes=views,
+            auditor=auditor,
             remote_views=RemoteViews(
                 ViewForwarding(view_connections),
                 identities=identity.requests,
@@ -247,12 +251,12 @@ class ShardProcess(Process[ShardSettings]):
         identity.start()
         return identity
 
-    async def _webhooks(self) -> ConfiguredWebhooks | None:
-        webhooks = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
-        if webhooks is not None:
-            self._stack.push_async_callback(webhooks.stop)
-            webhooks.start()
-        return webhooks
+    async def _authorizers(self) -> ConfiguredWebhooks | None:
+        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
+        if authorizers is not None:
+            self._stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        return authorizers
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings

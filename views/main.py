@@ -101,6 +101,9 @@ class ViewsProcess(Process[ViewsSettings]):
             answer_seconds=settings.request_timeout_seconds,
             body_bytes=settings.max_request_body_bytes,
         )
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         views = self.server = ViewServer(
             name=self.name,
             only=settings.names(),
@@ -109,7 +112,7 @@ class ViewsProcess(Process[ViewsSettings]):
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
-            webhooks=await self._webhooks(),
+            authorizers=await self._authorizers(),
             writes=OwnersWrite(
                 Forwarding(owners, patience_seconds=settings.owner_patience_seconds),
                 self.map,
@@ -121,6 +124,7 @@ class ViewsProcess(Process[ViewsSettings]):
             version=version("tenantry"),
             memory=settings.memory(),
             history_limits=HistoryLimits(events=settings.history_events),
+            auditor=auditor,
         )
         stack.push_async_callback(views.stop)
         register_metrics(self.metrics, views)
@@ -175,12 +179,12 @@ class ViewsProcess(Process[ViewsSettings]):
         identity.start()
         return identity
 
-    async def _webhooks(self) -> ConfiguredWebhooks | None:
-        webhooks = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
-        if webhooks is not None:
-            self._stack.push_async_callback(webhooks.stop)
-            webhooks.start()
-        return webhooks
+    async def _authorizers(self) -> ConfiguredWebhooks | None:
+        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
+        if authorizers is not None:
+            self._stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        return authorizers
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings

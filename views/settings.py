@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.audit.settings import AuditSettings
 from tenantry.apiserver.authorizers.settings import AuthorizationSettings
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
@@ -29,7 +30,13 @@ class RangeMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsSettings(
-    AuthenticationSettings, AuthorizationSettings, WatchSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings
+    AuthenticationSettings,
+    AuthorizationSettings,
+    WatchSettings,
+    AuditSettings,
+    HttpsSettings,
+    PlatformSettings,
+    EtcdProcessSettings,
 ):
     only: str = setting("", "names of the views to serve, separated by commas", "empty: all that are installed")
     views_name: str = setting(

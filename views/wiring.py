@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import token_cluster
 from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
@@ -27,6 +28,7 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.reader import Reader
 from tenantry.storage.store import Store
+from tenantry.tenancy.audit_annotations import audit_annotations
 from tenantry.tenancy.path_resolvers import RangesResolver, split_first
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.well_known import ROOT
@@ -45,7 +47,7 @@ class ViewServer:
     """Serves the views named in `only`, all that are installed where it is empty. Call `start` and `stop`; `handle` answers
     requests.
 
-    `webhooks`: the authorizers beside RBAC. `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a
+    `authorizers`: those beside RBAC. `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a
     name that no installed view has.
     """
 
@@ -59,13 +61,14 @@ class ViewServer:
         peers: Peers,
         urls: Urls,
         identity: Identity,
-        webhooks: ConfiguredWebhooks | None = None,
+        authorizers: ConfiguredWebhooks | None = None,
         writes: OwnersWrite,
         health: Health,
         metrics: Metrics,
         version: str,
         memory: RangeMemory,
         history_limits: HistoryLimits,
+        auditor: Auditor | None = None,
     ) -> None:
         self._map = range_map
         classes = installed_views()
@@ -83,7 +86,7 @@ class ViewServer:
             peers=peers,
             home_creator_groups=None,
             types=types_of(classes),
-            webhooks=webhooks,
+            authorizers=authorizers,
             follows=True,
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
@@ -121,6 +124,8 @@ class ViewServer:
             token_cluster=token_cluster,
             open_paths=identity.open_paths,
             serve=writes,
+            auditor=auditor,
+            annotations_of=partial(audit_annotations, self.reader),
         )
 
     async def start(self) -> None:

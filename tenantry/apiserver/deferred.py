@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TypeVar, TypeVarTuple
 
+from tenantry.http.messages import Place
 from tenantry.kube.status import too_many_requests
 
 ATTEMPTS = 16
@@ -103,13 +104,16 @@ def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
 class Waiting:
     """One decision that is made several times, by a caller that can wait: it remembers the answers to its questions.
 
-    `at_once(decide, …)` calls it. Where it raises Deferred, `work(deferred)` does what it needs before the next call, and raises
-    StatusError 429 where the data changes faster than the work can be done, or where there are too many questions.
+    `place`: that of the request, which another request has while a question is asked.
+
+    `at_once(decide, …)` calls the decision. Where it raises Deferred, `work(deferred)` does what it needs before the next call,
+    and raises StatusError 429 where the data changes faster than the work can be done, or where there are too many questions.
     """
 
-    __slots__ = ("_answers", "_attempts")
+    __slots__ = ("_answers", "_attempts", "_place")
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place | None = None) -> None:
+        self._place = place
         self._answers: dict[Hashable, object] = {}
         self._attempts = 0
 
@@ -126,19 +130,20 @@ class Waiting:
                 "the RBAC or the types that this request rests on change faster than they can be read, try again"
             )
         if isinstance(deferred, Question):
-            self._answers[deferred.key] = await deferred.ask()
+            asked = deferred.ask()
+            self._answers[deferred.key] = await (asked if self._place is None else self._place.away(asked))
         else:
             self._attempts += 1
             await deferred.work()
 
 
-async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
+async def decided(decide: Callable[[], T], deferred: Deferred | None = None, *, place: Place | None = None) -> T:
     """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
-    `deferred` is the error that it raised already.
+    `deferred` is the error that it raised already. `place`: that of the request, if any (`Waiting`).
 
     Raises StatusError 429 where the data changes faster than the work can be done, or where it asks too many questions.
     """
-    waiting = Waiting()
+    waiting = Waiting(place)
     while True:
         if deferred is not None:
             await waiting.work(deferred)

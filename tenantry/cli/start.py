@@ -79,6 +79,9 @@ class WholePlatform(Process[StartSettings]):
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         server = https_server(
             self._handle,
@@ -103,11 +106,11 @@ class WholePlatform(Process[StartSettings]):
         identity, urls = await self._identity(tokens), Urls(self._url)
         stack.push_async_callback(identity.stop)
         identity.start()
-        webhooks = await configured_webhooks(settings, calls=self.calls, metrics=self.metrics, process=self._uid)
-        if webhooks is not None:
-            stack.push_async_callback(webhooks.stop)
-            webhooks.start()
-        options = settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=TTL_SECONDS)
+        authorizers = await configured_webhooks(settings, calls=self.calls, metrics=self.metrics, process=self._uid)
+        if authorizers is not None:
+            stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        options = settings.shard_options(limits=settings.limits(), ttl_seconds=TTL_SECONDS)
 
         def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
             return Shard(
@@ -118,12 +121,13 @@ class WholePlatform(Process[StartSettings]):
                 peers=peers,
                 urls=urls,
                 identity=identity,
-                webhooks=webhooks,
+                authorizers=authorizers,
                 ca_certificate=authority.certificate,
                 health=self.health,
                 metrics=self.metrics,
                 version=version("tenantry"),
                 options=options,
+                auditor=auditor,
             )
 
         names = [f"shard-{number + 1}" for number in range(settings.shards)]

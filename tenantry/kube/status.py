@@ -274,6 +274,12 @@ def timeout(message: str, *, causes: Sequence[Cause] = (), retry_after_seconds: 
     return StatusError(504, "Timeout", message, details=details, headers={"Retry-After": str(retry_after_seconds)})
 
 
+def request_timed_out() -> StatusError:
+    """504 for a request that took too long, in upstream's words."""
+    why = "request did not complete within requested timeout - context deadline exceeded"
+    return StatusError(504, "Timeout", f"Timeout: {why}", details={})
+
+
 def new_uid() -> str:
     """metadata.uid: a random UUID (RFC 9562 version 4)."""
     # `uuid.uuid4` makes an integer and an object of it first, which takes three times as long.

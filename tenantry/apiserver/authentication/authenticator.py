@@ -11,6 +11,7 @@ from typing import Protocol
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
 from tenantry.base.cache import Cache
+from tenantry.http.messages import Place
 from tenantry.kube.status import unauthorized
 
 _CLUSTERS = "/clusters/"
@@ -52,14 +53,16 @@ class Authenticator(Protocol):
         anonymous requests are off. Raises StatusError 401 for credentials that are not valid."""
         ...
 
-    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
-        """The identity for a TokenReview. Empty `audiences` stand for the server's own. Raises InvalidToken."""
+    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
+        """The identity for a TokenReview. Empty `audiences` stand for the server's own. `place`: that of the request, which
+        another one has while another server is asked. Raises InvalidToken."""
         ...
 
 
 class UnionAuthenticator:
     """Asks client certificates and the front proxy's headers first, then bearer tokens, then anonymous: kube-apiserver's order.
-    `anonymous_paths`: the only paths of anonymous requests, in a logical cluster or of the process; empty: all.
+    `remote_tokens` are asked after the other `tokens`, and may ask other servers. `anonymous_paths`: the only paths of anonymous
+    requests, in a logical cluster or of the process; empty: all.
 
     The result for a valid token is cached for `valid_seconds`, that for a refused one for `invalid_seconds`, by the hash of the
     header.
@@ -70,6 +73,7 @@ class UnionAuthenticator:
         *,
         requests: Sequence[RequestAuthenticator] = (),
         tokens: Sequence[TokenAuthenticator] = (),
+        remote_tokens: Sequence[TokenAuthenticator] = (),
         audiences: Sequence[str] = (),
         anonymous: bool = True,
         anonymous_paths: Collection[str] = (),
@@ -79,7 +83,8 @@ class UnionAuthenticator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = tuple(requests)
-        self._tokens = tuple(tokens)
+        self._tokens = (*tokens, *remote_tokens)
+        self._remote = tuple(remote_tokens)
         self._audiences = tuple(audiences)
         self._anonymous = ANONYMOUS_USER if anonymous else None
         self._anonymous_paths = frozenset(anonymous_paths)
@@ -104,17 +109,18 @@ class UnionAuthenticator:
             token = bearer_token(request)
             if not token:
                 return self._nobody(request)
-            user = await self._token_user(token, credential, now)
+            user = await self._token_user(token, credential, now, request.place)
         if user is None:
             raise unauthorized()
         return user
 
-    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
+    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
         wanted = tuple(audiences) or self._audiences
         errors = ["invalid bearer token"]
         for method in self._tokens:
             try:
-                identity = await method.authenticate_token(token, wanted)
+                asked = method.authenticate_token(token, wanted)
+                identity = await (asked if place is None or method not in self._remote else place.away(asked))
             except InvalidToken as error:
                 errors.append(str(error))
                 continue
@@ -132,9 +138,9 @@ class UnionAuthenticator:
             return None
         return self._anonymous
 
-    async def _token_user(self, token: str, credential: bytes, now: float) -> User | None:
+    async def _token_user(self, token: str, credential: bytes, now: float, place: Place | None) -> User | None:
         try:
-            identity = await self.review(token, self._audiences)
+            identity = await self.review(token, self._audiences, place=place)
         except InvalidToken:
             self._known.put(credential, (now + self._invalid_seconds, None))
             return None

@@ -31,16 +31,16 @@ _OPEN_PATHS = HEALTH_PATHS | {"/version"}
 class Identity:
     """How callers are authenticated. All parts of a process share it.
 
-    `tokens` are asked before service account tokens, `later_tokens` after them, as they may ask other servers.
+    `tokens` are asked before service account tokens, `remote_tokens` after them, as they may ask other servers.
     `anonymous_paths`: the only paths of anonymous requests; empty: all. `decides_anonymous`: whether a file says which requests
-    may be anonymous, so that no path is open beside them. `issuers`: those of the JWTs in `later_tokens`.
+    may be anonymous, so that no path is open beside them. `issuers`: those of the JWTs in `remote_tokens`.
     """
 
     requests: Sequence[RequestAuthenticator]
     tokens: Sequence[TokenAuthenticator]
     issuer: TokenIssuer
     anonymous: bool
-    later_tokens: Sequence[TokenAuthenticator] = ()
+    remote_tokens: Sequence[TokenAuthenticator] = ()
     anonymous_paths: Sequence[str] = ()
     decides_anonymous: bool = False
     issuers: ConfiguredIssuers | None = None
@@ -49,7 +49,8 @@ class Identity:
         """The authenticator of a server. `lookup`: finds service accounts."""
         made = UnionAuthenticator(
             requests=self.requests,
-            tokens=[*self.tokens, ServiceAccountTokens(self.issuer, lookup), *self.later_tokens],
+            tokens=[*self.tokens, ServiceAccountTokens(self.issuer, lookup)],
+            remote_tokens=self.remote_tokens,
             audiences=self.issuer.audiences,
             anonymous=self.anonymous,
             anonymous_paths=self.anonymous_paths,
@@ -123,7 +124,7 @@ async def identity_of(
         tokens=[StaticTokens(known, issuer.audiences)],
         issuer=issuer,
         anonymous=anonymous.enabled,
-        later_tokens=later,
+        remote_tokens=later,
         anonymous_paths=anonymous.paths,
         decides_anonymous=in_file is not None,
         issuers=issuers,

@@ -50,7 +50,7 @@ async def _token_review(call: Call, authenticator: Authenticator) -> Reply:
     if not spec.get("token"):
         raise bad_request("token is required for TokenReview in authentication")
     try:
-        identity = await authenticator.review(spec["token"], spec.get("audiences") or ())
+        identity = await authenticator.review(spec["token"], spec.get("audiences") or (), place=call.request.place)
     except InvalidToken as error:
         review["status"] = {"user": {}, "error": str(error)}
     else:
@@ -118,7 +118,7 @@ async def _access_review(
     if errors:
         raise _invalid(errors)
     attributes = _attributes(spec, call.user if subject is None else subject(spec, call.cluster), call.cluster)
-    decision = await decided(lambda: _decide(call, attributes))
+    decision = await decided(lambda: _decide(call, attributes), place=call.request.place)
     status: Object = {"allowed": decision.allowed}
     if decision.verdict is Verdict.DENY:
         status["denied"] = True

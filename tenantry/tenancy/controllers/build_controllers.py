@@ -22,6 +22,7 @@ from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
 from tenantry.tenancy.controllers.view_statuses import ViewStatusController
 from tenantry.tenancy.exports.written_statuses import WrittenStatuses
+from tenantry.tenancy.flowcontrol.flow_control_controller import FlowControlController
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -49,6 +50,7 @@ def build(
         GarbageCollector(apis=apis, scopes=scopes),
         CustomResourceDefinitionController(apis=apis, scopes=scopes, purge=purge),
         ClusterRoleAggregationController(scopes=scopes),
+        FlowControlController(cell=cell, scopes=scopes),
         ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
         ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
         ViewStatusController(
