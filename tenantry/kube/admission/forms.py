@@ -54,7 +54,7 @@ class BuiltInForm:
             self._normalise(obj)
         except Mismatch as mismatch:
             what = f"{self._group}/{self._version}, Kind={self._kind}"
-            raise MutationFailed(f"unable to convert unstructured object to {what}: {mismatch.text()}") from None
+            raise MutationFailed(f"unable to convert unstructured object to {what}: {mismatch.conversion_text()}") from None
         return self._defaulted(obj)
 
     def patched(self, document: Any) -> Object:

@@ -23,11 +23,11 @@ from tenantry.kube.admission.evaluation import (
     OutOfBudget,
     expression,
 )
-from tenantry.kube.admission.mutation_values import Converter, Growth, MutationTooLarge, NotConvertible
+from tenantry.kube.admission.mutation_values import Converter, Growth, MutationTooLarge, NotConvertible, own_copy
 from tenantry.kube.apply.merge import merge
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError
 from tenantry.kube.apply.typed_validation import error_text, validate
-from tenantry.kube.objects import Object, with_own_containers
+from tenantry.kube.objects import Object
 from tenantry.kube.patch.json_patch import OperationFailed, apply_operations
 from tenantry.kube.schema.cel_expression import Expression
 from tenantry.kube.schema.cel_objects import Constructed, type_mismatches
@@ -195,7 +195,7 @@ def _applied(result: Any, obj: Object, node: Node, converter: Converter) -> Obje
     except TypedError as error:
         raise MutationFailed(f"error applying patch: failed to merge patch: {error}") from None
     # The merge shares the parts that it did not touch.
-    made: Object = with_own_containers(merged)
+    made: Object = own_copy(merged)
     return made
 
 

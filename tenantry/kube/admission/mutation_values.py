@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable
 from math import isfinite, isnan
-from typing import Any
+from typing import Any, Final
 
 from tenantry.kube import go_text
 from tenantry.kube.go_text import GoValue
@@ -25,6 +25,9 @@ _EXACT = (1 << 53) - 1
 """JSON numbers of protobuf are doubles: integers beyond are texts."""
 
 
+_UNEQUAL: Final = object()
+
+
 class NotConvertible(Exception):
     """A value that cannot be a part of an object. The text is Go's."""
 
@@ -34,6 +37,12 @@ class MutationTooLarge(Exception):
 
     def __init__(self) -> None:
         super().__init__(f"the mutations of a request may add {BYTES_MAX} bytes and {VALUES_MAX} values")
+
+
+class NilList(list[Any]):
+    """An empty list as the field of an object, which Go has as a nil slice: null, where it is not merged with another list."""
+
+    __slots__ = ()
 
 
 class Growth:
@@ -51,6 +60,15 @@ class Growth:
         self.values_left -= 1
         if self.bytes_left < 0 or self.values_left < 0:
             raise MutationTooLarge
+
+
+def own_copy(value: Any) -> Any:
+    """A copy of what was merged, with lists and maps of its own."""
+    if isinstance(value, dict):
+        return {key: own_copy(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if type(value) is NilList:
+        return None
+    return [own_copy(item) if isinstance(item, dict | list) else item for item in value]
 
 
 class Converter:
@@ -77,6 +95,9 @@ class Converter:
             made["from"] = fields["from"]
         if "value" in fields:
             made["value"] = self._json(fields["value"])
+            if made["value"] is None and made["op"] == "test":
+                # Upstream's null is equal to no value of a document, in contrast to one that a client sends.
+                made["value"] = _UNEQUAL
         return made
 
     # Parts of an object, as Go's unstructured objects hold them
@@ -90,7 +111,7 @@ class Converter:
     def _native(self, value: Any) -> Any:
         if isinstance(value, list):
             each = self._whole if self._is_given(value) else self._element
-            return [each(item) for item in value]
+            return [each(item) for item in value] if value else NilList()
         if isinstance(value, dict):
             each = self._whole if self._is_given(value) else self._element
             return self._entries(value, each)
@@ -139,8 +160,6 @@ class Converter:
 
     def _is_given(self, value: Any) -> bool:
         """Whether a list or a map was in what the expression read."""
-        if not value:
-            return True
         if self._known is None:
             self._known = set()
             waiting = [each for each in self._given if isinstance(each, list | dict)]
@@ -253,7 +272,7 @@ def _written_out(value: Any) -> GoValue:
         items = value[:_SHOWN_MAX]
         shown = f"[{' '.join(map(_plain, items))}]", f"[]ref.Val{{{', '.join(map(_syntax, items))}}}"
         return GoValue("[]ref.Val", *shown, None)
-    entries = [*value.items()][:_SHOWN_MAX]
+    entries = sorted([*value.items()][:_SHOWN_MAX], key=lambda entry: (type(entry[0]).__name__, entry[0]))
     plain = " ".join(f"{_plain(key)}:{_plain(item)}" for key, item in entries)
     syntax = ", ".join(f"{_syntax(key)}:{_syntax(item)}" for key, item in entries)
     return GoValue("map[ref.Val]ref.Val", f"map[{plain}]", f"map[ref.Val]ref.Val{{{syntax}}}", None)
