@@ -129,9 +129,12 @@ class CustomForm:
         prune(obj, self._version.schema)
 
 
-def form_of(definition: ResourceDefinition, version: Version) -> BuiltInForm | CustomForm:
+AnyForm = BuiltInForm | CustomForm
+
+
+def form_of(definition: ResourceDefinition, version: Version) -> AnyForm:
     """The form of a type's objects in one version. It is made once."""
-    found: BuiltInForm | CustomForm | None = version.memo.get("mutation.form")
+    found: AnyForm | None = version.memo.get("mutation.form")
     if found is None:
         message = definition.message
         found = (

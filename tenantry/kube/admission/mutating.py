@@ -91,7 +91,8 @@ class Attempt(NamedTuple):
 
 
 class Mutated(NamedTuple):
-    """What a policy has made of an object. `error`: its conditions failed."""
+    """What a policy has made of an object. `attempts`: its mutations, none where its conditions are not met. `error`: they
+    failed."""
 
     object: Object
     attempts: tuple[Attempt, ...] = ()

@@ -54,6 +54,11 @@ class Growth:
         self.bytes_left = BYTES_MAX
         self.values_left = VALUES_MAX
 
+    def copy(self) -> Growth:
+        same = Growth()
+        same.bytes_left, same.values_left = self.bytes_left, self.values_left
+        return same
+
     def add(self, size_bytes: int = 0) -> None:
         """Counts a value. Raises MutationTooLarge."""
         self.bytes_left -= size_bytes
