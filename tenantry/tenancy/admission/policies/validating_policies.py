@@ -28,7 +28,7 @@ from tenantry.kube.admission.validating import (
     policy_of,
     validate,
 )
-from tenantry.kube.admission_matching import is_exempt
+from tenantry.kube.admission_matching import is_exempt_from_policies
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Question
@@ -83,7 +83,7 @@ class ValidatingPolicyAdmission:
 
     def validating(self, review: Review) -> Ask | None:
         """Raises StatusError where a policy denies the write."""
-        if is_exempt(review.definition):
+        if is_exempt_from_policies(review.definition):
             return None
         cluster = self._home(review)
         try:
