@@ -17,6 +17,9 @@ SERVICE_ACCOUNTS = "core/serviceaccounts"
 
 CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
+VALIDATING_ADMISSION_POLICIES = "admissionregistration.k8s.io/validatingadmissionpolicies"
+VALIDATING_ADMISSION_POLICY_BINDINGS = "admissionregistration.k8s.io/validatingadmissionpolicybindings"
+
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
 ROLES = "rbac.authorization.k8s.io/roles"

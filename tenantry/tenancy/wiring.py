@@ -132,6 +132,7 @@ class Tenancy:
             authorizer=self.authorizer,
             apis=self.apis,
             publications=publications,
+            local_ranges=self.local_ranges,
         )
         self.scopes = ClusterScopes(
             shard_name=name,

@@ -78,6 +78,12 @@ class Allowance:
         self.left = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
         self.characters = _COMPILED_AT_ONCE
 
+    def spend(self, units: int) -> None:
+        """Takes what other work costs. Raises LoopBudgetExceeded."""
+        self.left = max(0, self.left - units)
+        if self.at_once and not self.left:
+            raise LoopBudgetExceeded
+
     def prepare(self, program: Expression) -> None:
         """Raises LoopBudgetExceeded where an expression has to be compiled first, and that takes too long here."""
         if self.at_once and not program.is_compiled:

@@ -18,6 +18,7 @@ from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
@@ -31,6 +32,7 @@ from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationA
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.replication.admission.cached_resource import plugins as cached_resource_plugins
 from tenantry.tenancy.replication.publications import Publications
 from tenantry.tenancy.types import SystemDefinitions
@@ -56,6 +58,7 @@ class BuildAdmission(Protocol):
         authorizer: ClusterAuthorizer,
         apis: ClusterApis,
         publications: Publications,
+        local_ranges: LocalRanges,
     ) -> WholeAdmission: ...
 
 
@@ -72,6 +75,7 @@ def build(
     authorizer: ClusterAuthorizer,
     apis: ClusterApis,
     publications: Publications,
+    local_ranges: LocalRanges,
 ) -> AdmissionChain:
     """The admission chain of a shard."""
     return AdmissionChain(
@@ -97,5 +101,6 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
+        dynamic=[validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges)],
         charging=[ResourceQuotaAdmission()],
     )

@@ -1,0 +1,207 @@
+"""The admission policies of each logical cluster with their bindings, read and compiled when a write first asks for them.
+
+A cluster without policies costs one look-up in the index of its range. What is compiled is kept for all writes, bounded in
+bytes, and dropped when a policy or a binding of the cluster changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
+
+from tenantry.base.cache import Cache
+from tenantry.kube.admission_matching import Matcher, Rule, equivalents_of
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.selectors import labels
+from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.storage.cell import Cell
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.local_ranges import LocalRanges
+
+P = TypeVar("P")
+_CLUSTERS_BYTES_MAX = 32 << 20
+_AT_ONCE_BYTES = 32 << 10
+"""So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
+_TYPES_MAX = 1_000
+"""For so many types a cluster remembers which policies may be about them."""
+
+
+class ParamRef(NamedTuple):
+    """Which objects are the parameters of a policy, by its binding: the fields of a ParamRef. Without a name, those that the
+    selector matches."""
+
+    name: str
+    namespace: str
+    selector: LabelSelector
+    denies_missing: bool
+
+
+class Binding(NamedTuple):
+    """`matcher` is None where the binding is about everything that its policy is about."""
+
+    name: str
+    matcher: Matcher | None
+    param_ref: ParamRef | None
+    actions: tuple[str, ...]
+
+
+class PolicyHook(NamedTuple, Generic[P]):
+    """A policy that is bound, with its bindings in the order of their names. `param_kind`: (apiVersion, kind)."""
+
+    name: str
+    matcher: Matcher
+    param_kind: tuple[str, str] | None
+    ignores_failures: bool
+    policy: P
+    bindings: tuple[Binding, ...]
+
+
+class NotRead(Exception):
+    """The policies of a cluster are too large to be read on the event loop. `read` is called in a thread, and then `keep` with
+    its result, on the loop."""
+
+    def __init__(self, read: Callable[[], Any], keep: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.read = read
+        self.keep = keep
+
+
+class ClusterPolicies(Generic[P]):
+    """The bound policies of a cluster, in the order of their names."""
+
+    __slots__ = ("_by_type", "_hooks", "cluster")
+
+    def __init__(self, cluster: str, hooks: Sequence[PolicyHook[P]]) -> None:
+        self.cluster = cluster
+        self._hooks = hooks
+        self._by_type: dict[str, Sequence[PolicyHook[P]]] = {}
+
+    def about(self, definition: ResourceDefinition) -> Sequence[PolicyHook[P]]:
+        """The policies whose rules may match objects of a type, or of one that shares its storage."""
+        found = self._by_type.get(definition.storage_key)
+        if found is None:
+            names = {(each.resource.group, each.resource.resource) for each in equivalents_of(definition, "")}
+            names.add(definition.group_resource)
+            found = [hook for hook in self._hooks if _names_any(hook.matcher.rules, names)]
+            if len(self._by_type) >= _TYPES_MAX:
+                self._by_type.clear()
+            self._by_type[definition.storage_key] = found
+        return found
+
+
+class PolicyIndex(Generic[P]):
+    """`policies` and `bindings`: the storage keys of the resources. `compile`: makes of the spec of a policy what evaluates it;
+    it may run in a thread. `name`: that of the cache in metrics."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cell: Cell,
+        local_ranges: LocalRanges,
+        policies: str,
+        bindings: str,
+        compile: Callable[[Mapping[str, Any]], P],
+    ) -> None:
+        self._cell = cell
+        self._policies = policies
+        self._bindings = bindings
+        self._compile = compile
+        self._clusters: Cache[str, ClusterPolicies[P]] = Cache(name, bytes_max=_CLUSTERS_BYTES_MAX, keeps_large=True)
+        local_ranges.follow(self._follow)
+
+    def of(self, cluster: str) -> ClusterPolicies[P] | None:
+        """The bound policies of a cluster of this shard; None where there are none. Raises NotRead, and NotOwned."""
+        range_ = self._cell.range_of(cluster)
+        if not range_.has_any(self._policies, cluster) or not range_.has_any(self._bindings, cluster):
+            return None
+        found = self._clusters.get(cluster)
+        if found is None:
+            records = self._records(cluster)
+            if sum(len(record.value) for each in records for record in each) > _AT_ONCE_BYTES:
+                raise NotRead(lambda: self._read(cluster, *records), lambda made: self._keep(cluster, records, made))
+            found = self._read(cluster, *records)
+            self._clusters.put(cluster, found)
+        return found
+
+    def _records(self, cluster: str) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+        range_ = self._cell.range_of(cluster)
+        return tuple(range_.list(self._policies, cluster)), tuple(range_.list(self._bindings, cluster))
+
+    def _keep(self, cluster: str, records: tuple[tuple[Record, ...], tuple[Record, ...]], made: ClusterPolicies[P]) -> None:
+        # What has changed while it was read is read again by the next write.
+        if self._records(cluster) == records:
+            self._clusters.put(cluster, made)
+
+    def _read(self, cluster: str, policies: Sequence[Record], bindings: Sequence[Record]) -> ClusterPolicies[P]:
+        bound: dict[str, list[Binding]] = {}
+        for record in bindings:
+            spec = _spec_of(record)
+            bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(record.key.name, spec))
+        hooks = [
+            self._hook_of(record.key.name, _spec_of(record), bound[record.key.name])
+            for record in policies
+            if record.key.name in bound
+        ]
+        return ClusterPolicies(cluster, hooks)
+
+    def _hook_of(self, name: str, spec: Mapping[str, Any], bindings: Sequence[Binding]) -> PolicyHook[P]:
+        kind = spec.get("paramKind")
+        return PolicyHook(
+            name,
+            Matcher.of_resources(spec.get("matchConstraints")),
+            None if kind is None else (kind.get("apiVersion") or "", kind.get("kind") or ""),
+            spec.get("failurePolicy") == "Ignore",
+            self._compile(spec),
+            tuple(bindings),
+        )
+
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        stops = [range_.subscribe(self._changed, each) for each in (self._policies, self._bindings)]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+            for cluster in [cluster for cluster in self._clusters if cluster in range_]:
+                self._clusters.pop(cluster)
+
+        return stop
+
+    def _changed(self, events: Sequence[RecordEvent]) -> None:
+        for event in events:
+            self._clusters.pop(event.key.cluster)
+
+
+def _spec_of(record: Record) -> Mapping[str, Any]:
+    spec: Mapping[str, Any] = orjson.loads(record.value).get("spec") or {}
+    return spec
+
+
+def _binding_of(name: str, spec: Mapping[str, Any]) -> Binding:
+    resources, reference = spec.get("matchResources"), spec.get("paramRef")
+    return Binding(
+        name,
+        None if resources is None else Matcher.of_resources(resources),
+        None
+        if reference is None
+        else ParamRef(
+            reference.get("name") or "",
+            reference.get("namespace") or "",
+            labels.from_object(reference.get("selector")),
+            reference.get("parameterNotFoundAction") == "Deny",
+        ),
+        tuple(spec.get("validationActions") or ()),
+    )
+
+
+def _names_any(rules: Sequence[Rule], names: set[tuple[str, str]]) -> bool:
+    if not rules:
+        return True
+    return any(
+        (rule.groups is None or group in rule.groups) and any(wanted in ("*", resource) for wanted, _ in rule.resources)
+        for rule in rules
+        for group, resource in names
+    )
