@@ -19,6 +19,8 @@ CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
 VALIDATING_ADMISSION_POLICIES = "admissionregistration.k8s.io/validatingadmissionpolicies"
 VALIDATING_ADMISSION_POLICY_BINDINGS = "admissionregistration.k8s.io/validatingadmissionpolicybindings"
+MUTATING_ADMISSION_POLICIES = "admissionregistration.k8s.io/mutatingadmissionpolicies"
+MUTATING_ADMISSION_POLICY_BINDINGS = "admissionregistration.k8s.io/mutatingadmissionpolicybindings"
 
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"

@@ -18,6 +18,7 @@ from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
@@ -101,6 +102,9 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
-        dynamic=[validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges)],
+        dynamic=[
+            mutating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges),
+            validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges),
+        ],
         charging=[ResourceQuotaAdmission()],
     )
