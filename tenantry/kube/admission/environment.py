@@ -123,14 +123,12 @@ class Environment:
         *,
         has_params: bool = False,
         composes: bool = False,
-        patch_types: bool = False,
         object_type: Type = DYN,
         params_type: Type = DYN,
         structs: Mapping[str, Declared] | None = None,
         request_resource: bool = True,
     ) -> None:
         self._composed: dict[str, Declared] = {}
-        self._patch_types = patch_types
         self._structs = {**_STRUCTS, **(structs or {})}
         self._types: dict[str, Type] = {
             "object": object_type,
@@ -153,26 +151,29 @@ class Environment:
         self._composed[name] = Declared(DYN)
         self._composed[name] = Declared(_declared(self.type_of(text)))
 
-    def type_of(self, text: str, *, authorizer: bool = True) -> Type:
-        """The type of an expression. `authorizer`: it may use the authorizer. Raises CompilationError, whose text is that of the
-        compiler alone."""
+    def type_of(self, text: str, *, authorizer: bool = True, patch_types: bool = False) -> Type:
+        """The type of an expression. `authorizer`: it may use the authorizer. `patch_types`: it is a mutation, and may construct
+        objects and JSON patches. Raises CompilationError, whose text is that of the compiler alone."""
         types = self._types | self._authorizer if authorizer else self._types
-        return compiled_type(text, types, self._structs)
+        return compiled_type(text, types, self._structs, patch_types=patch_types)
 
-    def require(self, text: str, results: Sequence[Type] = (), *, authorizer: bool = True) -> None:
+    def require(self, text: str, results: Sequence[Type] = (), *, authorizer: bool = True, patch_types: bool = False) -> None:
         """Raises CompilationError where an expression does not compile, or its type is none of `results`, if some are given."""
         try:
-            found = self.type_of(text, authorizer=authorizer)
+            found = self.type_of(text, authorizer=authorizer, patch_types=patch_types)
         except CompilationError as error:
             raise CompilationError(f"compilation failed: {error}") from None
         require_type(found, results)
 
 
-def compiled_type(text: str, variables: Mapping[str, Type], structs: Mapping[str, Declared]) -> Type:
-    """The type of an expression over variables with given types. Raises CompilationError."""
+def compiled_type(
+    text: str, variables: Mapping[str, Type], structs: Mapping[str, Declared], *, patch_types: bool = False
+) -> Type:
+    """The type of an expression over variables with given types. `patch_types`: it may construct objects and JSON patches.
+    Raises CompilationError."""
     try:
-        checked = check(text, variables, structs)
-        Compiled(checked.tree.root, tuple(variables))
+        checked = check(text, variables, structs, patch_types=patch_types)
+        Compiled(checked.tree.root, tuple(variables), patch_types=patch_types)
     except CelError as error:
         raise CompilationError(str(error)) from None
     return checked.type

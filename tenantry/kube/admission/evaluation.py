@@ -30,9 +30,9 @@ _COMPILED_AT_ONCE = 2_000
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
-def expression(text: str) -> Expression:
-    """An expression over the variables of admission."""
-    return Expression(text, VARIABLES)
+def expression(text: str, *, patch_types: bool = False) -> Expression:
+    """An expression over the variables of admission. `patch_types`: it is a mutation, which may construct objects and patches."""
+    return Expression(text, VARIABLES, patch_types=patch_types)
 
 
 class EvaluationError(Exception):

@@ -139,6 +139,7 @@ isSemver (string) bool | (string, bool) bool
 isSorted .(list<{T}>) bool
 isURL (string) bool
 isUnspecified .(IP) bool
+jsonpatch.escapeKey (string) string
 join .(list<string>) string | .(list<string>, string) string
 labelSelector .(authorization.ResourceCheck, string) authorization.ResourceCheck
 last .(list<V>) optional<V>

@@ -36,9 +36,9 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 class Compilation:
     """A compiled expression."""
 
-    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+    def __init__(self, text: str, variables: tuple[str, ...], *, patch_types: bool) -> None:
         """`variables`: the names that the expression may use. Raises CelError."""
-        self._compiled = Compiled(parse(text).root, variables)
+        self._compiled = Compiled(parse(text).root, variables, patch_types=patch_types)
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
@@ -53,14 +53,16 @@ have the same text."""
 
 class Expression:
     """An expression over these variables. It is compiled when it is first evaluated, unless `compile` was called: that takes some
-    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text."""
+    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text. `patch_types`: it may construct
+    objects and JSON patches (`cel_objects`)."""
 
-    __slots__ = ("_key", "_variables", "text")
+    __slots__ = ("_key", "_patch_types", "_variables", "text")
 
-    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+    def __init__(self, text: str, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
         self.text = text
         self._variables = variables
-        self._key = blake2b(repr((text, variables)).encode(), digest_size=24).digest()
+        self._patch_types = patch_types
+        self._key = blake2b(repr((text, variables, patch_types)).encode(), digest_size=24).digest()
 
     @property
     def is_compiled(self) -> bool:
@@ -84,7 +86,7 @@ class Expression:
 
     def _compile(self) -> Compilation | str:
         try:
-            return Compilation(self.text, self._variables)
+            return Compilation(self.text, self._variables, patch_types=self._patch_types)
         except CelError as error:
             return str(error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, type_value
+from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
@@ -53,10 +53,10 @@ _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS
 class Compiled:
     """A compiled expression with named variables."""
 
-    def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
-        """Raises CelError where the expression uses an unknown name."""
+    def __init__(self, root: Node, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
+        """`patch_types`: it may construct objects and JSON patches. Raises CelError where the expression uses an unknown name."""
         try:
-            self._compiler = _Compiler(len(variables), constants(root))
+            self._compiler = _Compiler(len(variables), constants(root), patch_types=patch_types)
             self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
@@ -74,8 +74,9 @@ class Compiled:
 
 
 class _Compiler:
-    def __init__(self, given: int, constant: frozenset[int]) -> None:
+    def __init__(self, given: int, constant: frozenset[int], *, patch_types: bool) -> None:
         self._given = given
+        self._patch_types = patch_types
         self._constant = constant
         self.places = 0
 
@@ -100,7 +101,10 @@ class _Compiler:
                 return self._map(node, scope)
             case Comprehension():
                 return self._loop(node, scope)
-        raise CelError(f"undeclared reference to '{node.name if isinstance(node, MessageLiteral) else ''}' (in container '')")
+            case MessageLiteral():
+                parts = [self.node(field.value, scope) for field in node.fields]
+                return new_object(node, parts, patch_types=self._patch_types)
+        raise AssertionError(node)
 
     def branch(self, node: Node, scope: Scope) -> Run:
         """A branch of a conditional. A name in it costs nothing, in contrast to its fields and items."""
@@ -129,7 +133,9 @@ class _Compiler:
 
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
-        return type_value(node.name.removeprefix(".")) if place is None else self._variable(place, node.name)
+        if place is None:
+            return type_value(node.name.removeprefix("."), patch_types=self._patch_types)
+        return self._variable(place, node.name)
 
     def _variable(self, place: int, name: str) -> Run:
         def ident(frame: Frame) -> Any:
@@ -156,7 +162,7 @@ class _Compiler:
             if whole is not None:
                 return self._variable(whole, name)
             if name.partition(".")[0] not in scope:
-                return type_value(name)
+                return type_value(name, patch_types=self._patch_types)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:

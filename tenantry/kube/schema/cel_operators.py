@@ -14,6 +14,7 @@ from tenantry.kube.schema.cel_values import (
     PER_CHARACTER,
     Cost,
     CostExceeded,
+    LazyFields,
     Optional,
     UInt,
     charge_equal,
@@ -303,6 +304,9 @@ def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
     if not value.items:
         return NONE
     [inner] = value.items
+    if isinstance(inner, LazyFields) and inner.has(field):
+        cost.charge(1)
+        return Optional((inner.field(field),))
     if type(inner) is not dict:
         return NONE
     field = field if field in inner else RESERVED_FIELDS.get(field, field)

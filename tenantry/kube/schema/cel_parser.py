@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from tenantry.kube.schema.cel_errors import CelError, CompileErrors
 from tenantry.kube.schema.cel_macros import MACROS, Expansion, MacroError, has
+from tenantry.kube.schema.cel_names import RESERVED
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Ident,
@@ -14,6 +15,7 @@ from tenantry.kube.schema.cel_syntax import (
     Literal,
     MapEntry,
     MapOf,
+    MessageField,
     MessageLiteral,
     Node,
     Select,
@@ -30,34 +32,11 @@ DEPTH_MAX = 100
 CHAIN_MAX = 150
 """How many operators, fields and calls may follow each other (cel-go: 250), except those of `&&` and `||`."""
 
-_RESERVED = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "false",
-        "for",
-        "function",
-        "if",
-        "import",
-        "in",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "null",
-        "return",
-        "true",
-        "var",
-        "void",
-        "while",
-    ]
-)
 _NAMES = "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
 _EXPECTED = f"{{'[', '{{', '(', '.', '-', '!', 'true', 'false', 'null', {_NAMES}}}"
 _EXPECTED_OR_OPTIONAL = f"{{'[', '{{', '(', '.', '-', '!', '?', 'true', 'false', 'null', {_NAMES}}}"
+_FIELD = "{'?', IDENTIFIER, ESC_IDENTIFIER}"
+_FIELD_OR_END = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
 _BINARY = {
     "||": (1, "_||_"),
     "&&": (2, "_&&_"),
@@ -135,13 +114,16 @@ class _Reader:
         self._errors.add(token.offset, f"Syntax error: {text}")
         raise _SyntaxError
 
-    def _expect(self, kind: str) -> Token:
+    def _expect(self, kind: str, expected: str = "") -> Token:
+        """The next word, which has to be of a kind. `expected`: the words of an error, where others may follow, too."""
         token = self._tokens[self._position]
         if token.kind == kind:
             self._position += 1
             return token
         missing = token.kind == "end" and kind in (")", "]")
-        text = f"missing '{kind}' at '<EOF>'" if missing else f"mismatched input '{token.text}' expecting '{kind}'"
+        text = (
+            f"missing '{kind}' at '<EOF>'" if missing else f"mismatched input '{token.text}' expecting {expected or repr(kind)}"
+        )
         return self._fail(token, text)
 
     def _counted(self, count: int, limit: int) -> int:
@@ -312,7 +294,7 @@ class _Reader:
     def _name(self, start: Token, name: Token, dot: str) -> Node:
         if self._begins_message():
             return self._message(name, dot)
-        if name.text in _RESERVED:
+        if name.text in RESERVED:
             self._errors.add(start.offset, f"reserved identifier: {name.text}")
         if not self._is("("):
             return Ident(self.new(name.offset), dot + name.text)
@@ -338,18 +320,27 @@ class _Reader:
         while self._skip("."):
             name += "." + self._next().text
         identity = self.new(self._expect("{").offset)
-        values: list[Node] = []
+        fields: list[MessageField] = []
+        if self._is(",") and self._tokens[self._position + 1].kind == "}":
+            self._position += 1
         while not self._skip("}"):
-            self._skip("?")
-            field = self._next()
-            if field.kind not in ("name", "quoted"):
-                self._fail(field, f"mismatched input '{field.text}' expecting {{IDENTIFIER, ESC_IDENTIFIER}}")
-            self._expect(":")
-            values.append(self.expression())
+            fields.append(self._message_field(_FIELD if fields else _FIELD_OR_END))
             if not self._skip(","):
-                self._expect("}")
+                self._expect("}", "{'}', ','}")
                 break
-        return MessageLiteral(identity, name, tuple(values))
+        return MessageLiteral(identity, name, tuple(fields))
+
+    def _message_field(self, expected: str) -> MessageField:
+        optional = self._skip("?")
+        name = self._next()
+        if name.kind not in ("name", "quoted"):
+            self._position -= 1
+            self._fail(
+                name, f"mismatched input '{name.text}' expecting {'{IDENTIFIER, ESC_IDENTIFIER}' if optional else expected}"
+            )
+        identity = self.new(self._expect(":").offset)
+        field = name.text[1:-1] if name.kind == "quoted" else name.text
+        return MessageField(identity, field, self.expression(), optional)
 
     def _list(self, bracket: Token) -> Node:
         identity = self.new(bracket.offset)

@@ -119,6 +119,7 @@ class LazyFields:
     """A value whose fields are computed when they are read, as `variables` of an admission policy."""
 
     __slots__ = ()
+    type_name = "dyn"
 
     def field(self, name: str) -> Any:
         """Raises CelError where there is no such field, or its computation fails."""
@@ -126,6 +127,10 @@ class LazyFields:
 
     def has(self, name: str) -> bool:
         raise NotImplementedError
+
+    def equals(self, cost: Cost, other: LazyFields) -> bool:
+        """Whether two values of the same class are equal. Charges as `equal` does."""
+        return self is other
 
 
 _NAMES: dict[type, str] = {
@@ -151,6 +156,8 @@ TYPE_NAMES = frozenset(_NAMES.values()) | {"net.IP", "net.CIDR"}
 def type_name(value: Any) -> str:
     if type(value) is Opaque:
         return f"{'net' if value.kind in ('IP', 'CIDR') else 'kubernetes'}.{value.kind}"
+    if isinstance(value, LazyFields):
+        return value.type_name
     return _NAMES.get(type(value), "dyn")
 
 
@@ -207,6 +214,8 @@ def equal(cost: Cost, left: Any, right: Any) -> bool:
         return _deeply_equal(cost, left, right)
     if kind is Opaque:
         return bool(left.kind == right.kind and left.value == right.value)
+    if isinstance(left, LazyFields):
+        return left.equals(cost, right)
     if kind is Optional:
         return len(left.items) == len(right.items) and all(
             equal(cost, a, b) for a, b in zip(left.items, right.items, strict=True)

@@ -9,6 +9,7 @@ from tenantry.kube.types import (
     events,
     lease,
     limit_range,
+    mutating_admission_policy,
     namespace,
     rbac,
     resource_quota,
@@ -16,6 +17,7 @@ from tenantry.kube.types import (
     secret,
     service_account,
     validating_admission_policy,
+    webhook_configuration,
 )
 
 BUILTINS: tuple[ResourceDefinition, ...] = (
@@ -34,6 +36,10 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     rbac.CLUSTER_ROLE_BINDINGS,
     validating_admission_policy.POLICIES,
     validating_admission_policy.BINDINGS,
+    webhook_configuration.VALIDATING,
+    webhook_configuration.MUTATING,
+    mutating_admission_policy.POLICIES,
+    mutating_admission_policy.BINDINGS,
     custom_resource_definition.DEFINITION,
     reviews.TOKEN_REVIEWS,
     reviews.SELF_SUBJECT_REVIEWS,

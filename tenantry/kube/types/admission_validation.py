@@ -264,12 +264,19 @@ def variable_errors(environment: Environment, variables: Sequence[Object], path:
 
 
 def expression_errors(
-    environment: Environment, text: str, results: Sequence[Any], path: str, *, authorizer: bool = True, shown: str | None = None
+    environment: Environment,
+    text: str,
+    results: Sequence[Any],
+    path: str,
+    *,
+    authorizer: bool = True,
+    patch_types: bool = False,
+    shown: str | None = None,
 ) -> list[FieldError]:
-    """The error of an expression that does not compile, or has a result of another type. `shown`: what the error shows in place
-    of the expression."""
+    """The error of an expression that does not compile, or has a result of another type. `patch_types`: it is a mutation.
+    `shown`: what the error shows in place of the expression."""
     try:
-        environment.require(text, results, authorizer=authorizer)
+        environment.require(text, results, authorizer=authorizer, patch_types=patch_types)
     except CompilationError as error:
         return [invalid(path, text if shown is None else shown, str(error))]
     return []

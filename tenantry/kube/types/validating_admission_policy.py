@@ -287,7 +287,8 @@ def _action_errors(actions: list[Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _param_kind_cell(policy: Object) -> str:
+def param_kind_cell(policy: Object) -> str:
+    """The cell of the column ParamKind, for both kinds of policies."""
     found = (policy.get("spec") or {}).get("paramKind")
     return "<unset>" if found is None else f"{found.get('apiVersion', '')}/{found.get('kind', '')}"
 
@@ -337,7 +338,7 @@ POLICIES = ResourceDefinition(
                 column(
                     "ParamKind",
                     "ParamKind specifies the kind of resources used to parameterize this policy",
-                    _param_kind_cell,
+                    param_kind_cell,
                 ),
                 AGE,
             ),
