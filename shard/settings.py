@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shard.options import ShardOptions
+from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
     EtcdProcessSettings,
@@ -14,6 +15,7 @@ from tenantry.apiserver.settings import (
     check_advertised,
 )
 from tenantry.base.flags import SettingError, listed, other_default, setting
+from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.placement.paths.cluster_paths import ROOT
 from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
@@ -55,6 +57,17 @@ class TenantSettings(AuthenticationSettings, WatchSettings):
         "64 transactions of the largest size that etcd accepts",
         bounds=(8 * 1024 * 1024, 1 << 40),
     )
+    webhook_networks: str = setting(
+        "public",
+        "addresses that webhooks of tenants may have: public, loopback, private, any, or networks such as 10.1.0.0/16, separated "
+        "by commas",
+        "no tenant reaches services of the operator by a webhook; name the networks of webhooks that run beside the platform",
+    )
+    webhook_service_host: str = setting(
+        "",
+        "host[:port] of webhooks that are named as services, with {name}, {namespace}, {cluster} and {port} in it",
+        "empty: webhooks are found by their url alone, as in kcp",
+    )
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
@@ -83,7 +96,17 @@ class TenantSettings(AuthenticationSettings, WatchSettings):
             home_creator_groups=self.home_creator_groups(),
             publish_on_exports=self.api_export_urls,
             ttl_seconds=ttl_seconds,
+            webhook_networks=ReachableNetworks(self.webhook_networks),
+            webhook_services=Services(self.webhook_service_host),
         )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, check in (("webhook_networks", ReachableNetworks), ("webhook_service_host", Services)):
+            try:
+                check(getattr(self, name))
+            except ValueError as error:
+                raise SettingError(f"--{name.replace('_', '-')}: {error}") from error
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
         """The groups of --home-workspaces-home-creator-groups; None if home workspaces are disabled."""

@@ -7,6 +7,7 @@ from functools import partial
 
 from shard.health_checks import add_checks
 from shard.options import ShardOptions
+from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
@@ -96,6 +97,9 @@ class Shard:
             audiences=identity.issuer.audiences,
             anonymous=identity.anonymous,
         )
+        self.webhooks = WebhookCalls(networks=options.webhook_networks, services=options.webhook_services)
+        metrics.collectors.append(self.webhooks.metrics.collect)
+        metrics.shares += [self.webhooks.outgoing.shares, self.webhooks.outgoing.lookups.shares]
         self.tenancy = tenancy = Tenancy(
             name=info.name,
             cell=self.cell,
@@ -108,6 +112,7 @@ class Shard:
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=options.home_creator_groups,
             types=types_of(classes),
+            webhooks=self.webhooks,
         )
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory
@@ -204,5 +209,6 @@ class Shard:
         await self.ownership.stop()
         await self._expiry.stop()
         await self.tenancy.stop()
+        self.webhooks.close()
         await self.cell.close()
         await self.session.stop()

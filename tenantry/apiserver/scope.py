@@ -166,6 +166,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Weight of the body, in the unit of `work.weigh`."""
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    """What webhooks and policies want to see in the audit log about the request."""
 
     @property
     def shape(self) -> Version:

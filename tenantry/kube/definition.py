@@ -186,6 +186,8 @@ class ResourceDefinition:
     """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
+    provider: str = ""
+    """The logical cluster of the export that a bound type is from. Empty for other types."""
     group_resource: GroupResource = field(init=False, repr=False)
     storage_key: str = field(init=False, repr=False)
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
@@ -63,7 +64,8 @@ class Tenancy:
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
     disables them. `types`: those that views bring, each with the name of its view. `follows`: whether `cell` is a
-    `storage.reader.Reader`, whose ranges and catalog are asked for each request how far they are. `authorizer` and
+    `storage.reader.Reader`, whose ranges and catalog are asked for each request how far they are. `webhooks`: how webhooks are
+    called; None: they are not. `authorizer` and
     `build_admission`: others than those of tenancy, for tests.
     """
 
@@ -82,6 +84,7 @@ class Tenancy:
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
         follows: bool = False,
         types: Iterable[tuple[ViewType, str]] = (),
+        webhooks: WebhookCalls | None = None,
         authorizer: ClusterAuthorizer | None = None,
         build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
@@ -133,6 +136,7 @@ class Tenancy:
             apis=self.apis,
             publications=publications,
             local_ranges=self.local_ranges,
+            webhooks=webhooks,
         )
         self.scopes = ClusterScopes(
             shard_name=name,

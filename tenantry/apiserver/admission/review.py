@@ -67,7 +67,8 @@ class Review:
     The rest is for dynamic admission (`dynamic.py`). `options`: those that the request gave. `named`: whether the request names
     the object; one that deletes a collection does not. `as_sent`: metadata that the server has filled in by now, with the values
     of the request (None: it had none), which is what mutating admission sees upstream. `version_sent`: the resourceVersion that
-    an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log.
+    an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log. `weight`: that
+    of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread.
     """
 
     operation: str
@@ -93,6 +94,7 @@ class Review:
     old_version: str = ""
     version_sent: Any = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
+    weight: int = 0
 
     @property
     def operation_options(self) -> Object:

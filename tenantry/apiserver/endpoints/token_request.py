@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tenantry.apiserver.authentication.service_account_tokens import BoundObject, Lookup, TokenIssuer
+from tenantry.apiserver.endpoints.connected_admission import admit
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
 from tenantry.apiserver.scope import Call, Connector
@@ -13,7 +14,7 @@ from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object, split_api_version, timestamp
-from tenantry.kube.status import FieldError, bad_request, conflict, invalid, not_found
+from tenantry.kube.status import FieldError, bad_request, conflict, invalid, new_uid, not_found
 from tenantry.kube.types.reviews import TOKEN_REQUEST
 
 _GROUP, _KIND = "authentication.k8s.io", "TokenRequest"
@@ -66,7 +67,12 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Rep
     seconds = spec["expirationSeconds"]
     if errors := _validate(seconds):
         raise invalid(_GROUP, _KIND, "", errors)
-    reference = spec.get("boundObjectRef")
+    request["spec"] = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": spec.get("boundObjectRef")}
+    request["status"] = {"token": "", "expirationTimestamp": None}
+    filled = {"name": name, "namespace": namespace, "uid": new_uid(), "creationTimestamp": timestamp()}
+    await admit(call, _DEFINITION, "v1", request, filled)
+    spec = request["spec"]
+    audiences, seconds, reference = spec.get("audiences") or audiences, spec["expirationSeconds"], spec.get("boundObjectRef")
     bound = None if reference is None else await _bound(reference, cluster, namespace, lookup)
     token, expires = issuer.issue(
         cluster=cluster,

@@ -12,6 +12,7 @@ from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating, take_changes
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Part, RecordChanged, Steps, Target
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -99,6 +100,7 @@ def update_outcome(
     review = _review(target, UPDATE, obj, old)
     review.form, review.as_sent, review.version_sent = form, sent, version
     review.old_version = str(record.version)
+    review.weight += weigh(record.value)
     apart = yield from _mutated(target, review)
     if not checked:
         check_version(target, review.version_sent, record, unconditional=form is not None or strategy.unconditional_update)
@@ -207,6 +209,7 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         warnings=target.warnings,
         options=target.options,
         audit_annotations=target.audit_annotations,
+        weight=target.weight,
     )
 
 

@@ -52,6 +52,7 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         translation=translation(call.definition, call.user) if translation is not None else None,
         warnings=call.warnings,
         weight=call.weight,
+        audit_annotations=call.audit_annotations,
     )
 
 

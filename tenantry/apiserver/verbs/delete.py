@@ -17,6 +17,7 @@ from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, 
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.translated import told
 from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Part, Steps, Target, run
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
@@ -98,6 +99,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         named=target.named,
         old_version=str(record.version),
         audit_annotations=target.audit_annotations,
+        weight=weigh(record.value),
     )
     wanted, held_by_type = _finalizers(obj, options), definition.strategy.holds(obj)
     gone = not wanted and not held_by_type

@@ -51,7 +51,9 @@ def take_changes(review: Review, managed: list[Object] | None) -> None:
     metadata = obj["metadata"]
     check_namespace(obj, review.namespace)
     entries = metadata.get("managedFields")
-    if entries == managed:
+    if not entries:
+        metadata.pop("managedFields", None)
+    if not entries or entries == managed:
         return
     try:
         decode(entries)

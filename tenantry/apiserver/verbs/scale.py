@@ -217,9 +217,24 @@ def _updated(
 ) -> Steps:
     """Writes an object with other replicas. `sent`: the object with the metadata of the request."""
     given: Object = dict(sent["metadata"])
+    if not applied and not _is_owned(old, paths.spec_replicas):
+        # The Scale of an object has the managers of its replicas. Without any it is not tracked, as other objects.
+        target = replace(target, manager="")
     obj["metadata"]["resourceVersion"] = given.get("resourceVersion")
     form = _ScaleForm(target, paths)
     return (yield from update_outcome(target, obj, old, record, applied=applied, checked=False, form=form, sent=given))
+
+
+def _is_owned(obj: Object, path: str) -> bool:
+    """Whether a manager owns a field of an object."""
+    names = [f"f:{name}" for name in path.strip(".").split(".")]
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1")
+        for name in names:
+            fields = fields.get(name) if isinstance(fields, dict) else None
+        if fields is not None:
+            return True
+    return False
 
 
 def _presented(call: Call, obj: Object) -> Object:

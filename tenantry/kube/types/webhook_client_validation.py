@@ -97,7 +97,9 @@ def _url_errors(text: str, path: str) -> list[FieldError]:
 
 
 def _service_errors(service: Object, path: str) -> list[FieldError]:
-    errors = [required(f"{path}.{name}") for name in ("name", "namespace") if not service.get(name)]
+    # Upstream passes the two in the wrong order: each missing one is reported as the other.
+    other = {"namespace": "name", "name": "namespace"}
+    errors = [required(f"{path}.{field}") for name, field in other.items() if not service.get(name)]
     port: Any = service.get("port")
     port = 443 if port is None else port
     if not 1 <= port <= 65535:

@@ -10,15 +10,19 @@ from __future__ import annotations
 from typing import Protocol
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.dynamic import WholeAdmission
+from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
+from tenantry.apiserver.admission.webhooks.call_context import CallContext, WebhookCalls
+from tenantry.apiserver.admission.webhooks.webhook_admission import WebhookAdmission
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
+from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
@@ -26,6 +30,7 @@ from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
 from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
+from tenantry.tenancy.admission.webhooks.webhook_index import ClusterWebhooks
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.catalog_copies import copied_view_types
 from tenantry.tenancy.cluster_apis import ClusterApis
@@ -60,6 +65,7 @@ class BuildAdmission(Protocol):
         apis: ClusterApis,
         publications: Publications,
         local_ranges: LocalRanges,
+        webhooks: WebhookCalls | None,
     ) -> WholeAdmission: ...
 
 
@@ -77,8 +83,21 @@ def build(
     apis: ClusterApis,
     publications: Publications,
     local_ranges: LocalRanges,
+    webhooks: WebhookCalls | None,
 ) -> AdmissionChain:
-    """The admission chain of a shard."""
+    """The admission chain of a shard. `webhooks`: None where none are called."""
+    configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
+    dynamic: list[DynamicAdmission] = [
+        mutating_policies(cell=cell, authorizer=authorizer, apis=apis, configurations=configurations),
+        validating_policies(cell=cell, authorizer=authorizer, apis=apis, configurations=configurations),
+    ]
+    if webhooks is not None:
+        context = CallContext(
+            index=ClusterWebhooks(configurations),
+            calls=webhooks,
+            ask=lambda review, question: answer(question, authorizer, review.user, review.cluster),
+        )
+        dynamic.append(WebhookAdmission(context))
     return AdmissionChain(
         [
             ReservedMetadataAdmission(),
@@ -102,9 +121,6 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
-        dynamic=[
-            mutating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges),
-            validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges),
-        ],
+        dynamic=dynamic,
         charging=[ResourceQuotaAdmission()],
     )

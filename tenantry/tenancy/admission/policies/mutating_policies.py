@@ -22,6 +22,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.status import CAUSES_MAX, Cause, StatusError, forbidden
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
 from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
@@ -31,7 +32,6 @@ from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, Po
 from tenantry.tenancy.admission.policies.policy_metrics import MUTATING
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
 from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 
 _NAME = "MutatingAdmissionPolicy"
@@ -237,13 +237,12 @@ def _denial(review: Review, failures: Sequence[_Failure]) -> StatusError:
 
 
 def mutating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, local_ranges: LocalRanges
+    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
 ) -> MutatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
         "mutating_admission_policies",
-        cell=cell,
-        local_ranges=local_ranges,
+        configurations=configurations,
         policies=MUTATING_ADMISSION_POLICIES,
         bindings=MUTATING_ADMISSION_POLICY_BINDINGS,
         compile=policy_of,
@@ -254,6 +253,6 @@ def mutating_policies(
             authorizer=authorizer,
             index=index,
             parameters=Parameters(cell, apis),
-            home=lambda review: review.cluster,
+            home=configurations.home_of,
         )
     )

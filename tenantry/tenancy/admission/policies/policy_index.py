@@ -16,12 +16,11 @@ from tenantry.kube.admission_matching import Matcher, Rule, equivalents_of
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import labels
 from tenantry.kube.selectors.labels import LabelSelector
-from tenantry.storage.cell import Cell
-from tenantry.storage.range import Range
-from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 
 P = TypeVar("P")
+_Objects = tuple[Sequence[tuple[str, bytes]], Sequence[tuple[str, bytes]]]
+"""Policies and bindings: (name, JSON) of each."""
 _CLUSTERS_BYTES_MAX = 32 << 20
 _AT_ONCE_BYTES = 32 << 10
 """So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
@@ -100,53 +99,49 @@ class PolicyIndex(Generic[P]):
         self,
         name: str,
         *,
-        cell: Cell,
-        local_ranges: LocalRanges,
+        configurations: AdmissionConfigurations,
         policies: str,
         bindings: str,
         compile: Callable[[Mapping[str, Any]], P],
     ) -> None:
-        self._cell = cell
+        self._configurations = configurations
         self._policies = policies
         self._bindings = bindings
         self._compile = compile
         self._clusters: Cache[str, ClusterPolicies[P]] = Cache(name, bytes_max=_CLUSTERS_BYTES_MAX, keeps_large=True)
-        local_ranges.follow(self._follow)
+        configurations.follow((policies, bindings), self._changed)
 
     def of(self, cluster: str) -> ClusterPolicies[P] | None:
-        """The bound policies of a cluster of this shard; None where there are none. Raises NotRead, and NotOwned."""
-        range_ = self._cell.range_of(cluster)
-        if not range_.has_any(self._policies, cluster) or not range_.has_any(self._bindings, cluster):
+        """The bound policies of a cluster; None where there are none. Raises NotRead."""
+        has_any = self._configurations.has_any
+        if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
             return None
         found = self._clusters.get(cluster)
         if found is None:
-            records = self._records(cluster)
-            if sum(len(record.value) for each in records for record in each) > _AT_ONCE_BYTES:
-                raise NotRead(lambda: self._read(cluster, *records), lambda made: self._keep(cluster, records, made))
-            found = self._read(cluster, *records)
+            objects = self._objects(cluster)
+            if sum(len(raw) for each in objects for _, raw in each) > _AT_ONCE_BYTES:
+                raise NotRead(lambda: self._read(cluster, objects), lambda made: self._keep(cluster, objects, made))
+            found = self._read(cluster, objects)
             self._clusters.put(cluster, found)
         return found
 
-    def _records(self, cluster: str) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-        range_ = self._cell.range_of(cluster)
-        return tuple(range_.list(self._policies, cluster)), tuple(range_.list(self._bindings, cluster))
+    def _objects(self, cluster: str) -> _Objects:
+        return self._configurations.list(self._policies, cluster), self._configurations.list(self._bindings, cluster)
 
-    def _keep(self, cluster: str, records: tuple[tuple[Record, ...], tuple[Record, ...]], made: ClusterPolicies[P]) -> None:
+    def _keep(self, cluster: str, objects: _Objects, made: ClusterPolicies[P]) -> None:
         # What has changed while it was read is read again by the next write.
-        if self._records(cluster) == records:
+        if self._objects(cluster) == objects:
             self._clusters.put(cluster, made)
 
-    def _read(self, cluster: str, policies: Sequence[Record], bindings: Sequence[Record]) -> ClusterPolicies[P]:
+    def _read(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
+        policies, bindings = objects
         bound: dict[str, list[Binding]] = {}
-        for record in bindings:
-            spec = _spec_of(record)
-            bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(record.key.name, spec))
-        hooks = [
-            self._hook_of(record.key.name, _spec_of(record), bound[record.key.name])
-            for record in policies
-            if record.key.name in bound
-        ]
-        return ClusterPolicies(cluster, hooks)
+        for name, raw in bindings:
+            spec = _spec_of(raw)
+            bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(name, spec))
+        return ClusterPolicies(
+            cluster, [self._hook_of(name, _spec_of(raw), bound[name]) for name, raw in policies if name in bound]
+        )
 
     def _hook_of(self, name: str, spec: Mapping[str, Any], bindings: Sequence[Binding]) -> PolicyHook[P]:
         kind = spec.get("paramKind")
@@ -159,24 +154,12 @@ class PolicyIndex(Generic[P]):
             tuple(bindings),
         )
 
-    def _follow(self, range_: Range) -> Callable[[], None]:
-        stops = [range_.subscribe(self._changed, each) for each in (self._policies, self._bindings)]
-
-        def stop() -> None:
-            for each in stops:
-                each()
-            for cluster in [cluster for cluster in self._clusters if cluster in range_]:
-                self._clusters.pop(cluster)
-
-        return stop
-
-    def _changed(self, events: Sequence[RecordEvent]) -> None:
-        for event in events:
-            self._clusters.pop(event.key.cluster)
+    def _changed(self, cluster: str) -> None:
+        self._clusters.pop(cluster)
 
 
-def _spec_of(record: Record) -> Mapping[str, Any]:
-    spec: Mapping[str, Any] = orjson.loads(record.value).get("spec") or {}
+def _spec_of(raw: bytes) -> Mapping[str, Any]:
+    spec: Mapping[str, Any] = orjson.loads(raw).get("spec") or {}
     return spec
 
 

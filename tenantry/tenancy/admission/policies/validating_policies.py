@@ -28,6 +28,7 @@ from tenantry.kube.admission.validating import (
 from tenantry.kube.objects import Object
 from tenantry.kube.status import Cause, StatusError, forbidden
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
 from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
@@ -36,7 +37,6 @@ from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, Po
 from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
 from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
@@ -191,13 +191,12 @@ def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: 
 
 
 def validating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, local_ranges: LocalRanges
+    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
 ) -> ValidatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
         "validating_admission_policies",
-        cell=cell,
-        local_ranges=local_ranges,
+        configurations=configurations,
         policies=VALIDATING_ADMISSION_POLICIES,
         bindings=VALIDATING_ADMISSION_POLICY_BINDINGS,
         compile=policy_of,
@@ -208,6 +207,6 @@ def validating_policies(
             authorizer=authorizer,
             index=index,
             parameters=Parameters(cell, apis),
-            home=lambda review: review.cluster,
+            home=configurations.home_of,
         )
     )
