@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from tenantry.apiserver.user import User
 from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.objects import Object
 from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -28,10 +30,17 @@ class Place:
         self.cluster = cluster
 
     async def send(
-        self, method: str, path: str, body: Any = None, query: str = "", *, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: str = "",
+        *,
+        content_type: str = "application/json",
+        who: User = MASTER,
     ) -> tuple[int, Any]:
         path = f"/clusters/{self.cluster}{path}"
-        return await self.stack.call(method, path, body=body, query=query, content_type=content_type)
+        return await self.stack.call(method, path, who, body, query, content_type=content_type)
 
     async def made(self, path: str, body: Object) -> Object:
         status, answer = await self.send("POST", path, body)
@@ -241,3 +250,58 @@ async def test_many_policies_of_a_tenant_are_read_in_a_thread(tmp_path: Path) ->
         for number in range(3):
             await here.policy(f"p{number}", f"Object{{data: {{'p{number}': '1'}}}}{padding}")
         assert sorted((await here.config_map())["data"]) == ["p0", "p1", "p2"]
+
+
+async def test_only_who_may_read_parameters_refers_to_them(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        rules = [
+            {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+            {"nonResourceURLs": ["/"], "verbs": ["access"]},
+        ]
+        await here.made(f"{rbac}/clusterroles", {"metadata": {"name": "policies"}, "rules": rules})
+        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "policies"}
+        body = {"metadata": {"name": "policies"}, "roleRef": reference, "subjects": [subject]}
+        await here.made(f"{rbac}/clusterrolebindings", body)
+        alice = person("alice")
+        shown = f"&{{alice {alice.uid} [{' '.join(alice.groups)}] map[]}}"
+        spec = {
+            "matchConstraints": {"resourceRules": [rule("configmaps")]},
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}],
+            "paramKind": {"apiVersion": "v1", "kind": "Secret"},
+        }
+        policy = {"metadata": {"name": "p"}, "spec": spec}
+        status, answer = await here.send("POST", f"{GROUP}/mutatingadmissionpolicies", policy, who=alice)
+        assert (status, [(cause["field"], cause["message"]) for cause in answer["details"]["causes"]]) == (
+            422,
+            [
+                (
+                    "spec.paramKind",
+                    f'Forbidden: user {shown} must have "get" permission on all objects of the referenced paramKind '
+                    "(kind=Secret, apiVersion=v1)",
+                )
+            ],
+        )
+        await here.made(f"{GROUP}/mutatingadmissionpolicies", policy)
+        for name, references, text in (
+            ("p", {"name": "a"}, f'user get does not have "{shown}" permission on the object referenced by paramRef'),
+            ("p", {"selector": {}}, f'user list does not have "{shown}" permission on the object referenced by paramRef'),
+            (
+                "none",
+                {"name": "a"},
+                f"unable to get policy none to determine minimum required permissions and user {shown} does not have "
+                '"get" permission for all groups, versions and resources',
+            ),
+        ):
+            binding: Object = {"policyName": name, "paramRef": references | {"parameterNotFoundAction": "Deny"}}
+            body = {"metadata": {"name": "b"}, "spec": binding}
+            status, answer = await here.send("POST", f"{GROUP}/mutatingadmissionpolicybindings", body, who=alice)
+            assert status == 422 and answer["details"]["causes"][0]["message"] == f"Forbidden: {text}"
+        # What does not refer to parameters is nobody's secret, and what stays as it was is not asked about again.
+        body = {"metadata": {"name": "b"}, "spec": {"policyName": "p"}}
+        assert (await here.send("POST", f"{GROUP}/mutatingadmissionpolicybindings", body, who=alice))[0] == 201
+        labels = {"metadata": {"labels": {"a": "b"}}}
+        path = f"{GROUP}/mutatingadmissionpolicies/p"
+        assert (await here.send("PATCH", path, labels, content_type=MERGE, who=alice))[0] == 200
