@@ -178,7 +178,7 @@ def _evaluated(program: Expression, policy: MutatingPolicy, inputs: Inputs, allo
 def _applied(result: Any, obj: Object, node: Node, converter: Converter) -> Object:
     if not isinstance(result, Constructed):
         raise MutationFailed("unsupported return type from ApplyConfiguration expression")
-    _check_names(result)
+    _check_names(result, converter)
     try:
         config = converter.configuration(result)
     except NotConvertible:
@@ -227,7 +227,7 @@ def _patched(result: Any, obj: Object, converter: Converter) -> Any:
     for each in result:
         value = each.fields.get("value")
         if isinstance(value, Constructed) and value.type_name.startswith("Object"):
-            _check_names(value)
+            _check_names(value, converter)
         try:
             operations.append(converter.operation(each))
         except NotConvertible as error:
@@ -244,6 +244,6 @@ def _patched(result: Any, obj: Object, converter: Converter) -> Any:
     return document
 
 
-def _check_names(value: Constructed) -> None:
-    if wrong := type_mismatches(value):
+def _check_names(value: Constructed, converter: Converter) -> None:
+    if wrong := type_mismatches(value, converter.growth.look):
         raise MutationFailed("type mismatch: " + "\n".join(wrong[:CAUSES_MAX]))
