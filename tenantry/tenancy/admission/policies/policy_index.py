@@ -24,8 +24,7 @@ _Objects = tuple[Sequence[tuple[str, bytes]], Sequence[tuple[str, bytes]]]
 _CLUSTERS_BYTES_MAX = 32 << 20
 _AT_ONCE_BYTES = 32 << 10
 """So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
-_TYPES_MAX = 1_000
-"""For so many types a cluster remembers which policies may be about them."""
+_ALL = "*"
 
 
 class ParamRef(NamedTuple):
@@ -71,24 +70,25 @@ class NotRead(Exception):
 class ClusterPolicies(Generic[P]):
     """The bound policies of a cluster, in the order of their names."""
 
-    __slots__ = ("_by_type", "_hooks", "cluster")
+    __slots__ = ("_by_resource", "_hooks", "cluster")
 
     def __init__(self, cluster: str, hooks: Sequence[PolicyHook[P]]) -> None:
         self.cluster = cluster
         self._hooks = hooks
-        self._by_type: dict[str, Sequence[PolicyHook[P]]] = {}
+        self._by_resource: dict[str, list[int]] = {}
+        """The resource of a rule, which may be all (`*`) → the policies with such a rule."""
+        for place, hook in enumerate(hooks):
+            for resource in _resources(hook.matcher.rules):
+                self._by_resource.setdefault(resource, []).append(place)
 
     def about(self, definition: ResourceDefinition) -> Sequence[PolicyHook[P]]:
-        """The policies whose rules may match objects of a type, or of one that shares its storage."""
-        found = self._by_type.get(definition.storage_key)
-        if found is None:
-            names = {(each.resource.group, each.resource.resource) for each in equivalents_of(definition, "")}
-            names.add(definition.group_resource)
-            found = [hook for hook in self._hooks if _names_any(hook.matcher.rules, names)]
-            if len(self._by_type) >= _TYPES_MAX:
-                self._by_type.clear()
-            self._by_type[definition.storage_key] = found
-        return found
+        """The policies whose rules may match objects of a type, or of one that shares its storage: those that name its resource
+        in any group."""
+        names = {_ALL, definition.plural, *(each.resource.resource for each in equivalents_of(definition, ""))}
+        found: set[int] = set()
+        for name in names:
+            found.update(self._by_resource.get(name, ()))
+        return [self._hooks[place] for place in sorted(found)]
 
 
 class PolicyIndex(Generic[P]):
@@ -181,11 +181,5 @@ def _binding_of(name: str, spec: Mapping[str, Any]) -> Binding:
     )
 
 
-def _names_any(rules: Sequence[Rule], names: set[tuple[str, str]]) -> bool:
-    if not rules:
-        return True
-    return any(
-        (rule.groups is None or group in rule.groups) and any(wanted in ("*", resource) for wanted, _ in rule.resources)
-        for rule in rules
-        for group, resource in names
-    )
+def _resources(rules: Sequence[Rule]) -> set[str]:
+    return {resource for rule in rules for resource, _ in rule.resources} if rules else {_ALL}
