@@ -37,7 +37,7 @@ class NameLookups:
         if not self.shares.take((owner,)):
             raise OutgoingError(f"dial tcp: lookup {host}: too many look-ups at the same time")
         future = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host)
-        # The thread is taken until the look-up ends, whether or not anybody waits for it.
+        # The thread is taken until the look-up ends, also if its write has been given up.
         future.add_done_callback(lambda _: self.shares.give((owner,)))
         found = await asyncio.shield(future)
         if not found:

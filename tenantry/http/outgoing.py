@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from tenantry.base.shares import Shares
@@ -29,6 +30,8 @@ _IDLE_MAX = 256
 _IDLE_OF_ONE = 8
 _IDLE_SECONDS = 30.0
 _TEXT_MAX = 200
+_ADDRESSES_MAX = 4
+"""So many addresses of a host are tried."""
 
 
 class Destination(NamedTuple):
@@ -130,15 +133,11 @@ class OutgoingCalls:
                     f"dial tcp {_joined(addresses[0], to.port)}: connect: the server does not call this address "
                     "(--webhook-networks)"
                 )
-            addresses = allowed
-        failed: OutgoingError | None = None
-        for address in addresses:
-            try:
+            addresses = allowed[:_ADDRESSES_MAX]
+        for address in addresses[:-1]:
+            with suppress(OutgoingError):
                 return await self._dial(address, to, tls)
-            except OutgoingError as error:
-                failed = error
-        assert failed is not None
-        raise failed
+        return await self._dial(addresses[-1], to, tls)
 
     async def _dial(self, address: str, to: Destination, tls: ssl.SSLContext) -> OutgoingConnection:
         loop = asyncio.get_running_loop()

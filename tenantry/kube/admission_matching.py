@@ -161,19 +161,19 @@ class Matcher:
         `namespace_labels`: the labels of a namespace by its name. It raises NamespaceMissing, which is raised here only where
         the rules match.
         """
-        missing: NamespaceMissing | None = None
+        missing = ""
         try:
             if not self._selects_namespace(request, obj, namespace_labels):
                 return None
         except NamespaceMissing as error:
-            missing = error
+            missing = str(error)
         if not self.selects_object(obj, old):
             return None
         if self.excluded and self._of_rules(self.excluded, request) is not None:
             return None
         found = request.matched if self.without_rules and not self.rules else self._of_rules(self.rules, request)
-        if found is not None and missing is not None:
-            raise missing
+        if found is not None and missing:
+            raise NamespaceMissing(missing)
         return found
 
     def selects_object(self, obj: Object | None, old: Object | None) -> bool:

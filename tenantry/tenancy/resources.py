@@ -31,7 +31,7 @@ ADMISSION_CONFIGURATIONS = (
     MUTATING_ADMISSION_POLICIES,
     MUTATING_ADMISSION_POLICY_BINDINGS,
 )
-"""Those of a provider are in effect for the objects of its API, wherever these are."""
+"""The configurations of a provider are in effect for the objects of its API, wherever these are."""
 
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"

@@ -213,6 +213,7 @@ def platform(
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
     serving: tuple[str, ...] = ("--token-auth-file", str(token_file)) if token_file else ()
     serving += ("--api-export-urls=true",) if api_export_urls else ()
+    serving += ("--webhook-networks", "loopback")
     life = ("--certificate-life-seconds", str(certificate_life_seconds)) if certificate_life_seconds else ()
     if form == ONE_PROCESS:
         return OneProcess(folder, (*capacity, *serving, *life), shards, spawn)

@@ -1,7 +1,7 @@
 """Dynamic admission: what configurations of a tenant decide about writes (webhooks, policies), beside the plugins of the server.
 
-Plugins decide from memory, at once. Dynamic admission may have to ask somebody else, or evaluate for longer than a turn of the
-event loop. Then it returns an `Ask`, which the write awaits between two of its steps. Afterwards the write looks whether its
+Plugins decide from memory, at once. Dynamic admission may have to call another server, or evaluate for longer than a turn of
+the event loop. Then it returns an `Ask`, which the write awaits between two of its steps. Afterwards the write looks whether its
 record and what the plugins decide from are still as they were.
 """
 

@@ -16,7 +16,7 @@ from tenantry.kube.decode import normalise
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.objects import Object
-from tenantry.kube.status import StatusError, internal, request_timed_out
+from tenantry.kube.status import internal, request_timed_out
 
 
 class _BodyForm:
@@ -68,22 +68,21 @@ async def admit(call: Call, body: ResourceDefinition, version: str, obj: Object,
 
 
 async def _drive(steps: Part[Any]) -> None:
+    """Awaits what a part asks. Nothing else is done between: there is no record."""
     deadline = asyncio.get_running_loop().time() + ASKING_SECONDS
-    refused: StatusError | None = None
     try:
         step = next(steps)
         while True:
             if isinstance(step, Ask):
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        await step.call(deadline)
-                except StatusError as error:
-                    refused = error
-                except TimeoutError:
-                    refused = request_timed_out()
-            step = steps.throw(refused) if refused is not None else steps.send(True)
+                async with asyncio.timeout_at(deadline):
+                    await step.call(deadline)
+            step = steps.send(True)
     except StopIteration:
         return
+    except TimeoutError:
+        raise request_timed_out() from None
+    finally:
+        steps.close()
 
 
 def _nothing() -> Part[None]:

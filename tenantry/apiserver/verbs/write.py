@@ -8,7 +8,7 @@ A computation is a generator. It yields `ON_LOOP` before it calls admission, whi
 only on values. A light write runs all of it at once, so that nothing can happen between reading the record and submitting the
 change. A heavy write runs the parts that work on values in a thread. Before each part on the loop it checks that the record is
 still the same, and the last part decides and submits without an await, like a light write. A computation that yields an `Ask`
-has to ask somebody else (a webhook). The write awaits that, and then looks at its record as after a part in a thread. Verbs and
+has to ask another server (a webhook). The write awaits that, and then looks at its record as after a part in a thread. Verbs and
 controllers differ only in how they compute the new object.
 """
 

@@ -31,6 +31,8 @@ _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", floa
 class BuiltInForm:
     """Objects that Go decodes into a struct."""
 
+    is_typed = True
+
     def __init__(
         self,
         message: Message,
@@ -90,6 +92,8 @@ class BuiltInForm:
 
 class CustomForm:
     """Custom resources: what their schema does not have is dropped after the last mutation."""
+
+    is_typed = False
 
     def __init__(self, definition: ResourceDefinition, version: Version) -> None:
         self.node: Node = compile_schema(version.schema)

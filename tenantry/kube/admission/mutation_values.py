@@ -14,6 +14,7 @@ from typing import Any, Final
 from tenantry.kube import go_text
 from tenantry.kube.go_text import GoValue
 from tenantry.kube.schema import cel_time
+from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_objects import JSON_PATCH, Constructed
 from tenantry.kube.schema.cel_values import Duration, Opaque, Optional, Timestamp, TypeValue, UInt
 
@@ -21,6 +22,8 @@ BYTES_MAX = 3 * 1024 * 1024
 """The most bytes of texts that all mutations of a write may add together; a request may have as many."""
 VALUES_MAX = 200_000
 """The same for values."""
+_AT_ONCE_MAX = 2_000
+"""So many values are looked at on the event loop: about a millisecond."""
 _EXACT = (1 << 53) - 1
 """JSON numbers of protobuf are doubles: integers beyond are texts."""
 
@@ -46,24 +49,36 @@ class NilList(list[Any]):
 
 
 class Growth:
-    """What the mutations of one write may still add."""
+    """What the mutations of one write may still add. `at_once`: on the event loop, where few values may be looked at for it."""
 
-    __slots__ = ("bytes_left", "values_left")
+    __slots__ = ("at_once", "bytes_left", "looks_left", "values_left")
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.bytes_left = BYTES_MAX
         self.values_left = VALUES_MAX
+        self.looks_left = _AT_ONCE_MAX if at_once else VALUES_MAX
 
-    def copy(self) -> Growth:
-        same = Growth()
+    def again(self, *, at_once: bool) -> Growth:
+        """The same, for a mutation that may have to be made again."""
+        same = Growth(at_once=at_once)
         same.bytes_left, same.values_left = self.bytes_left, self.values_left
         return same
 
     def add(self, size_bytes: int = 0) -> None:
-        """Counts a value. Raises MutationTooLarge."""
+        """Counts a value. Raises MutationTooLarge, and LoopBudgetExceeded on the loop."""
         self.bytes_left -= size_bytes
         self.values_left -= 1
         if self.bytes_left < 0 or self.values_left < 0:
+            raise MutationTooLarge
+        self.look()
+
+    def look(self) -> None:
+        """Counts a value that is looked at: an expression can have one value in very many places. Raises as `add`."""
+        self.looks_left -= 1
+        if self.looks_left < 0:
+            if self.at_once:
+                raise LoopBudgetExceeded
             raise MutationTooLarge
 
 

@@ -22,6 +22,7 @@ from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdm
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
+from tenantry.tenancy.admission.policies.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
@@ -116,6 +117,7 @@ def build(
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
+            ParamAccessAdmission(cell=cell, apis=apis, authorizer=authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             ObjectCountAdmission(),

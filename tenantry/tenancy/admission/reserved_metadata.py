@@ -47,7 +47,7 @@ class ReservedMetadataAdmission(Plugin):
                 obj["metadata"][field] = {key: value for key, value in values.items() if (field, key) not in changed}
 
     def restore(self, review: Review, before: Mapping[str, Any]) -> None:
-        """Whoever's write it is, webhooks and policies of a tenant are not the platform."""
+        """Also in a write by the platform, webhooks and policies of a tenant do not write reserved keys."""
         if review.object is None:
             return
         metadata = review.object["metadata"]

@@ -72,7 +72,7 @@ class SystemFinalizersAdmission(Plugin):
             metadata_of(obj)["finalizers"] = wanted
 
     def restore(self, review: Review, before: Mapping[str, Any]) -> None:
-        """Whoever's write it is, webhooks and policies of a tenant neither add nor remove the system's finalizers."""
+        """Also in a write by the platform, webhooks and policies of a tenant neither add nor remove the system's finalizers."""
         obj, rule = review.object, FINALIZERS.get(review.definition.group_resource)
         if obj is None or rule is None or not self._is_own(review):
             return

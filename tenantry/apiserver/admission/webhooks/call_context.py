@@ -28,7 +28,7 @@ from tenantry.http.outgoing import OutgoingCalls
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.kube.admission_matching import MatchedResource
 from tenantry.kube.objects import Object
-from tenantry.kube.status import StatusError, bad_request, internal, new_uid, request_timed_out
+from tenantry.kube.status import StatusError, bad_request, internal, new_uid, request_timed_out, too_many_requests
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ CALLED_MAX = 100
 _ANNOTATION_BYTES_MAX = 10 << 10
 _ANNOTATIONS_MAX = 200
 _WARNINGS_MAX = 100
+_READ_ATTEMPTS = 8
 
 
 class WebhooksNotRead(Exception):
@@ -79,11 +80,13 @@ class CallContext:
 
     async def read(self, review: Review, *, mutating: bool) -> WebhookSet | None:
         """As `index.find`, however long it takes."""
-        while True:
+        for _ in range(_READ_ATTEMPTS):
             try:
                 return self.index.find(review, mutating=mutating)
             except WebhooksNotRead as needed:
-                await needed.read()
+                read = needed.read
+            await read()
+        raise too_many_requests("the webhook configurations change faster than they can be read, try again")
 
     async def meets_conditions(self, webhook: Webhook, matcher: ReviewMatcher, review: Review, matched: MatchedResource) -> bool:
         if not webhook.conditions:
@@ -133,12 +136,11 @@ class CallContext:
             annotate(review, f"{webhook.name}/{key}", value)
         warn(review, response.warnings)
         rejected = not response.allowed
-        error = denial(webhook.name, response.status) if rejected else None
-        code = error.code if error is not None else 200
+        code = denial(webhook.name, response.status).code if rejected else 200
         metrics.called(webhook.name, kind, operation, loop.time() - began, code=code, rejected=rejected)
-        if error is not None:
+        if rejected:
             metrics.rejected(webhook.name, kind, operation, NO_ERROR, code)
-            raise error
+            raise denial(webhook.name, response.status)
         return response
 
 

@@ -12,7 +12,7 @@ from tenantry.apiserver.admission.webhooks.webhook import Webhook
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.worker_threads import workers
-from tenantry.kube.admission.conditions import match
+from tenantry.kube.admission.conditions import Matched, match
 from tenantry.kube.admission.evaluation import Allowance, Inputs, Unanswered
 from tenantry.kube.admission_matching import AdmissionRequest, Labels, MatchedResource, NamespaceMissing
 from tenantry.kube.definition import ResourceDefinition
@@ -117,24 +117,24 @@ async def meets_conditions(
     try:
         found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), Allowance(at_once=True), {})
     except LoopBudgetExceeded:
-        known = _KnownAnswers()
-        while True:
-            try:
-                found = await workers.run(
-                    review.cluster,
-                    lambda: match(webhook.conditions, inputs(known), Allowance(at_once=False), {}),
-                )
-                break
-            except Unanswered as missing:
-                if len(known.known) >= _ANSWERS_MAX:
-                    raise forbidden(
-                        review.definition.group_resource, review.name, "the conditions ask the authorizer too often"
-                    ) from None
-                known.known[missing.question] = await decided(partial(ask, review, missing.question))
+        found = await _matched_in_thread(webhook, review, inputs, ask)
     if found.error and not webhook.ignores_failures:
         name = review.name if review.named else ""
         raise forbidden(review.definition.group_resource, name, found.error)
     return found.matches
+
+
+async def _matched_in_thread(webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], ask: Ask) -> Matched:
+    known = _KnownAnswers()
+    for _ in range(_ANSWERS_MAX):
+        try:
+            return await workers.run(
+                review.cluster, lambda: match(webhook.conditions, inputs(known), Allowance(at_once=False), {})
+            )
+        except Unanswered as missing:
+            question = missing.question
+        known.known[question] = await decided(partial(ask, review, question))
+    raise forbidden(review.definition.group_resource, review.name, "the conditions ask the authorizer too often")
 
 
 def convert(

@@ -68,7 +68,7 @@ class MutatingWebhooks:
             return Ask(lambda deadline: self._read_and_call(review, rounds, deadline))
         if found is None:
             return None
-        webhooks = found.about(review.definition, review.operation, review.subresource)
+        webhooks = found.about(review.definition.plural)
         if not webhooks:
             return None
         if rounds.again:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
@@ -19,6 +20,7 @@ from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher
 from tenantry.apiserver.admission.webhooks.metrics import VALIDATING
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
+from tenantry.base.tasks import awaited
 from tenantry.kube.admission_matching import MatchedResource
 from tenantry.kube.status import StatusError
 
@@ -41,7 +43,7 @@ class ValidatingWebhooks:
             return Ask(lambda deadline: self._read_and_call(review, deadline))
         if found is None:
             return None
-        webhooks = found.about(review.definition, review.operation, review.subresource)
+        webhooks = found.about(review.definition.plural)
         if not webhooks:
             return None
         if len(webhooks) > AT_ONCE:
@@ -115,9 +117,16 @@ class ValidatingWebhooks:
                 async with turns:
                     await call(index, webhook, matched)
 
-            async with asyncio.TaskGroup() as group:
-                for index, (webhook, matched) in enumerate(called):
-                    group.create_task(in_turn(index, webhook, matched))
+            tasks = [
+                awaited(in_turn(index, webhook, matched), name=f"webhook-{index}")
+                for index, (webhook, matched) in enumerate(called)
+            ]
+            try:
+                for task in tasks:
+                    await task
+            finally:
+                for task in tasks:
+                    task.cancel()
         if errors:
             # Upstream answers the first one that it gets.
-            raise errors[0]
+            raise copy(errors[0])

@@ -12,8 +12,7 @@ import orjson
 from tenantry.http.outgoing import Destination
 from tenantry.kube.admission.conditions import Condition
 from tenantry.kube.admission.evaluation import expression
-from tenantry.kube.admission_matching import Matcher, equivalents_of
-from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.admission_matching import Matcher
 from tenantry.kube.types.webhook_client_validation import parse_url
 from tenantry.kube.types.webhook_configuration import (
     DEFAULT_PORT,
@@ -21,9 +20,6 @@ from tenantry.kube.types.webhook_configuration import (
     REVIEW_VERSIONS,
     SIDE_EFFECTS,
 )
-
-_TYPES_MAX = 1_000
-"""For so many types a set remembers which webhooks may be about them."""
 
 
 class ServiceReference(NamedTuple):
@@ -63,28 +59,26 @@ class Webhook:
 class WebhookSet:
     """The webhooks of one kind in a logical cluster: by the name of the configuration, then as listed."""
 
-    __slots__ = ("_by_type", "_webhooks", "cluster")
+    __slots__ = ("_by_resource", "_of_all", "_webhooks", "cluster")
 
     def __init__(self, cluster: str, webhooks: Sequence[Webhook]) -> None:
         self.cluster = cluster
         self._webhooks = webhooks
-        self._by_type: dict[tuple[str, str, str], Sequence[Webhook]] = {}
+        self._of_all: list[int] = []
+        self._by_resource: dict[str, list[int]] = {}
+        for index, webhook in enumerate(webhooks):
+            names = {resource for rule in webhook.matcher.rules for resource, _ in rule.resources}
+            if "*" in names:
+                self._of_all.append(index)
+            else:
+                for resource in names:
+                    self._by_resource.setdefault(resource, []).append(index)
 
-    def __len__(self) -> int:
-        return len(self._webhooks)
-
-    def about(self, definition: ResourceDefinition, operation: str, subresource: str) -> Sequence[Webhook]:
-        """The webhooks whose rules may match objects of a type, or of one that shares its storage."""
-        key = (definition.storage_key, operation, subresource)
-        found = self._by_type.get(key)
-        if found is None:
-            names = {(each.resource.group, each.resource.resource) for each in equivalents_of(definition, "")}
-            names.add(definition.group_resource)
-            found = [each for each in self._webhooks if _may_match(each.matcher, names, operation, subresource)]
-            if len(self._by_type) >= _TYPES_MAX:
-                self._by_type.clear()
-            self._by_type[key] = found
-        return found
+    def about(self, resource: str) -> Sequence[Webhook]:
+        """The webhooks with rules for a resource (plural) of any group. Types that share their storage have the same plural."""
+        named = self._by_resource.get(resource)
+        found = self._of_all if not named else sorted((*named, *self._of_all)) if self._of_all else named
+        return [self._webhooks[index] for index in found]
 
 
 def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
@@ -153,13 +147,3 @@ def _destination(url: str, bundle: bytes) -> tuple[Destination | None, str, str]
         port = int(text) if text and int(text) < 1 << 16 else DEFAULT_PORT
     path = parts.path if parts.path else "/"
     return Destination(host.strip("[]"), port, bundle), f"https://{parts.host}{path}", path
-
-
-def _may_match(matcher: Matcher, names: set[tuple[str, str]], operation: str, subresource: str) -> bool:
-    return any(
-        (rule.operations is None or operation in rule.operations)
-        and (rule.groups is None or group in rule.groups)
-        and any(wanted in ("*", resource) and part in ("*", subresource) for wanted, part in rule.resources)
-        for rule in matcher.rules
-        for group, resource in names
-    )

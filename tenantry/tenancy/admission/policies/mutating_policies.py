@@ -20,7 +20,7 @@ from tenantry.kube.admission.mutation_values import Growth
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
-from tenantry.kube.status import CAUSES_MAX, Cause, StatusError, forbidden
+from tenantry.kube.status import CAUSES_MAX, TEXT_CHARACTERS, Cause, StatusError, cut, forbidden
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
@@ -38,8 +38,8 @@ _NAME = "MutatingAdmissionPolicy"
 _AT_ONCE_VALUES = 1_000
 """Objects with more values are mutated in a thread: each mutation copies the object."""
 _CHARACTERS_OF_A_VALUE = 64
-_WORK = 10
-"""What it takes of the allowance to copy and merge a value."""
+_MUTATION_COST, _VALUE_COST = 300, 10
+"""What a mutation takes of the allowance, and for each value of the object that it copies."""
 
 Hooks = Sequence[PolicyHook[MutatingPolicy]]
 _Key = tuple[str, str, str, str]
@@ -133,10 +133,10 @@ class _Evaluation:
         key, memory, policy = _key(invocation), self._memory, invocation.hook.policy
         if self._rounds.again and key not in memory.again:
             return
-        if allowance.at_once:
-            allowance.spend(_WORK * (size_at_once(self._object) + len(policy.mutations)))
+        size = size_of(self._object, _AT_ONCE_VALUES if allowance.at_once else None)
+        allowance.spend((_MUTATION_COST + _VALUE_COST * size) * len(policy.mutations))
         # An invocation that ends in the middle begins again.
-        growth = self._growth.copy()
+        growth = self._growth.again(at_once=allowance.at_once)
         made = self._mutated(invocation, growth, allowance)
         self._growth = growth
         self._note(invocation, made)
@@ -174,7 +174,8 @@ class _Evaluation:
             MUTATING.observe((attempt.error_type,), attempt.seconds)
         if not invocation.hook.ignores_failures:
             errors = [made.error, *(attempt.error for attempt in made.attempts)]
-            self._failures += [_Failure(_denied(invocation, error), "Invalid") for error in errors if error]
+            failed = [_Failure(_denied(invocation, error), "Invalid") for error in errors if error]
+            self._failures += failed[: CAUSES_MAX - len(self._failures)]
 
     def conclude(self) -> None:
         rounds, review = self._rounds, self._review
@@ -191,8 +192,9 @@ class _Evaluation:
         self._memory.changes = rounds.changes
 
 
-def size_at_once(obj: Object) -> int:
-    """The number of values in an object; long texts count as several. Raises LoopBudgetExceeded where there are many."""
+def size_of(obj: Object, largest: int | None) -> int:
+    """The number of values in an object; long texts count as several. Raises LoopBudgetExceeded where there are more than
+    `largest`."""
     size = 0
     waiting: list[Any] = [obj]
     while waiting:
@@ -204,7 +206,7 @@ def size_at_once(obj: Object) -> int:
                 waiting.append(item)
             elif isinstance(item, str):
                 size += len(item) // _CHARACTERS_OF_A_VALUE
-        if size > _AT_ONCE_VALUES:
+        if largest is not None and size > largest:
             raise LoopBudgetExceeded
     return size
 
@@ -231,7 +233,7 @@ def _denial(review: Review, failures: Sequence[_Failure]) -> StatusError:
     first = failures[0]
     causes = [Cause("", failure.text) for failure in failures[:CAUSES_MAX]]
     error = forbidden(review.definition.group_resource, name_in_denial(review), "", causes=causes)
-    error.message = first.text
+    error.message = cut(first.text, TEXT_CHARACTERS)
     error.reason = first.reason or error.reason
     return error
 

@@ -137,10 +137,10 @@ class PolicyIndex(Generic[P]):
         policies, bindings = objects
         bound: dict[str, list[Binding]] = {}
         for name, raw in bindings:
-            spec = _spec_of(raw)
+            spec = spec_of(raw)
             bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(name, spec))
         return ClusterPolicies(
-            cluster, [self._hook_of(name, _spec_of(raw), bound[name]) for name, raw in policies if name in bound]
+            cluster, [self._hook_of(name, spec_of(raw), bound[name]) for name, raw in policies if name in bound]
         )
 
     def _hook_of(self, name: str, spec: Mapping[str, Any], bindings: Sequence[Binding]) -> PolicyHook[P]:
@@ -158,7 +158,8 @@ class PolicyIndex(Generic[P]):
         self._clusters.pop(cluster)
 
 
-def _spec_of(raw: bytes) -> Mapping[str, Any]:
+def spec_of(raw: bytes) -> Mapping[str, Any]:
+    """The spec of a stored policy or binding."""
     spec: Mapping[str, Any] = orjson.loads(raw).get("spec") or {}
     return spec
 
