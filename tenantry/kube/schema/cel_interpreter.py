@@ -5,7 +5,7 @@ An expression is compiled to functions of a `Frame`, one for each node, which ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
@@ -61,7 +61,7 @@ class Compiled:
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
         frame = Frame([*values, *(None,) * self._compiler.places], cost)
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
-from tenantry.kube.admission import evaluation
+from tenantry.kube.admission import evaluation, validating
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.policies import parameters, policy_index, validating_policies
 from tests.support.clusters import ServedCluster, config_map, definition
@@ -84,7 +84,7 @@ async def test_a_policy_is_in_effect_while_it_is_bound() -> None:
 
 async def test_other_types_and_clusters_do_not_ask_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    own = validating_policies.validate
+    own = validating.validate
 
     def noting(*given: Any) -> Any:
         asked.append("")
@@ -105,7 +105,7 @@ async def test_other_types_and_clusters_do_not_ask_a_policy(monkeypatch: pytest.
 
 async def test_long_evaluations_go_to_a_thread_and_ask_the_authorizer_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[bool] = []
-    own = validating_policies.validate
+    own = validating.validate
 
     def noting(*given: Any) -> Any:
         places.append(threading.current_thread() is threading.main_thread())

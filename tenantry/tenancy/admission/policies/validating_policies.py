@@ -8,6 +8,7 @@ evaluation goes on in a thread, and the loop gives it the facts that it asks for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -31,7 +32,7 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
-from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
+from tenantry.tenancy.admission.policies.invocations import Invocation, Written, invocations, namespace_of
 from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
@@ -76,7 +77,7 @@ class _Evaluation:
         self._policies = policies
         self._hooks = hooks
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, shown, old)
+        self._conversions = Conversions(review, self._written.request, shown, old)
 
     def run(self, allowance: Allowance) -> None:
         done = len(self._outcomes)
@@ -87,15 +88,13 @@ class _Evaluation:
     def _result(self, invocation: Invocation[ValidatingPolicy], allowance: Allowance) -> Result:
         if invocation.error:
             return Result() if invocation.hook.ignores_failures else Result((Decision(ERROR, True, invocation.error),))
-        request = self._written.request
-        namespace = None if request.is_namespace or not request.namespace else self._facts.get(NamespaceNeed(request.namespace))
         converted = self._conversions.to(invocation.matched, at_once=allowance.at_once)
         inputs = Inputs(
             object=converted.object,
             old_object=converted.old_object,
             request=converted.request,
             params=invocation.params,
-            namespace=namespace,
+            namespace=partial(namespace_of, self._written.request, self._facts),
             answers=self._facts,
         )
         return validate(invocation.hook.policy, inputs, allowance)
