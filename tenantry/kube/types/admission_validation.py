@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenantry.kube.admission.environment import BOOLEAN, CompilationError, Environment
-from tenantry.kube.field_errors import duplicate, forbidden, invalid, not_supported, required, while_few
+from tenantry.kube.admission.environment import BOOLEAN, CompilationError, Environment, ProgramError
+from tenantry.kube.field_errors import duplicate, forbidden, internal, invalid, not_supported, required, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.names import (
     dns1035_label_errors,
@@ -258,6 +258,8 @@ def variable_errors(environment: Environment, variables: Sequence[Object], path:
             continue
         try:
             environment.add_variable(name, text)
+        except ProgramError as error:
+            errors.append(internal(f"{place}.expression", str(error)))
         except CompilationError as error:
             errors.append(invalid(f"{place}.expression", text, f"compilation failed: {error}"))
     return errors
@@ -277,6 +279,8 @@ def expression_errors(
     `shown`: what the error shows in place of the expression."""
     try:
         environment.require(text, results, authorizer=authorizer, patch_types=patch_types)
+    except ProgramError as error:
+        return [internal(path, str(error))]
     except CompilationError as error:
         return [invalid(path, text if shown is None else shown, str(error))]
     return []
