@@ -28,14 +28,14 @@ def cut(text: str, characters: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One entry of `details.causes`; `reason` is a metav1.CauseType such as FieldValueInvalid."""
+    """One entry of `details.causes`; `reason` is a metav1.CauseType such as FieldValueInvalid, or empty."""
 
     reason: str
     message: str
     field: str = ""
 
     def to_object(self) -> Object:
-        out: Object = {"reason": self.reason, "message": self.message}
+        out: Object = {"reason": self.reason, "message": self.message} if self.reason else {"message": self.message}
         if self.field:
             out["field"] = self.field
         return out

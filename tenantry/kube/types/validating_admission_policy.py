@@ -8,7 +8,7 @@ from tenantry.kube.admission.environment import BOOLEAN, TEXT, TEXT_OR_NULL, Env
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
 from tenantry.kube.field_errors import duplicate, invalid, not_supported, required, while_few
-from tenantry.kube.jsonpath import field_names
+from tenantry.kube.jsonpath import compile_path
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object, name_of
@@ -246,7 +246,7 @@ def _status_errors(status: Object) -> list[FieldError]:
             errors.append(required(f"{path}.fieldRef"))
         else:
             try:
-                field_names(f".{reference}")
+                compile_path(f".{reference}")
             except ValueError as error:
                 errors.append(invalid(f"{path}.fieldRef", reference, f"invalid JSONPath: {error}"))
     return errors + condition_errors(status.get("conditions") or [], "status.conditions")

@@ -21,6 +21,8 @@ from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
+from tenantry.tenancy.admission.policies.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
@@ -87,7 +89,8 @@ def build(
     """The admission chain of a shard. `webhooks`: None where none are called."""
     configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
     dynamic: list[DynamicAdmission] = [
-        validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges)
+        mutating_policies(cell=cell, authorizer=authorizer, apis=apis, configurations=configurations),
+        validating_policies(cell=cell, authorizer=authorizer, apis=apis, configurations=configurations),
     ]
     if webhooks is not None:
         context = CallContext(
@@ -114,6 +117,7 @@ def build(
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
+            ParamAccessAdmission(cell=cell, apis=apis, authorizer=authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             ObjectCountAdmission(),
