@@ -20,9 +20,9 @@ from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
+from tenantry.tenancy.admission.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
-from tenantry.tenancy.admission.policies.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission

@@ -135,7 +135,7 @@ class _Evaluation:
             return
         size = size_of(self._object, _AT_ONCE_VALUES if allowance.at_once else None)
         allowance.spend((_MUTATION_COST + _VALUE_COST * size) * len(policy.mutations))
-        # An invocation that ends in the middle begins again.
+        # An invocation that ends in the middle is made once more.
         growth = self._growth.again(at_once=allowance.at_once)
         made = self._mutated(invocation, growth, allowance)
         self._growth = growth

@@ -1,4 +1,4 @@
-"""Who makes a policy or a binding must be allowed to read its parameters: expressions see them whoever writes
+"""Who makes a policy or a binding must be allowed to read its parameters: expressions see them, for any writer
 (k8s.io/kubernetes/pkg/registry/admissionregistration/*/authz.go)."""
 
 from __future__ import annotations
