@@ -32,7 +32,6 @@ from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import MUTATING
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
-from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 
 _NAME = "MutatingAdmissionPolicy"
@@ -239,7 +238,7 @@ def _denial(review: Review, failures: Sequence[_Failure]) -> StatusError:
 
 
 def mutating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
+    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> MutatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -254,7 +253,7 @@ def mutating_policies(
             cell=cell,
             authorizer=authorizer,
             index=index,
-            parameters=Parameters(cell, apis),
+            parameters=parameters,
             home=configurations.home_of,
         )
     )

@@ -37,7 +37,6 @@ from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
-from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
@@ -190,7 +189,7 @@ def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: 
 
 
 def validating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
+    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> ValidatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -205,7 +204,7 @@ def validating_policies(
             cell=cell,
             authorizer=authorizer,
             index=index,
-            parameters=Parameters(cell, apis),
+            parameters=parameters,
             home=configurations.home_of,
         )
     )
