@@ -96,6 +96,10 @@ def supported_text(supported: Iterable[str]) -> str:
     return cut(", ".join(show(s) for s in islice(supported, _SUPPORTED_MAX)), VALUE_CHARACTERS)
 
 
+def internal(path: str, detail: str) -> FieldError:
+    return FieldError("Internal", path, f"Internal error: {detail}")
+
+
 def counted(number: int, noun: str) -> str:
     """`1 item`, `2 items`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
