@@ -58,7 +58,7 @@ class FieldError:
         return f"{self.field}: {self.text}"
 
     def to_cause(self) -> Cause:
-        return Cause(f"FieldValue{self.kind}", self.text, self.field)
+        return Cause("InternalError" if self.kind == "Internal" else f"FieldValue{self.kind}", self.text, self.field)
 
 
 class StatusError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from tenantry.apiserver.user import User
 from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.objects import Object
+from tests.support.clusters import CLUSTER, ServedCluster
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person
 
+REFUSED = Path(__file__).parents[2] / "cases" / "admission" / "mutating_policies.jsonl"
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -305,3 +308,18 @@ async def test_only_who_may_read_parameters_refers_to_them(tmp_path: Path) -> No
         labels = {"metadata": {"labels": {"a": "b"}}}
         path = f"{GROUP}/mutatingadmissionpolicies/p"
         assert (await here.send("PATCH", path, labels, content_type=MERGE, who=alice))[0] == 200
+
+
+async def test_policies_are_refused_as_by_a_kube_apiserver() -> None:
+    """What 1.37.2 answered to policies and bindings, most of which are wrong."""
+    cases = [json.loads(line) for line in REFUSED.read_text().splitlines()]
+    assert len(cases) >= 100
+    wrong = []
+    async with ServedCluster() as shard:
+        for case in cases:
+            path = f"/clusters/{CLUSTER}{GROUP}/{case['resource']}"
+            status, answer = await shard.call("POST", path, MASTER, case["body"], "dryRun=All")
+            found = answer["spec"] if status == 201 else answer["message"]
+            if (status, found) != (case["code"], case.get("spec", case.get("message"))):
+                wrong.append((case["body"], found))
+    assert not wrong, wrong[:3]

@@ -11,9 +11,12 @@ import pytest
 
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
-from tenantry.kube.admission import evaluation
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Reply
+from tenantry.kube.admission import evaluation, validating
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.policies import parameters, policy_index, validating_policies
+from tests.support import tenancies
 from tests.support.clusters import ServedCluster, config_map, definition
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
@@ -24,6 +27,11 @@ POLICIES, BINDINGS = f"validatingadmissionpolicies.{GROUP}", f"validatingadmissi
 CONFIG_MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
 COWBOYS = {"apiGroups": ["wild.west"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["cowboys"]}
 PROVIDER, CONSUMER = "rprovider0000000", "rconsumer0000000"
+ELSEWHERE = "900consumer00000"
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap"}
+BY_NAME = {"name": "allowed", "namespace": "default", "parameterNotFoundAction": "Deny"}
+BY_LABEL = {"selector": {"matchLabels": {"set": "a"}}, "namespace": "default", "parameterNotFoundAction": "Deny"}
+ONLY_ITS_NAME = {"expression": "object.metadata.name == params.data.name", "messageExpression": "'only ' + params.data.name"}
 MANY = "object.data.all(a, object.data.all(b, object.data.all(c, a + b + c != '')))"
 """With 30 entries it takes about 200,000 units: too long for the event loop, and allowed."""
 
@@ -84,7 +92,7 @@ async def test_a_policy_is_in_effect_while_it_is_bound() -> None:
 
 async def test_other_types_and_clusters_do_not_ask_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    own = validating_policies.validate
+    own = validating.validate
 
     def noting(*given: Any) -> Any:
         asked.append("")
@@ -105,7 +113,7 @@ async def test_other_types_and_clusters_do_not_ask_a_policy(monkeypatch: pytest.
 
 async def test_long_evaluations_go_to_a_thread_and_ask_the_authorizer_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[bool] = []
-    own = validating_policies.validate
+    own = validating.validate
 
     def noting(*given: Any) -> Any:
         places.append(threading.current_thread() is threading.main_thread())
@@ -228,33 +236,71 @@ async def test_metadata_of_custom_types_is_typed_too() -> None:
         assert warning["warning"].count("ERROR") == 1 and "undefined field 'zzz'" in warning["warning"]
 
 
-async def test_policies_of_a_provider_are_in_effect_for_its_consumers() -> None:
-    async with ServedShard(whole_admission=True) as shard:
-        await shard.cluster(PROVIDER, "root:provider")
-        await shard.namespace(PROVIDER, "default")
-        await shard.export(PROVIDER)
-        check = {"expression": "object.metadata.name == params.data.name", "messageExpression": "'only ' + params.data.name"}
-        reference = {"name": "allowed", "namespace": "default", "parameterNotFoundAction": "Deny"}
-        kind = {"apiVersion": "v1", "kind": "ConfigMap"}
-        made = [
-            ("", "configmaps", {**config_map("allowed", namespace="default"), "data": {"name": "one"}}),
-            (GROUP, "validatingadmissionpolicies", policy("p", check, rules=[COWBOYS], paramKind=kind)),
-            (GROUP, "validatingadmissionpolicybindings", binding("p", paramRef=reference)),
-        ]
-        for group, plural, obj in made:
-            api = f"apis/{group}/v1" if group else "api/v1/namespaces/default"
-            status, answer = await shard.call("POST", f"/clusters/{PROVIDER}/{api}/{plural}", MASTER, obj)
-            assert status == 201, answer
-        await shard.until(lambda: shard.identity(PROVIDER, "cowboys"))
-        await shard.cluster(CONSUMER)
-        await shard.namespace(CONSUMER, "default")
-        await shard.bind(CONSUMER, PROVIDER, "cowboys")
-        path = f"/clusters/{CONSUMER}/apis/wild.west/v1/namespaces/default/cowboys"
-        status, answer = await shard.call("POST", path, MASTER, {**cowboy("two")})
-        assert status == 422 and answer["message"].endswith("denied request: only one"), answer
-        status, answer = await shard.call("POST", path, MASTER, cowboy("one"))
+async def provide(shard: ServedShard, reference: Object, check: Object) -> None:
+    """A provider of cowboys with a policy about them, and a ConfigMap as its parameter."""
+    await shard.cluster(PROVIDER, "root:provider")
+    await shard.namespace(PROVIDER, "default")
+    await shard.export(PROVIDER)
+    parameter = {**config_map("allowed", namespace="default", labels={"set": "a"}), "data": {"name": "one"}}
+    made = [
+        ("", "configmaps", parameter),
+        (GROUP, "validatingadmissionpolicies", policy("p", check, rules=[COWBOYS], paramKind=CONFIG_MAP)),
+        (GROUP, "validatingadmissionpolicybindings", binding("p", paramRef=reference)),
+    ]
+    for group, plural, obj in made:
+        api = f"apis/{group}/v1" if group else "api/v1/namespaces/default"
+        status, answer = await shard.call("POST", f"/clusters/{PROVIDER}/{api}/{plural}", MASTER, obj)
         assert status == 201, answer
 
 
-def cowboy(name: str) -> Object:
-    return {"apiVersion": "wild.west/v1", "kind": "Cowboy", "metadata": {"name": name}}
+async def consume(shard: ServedShard, cluster: str) -> None:
+    await shard.until(lambda: shard.identity(PROVIDER, "cowboys"))
+    await shard.cluster(cluster)
+    await shard.namespace(cluster, "default")
+    await shard.bind(cluster, PROVIDER, "cowboys")
+
+
+async def create(shard: ServedShard, cluster: str, name: str) -> tuple[int, str]:
+    path = f"/clusters/{cluster}/apis/wild.west/v1/namespaces/default/cowboys"
+    cowboy = {"apiVersion": "wild.west/v1", "kind": "Cowboy", "metadata": {"name": name}}
+    status, answer = await shard.call("POST", path, MASTER, cowboy)
+    return status, answer.get("message", "")
+
+
+@pytest.mark.parametrize("reference", [BY_NAME, BY_LABEL], ids=["by name", "by label"])
+async def test_policies_of_a_provider_are_in_effect_for_its_consumers(reference: Object) -> None:
+    async with ServedShard(whole_admission=True) as shard:
+        await provide(shard, reference, ONLY_ITS_NAME)
+        await consume(shard, CONSUMER)
+        assert (await create(shard, CONSUMER, "two"))[1].endswith("denied request: only one")
+        assert (await create(shard, CONSUMER, "one"))[0] == 201
+
+
+class Passing:
+    """Calls another shard of this process."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.to: ServedShard | None = None
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        assert self.to is not None
+        self.paths.append(request.path)
+        return await self.to.pipeline(request)
+
+
+@pytest.mark.parametrize("reference", [BY_NAME, BY_LABEL], ids=["by name", "by label"])
+async def test_parameters_of_a_provider_on_another_shard(reference: Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = Passing()
+    monkeypatch.setattr(tenancies, "NoPeers", lambda: peers)
+    async with (
+        ServedShard(whole_admission=True) as here,
+        ServedShard(store=here.store, name="there", whole_admission=True) as there,
+    ):
+        peers.to = here
+        await provide(here, reference, ONLY_ITS_NAME)
+        await consume(there, ELSEWHERE)
+        peers.paths.clear()
+        assert (await create(there, ELSEWHERE, "two"))[1].endswith("denied request: only one")
+        assert any(path.startswith(f"/clusters/{PROVIDER}/api/v1/namespaces/default/configmaps") for path in peers.paths)
+        assert (await create(there, ELSEWHERE, "one"))[0] == 201

@@ -8,6 +8,7 @@ it, and in a second round those that want it (reinvocationPolicy) see what other
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
@@ -25,13 +26,12 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
-from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
+from tenantry.tenancy.admission.policies.invocations import Invocation, Written, invocations, namespace_of
 from tenantry.tenancy.admission.policies.other_version import other_version
 from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import MUTATING
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
-from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 
 _NAME = "MutatingAdmissionPolicy"
@@ -101,7 +101,7 @@ class _Evaluation:
         self._facts = facts
         shown, old = shown_to_policies(review)
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, shown, old)
+        self._conversions = Conversions(review, self._written.request, shown, old)
         self._object = shown or {}
         self._met: list[Invocation[MutatingPolicy]] | None = None
         self._next = 0
@@ -150,8 +150,7 @@ class _Evaluation:
             memory.invoked.add(key)
 
     def _mutated(self, invocation: Invocation[MutatingPolicy], growth: Growth, allowance: Allowance) -> Mutated:
-        request, review, matched = self._written.request, self._review, invocation.matched
-        namespace = None if request.is_namespace or not request.namespace else self._facts.get(NamespaceNeed(request.namespace))
+        review, matched = self._review, invocation.matched
         seen = self._conversions.to(matched, at_once=allowance.at_once)
         other = other_version(review, matched)
         obj = self._object if other is None else other.there(self._object)
@@ -161,7 +160,7 @@ class _Evaluation:
             old_object=seen.old_object,
             request=seen.request,
             params=invocation.params,
-            namespace=namespace,
+            namespace=partial(namespace_of, self._written.request, self._facts),
             answers=self._facts,
         )
         made = mutate(invocation.hook.policy, obj, form, inputs, allowance, growth)
@@ -239,7 +238,7 @@ def _denial(review: Review, failures: Sequence[_Failure]) -> StatusError:
 
 
 def mutating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
+    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> MutatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -254,7 +253,7 @@ def mutating_policies(
             cell=cell,
             authorizer=authorizer,
             index=index,
-            parameters=Parameters(cell, apis),
+            parameters=parameters,
             home=configurations.home_of,
         )
     )

@@ -128,6 +128,8 @@ class PolicyRunner(Generic[P]):
     async def _slow_fact(self, review: Review, need: Any) -> Any:
         if isinstance(need, Params):
             return await self._parameters.find_all(need)
+        if isinstance(need, ParamKind):
+            return await self._parameters.is_served_namespaced(need)
         return await decided(lambda: self._fact(review, need))
 
 

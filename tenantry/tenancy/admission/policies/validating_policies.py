@@ -8,6 +8,7 @@ evaluation goes on in a thread, and the loop gives it the facts that it asks for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -31,12 +32,11 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
-from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
+from tenantry.tenancy.admission.policies.invocations import Invocation, Written, invocations, namespace_of
 from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
-from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
@@ -76,7 +76,7 @@ class _Evaluation:
         self._policies = policies
         self._hooks = hooks
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, shown, old)
+        self._conversions = Conversions(review, self._written.request, shown, old)
 
     def run(self, allowance: Allowance) -> None:
         done = len(self._outcomes)
@@ -87,15 +87,13 @@ class _Evaluation:
     def _result(self, invocation: Invocation[ValidatingPolicy], allowance: Allowance) -> Result:
         if invocation.error:
             return Result() if invocation.hook.ignores_failures else Result((Decision(ERROR, True, invocation.error),))
-        request = self._written.request
-        namespace = None if request.is_namespace or not request.namespace else self._facts.get(NamespaceNeed(request.namespace))
         converted = self._conversions.to(invocation.matched, at_once=allowance.at_once)
         inputs = Inputs(
             object=converted.object,
             old_object=converted.old_object,
             request=converted.request,
             params=invocation.params,
-            namespace=namespace,
+            namespace=partial(namespace_of, self._written.request, self._facts),
             answers=self._facts,
         )
         return validate(invocation.hook.policy, inputs, allowance)
@@ -191,7 +189,7 @@ def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: 
 
 
 def validating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, configurations: AdmissionConfigurations
+    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> ValidatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -206,7 +204,7 @@ def validating_policies(
             cell=cell,
             authorizer=authorizer,
             index=index,
-            parameters=Parameters(cell, apis),
+            parameters=parameters,
             home=configurations.home_of,
         )
     )
