@@ -11,7 +11,7 @@ from typing import Any
 
 from tenantry.kube.admission.environment import VARIABLES
 from tenantry.kube.go_text import quote
-from tenantry.kube.schema.cel import AT_ONCE_LIMIT, CALL_LIMIT, LoopBudgetExceeded
+from tenantry.kube.schema.cel import CALL_LIMIT, LoopBudgetExceeded
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import Expression
 from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question, authorizer, resource_check
@@ -25,7 +25,9 @@ WRITE_LIMIT = 50_000_000
 """What all policies may cost for one write. Kubernetes has no such limit."""
 CHECK_ON_LOOP = 1_000
 """What an authorization check takes of the allowance: about 0.1 ms."""
-_COMPILED_AT_ONCE = 2_000
+AT_ONCE_LIMIT = 5_000
+"""What all policies may cost for one write on the event loop: about 2 ms."""
+_COMPILED_AT_ONCE = 300
 """So many characters of expressions may be compiled on the event loop for one write."""
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
