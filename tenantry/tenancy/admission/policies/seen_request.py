@@ -7,7 +7,7 @@ from typing import Any
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.user import seen_in
-from tenantry.kube.admission_matching import MatchedResource
+from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource
 from tenantry.kube.objects import Object
 from tenantry.kube.types import namespace as namespace_type
 from tenantry.storage.keys import Key
@@ -30,10 +30,9 @@ _NAMESPACE_METADATA = (
 )
 
 
-def request_of(review: Review, matched: MatchedResource) -> Object:
+def request_of(review: Review, matched: MatchedResource, request: AdmissionRequest) -> Object:
     """The AdmissionRequest of a write without its objects, in the JSON of admission.k8s.io/v1. `matched`: the resource and kind
-    in which a policy is matched."""
-    request = review.request
+    in which a policy is matched. `request`: that of the review."""
     resource, kind = request.matched
     made: dict[str, Any] = {
         "uid": "",
