@@ -65,15 +65,24 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
+    if call.request.audit is not None:
+        call.request.audit.sent(obj)
     return obj
 
 
-def normalise(definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None) -> list[str]:
+def normalise(
+    definition: ResourceDefinition,
+    shape: Version,
+    obj: Object,
+    record: Record | None = None,
+    *,
+    keeps_nulls: bool = False,
+) -> list[str]:
     """Brings a decoded object into the form in which it is stored, in place: checks types, removes unknown fields, adds defaults.
 
     Where the defaults add more bytes than allowed, the write is refused, unless the stored object (`record`) has the same
     problem. Then no defaults are added: after a change of the schema, an object can still be repaired and its finalizers can be
-    removed.
+    removed. `keeps_nulls`: see `default`.
 
     Returns the paths of unknown fields. Raises Mismatch, with Go's text, for a value of a wrong type.
     """
@@ -89,7 +98,7 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object, recor
         decode_embedded(obj, shape.schema)
         unknown = prune(obj, shape.schema)
         try:
-            default(obj, shape.schema)
+            default(obj, shape.schema, keeps_nulls=keeps_nulls)
         except StatusError:
             if record is None or not refuses_defaults(record.value, definition):
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.audit.trail import AuditTrail
 from tenantry.apiserver.user import User
 from tenantry.http import messages
 
@@ -15,13 +16,14 @@ class Request(messages.Request):
 
     `beyond_capacity`: another shard asks for a logical cluster in a range that may be full. Only a shard sets it: on its own
     request, or by the header of that request once its certificate is verified (`RequestHeaders`). `view`: the name of the view
-    that answers it; empty where none does.
+    that answers it; empty where none does. `audit`: what is recorded of it; None: nothing.
     """
 
     user: User | None = None
     impersonator: User | None = None
     beyond_capacity: bool = False
     view: str = ""
+    audit: AuditTrail | None = None
 
 
 Handler = messages.Handler[Request]

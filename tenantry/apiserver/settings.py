@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.authentication.settings import FrontProxySettings, JwtSettings, TokenWebhookSettings
 from tenantry.base.flags import SettingError, Settings, check_together, setting
 from tenantry.http.certificates import LIFE_SECONDS
 from tenantry.http.limits import Limits
@@ -217,7 +218,7 @@ class HttpsSettings(ProcessSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthenticationSettings(Settings):
+class AuthenticationSettings(JwtSettings, TokenWebhookSettings, FrontProxySettings):
     """The flags of a process that authenticates the users of workspaces."""
 
     token_auth_file: str = setting(

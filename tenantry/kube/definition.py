@@ -139,6 +139,8 @@ class Version:
     columns: tuple[Column, ...] = ()
     from_storage: Callable[[Object], Object] | None = None
     to_storage: Callable[[Object], Object] | None = None
+    row_order: Callable[[Object], Any] | None = None
+    """What the rows of a Table of a list are sorted by. None: by name, as the list itself."""
     deprecation_warning: str = ""
     subresources: frozenset[str] = frozenset()
     """Names of subresources: status, scale, finalize, token, …"""
@@ -197,12 +199,16 @@ class ResourceDefinition:
     virtual_storage: tuple[str, str] | None = None
     """The APIExport (cluster id, name) that serves the objects of a bound type from elsewhere, for reading only (kcp's virtual
     storage). None for other types."""
+    made_when_used: bool = False
+    """Every logical cluster has the same objects of this type until it uses the type: they are created then."""
     listed: bool = True
     """Whether discovery lists it. Its group and version are listed without it too."""
     origin: ResourceDefinition | None = None
     """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
+    provider: str = ""
+    """The logical cluster of the export that a bound type is from. Empty for other types."""
     group_resource: GroupResource = field(init=False, repr=False)
     storage_key: str = field(init=False, repr=False)
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""

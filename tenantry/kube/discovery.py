@@ -29,6 +29,7 @@ _GROUP_ORDER = (
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "coordination.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
     "storagemigration.k8s.io",
 )
 

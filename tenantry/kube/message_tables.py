@@ -9,7 +9,8 @@ other value. `string(v1.SecretType)` names a Go string type (error texts show it
 kept when it was sent). `[]` is a list, `map[]` a map with string keys.
 
 Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and for server-side apply),
-`merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`, `default=1`.
+`merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`, `default=1`, `inline` (in JSON,
+the fields of this message are fields of the outer one).
 """
 
 from __future__ import annotations
@@ -94,16 +95,19 @@ class Field:
     list_type: str = ""
     list_map_keys: tuple[str, ...] = ()
     default: Any = None
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """A message: `ref` is its name in OpenAPI documents, `root` marks kinds (they have apiVersion and kind)."""
+    """A message: `ref` is its name in OpenAPI documents, `root` marks kinds (they have apiVersion and kind). `fields` are those
+    of JSON, and `own_fields` those of protobuf: they differ where a field is inline."""
 
     ref: str
     fields: tuple[Field, ...]
     root: bool = False
     schema: Schema = field(default_factory=Schema)
+    own_fields: tuple[Field, ...] = ()
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
     """Values that other modules derive from the table once, by a key for each use."""
 
@@ -126,9 +130,15 @@ def message(ref: str, table: str, *used: Message, root: bool = False, atomic: bo
     made = Message(ref, (), root, Schema(type="object", map_type="atomic" if atomic else "", ref=ref))
     known = {m.name: m for m in (*used, made)}
     # A line may name the message itself, so its fields are set after it is made.
-    object.__setattr__(made, "fields", tuple(_field(line.split(), known) for line in table.strip().splitlines()))
+    own = tuple(_field(line.split(), known) for line in table.strip().splitlines())
+    object.__setattr__(made, "own_fields", own)
+    object.__setattr__(made, "fields", tuple(each for item in own for each in _in_json(item)))
     _describe(made.schema, made.fields, root)
     return made
+
+
+def _in_json(item: Field) -> tuple[Field, ...]:
+    return item.type.message.fields if item.inline and item.type.message is not None else (item,)
 
 
 def _field(words: list[str], known: Mapping[str, Message]) -> Field:
@@ -149,6 +159,7 @@ def _field(words: list[str], known: Mapping[str, Message]) -> Field:
         list_type=list_type,
         list_map_keys=tuple(values["map"].split(",")) if "map" in values else (),
         default=_constant(values["default"], field_type) if "default" in values else None,
+        inline="inline" in values,
     )
 
 

@@ -123,6 +123,13 @@ class Stack:
         assert isinstance(reply, Response)
         return reply
 
+    async def flow(self, path: str, who: User) -> dict[str, str]:
+        """The headers of the answer to a GET that say which FlowSchema and priority level the request belongs to."""
+        request = Request("GET", path, user=who)
+        assert self._front is not None
+        await self._front(request)
+        return dict(line.split(": ") for line in request.header_lines.splitlines())
+
     async def handle(self, request: Request) -> Reply:
         """The answer to a request as the HTTP server makes it, whose caller is yet to be authenticated."""
         assert self._front is not None

@@ -131,10 +131,11 @@ async def answer(stack: Stack, method: str, path: str, who: User, query: str, **
         return b"{}"
 
     assert stack._front is not None
-    reply = await stack._front(Request(method, path, query, {"content-type": "application/json", **headers}, read, user=who))
+    request = Request(method, path, query, {"content-type": "application/json", **headers}, read, user=who)
+    reply = await stack._front(request)
     assert isinstance(reply, Response), (method, path, query)
     headers = {key: value for key, value in reply.headers.items() if key.lower() != "audit-id"}
-    return reply.status, reply.body, reply.content_type, headers, reply.warnings
+    return reply.status, reply.body, reply.content_type, headers, reply.warnings, request.header_lines
 
 
 FEW = [("GET", "/api/v1/configmaps", ""), ("GET", "/livez", ""), ("POST", "/api", ""), ("GET", "", "")]

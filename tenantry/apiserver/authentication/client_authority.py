@@ -25,10 +25,10 @@ class ClientAuthority:
     """The CA for client certificates. `pem` is the current CA. An operator's file is loaded again when it changes. A file that
     cannot be used is logged, and the previous CA stays in use."""
 
-    def __init__(self, pem: bytes, path: Path | None = None, *, clusters: bytes = b"") -> None:
-        """`pem` is the content of the file. `clusters` (PEM): the authority for clients of one logical cluster each
-        (`ClusterAuthority`), beside it. Raises CertificateError where it cannot be used."""
-        self.name = "client-ca-file"
+    def __init__(self, pem: bytes, path: Path | None = None, *, name: str = "client-ca-file", clusters: bytes = b"") -> None:
+        """`pem` is the content of the file, and `name` the flag that names it. `clusters` (PEM): the authority for clients of one
+        logical cluster each (`ClusterAuthority`), beside it. Raises CertificateError where it cannot be used."""
+        self.name = name
         self.pem = pem
         self.end = _checked(pem)
         self._clusters = clusters

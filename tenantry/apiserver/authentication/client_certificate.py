@@ -123,7 +123,8 @@ class RequestHeaders:
     only with a client certificate of `ca_pem` whose common name is in `allowed_names` (every name, where that is empty).
     Otherwise they are ignored.
 
-    `peers`: the common names of the platform's shards, whose requests may have `Request.beyond_capacity`.
+    `peers`: the common names of the platform's shards, whose requests may have `Request.beyond_capacity`. `not_from`: the
+    platform's own servers, whose certificates do not count here, even if their CA does: they pass on what clients sent.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class RequestHeaders:
         *,
         allowed_names: Collection[str] = (),
         peers: Collection[str] = (),
+        not_from: RequestHeaders | None = None,
         user_headers: Sequence[str] = ("x-remote-user",),
         group_headers: Sequence[str] = ("x-remote-group",),
         uid_headers: Sequence[str] = ("x-remote-uid",),
@@ -140,10 +142,24 @@ class RequestHeaders:
         self._verifier = CertificateVerifier(ca_pem)
         self._allowed = frozenset(allowed_names)
         self._peers = frozenset(peers)
+        self._not_from = not_from
         self._user_headers = tuple(name.lower() for name in user_headers)
         self._group_headers = tuple(name.lower() for name in group_headers)
         self._uid_headers = tuple(name.lower() for name in uid_headers)
         self._extra_prefixes = tuple(name.lower() for name in extra_prefixes)
+
+    def renew(self, ca_pem: bytes) -> None:
+        """Replaces the trusted CA."""
+        self._verifier = CertificateVerifier(ca_pem)
+
+    def has(self, name: str) -> bool:
+        """Whether a header (in lower case) is one of those that name the caller."""
+        return (
+            name in self._user_headers
+            or name in self._group_headers
+            or name in self._uid_headers
+            or name.startswith(self._extra_prefixes)
+        )
 
     def authenticate_request(self, request: Request) -> User | None:
         der = request.client_certificate
@@ -162,6 +178,8 @@ class RequestHeaders:
 
     def trusts(self, der: bytes) -> bool:
         """Whether this certificate (DER) belongs to a front proxy."""
+        if self._not_from is not None and self._not_from.trusts(der):
+            return False
         certificate = self._verifier.verify(der)
         if certificate is None:
             return False

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tenantry.apiserver.authentication.service_account_tokens import BoundObject, Lookup, TokenIssuer
+from tenantry.apiserver.endpoints.connected_admission import admit
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
 from tenantry.apiserver.scope import Call, Connector
@@ -13,7 +14,7 @@ from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object, split_api_version, timestamp
-from tenantry.kube.status import bad_request, conflict, invalid, not_found
+from tenantry.kube.status import bad_request, conflict, invalid, new_uid, not_found
 from tenantry.kube.token_requests import is_webhook, token_request_errors
 from tenantry.kube.types.reviews import TOKEN_REQUEST
 
@@ -69,7 +70,12 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Rep
     spec["audiences"] = spec.get("audiences") or list(issuer.audiences)
     if errors := token_request_errors(spec):
         raise invalid(_GROUP, _KIND, "", errors)
-    reference = spec.setdefault("boundObjectRef", None)
+    spec.setdefault("boundObjectRef", None)
+    request["status"] = {"token": "", "expirationTimestamp": None}
+    filled = {"name": name, "namespace": namespace, "uid": new_uid(), "creationTimestamp": timestamp()}
+    await admit(call, _DEFINITION, "v1", request, filled)
+    spec = request["spec"]
+    spec["audiences"], reference = spec.get("audiences") or list(issuer.audiences), spec.get("boundObjectRef")
     bound = None if reference is None else await _bound(reference, cluster, namespace, lookup)
     token, expires = issuer.issue(
         cluster=cluster,

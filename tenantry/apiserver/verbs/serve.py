@@ -59,6 +59,9 @@ async def serve(
         return await carry_out(call, info)
     except (StatusError, HttpError) as error:
         return status_response(error, request, call.warnings)
+    finally:
+        if request.audit is not None:
+            request.audit.annotate(call.audit_annotations)
 
 
 async def carry_out(call: Call, info: RequestInfo) -> Reply:

@@ -26,6 +26,7 @@ MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_INLINE = "inline"
 _MAX_DEPTH = 100
 _KEY, _VALUE, _SMALL = 0x0A, 0x12, 0x80
 """The tags of a map's entry, and what no tag or length of one byte reaches."""
@@ -154,7 +155,8 @@ def _decode(message: Message, raw: memoryview, depth: int) -> Object:
     table: dict[int, tuple[str, str, Decoder, bool]] | None = message.memo.get("protobuf")
     if table is None:
         table = message.memo["protobuf"] = {
-            f.number: (f.name, f.type.container, _decoder(f, message), _stays(f)) for f in message.fields
+            f.number: (f.name, _INLINE if f.inline else f.type.container, _decoder(f, message), _stays(f))
+            for f in message.own_fields
         }
     out: Object = {}
     for number, value in _fields(raw):
@@ -165,6 +167,8 @@ def _decode(message: Message, raw: memoryview, depth: int) -> Object:
         try:
             if container == "list":
                 out.setdefault(name, []).append(decoder(value, depth))
+            elif container == _INLINE:
+                out |= decoder(value, depth)
             elif container:
                 key, item = _entry(value)
                 out.setdefault(name, {})[key] = decoder(item, depth)

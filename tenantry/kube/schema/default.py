@@ -39,10 +39,11 @@ class _OverBudget(Exception):
 class AddedDefaults:
     """How many bytes defaults may still add, and the places where they were added."""
 
-    __slots__ = ("left", "places")
+    __slots__ = ("keeps_nulls", "left", "places")
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, *, keeps_nulls: bool = False) -> None:
         self.left = left
+        self.keeps_nulls = keeps_nulls
         self.places: list[tuple[Any, Any, bool]] = []
 
     def take(self, size: int) -> None:
@@ -65,19 +66,19 @@ class AddedDefaults:
                 del container[key]
 
 
-def default(obj: Object, schema: Schema) -> bool:
+def default(obj: Object, schema: Schema, *, keeps_nulls: bool = False) -> bool:
     """Adds the defaults of missing fields, in place. A null that the schema does not allow counts as missing; without a default
-    it is removed. Returns whether anything changed. Raises StatusError 413 above `MAX_DEFAULTS_BYTES`, and then adds no
-    defaults."""
-    changed = default_within(obj, schema, MAX_DEFAULTS_BYTES)
+    it is removed, or kept for validation to refuse (`keeps_nulls`). Returns whether anything changed. Raises StatusError 413
+    above `MAX_DEFAULTS_BYTES`, and then adds no defaults."""
+    changed = default_within(obj, schema, MAX_DEFAULTS_BYTES, keeps_nulls=keeps_nulls)
     if changed is None:
         raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")
     return changed
 
 
-def default_within(obj: Object, schema: Schema, bytes_max: int) -> bool | None:
+def default_within(obj: Object, schema: Schema, bytes_max: int, *, keeps_nulls: bool = False) -> bool | None:
     """`default` with another limit for the added bytes. Returns None above the limit, and then adds no defaults."""
-    made = AddedDefaults(bytes_max)
+    made = AddedDefaults(bytes_max, keeps_nulls=keeps_nulls)
     try:
         return compiled(schema, "default", _compile_root)(obj, made)
     except _OverBudget:
@@ -226,6 +227,8 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                 return False
             make = null_value[0] if null_value else None
         if make is None:
+            if made.keeps_nulls:
+                return False
             del value[key]
             return True
         filled = make(made)

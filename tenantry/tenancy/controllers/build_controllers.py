@@ -19,12 +19,14 @@ from tenantry.tenancy.controllers.custom_resource_definitions import CustomResou
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespace_contents import NamespaceContentsController
 from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionController
+from tenantry.tenancy.controllers.policy_type_checks import PolicyTypeCheckController
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
 from tenantry.tenancy.controllers.storage_version_migrations import StorageVersionMigrationController
 from tenantry.tenancy.controllers.view_statuses import ViewStatusController
 from tenantry.tenancy.exports.written_statuses import WrittenStatuses
+from tenantry.tenancy.flowcontrol.flow_control_controller import FlowControlController
 from tenantry.tenancy.object_changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -54,7 +56,9 @@ def build(
         GarbageCollector(apis=apis, scopes=scopes),
         CustomResourceDefinitionController(apis=apis, scopes=scopes, purge=purge),
         ClusterRoleAggregationController(scopes=scopes),
+        FlowControlController(cell=cell, scopes=scopes),
         ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
+        PolicyTypeCheckController(apis=apis, scopes=scopes),
         ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
         StorageVersionMigrationController(apis=apis, scopes=scopes),
         *([CertificateSigningController(signer, scopes=scopes)] if signer is not None else ()),

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import orjson
 
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.storage_errors import range_of
 from tenantry.apiserver.user import User, home_of, is_service_account
@@ -93,11 +94,11 @@ class HomeWorkspaces:
         self._require_person(user)
         cluster = self._directory.home_of(user.name)
         if cluster is None:
-            self._require_permission(user)
+            await self._require_permission(user)
             cluster = await self._draw(user)
         found = await self._read(cluster)
         if found is None:
-            self._require_permission(user)
+            await self._require_permission(user)
             found = await self._make(user, cluster)
         if owner_user(annotations_of(found)).get("username") != user.name:
             raise forbidden_request(_attributes(user, "get"), NOT_PERMITTED)
@@ -114,8 +115,8 @@ class HomeWorkspaces:
         if is_service_account(user) or home_of(user) or user not in effective_users(user, ROOT):
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
-    def _require_permission(self, user: User) -> None:
-        if not self._authorizer.authorize(_attributes(user, "create")).allowed:
+    async def _require_permission(self, user: User) -> None:
+        if not (await decided(lambda: self._authorizer.authorize(_attributes(user, "create")))).allowed:
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     async def _draw(self, user: User) -> str:

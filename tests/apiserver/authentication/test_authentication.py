@@ -368,3 +368,24 @@ def test_certificates_are_kept_and_renewed_for_other_names(tmp_path: Path) -> No
     (tmp_path / "ca.key").unlink()
     with pytest.raises(CertificateError, match=r"ca\.key is missing"):
         CertificateAuthority.load_or_create(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_anonymous"),
+    [
+        ("/livez", True),
+        ("/clusters/root:a/livez", True),
+        ("/livez/ping", False),
+        ("/clusters/root/api", False),
+        ("/clusters/livez", False),
+        ("/services/x/livez", False),
+        ("/", False),
+    ],
+)
+async def test_anonymous_requests_of_some_paths(path: str, is_anonymous: bool) -> None:
+    union = UnionAuthenticator(anonymous_paths=["/livez"])
+    assert (await union.authenticate(Request("GET", path), None) == ANONYMOUS_USER) is is_anonymous
+    assert (
+        await union.authenticate(Request("GET", path, headers={"authorization": "Basic x"}), None) is None
+    ) is not is_anonymous
+    assert await UnionAuthenticator(anonymous=False, anonymous_paths=["/livez"]).authenticate(Request("GET", path), None) is None
