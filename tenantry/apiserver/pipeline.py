@@ -84,7 +84,7 @@ class Pipeline:
     `/clusters/<id>`. `views` calls the processes of views. `open_paths`: the paths of the process that need no authentication.
     `serve` runs the verb of an authorized request. `flow_control` decides which authorized requests to a logical cluster may run
     now; None: all of them. `auditor` records the requests that this process answers, and not those that it passes on, with
-    `annotations_of` their clusters; None: no request.
+    `annotations_of` their clusters; None: no request. `passes_on`: whether `serve` has another process answer such a request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -108,6 +108,7 @@ class Pipeline:
         flow_control: FlowControl | None = None,
         auditor: Auditor | None = None,
         annotations_of: Annotate = lambda cluster: {},
+        passes_on: Callable[[RequestInfo], bool] = lambda info: False,
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
@@ -119,6 +120,7 @@ class Pipeline:
         self._flow_control = flow_control
         self._auditor = auditor
         self._annotations_of = annotations_of
+        self._passes_on = passes_on
         self._open_paths = frozenset(open_paths)
         self._health = health or Health()
         self._metrics = metrics or Metrics()
@@ -305,7 +307,14 @@ class Pipeline:
             return
         info = request_info.parse(request.method, path, request)
         attributes = _attributes(user or _UNKNOWN_USER, info, cluster)
-        await self._auditor.begin(request, attributes, path, self._annotations_of, authenticated=user is not None)
+        await self._auditor.begin(
+            request,
+            attributes,
+            path,
+            self._annotations_of,
+            authenticated=user is not None,
+            may_pass_on=self._passes_on(info),
+        )
 
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)

@@ -40,6 +40,8 @@ class AuditTrail:
     ) -> None:
         self.recorded = recorded
         self.authenticated = authenticated
+        self.waits = False
+        """Whether that it was received is recorded with its answer."""
         self.status: Object | None = None
         self.impersonated: User | None = None
         self.annotations: dict[str, str] = {}
