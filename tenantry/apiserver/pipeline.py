@@ -15,7 +15,7 @@ from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.audit.auditor import Annotate, Auditor
 from tenantry.apiserver.audit.trail import DECISION, REASON
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision
+from tenantry.apiserver.authorization import ALLOWED, NOT_PERMITTED, Attributes, Authorizer, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -205,7 +205,6 @@ class Pipeline:
         attributes = _attributes(user, info, found.cluster)
         control = self._flow_control if found.cluster is not None and not request.view else None
         if control is not None:
-            # Not the cluster's own schemas: who is refused does not learn of them.
             flow = control.plans.standard.flow(user, attributes)
             request.header_lines = flow.header_lines
         try:
@@ -213,15 +212,15 @@ class Pipeline:
         except Deferred as deferred:
             decision, apis = await decided(lambda: _decide(found, attributes), deferred)
         _note(request, decision)
+        cluster = attributes.cluster
+        if control is not None and cluster in control.plans.own and _may_know(request, attributes, decision):
+            flow = control.plans.of(cluster).flow(user, attributes)
+            request.header_lines = flow.header_lines
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
         if control is None:
             answer = self._carry_out(request, found, user, info, path, apis)
             return answer if isinstance(answer, Response) else await answer
-        cluster = attributes.cluster
-        if cluster in control.plans.own:
-            flow = control.plans.of(cluster).flow(user, attributes)
-            request.header_lines = flow.header_lines
         if flow.level.exempt:
             flow.dispatched += 1
             answer = self._carry_out(request, found, user, info, path, apis)
@@ -333,6 +332,14 @@ def _attributes(user: User, info: RequestInfo, cluster: str | None) -> Attribute
         info.name,
         info.path,
     )
+
+
+def _may_know(request: Request, attributes: Attributes, decision: Decision) -> bool:
+    """Whether the caller may see that a logical cluster has FlowSchemas of its own, and thereby that it exists."""
+    if request.impersonator is not None:
+        # Whoever may impersonate there may enter.
+        return True
+    return decision.reason != NOT_PERMITTED and attributes.path not in HEALTH_PATHS
 
 
 def _note(request: Request, decision: Decision) -> None:
