@@ -81,6 +81,10 @@ def seed_of(definition: ResourceDefinition, cluster: str) -> Object:
         "apiexportendpointslices": made_of(api_version, kind, spec={"export": {"path": cluster, "name": "a"}}),
         "virtualworkspaces": made_of(api_version, kind, spec={"export": {"name": "a"}}),
         "synctargets": made_of(api_version, kind, spec={}),
+        "flowschemas": made_of(api_version, kind, spec={"priorityLevelConfiguration": {"name": "none"}}),
+        "prioritylevelconfigurations": made_of(
+            api_version, kind, spec={"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+        ),
     }
     for names in BOTH:
         what = {"group": "rbac.authorization.k8s.io", "version": "v1", "resource": "clusterroles"}
