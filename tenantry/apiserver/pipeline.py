@@ -337,7 +337,7 @@ def _attributes(user: User, info: RequestInfo, cluster: str | None) -> Attribute
 def _may_know(request: Request, attributes: Attributes, decision: Decision) -> bool:
     """Whether the caller may see that a logical cluster has FlowSchemas of its own, and thereby that it exists."""
     if request.impersonator is not None:
-        # Whoever may impersonate there may enter.
+        # A caller that may impersonate there has access.
         return True
     return decision.reason != NOT_PERMITTED and attributes.path not in HEALTH_PATHS
 
