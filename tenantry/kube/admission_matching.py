@@ -239,6 +239,16 @@ def is_exempt(definition: ResourceDefinition) -> bool:
     return definition.group in ("authentication.k8s.io", "authorization.k8s.io")
 
 
+def is_exempt_from_policies(definition: ResourceDefinition) -> bool:
+    """Whether policies are not asked about objects of a type: those of policies themselves, whose mistakes could not be undone,
+    and access reviews."""
+    if definition.custom:
+        return False
+    if definition.group == GROUP:
+        return "AdmissionPolicy" in definition.kind
+    return definition.group in ("authentication.k8s.io", "authorization.k8s.io")
+
+
 def _has(version: Version, subresource: str) -> bool:
     if subresource == "scale":
         return version.scale is not None

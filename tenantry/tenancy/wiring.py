@@ -137,6 +137,7 @@ class Tenancy:
             publications=publications,
             local_ranges=self.local_ranges,
             webhooks=webhooks,
+            peers=peers,
         )
         self.scopes = ClusterScopes(
             shard_name=name,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.provider import COWBOYS, Provider, binding, cowboy, home, schema
 from tests.support.api import API_BINDINGS, CONFIG_MAPS, Api, Object, config_map
 from tests.support.waiting import wait_for
-from tests.support.webhooks import GROUP, PLURALS, WebhookServer, configuration, deny, patch, rule
+from tests.support.webhooks import GROUP, PLURALS, WebhookServer, certificate, configuration, deny, patch, rule
+from tools.ports import free_port
 
 CONFIGURATIONS = f"/apis/{GROUP}/v1/"
 
@@ -38,6 +42,42 @@ def test_webhooks_change_and_deny_writes(place: Api, hooks: WebhookServer) -> No
     assert refused["message"] == 'admission webhook "keeps.hooks.example" denied the request: is kept'
     place.delete(f"{CONFIGURATIONS}{PLURALS['validating']}/keeps")
     place.delete(f"{CONFIG_MAPS}/one")
+
+
+def test_webhooks_of_controller_runtime(place: Api, webhooks_binary: Path, tmp_path: Path) -> None:
+    chain, key = certificate()
+    (tmp_path / "tls.crt").write_bytes(chain)
+    (tmp_path / "tls.key").write_bytes(key)
+    port = free_port()
+    command = [str(webhooks_binary), "-port", str(port), "-certificates", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for kind, path in (("mutating", "default"), ("validating", "validate")):
+                client = {
+                    "url": f"https://127.0.0.1:{port}/{path}",
+                    "caBundle": base64.b64encode(chain).decode(),
+                }
+                webhook = {
+                    "name": f"{path}.sizes.example",
+                    "clientConfig": client,
+                    "rules": [rule(operations="CREATE,UPDATE")],
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                }
+                install(place, kind, "sizes", webhook)
+            wait_for(lambda: place.status_of("POST", f"{CONFIG_MAPS}?dryRun=All", config_map("try")) == 201, "the server listens")
+            assert place.create(CONFIG_MAPS, config_map("one"))["data"] == {"size": "medium"}
+            answer = place.request(
+                "PATCH", f"{CONFIG_MAPS}/one", {"data": {"size": "large"}}, content_type="application/merge-patch+json"
+            )
+            assert answer.expect(403)["message"] == (
+                'admission webhook "validate.sizes.example" denied the request: the size stays'
+            )
+            assert '299 - "sizes are for ever"' in answer.headers["Warning"]
+        finally:
+            process.terminate()
+        assert process.stdout is not None
+        assert "default CREATE one" in process.stdout.read().splitlines()
 
 
 def test_a_slow_webhook_delays_the_writes_of_its_workspace_alone(

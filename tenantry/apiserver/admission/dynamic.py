@@ -15,8 +15,8 @@ from tenantry.kube.objects import Object
 
 
 class Ask:
-    """What a write awaits. `call(deadline)` gets the time of the event loop at which the write ends. It changes the review (the
-    object, warnings, audit annotations), or raises StatusError to refuse the write."""
+    """What a write awaits. `call(deadline)` ends by a time of the event loop. It changes the review (the object, warnings, audit
+    annotations), or raises StatusError to refuse the write."""
 
     __slots__ = ("call",)
 

@@ -16,7 +16,7 @@ from tenantry.kube.decode import normalise
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.objects import Object
-from tenantry.kube.status import internal, request_timed_out
+from tenantry.kube.status import internal
 
 
 class _BodyForm:
@@ -74,13 +74,10 @@ async def _drive(steps: Part[Any]) -> None:
         step = next(steps)
         while True:
             if isinstance(step, Ask):
-                async with asyncio.timeout_at(deadline):
-                    await step.call(deadline)
+                await step.call(deadline)
             step = steps.send(True)
     except StopIteration:
         return
-    except TimeoutError:
-        raise request_timed_out() from None
     finally:
         steps.close()
 

@@ -29,7 +29,7 @@ from tenantry.apiserver.worker_threads import is_light, weigh, workers
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
-from tenantry.kube.status import StatusError, already_exists, conflict, forbidden, request_timed_out
+from tenantry.kube.status import StatusError, already_exists, conflict, forbidden
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
@@ -256,12 +256,9 @@ async def _asking(
 async def _answer(ask: Ask, deadline: float) -> StatusError | None:
     """Awaits the answer. Returns the error with which it refuses the write, for the computation to see."""
     try:
-        async with asyncio.timeout_at(deadline):
-            await ask.call(deadline)
+        await ask.call(deadline)
     except StatusError as error:
         return error
-    except TimeoutError:
-        return request_timed_out()
     return None
 
 

@@ -43,6 +43,15 @@ class CompilationError(Exception):
     """An expression that does not compile, or has a result of another type. The text is Kubernetes'."""
 
 
+class ProgramError(CompilationError):
+    """An expression of this type, of which no program can be made, as a constant in it has no value. Kubernetes calls this an
+    internal error."""
+
+    def __init__(self, text: str, found: Type) -> None:
+        super().__init__(text)
+        self.type = found
+
+
 def _struct(name: str, fields: Mapping[str, Declared]) -> Declared:
     return Declared(Type("struct", f"kubernetes.{name}"), fields=dict(fields))
 
@@ -161,6 +170,9 @@ class Environment:
         """Raises CompilationError where an expression does not compile, or its type is none of `results`, if some are given."""
         try:
             found = self.type_of(text, authorizer=authorizer, patch_types=patch_types)
+        except ProgramError as error:
+            require_type(error.type, results)
+            raise
         except CompilationError as error:
             raise CompilationError(f"compilation failed: {error}") from None
         require_type(found, results)
@@ -173,9 +185,12 @@ def compiled_type(
     Raises CompilationError."""
     try:
         checked = check(text, variables, structs, patch_types=patch_types)
-        Compiled(checked.tree.root, tuple(variables), patch_types=patch_types)
     except CelError as error:
         raise CompilationError(str(error)) from None
+    try:
+        Compiled(checked.tree.root, tuple(variables), patch_types=patch_types)
+    except CelError as error:
+        raise ProgramError(f"program instantiation failed: {error}", checked.type) from None
     return checked.type
 
 

@@ -6,12 +6,12 @@ allowance together; where it is spent, the same evaluation is made in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tenantry.kube.admission.environment import VARIABLES
 from tenantry.kube.go_text import quote
-from tenantry.kube.schema.cel import AT_ONCE_LIMIT, CALL_LIMIT, LoopBudgetExceeded
+from tenantry.kube.schema.cel import CALL_LIMIT, LoopBudgetExceeded
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import Expression
 from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question, authorizer, resource_check
@@ -25,7 +25,9 @@ WRITE_LIMIT = 50_000_000
 """What all policies may cost for one write. Kubernetes has no such limit."""
 CHECK_ON_LOOP = 1_000
 """What an authorization check takes of the allowance: about 0.1 ms."""
-_COMPILED_AT_ONCE = 2_000
+AT_ONCE_LIMIT = 5_000
+"""What all policies may cost for one write on the event loop: about 2 ms."""
+_COMPILED_AT_ONCE = 300
 """So many characters of expressions may be compiled on the event loop for one write."""
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
@@ -85,8 +87,8 @@ class Allowance:
             raise LoopBudgetExceeded
 
     def prepare(self, program: Expression) -> None:
-        """Raises LoopBudgetExceeded where an expression has to be compiled first, and that takes too long here."""
-        if self.at_once and not program.is_compiled:
+        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here."""
+        if self.at_once:
             self.characters -= len(program.text)
             if self.characters < 0:
                 raise LoopBudgetExceeded
@@ -118,12 +120,20 @@ class _LoopCost(Cost):
 
 class Inputs:
     """The values of one write, for one policy and parameter: JSON values, which are not changed. `namespace` is None where the
-    object has none. `request` is an AdmissionRequest without the objects."""
+    object has none. `request` is an AdmissionRequest without the objects. Both may be functions that make them, which are called
+    where an expression names them."""
 
-    __slots__ = ("_requested", "answers", "namespace", "object", "old_object", "params", "request")
+    __slots__ = ("answers", "namespace", "object", "old_object", "params", "request")
 
     def __init__(
-        self, *, object: Any, old_object: Any, request: Mapping[str, Any], params: Any, namespace: Any, answers: Answers
+        self,
+        *,
+        object: Any,
+        old_object: Any,
+        request: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+        params: Any,
+        namespace: Any,
+        answers: Answers,
     ) -> None:
         self.object = object
         self.old_object = old_object
@@ -131,32 +141,46 @@ class Inputs:
         self.params = params
         self.namespace = namespace
         self.answers = answers
-        self._requested: Any = None
 
-    @property
+    def made_request(self) -> Mapping[str, Any]:
+        request = self.request
+        return request() if callable(request) else request
+
+    def made_namespace(self) -> Any:
+        return self.namespace() if callable(self.namespace) else self.namespace
+
+    def made_authorizer(self) -> Any:
+        return authorizer(self.answers)
+
     def requested(self) -> Any:
         """The check of `authorizer.requestResource`."""
-        if self._requested is None:
-            self._requested = self._make_requested()
-        return self._requested
-
-    def _make_requested(self) -> Any:
-        resource = self.request["requestResource"]
+        request = self.made_request()
+        resource = request["requestResource"]
         return resource_check(
             self.answers,
             group=resource["group"],
             resource=resource["resource"],
-            subresource=self.request.get("requestSubResource", ""),
-            namespace=self.request.get("namespace", ""),
-            name=self.request.get("name", ""),
+            subresource=request.get("requestSubResource", ""),
+            namespace=request.get("namespace", ""),
+            name=request.get("name", ""),
         )
+
+
+_LATER: Sequence[tuple[str, int, Callable[[Inputs], Any]]] = (
+    ("request", VARIABLES.index("request"), Inputs.made_request),
+    ("namespaceObject", VARIABLES.index("namespaceObject"), Inputs.made_namespace),
+    ("authorizer", VARIABLES.index("authorizer"), Inputs.made_authorizer),
+    ("requestResource", VARIABLES.index("authorizer.requestResource"), Inputs.requested),
+)
+"""Values that are made where the text of an expression has a word, and so may have the variable."""
+_LATER_WITHOUT_NAMESPACE = tuple(each for each in _LATER if each[0] != "namespaceObject")
 
 
 class Activation:
     """Evaluates the expressions of a list with one budget, one after the other. The variables of the policy are evaluated once,
     where one of them is used."""
 
-    __slots__ = ("_allowance", "_values", "left")
+    __slots__ = ("_allowance", "_inputs", "_later", "_values", "left")
 
     def __init__(
         self,
@@ -169,17 +193,10 @@ class Activation:
     ) -> None:
         self.left = budget
         self._allowance = allowance
-        namespace = inputs.namespace if with_namespace else None
-        self._values = (
-            inputs.object,
-            inputs.old_object,
-            inputs.request,
-            inputs.params,
-            namespace,
-            _Composed(self, variables),
-            authorizer(inputs.answers),
-            inputs.requested,
-        )
+        self._inputs = inputs
+        self._later = _LATER if with_namespace else _LATER_WITHOUT_NAMESPACE
+        composed = _Composed(self, variables)
+        self._values = [inputs.object, inputs.old_object, None, inputs.params, None, composed, None, None]
 
     def run(self, program: Expression) -> Any:
         """The result. Raises EvaluationError, and OutOfBudget where no further expression may be evaluated."""
@@ -201,14 +218,20 @@ class Activation:
     def value(self, program: Expression) -> Any:
         """As `run`. Raises CelError, CostExceeded where the call costs more than one may, and OutOfBudget."""
         allowance = self._allowance
-        allowance.prepare(program)
+        found = program.known()
+        if found is None:
+            allowance.prepare(program)
+            found = program.compile()
+        if isinstance(found, str):
+            raise CelError(found)
+        self._make_values(program.text)
         if self.left < 0:
             raise OutOfBudget
         left = allowance.left
         limit = min(CALL_LIMIT, self.left, left)
         cost = _LoopCost(limit) if allowance.at_once else Cost(limit)
         try:
-            return program.run(self._values, cost)
+            return found.run(self._values, cost)
         except CostExceeded:
             if limit == left and allowance.at_once:
                 raise LoopBudgetExceeded from None
@@ -218,6 +241,15 @@ class Activation:
         finally:
             allowance.left = max(0, allowance.left - max(1, cost.spent))
             self.left -= cost.whole if isinstance(cost, _LoopCost) else cost.spent
+
+    def _make_values(self, text: str) -> None:
+        made = False
+        for word, place, make in self._later:
+            if word in text:
+                self._values[place] = make(self._inputs)
+                made = True
+        if made:
+            self._later = [each for each in self._later if each[0] not in text]
 
 
 class _Composed(LazyFields):

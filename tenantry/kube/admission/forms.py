@@ -31,6 +31,8 @@ _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", floa
 class BuiltInForm:
     """Objects that Go decodes into a struct."""
 
+    is_typed = True
+
     def __init__(
         self,
         message: Message,
@@ -54,7 +56,7 @@ class BuiltInForm:
             self._normalise(obj)
         except Mismatch as mismatch:
             what = f"{self._group}/{self._version}, Kind={self._kind}"
-            raise MutationFailed(f"unable to convert unstructured object to {what}: {mismatch.text()}") from None
+            raise MutationFailed(f"unable to convert unstructured object to {what}: {mismatch.conversion_text()}") from None
         return self._defaulted(obj)
 
     def patched(self, document: Any) -> Object:
@@ -90,6 +92,8 @@ class BuiltInForm:
 
 class CustomForm:
     """Custom resources: what their schema does not have is dropped after the last mutation."""
+
+    is_typed = False
 
     def __init__(self, definition: ResourceDefinition, version: Version) -> None:
         self.node: Node = compile_schema(version.schema)
@@ -129,9 +133,12 @@ class CustomForm:
         prune(obj, self._version.schema)
 
 
-def form_of(definition: ResourceDefinition, version: Version) -> BuiltInForm | CustomForm:
+AnyForm = BuiltInForm | CustomForm
+
+
+def form_of(definition: ResourceDefinition, version: Version) -> AnyForm:
     """The form of a type's objects in one version. It is made once."""
-    found: BuiltInForm | CustomForm | None = version.memo.get("mutation.form")
+    found: AnyForm | None = version.memo.get("mutation.form")
     if found is None:
         message = definition.message
         found = (

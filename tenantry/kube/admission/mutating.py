@@ -23,11 +23,11 @@ from tenantry.kube.admission.evaluation import (
     OutOfBudget,
     expression,
 )
-from tenantry.kube.admission.mutation_values import Converter, Growth, MutationTooLarge, NotConvertible
+from tenantry.kube.admission.mutation_values import Converter, Growth, MutationTooLarge, NotConvertible, own_copy
 from tenantry.kube.apply.merge import merge
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError
 from tenantry.kube.apply.typed_validation import error_text, validate
-from tenantry.kube.objects import Object, with_own_containers
+from tenantry.kube.objects import Object
 from tenantry.kube.patch.json_patch import OperationFailed, apply_operations
 from tenantry.kube.schema.cel_expression import Expression
 from tenantry.kube.schema.cel_objects import Constructed, type_mismatches
@@ -51,6 +51,11 @@ class Form(Protocol):
     @property
     def node(self) -> Node:
         """The type as server-side apply sees it."""
+        ...
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether every object that was decoded matches the type."""
         ...
 
     def merged(self, obj: Object) -> Object:
@@ -91,7 +96,8 @@ class Attempt(NamedTuple):
 
 
 class Mutated(NamedTuple):
-    """What a policy has made of an object. `error`: its conditions failed."""
+    """What a policy has made of an object. `attempts`: its mutations, none where its conditions are not met. `error`: they
+    failed."""
 
     object: Object
     attempts: tuple[Attempt, ...] = ()
@@ -158,7 +164,7 @@ def _mutate(
     converter = Converter(given, growth)
     try:
         if mutation.kind == APPLY:
-            return form.merged(_applied(result, obj, form.node, converter))
+            return form.merged(_applied(result, obj, form, converter))
         document = _patched(result, obj, converter)
     except MutationTooLarge as error:
         raise MutationFailed(str(error), "out_of_budget") from None
@@ -174,10 +180,11 @@ def _evaluated(program: Expression, policy: MutatingPolicy, inputs: Inputs, allo
         raise MutationFailed(str(error), "invalid_error" if program.compiles else "compile_error") from None
 
 
-def _applied(result: Any, obj: Object, node: Node, converter: Converter) -> Object:
+def _applied(result: Any, obj: Object, form: Form, converter: Converter) -> Object:
+    node = form.node
     if not isinstance(result, Constructed):
         raise MutationFailed("unsupported return type from ApplyConfiguration expression")
-    _check_names(result)
+    _check_names(result, converter)
     try:
         config = converter.configuration(result)
     except NotConvertible:
@@ -188,14 +195,14 @@ def _applied(result: Any, obj: Object, node: Node, converter: Converter) -> Obje
     if atomic := _atomic_parts(node, config, ""):
         what = f"may not mutate atomic arrays, maps or structs: {', '.join(atomic[:CAUSES_MAX])}"
         raise MutationFailed(f"error applying patch: invalid ApplyConfiguration: {what}")
-    if errors := validate(node, obj, repeats=True):
+    if not form.is_typed and (errors := validate(node, obj, repeats=True)):
         raise MutationFailed(f"error applying patch: failed to convert original object to typed object: {error_text(errors)}")
     try:
         merged = merge(node, obj, config)
     except TypedError as error:
         raise MutationFailed(f"error applying patch: failed to merge patch: {error}") from None
     # The merge shares the parts that it did not touch.
-    made: Object = with_own_containers(merged)
+    made: Object = own_copy(merged)
     return made
 
 
@@ -226,7 +233,7 @@ def _patched(result: Any, obj: Object, converter: Converter) -> Any:
     for each in result:
         value = each.fields.get("value")
         if isinstance(value, Constructed) and value.type_name.startswith("Object"):
-            _check_names(value)
+            _check_names(value, converter)
         try:
             operations.append(converter.operation(each))
         except NotConvertible as error:
@@ -243,6 +250,6 @@ def _patched(result: Any, obj: Object, converter: Converter) -> Any:
     return document
 
 
-def _check_names(value: Constructed) -> None:
-    if wrong := type_mismatches(value):
+def _check_names(value: Constructed, converter: Converter) -> None:
+    if wrong := type_mismatches(value, converter.growth.look):
         raise MutationFailed("type mismatch: " + "\n".join(wrong[:CAUSES_MAX]))

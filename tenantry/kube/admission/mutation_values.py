@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable
 from math import isfinite, isnan
-from typing import Any
+from typing import Any, Final
 
 from tenantry.kube import go_text
 from tenantry.kube.go_text import GoValue
 from tenantry.kube.schema import cel_time
+from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_objects import JSON_PATCH, Constructed
 from tenantry.kube.schema.cel_values import Duration, Opaque, Optional, Timestamp, TypeValue, UInt
 
@@ -21,8 +22,13 @@ BYTES_MAX = 3 * 1024 * 1024
 """The most bytes of texts that all mutations of a write may add together; a request may have as many."""
 VALUES_MAX = 200_000
 """The same for values."""
+_AT_ONCE_MAX = 2_000
+"""So many values are looked at on the event loop: about a millisecond."""
 _EXACT = (1 << 53) - 1
 """JSON numbers of protobuf are doubles: integers beyond are texts."""
+
+
+_UNEQUAL: Final = object()
 
 
 class NotConvertible(Exception):
@@ -36,21 +42,53 @@ class MutationTooLarge(Exception):
         super().__init__(f"the mutations of a request may add {BYTES_MAX} bytes and {VALUES_MAX} values")
 
 
+class NilList(list[Any]):
+    """An empty list as the field of an object, which Go has as a nil slice: null, where it is not merged with another list."""
+
+    __slots__ = ()
+
+
 class Growth:
-    """What the mutations of one write may still add."""
+    """What the mutations of one write may still add. `at_once`: on the event loop, where few values may be looked at for it."""
 
-    __slots__ = ("bytes_left", "values_left")
+    __slots__ = ("at_once", "bytes_left", "looks_left", "values_left")
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.bytes_left = BYTES_MAX
         self.values_left = VALUES_MAX
+        self.looks_left = _AT_ONCE_MAX if at_once else VALUES_MAX
+
+    def again(self, *, at_once: bool) -> Growth:
+        """The same, for a mutation that may have to be made again."""
+        same = Growth(at_once=at_once)
+        same.bytes_left, same.values_left = self.bytes_left, self.values_left
+        return same
 
     def add(self, size_bytes: int = 0) -> None:
-        """Counts a value. Raises MutationTooLarge."""
+        """Counts a value. Raises MutationTooLarge, and LoopBudgetExceeded on the loop."""
         self.bytes_left -= size_bytes
         self.values_left -= 1
         if self.bytes_left < 0 or self.values_left < 0:
             raise MutationTooLarge
+        self.look()
+
+    def look(self) -> None:
+        """Counts a value that is looked at: an expression can have one value in very many places. Raises as `add`."""
+        self.looks_left -= 1
+        if self.looks_left < 0:
+            if self.at_once:
+                raise LoopBudgetExceeded
+            raise MutationTooLarge
+
+
+def own_copy(value: Any) -> Any:
+    """A copy of what was merged, with lists and maps of its own."""
+    if isinstance(value, dict):
+        return {key: own_copy(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if type(value) is NilList:
+        return None
+    return [own_copy(item) if isinstance(item, dict | list) else item for item in value]
 
 
 class Converter:
@@ -77,6 +115,9 @@ class Converter:
             made["from"] = fields["from"]
         if "value" in fields:
             made["value"] = self._json(fields["value"])
+            if made["value"] is None and made["op"] == "test":
+                # Upstream's null is equal to no value of a document, in contrast to one that a client sends.
+                made["value"] = _UNEQUAL
         return made
 
     # Parts of an object, as Go's unstructured objects hold them
@@ -90,7 +131,7 @@ class Converter:
     def _native(self, value: Any) -> Any:
         if isinstance(value, list):
             each = self._whole if self._is_given(value) else self._element
-            return [each(item) for item in value]
+            return [each(item) for item in value] if value else NilList()
         if isinstance(value, dict):
             each = self._whole if self._is_given(value) else self._element
             return self._entries(value, each)
@@ -139,8 +180,6 @@ class Converter:
 
     def _is_given(self, value: Any) -> bool:
         """Whether a list or a map was in what the expression read."""
-        if not value:
-            return True
         if self._known is None:
             self._known = set()
             waiting = [each for each in self._given if isinstance(each, list | dict)]
@@ -253,7 +292,7 @@ def _written_out(value: Any) -> GoValue:
         items = value[:_SHOWN_MAX]
         shown = f"[{' '.join(map(_plain, items))}]", f"[]ref.Val{{{', '.join(map(_syntax, items))}}}"
         return GoValue("[]ref.Val", *shown, None)
-    entries = [*value.items()][:_SHOWN_MAX]
+    entries = sorted([*value.items()][:_SHOWN_MAX], key=lambda entry: (type(entry[0]).__name__, entry[0]))
     plain = " ".join(f"{_plain(key)}:{_plain(item)}" for key, item in entries)
     syntax = ", ".join(f"{_syntax(key)}:{_syntax(item)}" for key, item in entries)
     return GoValue("map[ref.Val]ref.Val", f"map[{plain}]", f"map[ref.Val]ref.Val{{{syntax}}}", None)

@@ -251,7 +251,7 @@ class _Checker:
         [found] = named.parameters
         is_struct = found.kind == "struct"
         if not is_struct:
-            self._wrong(node, f"'{found}' is not a message type")
+            self._wrong(node, f"'{found.name or found.kind}' is not a message type")
         for field in node.fields:
             given = self.check(field.value)
             wanted = field_type(found.name, field.name) if is_struct else ERROR

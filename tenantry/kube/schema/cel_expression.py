@@ -40,7 +40,7 @@ class Compilation:
         """`variables`: the names that the expression may use. Raises CelError."""
         self._compiled = Compiled(parse(text).root, variables, patch_types=patch_types)
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
         evaluation costs is left of `cost`."""
         return self._compiled.run(values, cost)
@@ -72,11 +72,15 @@ class Expression:
     def compiles(self) -> bool:
         return not isinstance(self.compile(), str)
 
+    def known(self) -> Compilation | str | None:
+        """As `compile`, where it was compiled already."""
+        return _compilations.get(self._key)
+
     def compile(self) -> Compilation | str:
         """The compilation, or why there is none. Such an expression fails when it is evaluated."""
         return _compilations.compute(self._key, self._compile)
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
         evaluation costs is left of `cost`."""
         found = self.compile()

@@ -5,7 +5,7 @@ An expression is compiled to functions of a `Frame`, one for each node, which ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
@@ -15,8 +15,9 @@ from tenantry.kube.schema.cel_functions.arguments import Function
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
 from tenantry.kube.schema.cel_library.maps import insert
+from tenantry.kube.schema.cel_literals import require_patterns
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
-from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, optional_select
+from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, has_field, no_field, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Comprehension,
@@ -61,7 +62,7 @@ class Compiled:
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
         frame = Frame([*values, *(None,) * self._compiler.places], cost)
         try:
@@ -171,9 +172,7 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                if type(value) is dict:
-                    return field in value or escaped in value
-                return isinstance(value, LazyFields) and value.has(field)
+                return field in value or escaped in value if type(value) is dict else has_field(value, field)
 
             return has
 
@@ -196,7 +195,7 @@ class _Compiler:
                 return optional_select(cost, value, field)
             if isinstance(value, LazyFields):
                 return value.field(field)
-            raise CelError(f"no such key: {field}")
+            raise no_field(value, field)
 
         return select
 
@@ -219,6 +218,7 @@ class _Compiler:
         function: Function | None = _FUNCTIONS.get((name, member))
         if function is None:
             raise CelError(f"undeclared reference to '{name}' (in container '')")
+        require_patterns(name, arguments)
         run = function
         parts = [self.node(argument, scope) for argument in arguments]
         if len(parts) == 1:

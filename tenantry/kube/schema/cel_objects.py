@@ -3,6 +3,7 @@ fields, and JSON patches (`JSONPatch{op: 'remove', path: '/a'}`) (k8s.io/apiserv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tenantry.kube.schema.cel_errors import CelError
@@ -79,22 +80,23 @@ def _go_type(value: Any) -> str:
     return "map[string]interface {}" if type(value) is dict else _GO_TYPES.get(type(value), type(value).__name__)
 
 
-def type_mismatches(value: Any) -> list[str]:
+def type_mismatches(value: Constructed, look: Callable[[], None]) -> list[str]:
     """Where the name of an object's type is not the path of its field, from the constructed object on
-    (CheckTypeNamesMatchFieldPathNames). Lists and maps on the way have no names."""
-    assert isinstance(value, Constructed)
+    (CheckTypeNamesMatchFieldPathNames). Lists and maps on the way have no names. `look` is called for each value, and may raise
+    an error to end it."""
     found: list[str] = []
-    _check_names(value, value.type_name, found)
+    _check_names(value, value.type_name, found, look)
     return found
 
 
-def _check_names(value: Any, path: str, found: list[str]) -> None:
+def _check_names(value: Any, path: str, found: list[str], look: Callable[[], None]) -> None:
+    look()
     if isinstance(value, Constructed):
         if value.type_name != path:
             expected = f'expected "{path}", which matches field name path from root Object type'
             found.append(f'unexpected type name "{value.type_name}", {expected}')
         for name, below in value.fields.items():
-            _check_names(below, f"{path}.{name}", found)
+            _check_names(below, f"{path}.{name}", found, look)
     elif isinstance(value, list | dict):
         for below in value.values() if isinstance(value, dict) else value:
-            _check_names(below, path, found)
+            _check_names(below, path, found, look)

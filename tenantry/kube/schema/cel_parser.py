@@ -35,7 +35,6 @@ CHAIN_MAX = 150
 _NAMES = "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
 _EXPECTED = f"{{'[', '{{', '(', '.', '-', '!', 'true', 'false', 'null', {_NAMES}}}"
 _EXPECTED_OR_OPTIONAL = f"{{'[', '{{', '(', '.', '-', '!', '?', 'true', 'false', 'null', {_NAMES}}}"
-_FIELD = "{'?', IDENTIFIER, ESC_IDENTIFIER}"
 _FIELD_OR_END = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
 _BINARY = {
     "||": (1, "_||_"),
@@ -321,26 +320,38 @@ class _Reader:
             name += "." + self._next().text
         identity = self.new(self._expect("{").offset)
         fields: list[MessageField] = []
-        if self._is(",") and self._tokens[self._position + 1].kind == "}":
-            self._position += 1
-        while not self._skip("}"):
-            fields.append(self._message_field(_FIELD if fields else _FIELD_OR_END))
+        expected = _FIELD_OR_END
+        while self._tokens[self._position].kind in ("?", "name", "quoted"):
+            fields.append(self._message_field())
+            expected = "{'}', ','}"
             if not self._skip(","):
-                self._expect("}", "{'}', ','}")
                 break
+            expected = ""
+        if not fields and self._skip(","):
+            expected = ""
+        self._expect("}", expected)
         return MessageLiteral(identity, name, tuple(fields))
 
-    def _message_field(self, expected: str) -> MessageField:
+    def _message_field(self) -> MessageField:
         optional = self._skip("?")
         name = self._next()
         if name.kind not in ("name", "quoted"):
             self._position -= 1
-            self._fail(
-                name, f"mismatched input '{name.text}' expecting {'{IDENTIFIER, ESC_IDENTIFIER}' if optional else expected}"
-            )
-        identity = self.new(self._expect(":").offset)
+            self._fail(name, f"mismatched input '{name.text}' expecting {{IDENTIFIER, ESC_IDENTIFIER}}")
+        identity = self.new(self._colon().offset)
         field = name.text[1:-1] if name.kind == "quoted" else name.text
         return MessageField(identity, field, self.expression(), optional)
+
+    def _colon(self) -> Token:
+        """The colon after a field. Where it is missing, or one word stands before it, cel-go's parser goes on after the error."""
+        token, after = self._tokens[self._position], self._tokens[min(self._position + 1, len(self._tokens) - 1)]
+        if token.kind != ":" and after.kind == ":":
+            self._errors.add(token.offset, f"Syntax error: extraneous input '{token.text}' expecting ':'")
+            self._position += 1
+        elif token.kind in _BEGINS:
+            self._errors.add(token.offset, f"Syntax error: missing ':' at '{token.text}'")
+            return token
+        return self._expect(":")
 
     def _list(self, bracket: Token) -> Node:
         identity = self.new(bracket.offset)

@@ -12,7 +12,7 @@ from tenantry.kube.go_text import quote
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
-from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema
+from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path, child_schema, is_same
 from tenantry.kube.schema.ruled_schemas import COMPILED_AT_ONCE, lengths_of_rules
 from tenantry.kube.schema.structural import Rule, Schema
 
@@ -159,14 +159,14 @@ def _own_rules(schema: Schema) -> _Walk:
             return
         seen = convert(value, through.seen)
         before = ABSENT if old is ABSENT or old is None else convert(old, through.seen)
-        is_same: bool | None = None
+        unchanged: bool | None = None
         for check in checks:
             problem, is_transition = check(value, seen, before, path, through)
             if problem is None:
                 continue
-            if is_same is None:
-                is_same = old is not ABSENT and old == value
-            (through.ratcheted if is_same and not is_transition else through.failures).append(problem)
+            if unchanged is None:
+                unchanged = is_same(value, old, schema)
+            (through.ratcheted if unchanged and not is_transition else through.failures).append(problem)
 
     return own
 

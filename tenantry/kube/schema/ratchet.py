@@ -6,6 +6,7 @@ from typing import Any
 
 from tenantry.kube.field_paths import Path, path_text
 from tenantry.kube.patch.json_values import identity
+from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
 ABSENT: Any = object()
@@ -21,7 +22,7 @@ class Ratchet:
     """
 
     def __init__(self, new: Any, old: Any, schema: Schema) -> None:
-        self._root: _Place = (schema, new, old, self._same(new, old))
+        self._root: _Place = (schema, new, old, is_same(new, old, schema))
         self._places: dict[int, tuple[Path, _Place]] = {}
         self._counterparts: dict[int, Counterparts] = {}
 
@@ -57,7 +58,7 @@ class Ratchet:
             below = child_schema(schema, key)
             inner_new = new.get(key, ABSENT) if type(new) is dict else ABSENT
             inner_old = old.get(key, ABSENT) if type(old) is dict else ABSENT
-        return below, inner_new, inner_old, inner_old is not ABSENT and self._same(inner_new, inner_old)
+        return below, inner_new, inner_old, is_same(inner_new, inner_old, below)
 
     def _counterparts_of(self, old: Any, schema: Schema | None) -> Counterparts:
         known = self._counterparts.get(id(old))
@@ -65,13 +66,35 @@ class Ratchet:
             known = self._counterparts[id(old)] = Counterparts(old, schema)
         return known
 
-    @staticmethod
-    def _same(new: Any, old: Any) -> bool:
-        return old is not ABSENT and bool(new == old)
-
 
 _Place = tuple[Schema | None, Any, Any, bool]
 """The schema, the new and the old value (ABSENT where there is none), and whether these or values around them are equal."""
+
+
+def is_same(new: Any, old: Any, schema: Schema | None) -> bool:
+    """Whether a value is the old one. Map lists are in any order (CachedDeepEqual of k8s.io/apiserver/pkg/cel/common)."""
+    if old is ABSENT:
+        return False
+    if new == old:
+        return True
+    if schema is None or not compiled(schema, "ratchet", _has_map_lists):
+        return False
+    if type(new) is dict and type(old) is dict:
+        return new.keys() == old.keys() and all(is_same(item, old[key], child_schema(schema, key)) for key, item in new.items())
+    if schema.list_type != "map" or type(new) is not list or type(old) is not list or len(new) != len(old):
+        return False
+    before = Counterparts(old, schema)
+    return all(is_same(item, before.of(item), schema.items) for item in new)
+
+
+def _has_map_lists(schema: Schema, above: frozenset[int] = frozenset()) -> bool:
+    if schema.list_type == "map":
+        return True
+    if id(schema) in above:
+        return False
+    above |= {id(schema)}
+    below = [*schema.properties.values(), schema.items, schema.additional]
+    return any(_has_map_lists(each, above) for each in below if isinstance(each, Schema))
 
 
 class Counterparts:

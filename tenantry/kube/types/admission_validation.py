@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenantry.kube.admission.environment import BOOLEAN, CompilationError, Environment
-from tenantry.kube.field_errors import duplicate, forbidden, invalid, not_supported, required, while_few
+from tenantry.kube.admission.environment import BOOLEAN, CompilationError, Environment, ProgramError
+from tenantry.kube.definition import Strategy
+from tenantry.kube.field_errors import duplicate, forbidden, internal, invalid, not_supported, required, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.names import (
     dns1035_label_errors,
@@ -25,7 +26,23 @@ MATCH_POLICIES = ("Equivalent", "Exact")
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 SCOPES = ("*", "Cluster", "Namespaced")
 CONDITIONS_MAX = 64
+_STATIC_SUFFIX = ".static.k8s.io"
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII)
+
+
+class AdmissionStrategy(Strategy):
+    """The base of all types of the group: they cannot be written without their version, and have no names of upstream's static
+    configurations."""
+
+    unconditional_update = False
+    tracks_generation = True
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        errors = super().name_errors(name, prefix=prefix)
+        if name.endswith(_STATIC_SUFFIX) and not prefix:
+            what = "are reserved for static manifest-based configurations and cannot be managed via the API"
+            errors.append(f'names ending with "{_STATIC_SUFFIX}" {what}')
+        return errors
 
 
 # Rules -----------------------------------------------------------------------------------------------------------------
@@ -258,6 +275,8 @@ def variable_errors(environment: Environment, variables: Sequence[Object], path:
             continue
         try:
             environment.add_variable(name, text)
+        except ProgramError as error:
+            errors.append(internal(f"{place}.expression", str(error)))
         except CompilationError as error:
             errors.append(invalid(f"{place}.expression", text, f"compilation failed: {error}"))
     return errors
@@ -277,6 +296,8 @@ def expression_errors(
     `shown`: what the error shows in place of the expression."""
     try:
         environment.require(text, results, authorizer=authorizer, patch_types=patch_types)
+    except ProgramError as error:
+        return [internal(path, str(error))]
     except CompilationError as error:
         return [invalid(path, text if shown is None else shown, str(error))]
     return []

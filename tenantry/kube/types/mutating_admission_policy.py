@@ -7,7 +7,7 @@ from typing import Any
 from tenantry.kube.admission.environment import Environment
 from tenantry.kube.admission.mutating import APPLY, JSON_PATCH
 from tenantry.kube.columns import AGE, NAME, column
-from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
+from tenantry.kube.definition import Column, ResourceDefinition, Version
 from tenantry.kube.field_errors import invalid, not_supported, required, while_few
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.objects import Object
@@ -25,6 +25,7 @@ from tenantry.kube.types.admission_messages import (
     default_match_resources,
 )
 from tenantry.kube.types.admission_validation import (
+    AdmissionStrategy,
     expression_errors,
     failure_policy_errors,
     match_condition_errors,
@@ -88,9 +89,7 @@ _LONG_EXPRESSIONS = 2_000
 """So many characters of expressions are checked on the event loop: a few milliseconds."""
 
 
-class MutatingAdmissionPolicyStrategy(Strategy):
-    unconditional_update = False
-    tracks_generation = True
+class MutatingAdmissionPolicyStrategy(AdmissionStrategy):
     may_take_long = True
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
@@ -100,7 +99,7 @@ class MutatingAdmissionPolicyStrategy(Strategy):
         return sum(len((each or {}).get("expression") or "") for each in expressions) > _LONG_EXPRESSIONS
 
     def default(self, obj: Object) -> None:
-        spec = obj.get("spec") or {}
+        spec = obj.setdefault("spec", {})
         if spec.get("failurePolicy") is None:
             spec["failurePolicy"] = "Fail"
         default_match_resources(spec.get("matchConstraints"))
@@ -172,10 +171,7 @@ def _mutation_errors(environment: Environment, mutation: Object, path: str) -> l
     return errors
 
 
-class MutatingAdmissionPolicyBindingStrategy(Strategy):
-    unconditional_update = False
-    tracks_generation = True
-
+class MutatingAdmissionPolicyBindingStrategy(AdmissionStrategy):
     def default(self, obj: Object) -> None:
         default_match_resources((obj.get("spec") or {}).get("matchResources"))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from tenantry.kube.admission.environment import BOOLEAN, TEXT, TEXT_OR_NULL, Environment
 from tenantry.kube.columns import AGE, NAME, column
-from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
+from tenantry.kube.definition import Column, ResourceDefinition, Version
 from tenantry.kube.field_errors import duplicate, invalid, not_supported, required, while_few
-from tenantry.kube.jsonpath import field_names
+from tenantry.kube.jsonpath import compile_path
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object, name_of
@@ -24,6 +24,7 @@ from tenantry.kube.types.admission_messages import (
     default_match_resources,
 )
 from tenantry.kube.types.admission_validation import (
+    AdmissionStrategy,
     expression_errors,
     failure_policy_errors,
     match_condition_errors,
@@ -121,9 +122,7 @@ _LONG_EXPRESSIONS = 2_000
 """So many characters of expressions are checked on the event loop: a few milliseconds."""
 
 
-class ValidatingAdmissionPolicyStrategy(Strategy):
-    unconditional_update = False
-    tracks_generation = True
+class ValidatingAdmissionPolicyStrategy(AdmissionStrategy):
     may_take_long = True
 
     def takes_long(self, obj: Object, old: Object | None) -> bool:
@@ -138,7 +137,7 @@ class ValidatingAdmissionPolicyStrategy(Strategy):
         return size > _LONG_EXPRESSIONS
 
     def default(self, obj: Object) -> None:
-        spec = obj.get("spec") or {}
+        spec = obj.setdefault("spec", {})
         if spec.get("failurePolicy") is None:
             spec["failurePolicy"] = "Fail"
         default_match_resources(spec.get("matchConstraints"))
@@ -246,17 +245,13 @@ def _status_errors(status: Object) -> list[FieldError]:
             errors.append(required(f"{path}.fieldRef"))
         else:
             try:
-                field_names(f".{reference}")
+                compile_path(f".{reference}")
             except ValueError as error:
                 errors.append(invalid(f"{path}.fieldRef", reference, f"invalid JSONPath: {error}"))
     return errors + condition_errors(status.get("conditions") or [], "status.conditions")
 
 
-class ValidatingAdmissionPolicyBindingStrategy(Strategy):
-    unconditional_update = False
-    tracks_generation = True
-    may_take_long = False
-
+class ValidatingAdmissionPolicyBindingStrategy(AdmissionStrategy):
     def default(self, obj: Object) -> None:
         default_match_resources((obj.get("spec") or {}).get("matchResources"))
 

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tenantry.kube.columns import AGE, NAME
-from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
+from tenantry.kube.definition import Column, ResourceDefinition, Version
 from tenantry.kube.field_errors import duplicate, invalid, not_supported, required, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.message_tables import LABEL_SELECTOR, kind, message
 from tenantry.kube.names import dns1035_label_errors, dns1123_subdomain_errors
-from tenantry.kube.objects import Object, name_of
+from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
 from tenantry.kube.types.admission_messages import GROUP, MATCH_CONDITION, REF, RULE_WITH_OPERATIONS
 from tenantry.kube.types.admission_validation import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
+    AdmissionStrategy,
     match_condition_errors,
     rule_with_operations_errors,
 )
@@ -84,7 +85,6 @@ OLD_SIDE_EFFECTS = ("None", "NoneOnDryRun", "Some", "Unknown")
 DEFAULT_TIMEOUT_SECONDS = 10
 DEFAULT_PORT = 443
 _TIMEOUT_MAX = 30
-_STATIC_SUFFIX = ".static.k8s.io"
 _LONG_EXPRESSIONS = 2_000
 """So many characters of expressions are checked on the event loop: a few milliseconds."""
 _NOT_ASKED_ABOUT = {
@@ -98,9 +98,7 @@ _NOT_ASKED_ABOUT = {
 }
 
 
-class WebhookConfigurationStrategy(Strategy):
-    unconditional_update = False
-    tracks_generation = True
+class WebhookConfigurationStrategy(AdmissionStrategy):
     may_take_long = True
 
     def __init__(self, *, mutating: bool) -> None:
@@ -152,11 +150,6 @@ class WebhookConfigurationStrategy(Strategy):
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         warnings = []
-        if name_of(obj).endswith(_STATIC_SUFFIX):
-            warnings.append(
-                f'metadata.name: names ending with "{_STATIC_SUFFIX}" are reserved for static manifest-based configurations '
-                "and cannot be managed via the API"
-            )
         for index, webhook in enumerate(obj.get("webhooks") or ()):
             for number, rule in enumerate(webhook.get("rules") or ()):
                 warnings += [

@@ -15,14 +15,19 @@ from tenantry.apiserver.admission.webhooks.call_context import CallContext, Webh
 from tenantry.apiserver.admission.webhooks.webhook_admission import WebhookAdmission
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
+from tenantry.placement.peers import Peers
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.flow_control_size import FlowControlSizeAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
+from tenantry.tenancy.admission.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
+from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.questions import answer
+from tenantry.tenancy.admission.policies.remote_parameters import RemoteParameters
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
@@ -66,6 +71,7 @@ class BuildAdmission(Protocol):
         publications: Publications,
         local_ranges: LocalRanges,
         webhooks: WebhookCalls | None,
+        peers: Peers,
     ) -> WholeAdmission: ...
 
 
@@ -84,11 +90,14 @@ def build(
     publications: Publications,
     local_ranges: LocalRanges,
     webhooks: WebhookCalls | None,
+    peers: Peers,
 ) -> AdmissionChain:
     """The admission chain of a shard. `webhooks`: None where none are called."""
     configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
+    parameters = Parameters(cell, apis, RemoteParameters(directory=directory, peers=peers))
     dynamic: list[DynamicAdmission] = [
-        validating_policies(cell=cell, authorizer=authorizer, apis=apis, local_ranges=local_ranges)
+        mutating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
+        validating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
     ]
     if webhooks is not None:
         context = CallContext(
@@ -115,6 +124,7 @@ def build(
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
+            ParamAccessAdmission(cell=cell, apis=apis, authorizer=authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             FlowControlSizeAdmission(),

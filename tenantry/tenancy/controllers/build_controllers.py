@@ -17,6 +17,7 @@ from tenantry.tenancy.controllers.custom_resource_definitions import CustomResou
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespace_contents import NamespaceContentsController
 from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionController
+from tenantry.tenancy.controllers.policy_type_checks import PolicyTypeCheckController
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
@@ -52,6 +53,7 @@ def build(
         ClusterRoleAggregationController(scopes=scopes),
         FlowControlController(cell=cell, scopes=scopes),
         ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
+        PolicyTypeCheckController(apis=apis, scopes=scopes),
         ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
         ViewStatusController(
             cell=cell,

@@ -109,10 +109,10 @@ def test_an_object_costs_forty() -> None:
 
 
 def test_names_of_types_are_paths() -> None:
-    assert type_mismatches(run("Object{a: [Object.a{b: {'c': Object.a.b{}}}]}")) == []
-    assert type_mismatches(run("Object{a: Object.b{c: Object.b.c{}}}")) == [
+    assert type_mismatches(run("Object{a: [Object.a{b: {'c': Object.a.b{}}}]}"), lambda: None) == []
+    assert type_mismatches(run("Object{a: Object.b{c: Object.b.c{}}}"), lambda: None) == [
         'unexpected type name "Object.b", expected "Object.a", which matches field name path from root Object type',
         'unexpected type name "Object.b.c", expected "Object.a.c", which matches field name path from root Object type',
     ]
     # What a patch inserts begins with its own name.
-    assert type_mismatches(run("Object.spec{a: Object.spec.a{}}")) == []
+    assert type_mismatches(run("Object.spec{a: Object.spec.a{}}"), lambda: None) == []

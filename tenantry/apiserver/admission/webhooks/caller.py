@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import quote
 
 import orjson
 
@@ -25,7 +24,6 @@ from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingError
 
 _AT_ONCE_BYTES = 32 << 10
 """An answer up to this size is decoded on the event loop."""
-_SAFE = "/%:@!$&'()*+,;=~-._"
 _TEXT_CHARACTERS = 2048
 _MESSAGES = {
     400: "the server rejected our request for an unknown reason",
@@ -91,9 +89,7 @@ class WebhookCaller:
             return self._services.resolve(webhook.service, webhook.bundle, owner)
         if webhook.destination is None:
             raise OutgoingError("unsupported URL")
-        to = webhook.destination
-        host = f"[{to.host}]" if ":" in to.host else to.host
-        return to, host if to.port == 443 else f"{host}:{to.port}"
+        return webhook.destination, webhook.host
 
 
 def _request(host: str, path: str, query: str, body: bytes) -> bytes:
@@ -104,7 +100,7 @@ def _request(host: str, path: str, query: str, body: bytes) -> bytes:
     return (
         b"POST %b?%b HTTP/1.1\r\nHost: %b\r\nUser-Agent: kube-apiserver-admission\r\nAccept: application/json, */*\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-        % (quote(path, safe=_SAFE).encode(), query.encode(), place, len(body), body)
+        % (path.encode(), query.encode(), place, len(body), body)
     )
 
 

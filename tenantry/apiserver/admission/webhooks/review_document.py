@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -183,9 +184,11 @@ def denial(webhook: str, status: Object | None) -> StatusError:
 def _value(body: bytes) -> Any:
     """JSON, or else YAML, which every text is."""
     try:
-        return json_codec.decode(body)[0]
-    except StatusError:
-        pass
+        return orjson.loads(body)
+    except ValueError:
+        # Go's decoder reads a little more: large numbers, and texts with bytes that are no UTF-8.
+        with suppress(StatusError):
+            return json_codec.decode(body)[0]
     try:
         return yaml_codec.decode(body)[0]
     except StatusError as error:

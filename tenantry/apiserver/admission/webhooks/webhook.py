@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import orjson
 
@@ -36,7 +37,8 @@ class Webhook:
     """One webhook of a configuration.
 
     `uid`: what tells it from the others of the cluster. `review_version`: that of the AdmissionReview it is sent; empty where it
-    takes none that is known. `url`: as it is called, without the timeout. `destination`: None for a service.
+    takes none that is known. `url`: as it is called, without the timeout. `path`: as it is sent, escaped. `destination`: None for
+    a service. `host`: what the request calls it; empty for a service.
     """
 
     uid: str
@@ -50,6 +52,7 @@ class Webhook:
     allows_dry_run: bool
     reinvocable: bool
     url: str
+    host: str
     path: str
     destination: Destination | None
     service: ServiceReference | None
@@ -81,6 +84,10 @@ class WebhookSet:
         return [self._webhooks[index] for index in found]
 
 
+_SAFE = "/%:@!$&'()*+,;=~-._"
+"""Characters of a path that are sent as they are."""
+
+
 def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
     """The webhooks of configurations: (name, object as JSON). In the order in which they are called."""
     found: list[Webhook] = []
@@ -95,13 +102,14 @@ def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
 def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
     client = spec.get("clientConfig") or {}
     bundle = base64.b64decode(client.get("caBundle") or "")
-    service, destination, url, path = None, None, "", ""
+    service, destination, url, host, path = None, None, "", "", ""
     if client.get("service") is not None:
         service = _service(client["service"])
         path = service.path
         url = f"https://{service.name}.{service.namespace}.svc:{service.port}{path}"
     else:
         destination, url, path = _destination(client.get("url") or "", bundle)
+        host = url[len("https://") :].partition("/")[0] if destination is not None else ""
     return Webhook(
         uid=uid,
         name=spec["name"],
@@ -122,7 +130,8 @@ def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
         allows_dry_run=spec.get("sideEffects") in SIDE_EFFECTS,
         reinvocable=spec.get("reinvocationPolicy") == "IfNeeded",
         url=url,
-        path=path or "/",
+        host=host,
+        path=quote(path or "/", safe=_SAFE),
         destination=destination,
         service=service,
         bundle=bundle,

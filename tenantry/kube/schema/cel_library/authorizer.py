@@ -1,6 +1,6 @@
 """Kubernetes' CEL functions of the authorizer (k8s.io/apiserver/pkg/cel/library/authz.go), for expressions of admission.
 
-Questions are values. Whoever evaluates an expression gives it an `Answers` that knows the authorizer.
+Questions are values. The caller that evaluates an expression gives it an `Answers` that knows the authorizer.
 """
 
 from __future__ import annotations

@@ -7,25 +7,26 @@ from typing import NamedTuple
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import Review
-from tenantry.kube.admission_matching import MatchedResource
+from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.tenancy.admission.policies.seen_request import request_of
 
 
 class Converted(NamedTuple):
-    """The new and the old object, and the request."""
+    """The new and the old object, and what makes the request."""
 
     object: Object | None
     old_object: Object | None
-    request: Object
+    request: Callable[[], Object]
 
 
 class Conversions:
     """What the policies of one write see, made once for each version."""
 
-    def __init__(self, review: Review, shown: Object | None, old: Object | None) -> None:
+    def __init__(self, review: Review, request: AdmissionRequest, shown: Object | None, old: Object | None) -> None:
         self._review = review
+        self._request = request
         self._shown = shown
         self._old = old
         self._known: dict[MatchedResource, Converted] = {}
@@ -34,16 +35,23 @@ class Conversions:
         """Raises LoopBudgetExceeded where a conversion is needed on the event loop (`at_once`)."""
         known = self._known.get(matched)
         if known is None:
-            convert = self._conversion(matched, at_once)
-            request = request_of(self._review, matched)
-            known = Converted(convert(self._shown), convert(self._old), request)
-            self._known[matched] = known
+            known = self._known[matched] = self._converted(matched, at_once)
         return known
 
+    def _converted(self, matched: MatchedResource, at_once: bool) -> Converted:
+        made: list[Object] = []
+
+        def request() -> Object:
+            if not made:
+                made.append(request_of(self._review, matched, self._request))
+            return made[0]
+
+        if matched.kind == self._request.matched.kind:
+            return Converted(self._shown, self._old, request)
+        convert = self._conversion(matched, at_once)
+        return Converted(convert(self._shown), convert(self._old), request)
+
     def _conversion(self, matched: MatchedResource, at_once: bool) -> Callable[[Object | None], Object | None]:
-        own = self._review.request.matched
-        if matched.kind == own.kind:
-            return lambda obj: obj
         definition, version = self._review.definition, self._review.version
         target = definition.versions.get(matched.kind.version) if matched.kind.group == definition.group else None
         api_version = group_version(matched.kind.group, matched.kind.version)

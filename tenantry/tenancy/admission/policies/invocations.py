@@ -93,6 +93,14 @@ def invocations(
                 yield Invocation(hook, binding, matched, params)
 
 
+def namespace_of(request: AdmissionRequest, facts: Facts) -> Object | None:
+    """The namespace of the object, as expressions see it; None for a cluster-scoped one. Raises as `Facts.get`."""
+    if request.is_namespace or not request.namespace:
+        return None
+    found: Object | None = facts.get(NamespaceNeed(request.namespace))
+    return found
+
+
 def _params(
     kind: ParamKind | None, namespaced: bool, reference: ParamRef | None, request: AdmissionRequest, facts: Facts
 ) -> Sequence[Object | None]:

@@ -15,6 +15,7 @@ from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
+from tenantry.tenancy.admission.policies.remote_parameters import RemoteParameters, TooMany
 from tenantry.tenancy.cluster_apis import ClusterApis
 
 _AT_ONCE_BYTES = 32 << 10
@@ -47,19 +48,31 @@ class ParamError(Exception):
 
 
 class Parameters:
-    """Answers from memory."""
+    """Answers from memory about clusters of this shard, and asks the owners of others."""
 
-    def __init__(self, cell: Cell, apis: ClusterApis) -> None:
+    def __init__(self, cell: Cell, apis: ClusterApis, remote: RemoteParameters) -> None:
         self._cell = cell
         self._apis = apis
+        self._remote = remote
 
     def is_namespaced(self, kind: ParamKind) -> bool | None:
-        """None where the cluster does not serve the kind. May raise Deferred."""
+        """None where the cluster does not serve the kind. Raises LoopBudgetExceeded for a cluster of another shard, and
+        Deferred."""
+        self._require_here(kind.cluster)
         definition = self._definition(kind)
         return None if definition is None else definition.namespaced
 
+    async def is_served_namespaced(self, kind: ParamKind) -> bool | None:
+        """As `is_namespaced`, however long it takes. Raises StatusError."""
+        if self._cell.owned(kind.cluster) is None:
+            found = await self._remote.kind(kind.cluster, *split_api_version(kind.api_version), kind.kind)
+            return None if found is None else found.namespaced
+        await self._apis.read(kind.cluster)
+        return self.is_namespaced(kind)
+
     def find(self, wanted: Params) -> Sequence[Object] | ParamError:
         """On the event loop. Raises LoopBudgetExceeded where that takes too long, and Deferred."""
+        self._require_here(wanted.kind.cluster)
         definition = self._definition(wanted.kind)
         if definition is None:
             return ()
@@ -75,7 +88,9 @@ class Parameters:
         return _decoded(found, definition, wanted.kind)
 
     async def find_all(self, wanted: Params) -> Sequence[Object] | ParamError:
-        """As `find`, however long it takes."""
+        """As `find`, however long it takes. Raises StatusError."""
+        if self._cell.owned(wanted.kind.cluster) is None:
+            return await self._find_elsewhere(wanted)
         await self._apis.read(wanted.kind.cluster)
         definition = self._definition(wanted.kind)
         if definition is None:
@@ -89,8 +104,24 @@ class Parameters:
                 found.append(record)
                 size += len(record.value)
                 if len(found) > PARAMS_MAX or size > PARAMS_BYTES_MAX:
-                    return ParamError(f"more than {PARAMS_MAX} parameters, or {PARAMS_BYTES_MAX} bytes of them, are selected")
+                    return _too_many()
         return await workers.run(wanted.kind.cluster, lambda: _decoded(found, definition, wanted.kind))
+
+    async def _find_elsewhere(self, wanted: Params) -> Sequence[Object] | ParamError:
+        cluster, namespace = wanted.kind.cluster, wanted.namespace
+        kind = await self._remote.kind(cluster, *split_api_version(wanted.kind.api_version), wanted.kind.kind)
+        if kind is None:
+            return ()
+        if wanted.name:
+            return await self._remote.named(cluster, kind, namespace, wanted.name)
+        try:
+            return await self._remote.selected(cluster, kind, namespace, wanted.selector, PARAMS_MAX)
+        except TooMany:
+            return _too_many()
+
+    def _require_here(self, cluster: str) -> None:
+        if self._cell.owned(cluster) is None:
+            raise LoopBudgetExceeded
 
     def _definition(self, kind: ParamKind) -> ResourceDefinition | None:
         group, version = split_api_version(kind.api_version)
@@ -110,6 +141,10 @@ class Parameters:
         for record in range_.each(definition.storage_key, wanted.kind.cluster, wanted.namespace or None):
             if wanted.selector.matches(record.head.labels):
                 yield record
+
+
+def _too_many() -> ParamError:
+    return ParamError(f"more than {PARAMS_MAX} parameters, or {PARAMS_BYTES_MAX} bytes of them, are selected")
 
 
 def _decoded(found: Sequence[Record], definition: ResourceDefinition, kind: ParamKind) -> Sequence[Object]:

@@ -16,17 +16,15 @@ from tenantry.kube.admission_matching import Matcher, Rule, equivalents_of
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import labels
 from tenantry.kube.selectors.labels import LabelSelector
-from tenantry.storage.cell import Cell
-from tenantry.storage.range import Range
-from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 
 P = TypeVar("P")
+_Objects = tuple[Sequence[tuple[str, bytes]], Sequence[tuple[str, bytes]]]
+"""Policies and bindings: (name, JSON) of each."""
 _CLUSTERS_BYTES_MAX = 32 << 20
 _AT_ONCE_BYTES = 32 << 10
 """So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
-_TYPES_MAX = 1_000
-"""For so many types a cluster remembers which policies may be about them."""
+_ALL = "*"
 
 
 class ParamRef(NamedTuple):
@@ -72,24 +70,25 @@ class NotRead(Exception):
 class ClusterPolicies(Generic[P]):
     """The bound policies of a cluster, in the order of their names."""
 
-    __slots__ = ("_by_type", "_hooks", "cluster")
+    __slots__ = ("_by_resource", "_hooks", "cluster")
 
     def __init__(self, cluster: str, hooks: Sequence[PolicyHook[P]]) -> None:
         self.cluster = cluster
         self._hooks = hooks
-        self._by_type: dict[str, Sequence[PolicyHook[P]]] = {}
+        self._by_resource: dict[str, list[int]] = {}
+        """The resource of a rule, which may be all (`*`) → the policies with such a rule."""
+        for place, hook in enumerate(hooks):
+            for resource in _resources(hook.matcher.rules):
+                self._by_resource.setdefault(resource, []).append(place)
 
     def about(self, definition: ResourceDefinition) -> Sequence[PolicyHook[P]]:
-        """The policies whose rules may match objects of a type, or of one that shares its storage."""
-        found = self._by_type.get(definition.storage_key)
-        if found is None:
-            names = {(each.resource.group, each.resource.resource) for each in equivalents_of(definition, "")}
-            names.add(definition.group_resource)
-            found = [hook for hook in self._hooks if _names_any(hook.matcher.rules, names)]
-            if len(self._by_type) >= _TYPES_MAX:
-                self._by_type.clear()
-            self._by_type[definition.storage_key] = found
-        return found
+        """The policies whose rules may match objects of a type, or of one that shares its storage: those that name its resource
+        in any group."""
+        names = {_ALL, definition.plural, *(each.resource.resource for each in equivalents_of(definition, ""))}
+        found: set[int] = set()
+        for name in names:
+            found.update(self._by_resource.get(name, ()))
+        return [self._hooks[place] for place in sorted(found)]
 
 
 class PolicyIndex(Generic[P]):
@@ -100,53 +99,49 @@ class PolicyIndex(Generic[P]):
         self,
         name: str,
         *,
-        cell: Cell,
-        local_ranges: LocalRanges,
+        configurations: AdmissionConfigurations,
         policies: str,
         bindings: str,
         compile: Callable[[Mapping[str, Any]], P],
     ) -> None:
-        self._cell = cell
+        self._configurations = configurations
         self._policies = policies
         self._bindings = bindings
         self._compile = compile
         self._clusters: Cache[str, ClusterPolicies[P]] = Cache(name, bytes_max=_CLUSTERS_BYTES_MAX, keeps_large=True)
-        local_ranges.follow(self._follow)
+        configurations.follow((policies, bindings), self._changed)
 
     def of(self, cluster: str) -> ClusterPolicies[P] | None:
-        """The bound policies of a cluster of this shard; None where there are none. Raises NotRead, and NotOwned."""
-        range_ = self._cell.range_of(cluster)
-        if not range_.has_any(self._policies, cluster) or not range_.has_any(self._bindings, cluster):
+        """The bound policies of a cluster; None where there are none. Raises NotRead."""
+        has_any = self._configurations.has_any
+        if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
             return None
         found = self._clusters.get(cluster)
         if found is None:
-            records = self._records(cluster)
-            if sum(len(record.value) for each in records for record in each) > _AT_ONCE_BYTES:
-                raise NotRead(lambda: self._read(cluster, *records), lambda made: self._keep(cluster, records, made))
-            found = self._read(cluster, *records)
+            objects = self._objects(cluster)
+            if sum(len(raw) for each in objects for _, raw in each) > _AT_ONCE_BYTES:
+                raise NotRead(lambda: self._read(cluster, objects), lambda made: self._keep(cluster, objects, made))
+            found = self._read(cluster, objects)
             self._clusters.put(cluster, found)
         return found
 
-    def _records(self, cluster: str) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-        range_ = self._cell.range_of(cluster)
-        return tuple(range_.list(self._policies, cluster)), tuple(range_.list(self._bindings, cluster))
+    def _objects(self, cluster: str) -> _Objects:
+        return self._configurations.list(self._policies, cluster), self._configurations.list(self._bindings, cluster)
 
-    def _keep(self, cluster: str, records: tuple[tuple[Record, ...], tuple[Record, ...]], made: ClusterPolicies[P]) -> None:
+    def _keep(self, cluster: str, objects: _Objects, made: ClusterPolicies[P]) -> None:
         # What has changed while it was read is read again by the next write.
-        if self._records(cluster) == records:
+        if self._objects(cluster) == objects:
             self._clusters.put(cluster, made)
 
-    def _read(self, cluster: str, policies: Sequence[Record], bindings: Sequence[Record]) -> ClusterPolicies[P]:
+    def _read(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
+        policies, bindings = objects
         bound: dict[str, list[Binding]] = {}
-        for record in bindings:
-            spec = _spec_of(record)
-            bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(record.key.name, spec))
-        hooks = [
-            self._hook_of(record.key.name, _spec_of(record), bound[record.key.name])
-            for record in policies
-            if record.key.name in bound
-        ]
-        return ClusterPolicies(cluster, hooks)
+        for name, raw in bindings:
+            spec = spec_of(raw)
+            bound.setdefault(spec.get("policyName") or "", []).append(_binding_of(name, spec))
+        return ClusterPolicies(
+            cluster, [self._hook_of(name, spec_of(raw), bound[name]) for name, raw in policies if name in bound]
+        )
 
     def _hook_of(self, name: str, spec: Mapping[str, Any], bindings: Sequence[Binding]) -> PolicyHook[P]:
         kind = spec.get("paramKind")
@@ -159,24 +154,13 @@ class PolicyIndex(Generic[P]):
             tuple(bindings),
         )
 
-    def _follow(self, range_: Range) -> Callable[[], None]:
-        stops = [range_.subscribe(self._changed, each) for each in (self._policies, self._bindings)]
-
-        def stop() -> None:
-            for each in stops:
-                each()
-            for cluster in [cluster for cluster in self._clusters if cluster in range_]:
-                self._clusters.pop(cluster)
-
-        return stop
-
-    def _changed(self, events: Sequence[RecordEvent]) -> None:
-        for event in events:
-            self._clusters.pop(event.key.cluster)
+    def _changed(self, cluster: str) -> None:
+        self._clusters.pop(cluster)
 
 
-def _spec_of(record: Record) -> Mapping[str, Any]:
-    spec: Mapping[str, Any] = orjson.loads(record.value).get("spec") or {}
+def spec_of(raw: bytes) -> Mapping[str, Any]:
+    """The spec of a stored policy or binding."""
+    spec: Mapping[str, Any] = orjson.loads(raw).get("spec") or {}
     return spec
 
 
@@ -197,11 +181,5 @@ def _binding_of(name: str, spec: Mapping[str, Any]) -> Binding:
     )
 
 
-def _names_any(rules: Sequence[Rule], names: set[tuple[str, str]]) -> bool:
-    if not rules:
-        return True
-    return any(
-        (rule.groups is None or group in rule.groups) and any(wanted in ("*", resource) for wanted, _ in rule.resources)
-        for rule in rules
-        for group, resource in names
-    )
+def _resources(rules: Sequence[Rule]) -> set[str]:
+    return {resource for rule in rules for resource, _ in rule.resources} if rules else {_ALL}

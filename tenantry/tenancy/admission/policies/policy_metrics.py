@@ -1,5 +1,5 @@
-"""Metrics of validating admission policies, with Kubernetes' names. Tenants name policies, so that names are no labels here: a
-process has a fixed number of series."""
+"""Metrics of admission policies, with Kubernetes' names. Tenants name policies, so that names are no labels here: a process has a
+fixed number of series."""
 
 from __future__ import annotations
 
@@ -12,39 +12,36 @@ from prometheus_client.registry import Collector
 from tenantry.base.metrics import Histogram
 
 _BOUNDS_SECONDS = (0.0000005, 0.001, 0.01, 0.1, 1.0)
-_NAME = "apiserver_validating_admission_policy"
-_LABELS = ("error_type", "enforcement_action")
 
 
 class PolicyMetrics(Collector):
-    """Decisions other than plain admission, by the kind of error and by what followed."""
+    """How often expressions were evaluated, and how long they took. `what`: the expressions that are counted."""
 
-    def __init__(self) -> None:
-        self._checks: dict[tuple[str, str], Histogram] = {}
+    def __init__(self, name: str, what: str, labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._what = what
+        self._labels = labels
+        self._checks: dict[tuple[str, ...], Histogram] = {}
 
-    def observe(self, message: str, *, failed: bool, action: str, seconds: float) -> None:
-        """`failed`: an expression failed with this message. `action`: allow, deny, audit or warn."""
-        key = (_error_type(message), action) if failed else ("no_error", action)
-        times = self._checks.get(key)
+    def observe(self, values: tuple[str, ...], seconds: float) -> None:
+        """`values`: those of the labels."""
+        times = self._checks.get(values)
         if times is None:
-            times = self._checks[key] = Histogram(_BOUNDS_SECONDS)
+            times = self._checks[values] = Histogram(_BOUNDS_SECONDS)
         times.observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        total = CounterMetricFamily(
-            f"{_NAME}_check", "Decisions of validating admission policies that denied, warned, or failed.", labels=_LABELS
-        )
-        seconds = HistogramMetricFamily(
-            f"{_NAME}_check_duration_seconds", "How long the expression of such a decision took.", labels=_LABELS
-        )
-        for key, times in self._checks.items():
-            total.add_metric(key, sum(times.counts))
-            seconds.add_metric(key, times.buckets(), times.total)
+        total = CounterMetricFamily(f"{self._name}_check", f"{self._what}.", labels=self._labels)
+        seconds = HistogramMetricFamily(f"{self._name}_check_duration_seconds", f"{self._what}: seconds.", labels=self._labels)
+        for values, times in self._checks.items():
+            total.add_metric(values, sum(times.counts))
+            seconds.add_metric(values, times.buckets(), times.total)
         yield total
         yield seconds
 
 
-def _error_type(message: str) -> str:
+def error_type(message: str) -> str:
+    """The value of the label error_type, for the message of an expression that failed."""
     if message.startswith("compilation"):
         return "compile_error"
     if message.startswith("validation failed due to running out of cost budget"):
@@ -52,5 +49,11 @@ def _error_type(message: str) -> str:
     return "invalid_error"
 
 
-METRICS = PolicyMetrics()
-REGISTRY.register(METRICS)
+VALIDATING = PolicyMetrics(
+    "apiserver_validating_admission_policy",
+    "Validations of admission policies that denied, warned, or failed",
+    ("error_type", "enforcement_action"),
+)
+MUTATING = PolicyMetrics("apiserver_mutating_admission_policy", "Mutations of admission policies", ("error_type",))
+for _each in (VALIDATING, MUTATING):
+    REGISTRY.register(_each)

@@ -7,17 +7,15 @@ evaluation goes on in a thread, and the loop gives it the facts that it asks for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 import orjson
 
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import Authorizer
-from tenantry.apiserver.deferred import decided
-from tenantry.apiserver.verbs.metadata import remove_cluster
-from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.admission.evaluation import Allowance, Inputs
 from tenantry.kube.admission.validating import (
     ANNOTATION_BYTES_MAX,
@@ -28,27 +26,24 @@ from tenantry.kube.admission.validating import (
     policy_of,
     validate,
 )
-from tenantry.kube.admission_matching import is_exempt
 from tenantry.kube.objects import Object
-from tenantry.kube.schema.cel import LoopBudgetExceeded
-from tenantry.kube.schema.cel_library.authorizer import Question
 from tenantry.kube.status import Cause, StatusError, forbidden
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
-from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts, Unknown
-from tenantry.tenancy.admission.policies.invocations import Invocation, NamespaceNeed, Written, invocations
-from tenantry.tenancy.admission.policies.parameters import Parameters, ParamKind, Params
-from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, NotRead, PolicyHook, PolicyIndex
-from tenantry.tenancy.admission.policies.policy_metrics import METRICS
-from tenantry.tenancy.admission.policies.questions import answer
-from tenantry.tenancy.admission.policies.seen_request import namespace_object
-from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.admission.policies.facts import Facts
+from tenantry.tenancy.admission.policies.invocations import Invocation, Written, invocations, namespace_of
+from tenantry.tenancy.admission.policies.parameters import Parameters
+from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
+from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
+from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 _FAILURES_KEY = "validation.policy.admission.k8s.io/validation_failure"
 _FAILURES_MAX = 50
+_INVOCATION_COST = 30
+"""What an invocation takes of the allowance beside its expressions: about 15 µs."""
 _ANNOTATIONS_BYTES_MAX = 256 << 10
 """The most bytes of audit annotations of one write."""
 
@@ -61,142 +56,53 @@ class _Outcome(NamedTuple):
 
 
 class ValidatingPolicyAdmission:
-    """`home`: the logical cluster whose policies apply to a write, which is that of the provider for a bound type."""
-
-    def __init__(
-        self,
-        *,
-        cell: Cell,
-        authorizer: Authorizer,
-        index: PolicyIndex[ValidatingPolicy],
-        parameters: Parameters,
-        home: Callable[[Review], str],
-    ) -> None:
-        self._cell = cell
-        self._authorizer = authorizer
-        self._index = index
-        self._parameters = parameters
-        self._home = home
+    def __init__(self, runner: PolicyRunner[ValidatingPolicy]) -> None:
+        self._runner = runner
 
     def mutating(self, review: Review, rounds: Reinvocation) -> Ask | None:
         return None
 
     def validating(self, review: Review) -> Ask | None:
         """Raises StatusError where a policy denies the write."""
-        if is_exempt(review.definition):
-            return None
-        cluster = self._home(review)
-        try:
-            policies = self._index.of(cluster)
-        except NotRead as unread:
-            return self._read_first(review, cluster, unread)
-        if policies is None:
-            return None
-        hooks = policies.about(review.definition)
-        return self._evaluate(review, policies, hooks) if hooks else None
-
-    def _read_first(self, review: Review, cluster: str, unread: NotRead) -> Ask:
-        async def call(deadline: float) -> None:
-            policies: ClusterPolicies[ValidatingPolicy] = await workers.run(review.cluster, unread.read)
-            unread.keep(policies)
-            ask = self._evaluate(review, policies, policies.about(review.definition))
-            if ask is not None:
-                await ask.call(deadline)
-
-        return Ask(call)
-
-    def _evaluate(self, review: Review, policies: ClusterPolicies[ValidatingPolicy], hooks: Hooks) -> Ask | None:
-        evaluation = _Evaluation(review, policies, hooks, Facts(lambda need: self._fact(review, need)))
-        try:
-            evaluation.run(Allowance(at_once=True))
-        except LoopBudgetExceeded:
-            return self._in_thread(review, evaluation)
-        _conclude(review, evaluation.outcomes)
-        return None
-
-    def _in_thread(self, review: Review, evaluation: _Evaluation) -> Ask:
-        facts = evaluation.facts
-        allowance = Allowance(at_once=False)
-
-        async def call(deadline: float) -> None:
-            facts.is_on_loop = False
-            while (need := await workers.run(review.cluster, lambda: evaluation.run_or_need(allowance))) is not None:
-                found = await self._slow_fact(review, need)
-                try:
-                    facts.put(need, found)
-                except TooManyFacts as error:
-                    raise forbidden(review.definition.group_resource, review.name, str(error)) from None
-            _conclude(review, evaluation.outcomes)
-
-        return Ask(call)
-
-    def _fact(self, review: Review, need: Any) -> Any:
-        match need:
-            case Question():
-                return answer(need, self._authorizer, review.user, review.cluster)
-            case NamespaceNeed(name):
-                return namespace_object(self._cell.range_of(review.cluster), review.cluster, name)
-            case ParamKind():
-                return self._parameters.is_namespaced(need)
-            case Params():
-                return self._parameters.find(need)
-        raise TypeError(f"no fact: {need!r}")
-
-    async def _slow_fact(self, review: Review, need: Any) -> Any:
-        if isinstance(need, Params):
-            return await self._parameters.find_all(need)
-        return await decided(lambda: self._fact(review, need))
+        return self._runner.run(review, lambda policies, hooks, facts: _Evaluation(review, policies, hooks, facts))
 
 
 class _Evaluation:
-    """The evaluation of the policies of one write. It may be run several times, and goes on where it ended."""
+    """The decisions of the policies of one write."""
 
     def __init__(self, review: Review, policies: ClusterPolicies[ValidatingPolicy], hooks: Hooks, facts: Facts) -> None:
-        shown, old = _shown(review.shown()), _shown(review.shown_old())
-        self.facts = facts
-        self.outcomes: list[_Outcome] = []
+        shown, old = shown_to_policies(review)
+        self._review = review
+        self._facts = facts
+        self._outcomes: list[_Outcome] = []
         self._policies = policies
         self._hooks = hooks
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, shown, old)
-
-    def run_or_need(self, allowance: Allowance) -> Any:
-        """As `run`. Returns the fact that is needed first; None at the end."""
-        try:
-            self.run(allowance)
-        except Unknown as unknown:
-            return unknown.need
-        return None
+        self._conversions = Conversions(review, self._written.request, shown, old)
 
     def run(self, allowance: Allowance) -> None:
-        """Raises LoopBudgetExceeded, and Unknown in a thread."""
-        done = len(self.outcomes)
-        for place, invocation in enumerate(invocations(self._policies, self._hooks, self._written, self.facts, allowance)):
+        done = len(self._outcomes)
+        for place, invocation in enumerate(invocations(self._policies, self._hooks, self._written, self._facts, allowance)):
             if place >= done:
-                self.outcomes.append(_Outcome(invocation, self._result(invocation, allowance)))
+                self._outcomes.append(_Outcome(invocation, self._result(invocation, allowance)))
 
     def _result(self, invocation: Invocation[ValidatingPolicy], allowance: Allowance) -> Result:
         if invocation.error:
             return Result() if invocation.hook.ignores_failures else Result((Decision(ERROR, True, invocation.error),))
-        request = self._written.request
-        namespace = None if request.is_namespace or not request.namespace else self.facts.get(NamespaceNeed(request.namespace))
+        allowance.spend(_INVOCATION_COST)
         converted = self._conversions.to(invocation.matched, at_once=allowance.at_once)
         inputs = Inputs(
             object=converted.object,
             old_object=converted.old_object,
             request=converted.request,
             params=invocation.params,
-            namespace=namespace,
-            answers=self.facts,
+            namespace=partial(namespace_of, self._written.request, self._facts),
+            answers=self._facts,
         )
         return validate(invocation.hook.policy, inputs, allowance)
 
-
-def _shown(obj: Object | None) -> Object | None:
-    """Policies see no annotation that users may not set, as in Kubernetes."""
-    if obj is not None:
-        remove_cluster(obj)
-    return obj
+    def conclude(self) -> None:
+        _conclude(self._review, self._outcomes)
 
 
 # What follows from the decisions ---------------------------------------------------------------------------------------
@@ -214,14 +120,14 @@ def _conclude(review: Review, outcomes: Sequence[_Outcome]) -> None:
         for place, decision in enumerate(result.decisions):
             if not decision.denies:
                 if decision.evaluation == ERROR:
-                    METRICS.observe(decision.message, failed=True, action="allow", seconds=decision.seconds)
+                    VALIDATING.observe((error_type(decision.message), "allow"), decision.seconds)
                 continue
             _enforce(review, invocation, place, decision, denied, failures)
         for published in result.annotations:
             if published.error:
                 decision = Decision(ERROR, True, published.error, "", published.seconds)
                 denied.append((invocation, decision))
-                METRICS.observe(decision.message, failed=True, action="deny", seconds=decision.seconds)
+                VALIDATING.observe((error_type(decision.message), "deny"), decision.seconds)
             else:
                 key = f"{invocation.hook.name}/{published.key}"
                 annotations.setdefault(key, {})[_cut(published.value)] = None
@@ -256,7 +162,8 @@ def _enforce(
         else:
             what = f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}'"
             review.warnings.append(f"{what}: {decision.message}")
-        METRICS.observe(decision.message, failed=decision.evaluation == ERROR, action=action.lower(), seconds=decision.seconds)
+        failed = error_type(decision.message) if decision.evaluation == ERROR else "no_error"
+        VALIDATING.observe((failed, action.lower()), decision.seconds)
 
 
 def _annotate(review: Review, annotations: dict[str, dict[str, None]], failures: Sequence[Object]) -> None:
@@ -278,36 +185,29 @@ def _cut(value: str) -> str:
 def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: Decision) -> StatusError:
     of_binding = f" with binding '{invocation.binding.name}'" if invocation.binding is not None else ""
     text = f"ValidatingAdmissionPolicy '{invocation.hook.name}'{of_binding} denied request: {decision.message}"
-    error = forbidden(review.definition.group_resource, _name_of(review), text, causes=[Cause("", text, "")])
+    error = forbidden(review.definition.group_resource, name_in_denial(review), text, causes=[Cause("", text, "")])
     error.reason = decision.reason or "Invalid"
     error.code = _CODES.get(error.reason, 422)
     return error
 
 
-def _name_of(review: Review) -> str:
-    """The name in the error, as upstream extracts it."""
-    if review.named and review.name:
-        return review.name
-    metadata = (review.object or {}).get("metadata") or {}
-    return metadata.get("name") or metadata.get("generateName") or "Unknown"
-
-
 def validating_policies(
-    *, cell: Cell, authorizer: Authorizer, apis: ClusterApis, local_ranges: LocalRanges
+    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> ValidatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
         "validating_admission_policies",
-        cell=cell,
-        local_ranges=local_ranges,
+        configurations=configurations,
         policies=VALIDATING_ADMISSION_POLICIES,
         bindings=VALIDATING_ADMISSION_POLICY_BINDINGS,
         compile=policy_of,
     )
     return ValidatingPolicyAdmission(
-        cell=cell,
-        authorizer=authorizer,
-        index=index,
-        parameters=Parameters(cell, apis),
-        home=lambda review: review.cluster,
+        PolicyRunner(
+            cell=cell,
+            authorizer=authorizer,
+            index=index,
+            parameters=parameters,
+            home=configurations.home_of,
+        )
     )
