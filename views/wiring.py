@@ -126,6 +126,7 @@ class ViewServer:
             serve=writes,
             auditor=auditor,
             annotations_of=partial(audit_annotations, self.reader),
+            passes_on=writes.passes_on,
         )
 
     async def start(self) -> None:

@@ -7,6 +7,10 @@ from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.user import User
 
+NOT_PERMITTED = "workspace access not permitted"
+"""The reason for callers without access to a logical cluster (kcp). It is the same for those that exist and for those that do
+not, and so is all else that such a caller is told."""
+
 
 class Verdict(Enum):
     ALLOW = "allow"

@@ -15,11 +15,12 @@ import asyncio
 from collections.abc import Container, Iterator
 from typing import Protocol
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.request import Request
 from tenantry.base.fair_queue import FairQueue
+from tenantry.base.metrics import Histogram
 from tenantry.http.errors import TooManyRequests
 from tenantry.kube.flowcontrol.levels import Level, fits
 from tenantry.kube.flowcontrol.plan import Flow, Plan
@@ -85,6 +86,7 @@ class FlowControl:
         self._refused: dict[tuple[str, str, str], int] = {}
         """By labels, as `_counted`: level, schema, and for refusals the reason."""
         self._executed: dict[tuple[str, str], int] = {}
+        self._waits: dict[tuple[str, str], Histogram] = {}
 
     def take_now(self, cluster: str, flow: Flow) -> bool:
         """Takes a seat of a flow's level, if one is free and no request waits for the level. Returns whether it did."""
@@ -119,11 +121,13 @@ class FlowControl:
         number = min(level.deal(flow.hash_of(attributes.user, attributes)), key=lambda each: lengths.get(each, 0))
         if lengths.get(number, 0) >= level.queue_length:
             raise self._refusal(flow, "queue-full")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         queues.waiting.push((number,), (waiter, flow))
         lengths[number] = lengths.get(number, 0) + 1
         label = _labels(flow)
         self._waiting[label] = self._waiting.get(label, 0) + 1
+        began = loop.time()
         try:
             if request.place is None:
                 await waiter
@@ -139,6 +143,7 @@ class FlowControl:
                 raise self._refusal(flow, "time-out") from error
             raise
         finally:
+            self._waits.setdefault(label, Histogram()).observe(loop.time() - began)
             self._waiting[label] -= 1
             if not self._waiting[label]:
                 del self._waiting[label]
@@ -219,6 +224,12 @@ class FlowControl:
         for label, number in self._waiting.items():
             waiting.add_metric(label, number)
         yield waiting
+        waits = HistogramMetricFamily(
+            f"{prefix}request_wait_duration_seconds", "How long requests waited in queues.", labels=labels
+        )
+        for label, histogram in self._waits.items():
+            waits.add_metric(label, histogram.buckets(), histogram.total)
+        yield waits
         executing: dict[str, int] = {}
         for held in self._held.values():
             for name, number in held.items():
@@ -231,9 +242,13 @@ class FlowControl:
         nominal = GaugeMetricFamily(
             f"{prefix}nominal_limit_seats", "Seats of a level, in a logical cluster without its own objects.", labels=labels[:1]
         )
+        lower = GaugeMetricFamily(f"{prefix}lower_limit_seats", "Seats that a level keeps for itself.", labels=labels[:1])
+        upper = GaugeMetricFamily(f"{prefix}upper_limit_seats", "Seats with those that it borrows.", labels=labels[:1])
         for name, level in self.plans.standard.levels.items():
             nominal.add_metric((name,), level.nominal)
-        yield nominal
+            lower.add_metric((name,), level.least)
+            upper.add_metric((name,), level.most)
+        yield from (nominal, lower, upper)
 
     def __repr__(self) -> str:
         return f"<FlowControl {len(self._held)} clusters in progress, {len(self._queues)} with queues>"

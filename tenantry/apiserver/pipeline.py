@@ -15,7 +15,7 @@ from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.audit.auditor import Annotate, Auditor
 from tenantry.apiserver.audit.trail import DECISION, REASON
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision
+from tenantry.apiserver.authorization import ALLOWED, NOT_PERMITTED, Attributes, Authorizer, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -85,7 +85,7 @@ class Pipeline:
     `/clusters/<id>`. `views` calls the processes of views. `open_paths`: the paths of the process that need no authentication.
     `serve` runs the verb of an authorized request. `flow_control` decides which authorized requests to a logical cluster may run
     now; None: all of them. `auditor` records the requests that this process answers, and not those that it passes on, with
-    `annotations_of` their clusters; None: no request.
+    `annotations_of` their clusters; None: no request. `passes_on`: whether `serve` has another process answer such a request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -109,6 +109,7 @@ class Pipeline:
         flow_control: FlowControl | None = None,
         auditor: Auditor | None = None,
         annotations_of: Annotate = lambda cluster: {},
+        passes_on: Callable[[RequestInfo], bool] = lambda info: False,
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
@@ -120,6 +121,7 @@ class Pipeline:
         self._flow_control = flow_control
         self._auditor = auditor
         self._annotations_of = annotations_of
+        self._passes_on = passes_on
         self._open_paths = frozenset(open_paths)
         self._health = health or Health()
         self._metrics = metrics or Metrics()
@@ -210,7 +212,6 @@ class Pipeline:
             )
         control = self._flow_control if found.cluster is not None and not request.view else None
         if control is not None:
-            # Not the cluster's own schemas: who is refused does not learn of them.
             flow = control.plans.standard.flow(user, attributes)
             request.header_lines = flow.header_lines
         try:
@@ -218,15 +219,15 @@ class Pipeline:
         except Deferred as deferred:
             decision, apis = await decided(lambda: _decide(found, attributes), deferred, place=request.place)
         _note(request, decision)
+        cluster = attributes.cluster
+        if control is not None and cluster in control.plans.own and _may_know(request, attributes, decision):
+            flow = control.plans.of(cluster).flow(user, attributes)
+            request.header_lines = flow.header_lines
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
         if control is None:
             answer = self._carry_out(request, found, user, info, path, apis)
             return answer if isinstance(answer, Response) else await answer
-        cluster = attributes.cluster
-        if cluster in control.plans.own:
-            flow = control.plans.of(cluster).flow(user, attributes)
-            request.header_lines = flow.header_lines
         if flow.level.exempt:
             flow.dispatched += 1
             answer = self._carry_out(request, found, user, info, path, apis)
@@ -312,7 +313,14 @@ class Pipeline:
             return
         info = request_info.parse(request.method, path, request)
         attributes = _attributes(user or _UNKNOWN_USER, info, cluster)
-        await self._auditor.begin(request, attributes, path, self._annotations_of, authenticated=user is not None)
+        await self._auditor.begin(
+            request,
+            attributes,
+            path,
+            self._annotations_of,
+            authenticated=user is not None,
+            may_pass_on=self._passes_on(info),
+        )
 
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
@@ -331,6 +339,14 @@ def _attributes(user: User, info: RequestInfo, cluster: str | None) -> Attribute
         info.name,
         info.path,
     )
+
+
+def _may_know(request: Request, attributes: Attributes, decision: Decision) -> bool:
+    """Whether the caller may see that a logical cluster has FlowSchemas of its own, and thereby that it exists."""
+    if request.impersonator is not None:
+        # A caller that may impersonate there has access.
+        return True
+    return decision.reason != NOT_PERMITTED and attributes.path not in HEALTH_PATHS
 
 
 def _note(request: Request, decision: Decision) -> None:

@@ -99,6 +99,8 @@ async def test_the_one_that_waits_is_next() -> None:
     }
     assert text["apiserver_flowcontrol_rejected_requests_total"] == 1
     assert text["apiserver_flowcontrol_dispatched_requests_total"] == 4
+    waits = {sample.name: sample.value for metric in control.metrics() for sample in metric.samples if "wait" in sample.name}
+    assert waits["apiserver_flowcontrol_request_wait_duration_seconds_count"] == 3
 
 
 async def test_a_request_that_ends_while_it_waits() -> None:

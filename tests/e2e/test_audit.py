@@ -23,8 +23,10 @@ omitManagedFields: true
 rules:
 - {level: Metadata, resources: [{group: "", resources: [secrets]}]}
 - {level: RequestResponse, resources: [{group: "", resources: [configmaps]}], omitStages: [RequestReceived]}
+- {level: Metadata, resources: [{group: tenancy.kcp.io, resources: [workspaces]}]}
 - {level: None}
 """
+PERSONAL = "/services/workspaces/root/apis/tenancy.kcp.io/v1alpha1/workspaces"
 ALICE = everybody()[0]
 
 
@@ -120,6 +122,20 @@ def test_watches(place: Api, log: Path) -> None:
         return [event["stage"] for event in recorded(log, "watched")] == ["ResponseStarted", "ResponseComplete"]
 
     wait_for(stages, "the end of the watch is recorded")
+
+
+@pytest.mark.views
+def test_requests_to_views(audited: Platform, log: Path) -> None:
+    """In the third form a process of views has them first, and sends writes on."""
+    alice = audited.masters.caller(ALICE.token).at("")
+    alice.request("GET", PERSONAL, headers={"Audit-Id": "view-read"}).expect(200)
+    alice.request("DELETE", f"{PERSONAL}/none", headers={"Audit-Id": "view-write"}).expect(405)
+    for audit_id, code in (("view-read", 200), ("view-write", 405)):
+        events = recorded(log, audit_id)
+        assert [event["stage"] for event in events] == ["RequestReceived", "ResponseComplete"]
+        assert [event["user"]["username"] for event in events] == [ALICE.name] * 2
+        assert events[-1]["responseStatus"]["code"] == code
+        assert events[-1]["requestURI"] == PERSONAL.partition("root")[2] + ("/none" if code == 405 else "")
 
 
 def test_annotations_of_policies(place: Api, log: Path) -> None:

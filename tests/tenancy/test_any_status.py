@@ -85,6 +85,10 @@ def seed_of(definition: ResourceDefinition, cluster: str) -> Object:
         "certificatesigningrequests": signing_request("x"),
         "podcertificaterequests": made_of(api_version, kind, spec=pod_request()["spec"]),
         "storageversionmigrations": made_of(api_version, kind, spec={"resource": {"group": "", "resource": "configmaps"}}),
+        "flowschemas": made_of(api_version, kind, spec={"priorityLevelConfiguration": {"name": "none"}}),
+        "prioritylevelconfigurations": made_of(
+            api_version, kind, spec={"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+        ),
     }
     for names in BOTH:
         what = {"group": "rbac.authorization.k8s.io", "version": "v1", "resource": "clusterroles"}

@@ -90,6 +90,14 @@ async def places(stack: Stack) -> dict[str, tuple[list[str], list[str]]]:
     binding = {"metadata": {"name": "all"}, "subjects": [subject], "roleRef": reference}
     path = f"/clusters/{ids['closed']}/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
     assert (await stack.call("POST", path, MASTER, binding))[0] == 201
+    # Callers with access would see in the headers which FlowSchema their requests have.
+    rule = {"verbs": ["*"], "nonResourceURLs": ["*"]}
+    of_all = {"subjects": [{"kind": "Group", "group": {"name": "*"}}], "nonResourceRules": [rule]}
+    spec = {"priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 2, "rules": [of_all]}
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    for name in ("plain", "closed"):
+        made = {"metadata": {"name": "a"}, "spec": spec}
+        assert (await stack.call("POST", f"/clusters/{ids[name]}{path}", MASTER, made))[0] == 201
     home = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces/~"
 
     async def ready() -> Any:

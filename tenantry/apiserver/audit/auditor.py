@@ -14,7 +14,7 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics
 from tenantry.http.errors import OUT_OF_TIME, HandlerTimeout, HttpError
-from tenantry.http.messages import Reply, Response, Sink, Stream
+from tenantry.http.messages import Relay, Reply, Sink, Stream
 from tenantry.kube.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy
 from tenantry.kube.status import StatusError, internal
 
@@ -46,10 +46,18 @@ class Auditor:
         await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
 
     async def begin(
-        self, request: Request, attributes: Attributes, path: str, annotations_of: Annotate, *, authenticated: bool = True
+        self,
+        request: Request,
+        attributes: Attributes,
+        path: str,
+        annotations_of: Annotate,
+        *,
+        authenticated: bool = True,
+        may_pass_on: bool = False,
     ) -> None:
-        """Sets `request.audit` if the request is recorded, and records that it was received. `path`: in the scope. Raises
-        StatusError 500 where that cannot be recorded, but must be."""
+        """Sets `request.audit` if the request is recorded, and records that it was received. `path`: in the scope. `may_pass_on`:
+        another process may come to answer it, and record it then; so nothing is recorded before this one has an answer. Raises
+        StatusError 500 where a request cannot be recorded, but must be."""
         user = attributes.user
         recorded = self._policy.recorded(user, attributes)
         self._levels[recorded.level] = self._levels.get(recorded.level, 0) + 1
@@ -58,17 +66,21 @@ class Auditor:
         request.audit = trail = AuditTrail(request, user, attributes, path, recorded, authenticated=authenticated)
         if attributes.cluster not in ("", "*"):
             trail.annotate(annotations_of(attributes.cluster))
-        if not await self._record(trail, RECEIVED):
+        trail.waits = may_pass_on
+        if not may_pass_on and not await self._record(trail, RECEIVED):
             self._refused += 1
             request.audit = None
             raise internal("failed to store audit event")
 
     async def end(self, request: Request, reply: Reply) -> Reply:
-        """Records the answer. Returns it, or for a stream the one whose end is recorded, too."""
+        """Records the answer. Returns it, or for a stream the one whose end is recorded, too. What another process answers is
+        recorded there."""
         trail = request.audit
-        if trail is None:
+        if trail is None or isinstance(reply, Relay):
             return reply
         trail.impersonated = request.user if request.impersonator is not None else None
+        if trail.waits:
+            await self._record(trail, RECEIVED)
         if isinstance(reply, Stream):
             trail.status = {"metadata": {}, "code": reply.status}
             await self._record(trail, STARTED)
@@ -81,7 +93,7 @@ class Auditor:
                     self._add(trail, trail.last_stage)
 
             reply.run = recorded
-        elif isinstance(reply, Response):
+        else:
             trail.answered(reply)
             await self._record(trail, trail.last_stage)
         return reply
@@ -100,6 +112,8 @@ class Auditor:
             trail.closed_early()
         else:
             trail.failed(internal(f"request {request.request_id} failed"))
+        if trail.waits:
+            self._add(trail, RECEIVED)
         is_bug = isinstance(error, Exception) and not isinstance(error, HttpError)
         self._add(trail, PANIC if is_bug else COMPLETE)
 

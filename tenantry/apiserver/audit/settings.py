@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from tenantry.apiserver.kubeconfig_file import KubeconfigError, read_endpoint
 from tenantry.base.flags import SettingError, Settings, setting
 from tenantry.http.calls import Calls
 from tenantry.kube.audit.policy import PolicyError, load
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT = "kube-apiserver's default"
 _MODES = "batch: requests do not wait; blocking: they wait; blocking-strict: they fail where it is not stored"
@@ -91,6 +94,8 @@ class AuditSettings(Settings):
             raise SettingError(f"loading audit policy file: failed to read file path {str(path)!r}: {error}") from error
         except PolicyError as error:
             raise SettingError(f"loading audit policy file: {error}: from file {path}") from error
+        if policy.unknown:
+            logger.warning("the audit policy has unknown fields", extra={"file": str(path), "fields": list(policy.unknown)})
         deliveries = self._deliveries()
         return Auditor(policy, deliveries) if deliveries else None
 

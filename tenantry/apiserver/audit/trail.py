@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
+from tenantry.base.cache import cached
 from tenantry.http.messages import Request, Response
 from tenantry.kube.audit.event import Body, Event, user_agent
 from tenantry.kube.audit.policy import COMPLETE, RECEIVED, REQUEST_RESPONSE, STARTED, Recorded
@@ -21,6 +23,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
 _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _STATUS_BEGINS = b'{"kind":"Status"'
 _CLOSED_EARLY: Object = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
@@ -40,14 +43,18 @@ class AuditTrail:
     ) -> None:
         self.recorded = recorded
         self.authenticated = authenticated
+        self.waits = False
+        """Whether that it was received is recorded with its answer."""
         self.status: Object | None = None
         self.impersonated: User | None = None
         self.annotations: dict[str, str] = {}
-        self._request = request
-        self._path = path
-        self._user = user
+        self._audit_id = request.request_id
         self._attributes = attributes
         self._received = datetime.now(UTC)
+        self._source_ips = source_ips(request)
+        self._uri = _uri(path, request.raw_query)
+        self._user_agent = user_agent(request.header("user-agent"))
+        self._who = user.to_user_info() if authenticated else {}
         self._reference = _reference(attributes) if attributes.is_resource else None
         self._sent: Body | None = None
         self._answered: Body | None = None
@@ -106,20 +113,20 @@ class AuditTrail:
 
     def event(self, stage: str) -> Event | None:
         """The event of a stage; None where it is not recorded."""
-        recorded, request = self.recorded, self._request
+        recorded = self.recorded
         if stage in recorded.omits or (stage in (RECEIVED, COMPLETE) and not self.authenticated):
             return None
         done = stage != RECEIVED
         now = self._received if stage == RECEIVED else datetime.now(UTC)
         return Event(
             level=recorded.level,
-            audit_id=request.request_id,
+            audit_id=self._audit_id,
             stage=stage,
-            uri=self._uri(),
+            uri=self._uri,
             verb=self._attributes.verb,
-            user=self._user.to_user_info() if self.authenticated else {},
-            source_ips=source_ips(request),
-            user_agent=user_agent(request.header("user-agent")),
+            user=self._who,
+            source_ips=self._source_ips,
+            user_agent=self._user_agent,
             received=self._received,
             stage_time=now,
             impersonated=self.impersonated.to_user_info() if self.impersonated is not None else None,
@@ -134,9 +141,11 @@ class AuditTrail:
     def last_stage(self) -> str:
         return COMPLETE if self.authenticated else STARTED
 
-    def _uri(self) -> str:
-        path = quote(self._path, safe=_SAFE_IN_PATH, errors="surrogateescape")
-        return f"{path}?{self._request.raw_query}" if self._request.raw_query else path
+
+def _uri(path: str, query: str) -> str:
+    if _PLAIN_PATH.fullmatch(path) is None:
+        path = quote(path, safe=_SAFE_IN_PATH, errors="surrogateescape")
+    return f"{path}?{query}" if query else path
 
 
 def _text(value: Any) -> bytes:
@@ -168,11 +177,9 @@ def _reference(attributes: Attributes) -> Object:
 def source_ips(request: Request) -> list[str]:
     """The addresses of a request: those that proxies name, which may be invented, and the last that of the connection."""
     found: list[str] = []
-    for text in request.header("x-forwarded-for").split(","):
-        address = _address(text)
-        if address:
-            found.append(address)
-    real = _address(request.header("x-real-ip"))
+    forwarded, real = request.header("x-forwarded-for"), _address(request.header("x-real-ip").strip())
+    if forwarded:
+        found += filter(None, (_address(text.strip()) for text in forwarded.split(",")))
     if real and real not in found:
         found.append(real)
     remote = _address(request.remote)
@@ -181,8 +188,10 @@ def source_ips(request: Request) -> list[str]:
     return found
 
 
+@cached("addresses", bytes_max=256 << 10)
 def _address(text: str) -> str:
+    """The address in its usual form, empty where it is none."""
     try:
-        return str(ipaddress.ip_address(text.strip()))
+        return str(ipaddress.ip_address(text)) if text else ""
     except ValueError:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 
@@ -46,10 +46,12 @@ class Body:
         return without_managed_fields(value) if self.omits_managed_fields else value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Event:
-    """One stage of a request. Times are in UTC. `object_ref` is None for requests for no resource. `status`: a Status without
-    kind and apiVersion."""
+    """One stage of a request. It is not changed; a frozen class takes three times as long to make.
+
+    Times are in UTC. `object_ref` is None for requests for no resource. `status`: a Status without kind and apiVersion.
+    """
 
     level: str
     audit_id: str
@@ -138,8 +140,9 @@ class Event:
 
 
 def micro_time(moment: datetime) -> str:
-    """metav1.MicroTime."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """metav1.MicroTime of a moment in UTC."""
+    # strftime takes ten times as long.
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def user_agent(text: str) -> str:

@@ -118,6 +118,8 @@ class Policy:
 
     rules: Sequence[_Rule]
     otherwise: Recorded
+    unknown: Sequence[str] = ()
+    """Paths of fields that the document has and policies do not. They are ignored."""
 
     def recorded(self, user: AuditUser, asked: Audited) -> Recorded:
         """What is to be recorded of a request."""
@@ -143,14 +145,14 @@ def load(document: bytes) -> Policy:
         normaliser(_POLICY)(value)
     except Mismatch as error:
         raise PolicyError(f"failed decoding: {error.text()}") from None
-    unknown_fields(value, _POLICY.schema)
+    unknown = unknown_fields(value, _POLICY.schema)
     errors = policy_errors(value)
     if errors:
         raise PolicyError(_joined(error.message for error in errors))
     rules = value.get("rules") or []
     if not rules:
         raise PolicyError("loaded illegal policy with 0 rules")
-    return _compiled(value, rules)
+    return _compiled(value, rules, unknown)
 
 
 def _joined(texts: Iterable[str]) -> str:
@@ -200,10 +202,10 @@ def _stage_errors(stages: Collection[str], path: str) -> list[FieldError]:
     ]
 
 
-def _compiled(policy: Object, rules: Iterable[Object]) -> Policy:
+def _compiled(policy: Object, rules: Iterable[Object], unknown: Sequence[str]) -> Policy:
     omits = frozenset(policy.get("omitStages") or ())
     managed = bool(policy.get("omitManagedFields"))
-    return Policy([_rule(each, omits, managed) for each in rules], Recorded(NONE, omits, managed))
+    return Policy([_rule(each, omits, managed) for each in rules], Recorded(NONE, omits, managed), unknown)
 
 
 def _rule(rule: Object, omits: frozenset[str], managed: bool) -> _Rule:

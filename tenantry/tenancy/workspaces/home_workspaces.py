@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.authorization import NOT_PERMITTED, Attributes
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.storage_errors import range_of
@@ -31,7 +31,6 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.retry_on_conflict import Attempts
-from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.effective_users import effective_users
 from tenantry.tenancy.authorization.stored_user import globally_named

@@ -14,7 +14,7 @@ from tenantry.apiserver.audit.trail import source_ips
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.http.errors import OUT_OF_TIME, BodyTooLarge
-from tenantry.http.messages import Response, Stream
+from tenantry.http.messages import Relay, Response, Stream
 from tenantry.kube.audit.event import Event
 from tenantry.kube.audit.policy import load
 from tests.apiserver.audit.test_delivery import Memory
@@ -156,6 +156,18 @@ async def test_requests_that_have_no_answer(error: BaseException, stage: str, co
     await until(lambda: len(made.events()) > 1)
     assert made.events()[1:] == [(stage, code)]
     assert text in made.backend.events[-1]["responseStatus"]["message"]
+
+
+async def test_what_another_process_answers_is_recorded_there() -> None:
+    async def passed_on(*_: Any) -> Relay:
+        return Relay(201, b"")
+
+    made = Audited()
+    made.scopes = ServedScopes(auditor=made.auditor, serve=passed_on, passes_on=lambda info: info.verb != "get")
+    await made.ask("/clusters/abc/api/v1/namespaces/a/configmaps", "POST")
+    assert made.events() == []
+    await made.ask("/clusters/abc/api/v1/namespaces/a/configmaps", "POST", user=User("eve"))
+    assert made.events() == [("RequestReceived", None), ("ResponseComplete", 403)]
 
 
 async def test_strict_mode_refuses_what_is_not_recorded() -> None:

@@ -63,6 +63,11 @@ def test_refused_rules(rule: str, expected: str) -> None:
     assert expected in of_rule(rule)
 
 
+def test_unknown_fields_are_ignored_and_told() -> None:
+    found = policy({"level": "None", "user": ["x"]}, omitStage=[])
+    assert sorted(found.unknown) == ["omitStage", "rules[0].user"]
+
+
 def test_refused_documents() -> None:
     head = "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
     assert refused(head) == "loaded illegal policy with 0 rules"

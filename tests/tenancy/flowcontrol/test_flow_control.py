@@ -127,7 +127,8 @@ async def test_headers_name_what_decided(stack: Stack) -> None:
     assert await named() == (made["metadata"]["uid"], made_level["metadata"]["uid"])
     await stack.call("DELETE", f"/clusters/{cluster}/{LEVELS}/mine", ADA)
     assert await named() == by_default
-    refused = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/configmaps", person("eve"))
+    for path in ("configmaps", "livez"):
+        refused = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/{path}", person("eve"))
     assert refused["X-Kubernetes-PF-FlowSchema-UID"] == by_default[0]
     other = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/configmaps", MASTER)
     assert other["X-Kubernetes-PF-FlowSchema-UID"] == standard_uid("FlowSchema", "exempt")
