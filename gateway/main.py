@@ -17,6 +17,8 @@ from gateway.routing import Router
 from gateway.settings import GatewaySettings
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.service_account_tokens import token_cluster
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
@@ -97,10 +99,18 @@ class Gateway(Process[GatewaySettings]):
         await self._report_reach(owners)
         forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
         clients = ClientAuthority.of(settings, self.certificates)
+        proxies = front_proxies(
+            settings,
+            self.certificates,
+            clients,
+            own=RequestHeaders(ca, allowed_names=common_names.FRONT_PROXIES),
+        )
+        of_proxies = (proxies.headers,) if proxies is not None else ()
         proxy = Proxy(
             Router(self.directory, token_cluster=token_cluster),
             forwarding,
-            identities=clients.identities(),
+            identities=(*of_proxies, clients.identities()),
+            hidden=proxies.headers.has if proxies is not None else None,
             health=self.health,
             views=views,
         )
@@ -119,7 +129,13 @@ class Gateway(Process[GatewaySettings]):
             serving=serving,
             clients=clients,
             metrics=self.metrics,
-            callers=ApiCallers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
+            callers=ApiCallers(
+                partial(tenant_of, self.directory),
+                home_of=token_cluster,
+                certificates=clients.identities(),
+                headers=of_proxies,
+            ),
+            proxies=proxies,
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)

@@ -6,8 +6,10 @@ shard. Answers are relayed as they arrive.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from gateway.routing import Router
-from tenantry.apiserver.authentication.client_certificate import ClientCertificates
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.forwarded import request_head
 from tenantry.apiserver.request import Request
@@ -23,22 +25,24 @@ _BODILESS = frozenset(("GET", "HEAD"))
 
 
 class Proxy:
-    """A request handler. `identities`: authenticates client certificates; None: there are no client certificates. `views`: the
-    way to processes of views."""
+    """A request handler. `identities`: authenticate client certificates, and the headers of front proxies, which no process
+    behind this one sees. `hidden`: which headers (in lower case) are not passed on. `views`: the way to processes of views."""
 
     def __init__(
         self,
         router: Router,
         forwarding: Forwarding,
         *,
-        identities: ClientCertificates | None,
+        identities: Sequence[RequestAuthenticator] = (),
+        hidden: Callable[[str], bool] | None = None,
         health: Health,
         views: ViewForwarding,
     ) -> None:
         self._processes = views.connections.processes
         self._views = views
         self._router = router
-        self._identities = identities
+        self._identities = tuple(identities)
+        self._hidden = hidden
         self._health = health
         self._forwarding = forwarding
 
@@ -47,12 +51,13 @@ class Proxy:
         if request.path.strip("/").partition("/")[0] in KINDS:
             return self._health.serve(request, request.path)
         user = None
-        if self._identities is not None and request.client_certificate is not None:
-            user = request.user = self._identities.authenticate_request(request)
+        if request.client_certificate is not None:
+            found = (identities.authenticate_request(request) for identities in self._identities)
+            user = request.user = next((each for each in found if each is not None), None)
         if user is None and request.malformed_token:
             raise unauthorized()
         sent = await self._sent(request)
-        head = request_head(request, user, length=len(sent) if sent is not None else None)
+        head = request_head(request, user, length=len(sent) if sent is not None else None, hidden=self._hidden)
         whole = head + sent if sent else head
 
         elsewhere = self._processes.names

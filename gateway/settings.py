@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.authentication.settings import FrontProxySettings
 from tenantry.apiserver.settings import PORTS, EtcdProcessSettings, HttpsSettings, PlatformSettings
 from tenantry.base.flags import other_default, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewaySettings(HttpsSettings, PlatformSettings, EtcdProcessSettings):
+class GatewaySettings(FrontProxySettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
     gateway_port: int = setting(
         6444, "port of the gRPC look-ups; 0 takes a free one", "the next one after the API's", bounds=PORTS
     )

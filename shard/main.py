@@ -17,8 +17,11 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, configured_webhooks
 from tenantry.apiserver.forwarded_server import forwarded_server
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
@@ -72,6 +75,12 @@ class ShardProcess(Process[ShardSettings]):
         self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
+        self._proxies = front_proxies(
+            settings,
+            self.certificates,
+            self._clients,
+            own=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+        )
 
     def __repr__(self) -> str:
         return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
@@ -113,6 +122,9 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(self.reach.stop)
         self.health.add("reachable", self._reachable_check)
         clock_gauge(self.metrics, self.reach)
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         server = self._http_server()
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
@@ -136,13 +148,15 @@ class ShardProcess(Process[ShardSettings]):
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
+            authorizers=await self._authorizers(),
             ca_certificate=ca,
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
-            options=settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=settings.session_ttl_seconds),
+            options=settings.shard_options(limits=settings.limits(), ttl_seconds=settings.session_ttl_seconds),
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
             view_processes=views,
+            auditor=auditor,
             remote_views=RemoteViews(
                 ViewForwarding(view_connections),
                 identities=identity.requests,
@@ -218,17 +232,33 @@ class ShardProcess(Process[ShardSettings]):
     async def _identity(self) -> Identity:
         settings = self._settings
         issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        return identity_of(
+        proxies = (self._proxies.headers,) if self._proxies is not None else ()
+        identity = await identity_of(
             settings,
             requests=[
                 RequestHeaders(
                     self._authority.certificate, allowed_names=common_names.FRONT_PROXIES, peers=(common_names.SHARD,)
                 ),
+                *proxies,
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             users=(await shared_admin_tokens(self._store)).users(),
             issuer=issuer,
+            signer=ClusterAuthority(self._authority),
+            calls=self.calls,
+            metrics=self.metrics,
+            process=self.uid,
         )
+        self._stack.push_async_callback(identity.stop)
+        identity.start()
+        return identity
+
+    async def _authorizers(self) -> ConfiguredWebhooks | None:
+        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
+        if authorizers is not None:
+            self._stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        return authorizers
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings
@@ -243,6 +273,7 @@ class ShardProcess(Process[ShardSettings]):
             clients=self._clients,
             metrics=self.metrics,
             tenant_of=self._tenant_of,
+            proxies=self._proxies,
         )
 
     def _tenant_of(self, path: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shard.options import ShardOptions
+from tenantry.apiserver.admission.webhooks.services import Services
+from tenantry.apiserver.audit.settings import AuditSettings
+from tenantry.apiserver.authorizers.settings import AuthorizationSettings
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
     EtcdProcessSettings,
@@ -14,6 +17,8 @@ from tenantry.apiserver.settings import (
     check_advertised,
 )
 from tenantry.base.flags import SettingError, listed, other_default, setting
+from tenantry.http.limits import Limits
+from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.placement.paths.cluster_paths import ROOT
 from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
@@ -21,7 +26,7 @@ from tenantry.storage.history import HistoryLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class TenantSettings(AuthenticationSettings, WatchSettings):
+class TenantSettings(AuthenticationSettings, AuthorizationSettings, WatchSettings, AuditSettings):
     """The settings of a process that serves workspaces."""
 
     enable_home_workspaces: bool = setting(
@@ -55,6 +60,17 @@ class TenantSettings(AuthenticationSettings, WatchSettings):
         "64 transactions of the largest size that etcd accepts",
         bounds=(8 * 1024 * 1024, 1 << 40),
     )
+    webhook_networks: str = setting(
+        "public",
+        "addresses that webhooks of tenants may have: public, loopback, private, any, or networks such as 10.1.0.0/16, separated "
+        "by commas",
+        "no tenant reaches services of the operator by a webhook; name the networks of webhooks that run beside the platform",
+    )
+    webhook_service_host: str = setting(
+        "",
+        "host[:port] of webhooks that are named as services, with {name}, {namespace}, {cluster} and {port} in it",
+        "empty: webhooks are found by their url alone, as in kcp",
+    )
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
@@ -74,16 +90,28 @@ class TenantSettings(AuthenticationSettings, WatchSettings):
             largest_share=largest_share,
         )
 
-    def shard_options(self, *, largest_share: float, ttl_seconds: float) -> ShardOptions:
-        """`largest_share`: see `commit_limits`. `ttl_seconds`: of the lease of a shard's session."""
+    def shard_options(self, *, limits: Limits, ttl_seconds: float) -> ShardOptions:
+        """`limits`: those of the HTTP server. `ttl_seconds`: of the lease of a shard's session."""
+        seats = limits.reading_requests + limits.writing_requests
         return ShardOptions(
             limits_of=self.limits_of(),
-            commit_limits=self.commit_limits(largest_share),
+            commit_limits=self.commit_limits(limits.largest_share),
             history_limits=HistoryLimits(events=self.history_events),
             home_creator_groups=self.home_creator_groups(),
             publish_on_exports=self.api_export_urls,
             ttl_seconds=ttl_seconds,
+            tenant_seats=max(1, round(seats * limits.largest_share)),
+            webhook_networks=ReachableNetworks(self.webhook_networks),
+            webhook_services=Services(self.webhook_service_host),
         )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, check in (("webhook_networks", ReachableNetworks), ("webhook_service_host", Services)):
+            try:
+                check(getattr(self, name))
+            except ValueError as error:
+                raise SettingError(f"--{name.replace('_', '-')}: {error}") from error
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
         """The groups of --home-workspaces-home-creator-groups; None if home workspaces are disabled."""

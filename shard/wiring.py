@@ -7,13 +7,16 @@ from functools import partial
 
 from shard.health_checks import add_checks
 from shard.options import ShardOptions
-from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
+from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
+from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.authentication.identity import Identity
-from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -33,7 +36,11 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import Store
+from tenantry.tenancy.audit_annotations import audit_annotations
+from tenantry.tenancy.controllers.certificate_request_expiry import CertificateRequestExpiry
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
+from tenantry.tenancy.flowcontrol.flow_plans import FlowPlans
+from tenantry.tenancy.flowcontrol.standard_contents import StandardContents
 from tenantry.tenancy.path_resolvers import RangesResolver
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
@@ -51,9 +58,9 @@ class Shard:
     """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
     `handle` answers requests after `start`. `info`: its uid is new for every start of the process, and its URL is where peers and
-    gateways reach it. `open_store`: opens a separate connection for the heartbeat, for shards in processes of their own. `views`:
-    classes of views beside the built-in ones; None: those of installed packages. `view_processes`, `remote_views`: the views that
-    processes of their own serve, and the way there.
+    gateways reach it. `authorizers`: those beside RBAC. `open_store`: opens a separate connection for the heartbeat, for
+    shards in processes of their own. `views`: classes of views beside the built-in ones; None: those of installed packages.
+    `view_processes`, `remote_views`: the views that processes of their own serve, and the way there.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Shard:
         peers: Peers,
         urls: Urls,
         identity: Identity,
+        authorizers: ConfiguredWebhooks | None = None,
         ca_certificate: bytes,
         health: Health,
         metrics: Metrics,
@@ -75,6 +83,7 @@ class Shard:
         views: Sequence[type[View]] | None = None,
         view_processes: ViewProcesses | None = None,
         remote_views: RemoteViews | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self.info = info
         classes = installed_views() if views is None else views
@@ -90,12 +99,10 @@ class Shard:
         )
         hubs = Hubs()
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
-        authenticator = UnionAuthenticator(
-            requests=identity.requests,
-            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
-            audiences=identity.issuer.audiences,
-            anonymous=identity.anonymous,
-        )
+        authenticator = identity.authenticator(lookup)
+        self.webhooks = WebhookCalls(networks=options.webhook_networks, services=options.webhook_services)
+        metrics.collectors.append(self.webhooks.metrics.collect)
+        metrics.shares += [self.webhooks.outgoing.shares, self.webhooks.outgoing.lookups.shares]
         self.tenancy = tenancy = Tenancy(
             name=info.name,
             cell=self.cell,
@@ -108,6 +115,8 @@ class Shard:
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=options.home_creator_groups,
             types=types_of(classes),
+            webhooks=self.webhooks,
+            authorizers=authorizers,
         )
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory
@@ -130,12 +139,13 @@ class Shard:
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         tenancy.runner.add(
-            *tenancy.plain_controllers(identity.issuer.issue_for_secret),
+            *tenancy.plain_controllers(identity.issuer.issue_for_secret, identity.signer),
             *tenancy.export_controllers(publish_on_exports=options.publish_on_exports),
             *tenancy.replication_controllers(),
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
+        self._certificate_expiry = CertificateRequestExpiry(cell=self.cell, scopes=tenancy.scopes)
         add_checks(
             info.name,
             self.cell,
@@ -162,6 +172,11 @@ class Shard:
             is_privileged=tenancy.authorizer.is_privileged,
             elsewhere=lambda view: view_processes is not None and view in view_processes.names,
         )
+        plans = FlowPlans(cell=self.cell, seats=options.tenant_seats)
+        flow_control = FlowControl(plans)
+        plans.changed, plans.dropped = flow_control.admit, flow_control.counted
+        plans.follow(tenancy.local_ranges)
+        metrics.collectors.append(flow_control.metrics)
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
@@ -173,7 +188,12 @@ class Shard:
             version=VersionEndpoint(version),
             issuer=IssuerEndpoint(identity.issuer, urls.external),
             token_cluster=token_cluster,
+            open_paths=identity.open_paths,
             views=remote_views,
+            serve=StandardContents(self.cell).serve,
+            flow_control=flow_control,
+            auditor=auditor,
+            annotations_of=partial(audit_annotations, self.cell),
         )
 
     def __repr__(self) -> str:
@@ -199,10 +219,13 @@ class Shard:
     async def start(self) -> None:
         await self.tenancy.start()
         self._expiry.start()
+        self._certificate_expiry.start()
 
     async def stop(self) -> None:
         await self.ownership.stop()
+        await self._certificate_expiry.stop()
         await self._expiry.stop()
         await self.tenancy.stop()
+        self.webhooks.close()
         await self.cell.close()
         await self.session.stop()

@@ -109,6 +109,12 @@ def controller_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def webhooks_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The webhook server of controller-runtime, for `tests/e2e/test_webhooks.py`."""
+    return informers.built("webhooks", tmp_path_factory.mktemp("go"))
+
+
+@pytest.fixture(scope="session")
 def clientsets_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """client-go's clientsets, for `tests/e2e/test_go_clientsets.py`."""
     return informers.built("clientsets", tmp_path_factory.mktemp("go"))

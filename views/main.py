@@ -10,8 +10,10 @@ from importlib.metadata import version
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, configured_webhooks
 from tenantry.apiserver.forwarded_server import forwarded_server
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Request
@@ -55,6 +57,12 @@ class ViewsProcess(Process[ViewsSettings]):
         self.map = RangeMap(store)
         self.server: ViewServer | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
+        self._proxies = front_proxies(
+            settings,
+            self.certificates,
+            self._clients,
+            own=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+        )
         self._registration: ViewRegistration | None = None
 
     def __repr__(self) -> str:
@@ -93,6 +101,9 @@ class ViewsProcess(Process[ViewsSettings]):
             answer_seconds=settings.request_timeout_seconds,
             body_bytes=settings.max_request_body_bytes,
         )
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         views = self.server = ViewServer(
             name=self.name,
             only=settings.names(),
@@ -101,6 +112,7 @@ class ViewsProcess(Process[ViewsSettings]):
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
+            authorizers=await self._authorizers(),
             writes=OwnersWrite(
                 Forwarding(owners, patience_seconds=settings.owner_patience_seconds),
                 self.map,
@@ -112,6 +124,7 @@ class ViewsProcess(Process[ViewsSettings]):
             version=version("tenantry"),
             memory=settings.memory(),
             history_limits=HistoryLimits(events=settings.history_events),
+            auditor=auditor,
         )
         stack.push_async_callback(views.stop)
         register_metrics(self.metrics, views)
@@ -148,15 +161,30 @@ class ViewsProcess(Process[ViewsSettings]):
     async def _identity(self) -> Identity:
         settings = self._settings
         issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        return identity_of(
+        proxies = (self._proxies.headers,) if self._proxies is not None else ()
+        identity = await identity_of(
             settings,
             requests=[
                 RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+                *proxies,
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             users=(await shared_admin_tokens(self._store)).users(),
             issuer=issuer,
+            calls=self.calls,
+            metrics=self.metrics,
+            process=self.uid,
         )
+        self._stack.push_async_callback(identity.stop)
+        identity.start()
+        return identity
+
+    async def _authorizers(self) -> ConfiguredWebhooks | None:
+        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
+        if authorizers is not None:
+            self._stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        return authorizers
 
     def _http_server(self) -> HttpServer[Request]:
         settings = self._settings
@@ -171,6 +199,7 @@ class ViewsProcess(Process[ViewsSettings]):
             clients=self._clients,
             metrics=self.metrics,
             tenant_of=self._tenant_of,
+            proxies=self._proxies,
         )
 
     def _tenant_of(self, path: str) -> str:

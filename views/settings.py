@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.audit.settings import AuditSettings
+from tenantry.apiserver.authorizers.settings import AuthorizationSettings
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
     EtcdProcessSettings,
@@ -27,7 +29,15 @@ class RangeMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewsSettings(AuthenticationSettings, WatchSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
+class ViewsSettings(
+    AuthenticationSettings,
+    AuthorizationSettings,
+    WatchSettings,
+    AuditSettings,
+    HttpsSettings,
+    PlatformSettings,
+    EtcdProcessSettings,
+):
     only: str = setting("", "names of the views to serve, separated by commas", "empty: all that are installed")
     views_name: str = setting(
         "", "name of the process; it keeps its ranges over a restart if it keeps its name", "empty: the host's name"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
-from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
+from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.authentication.identity import Identity
-from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, token_cluster
+from tenantry.apiserver.authentication.service_account_tokens import token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.hub import Hubs
@@ -27,6 +28,7 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.reader import Reader
 from tenantry.storage.store import Store
+from tenantry.tenancy.audit_annotations import audit_annotations
 from tenantry.tenancy.path_resolvers import RangesResolver, split_first
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tenantry.tenancy.well_known import ROOT
@@ -45,7 +47,8 @@ class ViewServer:
     """Serves the views named in `only`, all that are installed where it is empty. Call `start` and `stop`; `handle` answers
     requests.
 
-    `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a name that no installed view has.
+    `authorizers`: those beside RBAC. `writes`: where writes go. `memory`: which ranges are kept. Raises SettingError for a
+    name that no installed view has.
     """
 
     def __init__(
@@ -58,24 +61,21 @@ class ViewServer:
         peers: Peers,
         urls: Urls,
         identity: Identity,
+        authorizers: ConfiguredWebhooks | None = None,
         writes: OwnersWrite,
         health: Health,
         metrics: Metrics,
         version: str,
         memory: RangeMemory,
         history_limits: HistoryLimits,
+        auditor: Auditor | None = None,
     ) -> None:
         self._map = range_map
         classes = installed_views()
         hubs = Hubs()
         self.reader = Reader(store, parse_head, changed=self._ranges_changed, ended=hubs.end, history_limits=history_limits)
         lookup = ServiceAccountLookup(self.reader, range_map, peers)
-        authenticator = UnionAuthenticator(
-            requests=identity.requests,
-            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
-            audiences=identity.issuer.audiences,
-            anonymous=identity.anonymous,
-        )
+        authenticator = identity.authenticator(lookup)
         self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.reader,
@@ -86,6 +86,7 @@ class ViewServer:
             peers=peers,
             home_creator_groups=None,
             types=types_of(classes),
+            authorizers=authorizers,
             follows=True,
         )
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
@@ -121,7 +122,11 @@ class ViewServer:
             metrics=metrics,
             version=VersionEndpoint(version),
             token_cluster=token_cluster,
+            open_paths=identity.open_paths,
             serve=writes,
+            auditor=auditor,
+            annotations_of=partial(audit_annotations, self.reader),
+            passes_on=writes.passes_on,
         )
 
     async def start(self) -> None:

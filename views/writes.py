@@ -37,10 +37,15 @@ class OwnersWrite:
         self._answer_seconds = answer_seconds
         self._body_bytes = body_bytes
 
+    @staticmethod
+    def passes_on(info: RequestInfo) -> bool:
+        """Whether another process answers a request."""
+        return info.is_resource and info.verb not in _READ_VERBS
+
     async def __call__(
         self, request: Request, scope: Scope, user: User, info: RequestInfo, definition: ResourceDefinition, version: Version
     ) -> Reply:
-        if info.verb in _READ_VERBS:
+        if not self.passes_on(info):
             return await serve(request, scope, user, info, definition, version)
         range_ = scope.range
         try:

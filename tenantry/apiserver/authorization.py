@@ -7,6 +7,10 @@ from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.user import User
 
+NOT_PERMITTED = "workspace access not permitted"
+"""The reason for callers without access to a logical cluster (kcp). It is the same for those that exist and for those that do
+not, and so is all else that such a caller is told."""
+
 
 class Verdict(Enum):
     ALLOW = "allow"
@@ -32,7 +36,8 @@ class Attributes(NamedTuple):
     for a wildcard request.
 
     Questions about resources have `resource`; others have only `path`. `verb` is the API verb (get, list, …), or the lower-case
-    HTTP method for a path. Hashable, so that decisions can be cached.
+    HTTP method for a path. The selectors are those of a list, watch or deletecollection; RBAC does not look at them. Hashable, so
+    that decisions can be cached.
     """
 
     user: User
@@ -45,6 +50,8 @@ class Attributes(NamedTuple):
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
 
     @property
     def is_resource(self) -> bool:

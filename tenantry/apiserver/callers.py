@@ -8,12 +8,12 @@ credentials, count as one tenant, `UNAUTHENTICATED`: a client that invents token
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
+from tenantry.apiserver.user import ANONYMOUS, User, home_of
 from tenantry.base.cache import Cache
 from tenantry.http.callers import UNAUTHENTICATED, WITHOUT_CREDENTIALS, Caller
 
@@ -36,13 +36,10 @@ class CredentialOwner(NamedTuple):
 
 
 def credential_owner(user: User) -> CredentialOwner:
-    """The owner for an authenticated user. A service account counts for its own cluster, because a cluster can make any number of
-    service accounts."""
-    home = ""
-    name = user.name
-    if name.startswith(SERVICE_ACCOUNT_PREFIX):
-        home = next(iter(user.extra_values(CLUSTER_NAME_EXTRA)), "")
-        name = f"{home}/{name}"
+    """The owner for an authenticated user. A service account, or a user whom only one cluster knows, counts for that cluster,
+    because a cluster can make any number of them."""
+    home = home_of(user)
+    name = f"{home}/{user.name}" if home else user.name
     return CredentialOwner(f"user {_short(name)}", _short(home), user.is_master)
 
 
@@ -63,12 +60,12 @@ class ApiCallers:
         *,
         home_of: Callable[[Request], str | None] = lambda request: None,
         certificates: ClientCertificates | None = None,
-        headers: RequestHeaders | None = None,
+        headers: Sequence[RequestHeaders] = (),
     ) -> None:
         self._tenant_of = tenant_of
         self._home_of = home_of
         self._certificates = certificates
-        self._headers = headers
+        self._headers = tuple(headers)
         self._tokens: Cache[bytes, CredentialOwner] = Cache("callers", bytes_max=_REMEMBERED_BYTES)
 
     def of(self, request: Request) -> Caller:
@@ -106,13 +103,12 @@ class ApiCallers:
             self._tokens.pop(request.credential)
 
     def trusts(self, certificate: bytes | None) -> bool:
-        """Whether this client certificate (DER) belongs to one of the platform's own servers, which forward requests of
-        others."""
-        return certificate is not None and self._headers is not None and self._headers.trusts(certificate)
+        """Whether this client certificate (DER) belongs to one of the platform's own servers, or to a front proxy of the
+        operator's: they forward requests of others."""
+        return certificate is not None and any(each.trusts(certificate) for each in self._headers)
 
     def _certified(self, request: Request, certificate: bytes) -> CredentialOwner | None:
-        headers = self._headers
-        if headers is not None and request.headers.get("x-remote-user") is not None:
+        for headers in self._headers:
             user = headers.authenticate_request(request)
             if user is not None:
                 return credential_owner(user)

@@ -75,6 +75,8 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
+    if call.request.audit is not None:
+        call.request.audit.sent(obj)
     return obj
 
 
@@ -92,16 +94,18 @@ def unknown_in_another_version(definition: ResourceDefinition, version: str, val
 
 
 def normalise(
-    definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None, *, applied: bool = False
+    definition: ResourceDefinition,
+    shape: Version,
+    obj: Object,
+    record: Record | None = None,
+    *,
+    keeps_nulls: bool = False,
 ) -> list[str]:
     """Brings a decoded object into the form in which it is stored, in place: checks types, removes unknown fields, adds defaults.
 
     Where the defaults add more bytes than allowed, the write is refused, unless the stored object (`record`) has the same
     problem. Then no defaults are added: after a change of the schema, an object can still be repaired and its finalizers can be
-    removed.
-
-    `applied`: the object is the result of an apply, in which a null that the schema does not allow is refused and not removed
-    (upstream).
+    removed. `keeps_nulls`: see `default`; so is the result of an apply (upstream).
 
     Returns the paths of unknown fields. Raises Mismatch, with Go's text, for a value of a wrong type.
     """
@@ -117,7 +121,7 @@ def normalise(
         decode_embedded(obj, shape.schema)
         unknown = prune(obj, shape.schema)
         try:
-            default(obj, shape.schema, keeps_nulls=applied)
+            default(obj, shape.schema, keeps_nulls=keeps_nulls)
         except StatusError:
             if record is None or not refuses_defaults(record.value, definition):
                 raise

@@ -8,13 +8,17 @@ callers call the decision directly, and it does the work itself, however long th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TypeVar, TypeVarTuple
 
+from tenantry.http.messages import Place
 from tenantry.kube.status import too_many_requests
 
 ATTEMPTS = 16
 """How often a decision is tried. It may need the RBAC of several clusters, and each of them may change while it is read."""
+
+QUESTIONS_MAX = 256
+"""How many questions to other servers one decision may need: an impersonation has one for each group."""
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
@@ -49,21 +53,42 @@ class SharedWork:
             going.set()
 
 
-class _DeferMode:
-    """Whether the current caller can wait. It is set and reset without an await in between."""
+class Question(Deferred):
+    """Another server has to be asked before the decision is called again. Its answer, the result of `ask`, is known to that
+    decision alone (`answer_to`): the one that asks keeps it for others. `key`: of the question."""
 
-    __slots__ = ("can_wait",)
+    def __init__(self, key: Hashable, ask: Callable[[], Awaitable[object]]) -> None:
+        self.key = key
+        self.ask = ask
+        super().__init__(self._ask)
+
+    async def _ask(self) -> None:
+        await self.ask()
+
+
+class _DeferMode:
+    """Whether the current caller can wait, and the answers to its questions so far. It is set and reset without an await in
+    between."""
+
+    __slots__ = ("answers", "can_wait")
 
     def __init__(self) -> None:
         self.can_wait = False
+        self.answers: Mapping[Hashable, object] = {}
 
 
 _caller = _DeferMode()
+_NO_ANSWERS: Mapping[Hashable, object] = {}
 
 
 def may_defer() -> bool:
     """Whether a decision may raise `Deferred` now."""
     return _caller.can_wait
+
+
+def answer_to(key: Hashable) -> object | None:
+    """The answer to a question that this decision has raised before; None where it has not."""
+    return _caller.answers.get(key)
 
 
 def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
@@ -76,17 +101,53 @@ def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
         _caller.can_wait = False
 
 
-async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
-    """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
-    `deferred` is the error that it raised already.
+class Waiting:
+    """One decision that is made several times, by a caller that can wait: it remembers the answers to its questions.
 
-    Raises StatusError 429 where the data changes faster than the work can be done.
+    `place`: that of the request, which another request has while a question is asked.
+
+    `at_once(decide, …)` calls the decision. Where it raises Deferred, `work(deferred)` does what it needs before the next call,
+    and raises StatusError 429 where the data changes faster than the work can be done, or where there are too many questions.
     """
-    for _ in range(ATTEMPTS):
-        if deferred is not None:
-            await deferred.work()
+
+    __slots__ = ("_answers", "_attempts", "_place")
+
+    def __init__(self, place: Place | None = None) -> None:
+        self._place = place
+        self._answers: dict[Hashable, object] = {}
+        self._attempts = 0
+
+    def at_once(self, decide: Callable[[*Given], T], *given: *Given) -> T:
+        _caller.answers = self._answers
         try:
-            return at_once(decide)
+            return at_once(decide, *given)
+        finally:
+            _caller.answers = _NO_ANSWERS
+
+    async def work(self, deferred: Deferred) -> None:
+        if self._attempts >= ATTEMPTS or len(self._answers) >= QUESTIONS_MAX:
+            raise too_many_requests(
+                "the RBAC or the types that this request rests on change faster than they can be read, try again"
+            )
+        if isinstance(deferred, Question):
+            asked = deferred.ask()
+            self._answers[deferred.key] = await (asked if self._place is None else self._place.away(asked))
+        else:
+            self._attempts += 1
+            await deferred.work()
+
+
+async def decided(decide: Callable[[], T], deferred: Deferred | None = None, *, place: Place | None = None) -> T:
+    """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
+    `deferred` is the error that it raised already. `place`: that of the request, if any (`Waiting`).
+
+    Raises StatusError 429 where the data changes faster than the work can be done, or where it asks too many questions.
+    """
+    waiting = Waiting(place)
+    while True:
+        if deferred is not None:
+            await waiting.work(deferred)
+        try:
+            return waiting.at_once(decide)
         except Deferred as raised:
             deferred = raised
-    raise too_many_requests("the RBAC or the types that this request rests on change faster than they can be read, try again")

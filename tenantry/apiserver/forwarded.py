@@ -4,7 +4,7 @@ caller."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from tenantry.apiserver.request import Request
@@ -52,9 +52,17 @@ _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$|^$")
 
 
-def request_head(request: Request, user: User | None, *, length: int | None, by_peer: bool = False) -> bytes:
+def request_head(
+    request: Request,
+    user: User | None,
+    *,
+    length: int | None,
+    by_peer: bool = False,
+    hidden: Callable[[str], bool] | None = None,
+) -> bytes:
     """The header lines. `user` is the caller, None where this process has not authenticated the request. `length` is the size of
-    the body in bytes, None where there is none. `by_peer`: one shard sends the request to another.
+    the body in bytes, None where there is none. `by_peer`: one shard sends the request to another. `hidden`: which other headers
+    (in lower case) are not passed on.
 
     Raises StatusError: 401 where a name of the caller cannot be written in a header, 431 where there are too many headers.
     """
@@ -78,6 +86,8 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
             continue
         # Some servers treat an underscore as a hyphen, so neither spelling of an identity header may pass.
         if lower.startswith("x") and lower.replace("_", "-").startswith(_IDENTITY):
+            continue
+        if hidden is not None and hidden(lower):
             continue
         lines.append(f"{name}: {value}")
     if "host" not in request.headers:

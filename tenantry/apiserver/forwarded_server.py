@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
+from tenantry.apiserver.authentication.front_proxies import FrontProxies
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.forwarded import FORWARDED_HEADERS
 from tenantry.apiserver.request import Handler, Request
@@ -30,11 +31,14 @@ def forwarded_server(
     clients: ClientAuthority,
     metrics: Metrics,
     tenant_of: Callable[[str], str],
+    proxies: FrontProxies | None = None,
 ) -> HttpServer[Request]:
     """The server. Its certificate names `address`, where the others reach it, and `bind_address`.
 
-    `tenant_of`: the tenant for which a request of a path counts. Raises CertificateError.
+    `tenant_of`: the tenant for which a request of a path counts. `proxies`: front proxies of the operator's. Raises
+    CertificateError.
     """
+    own = RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES)
     return https_server(
         handler,
         settings,
@@ -48,6 +52,7 @@ def forwarded_server(
         callers=ApiCallers(
             tenant_of,
             certificates=clients.identities(front_proxies=common_names.FRONT_PROXIES),
-            headers=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+            headers=(own,) if proxies is None else (own, proxies.headers),
         ),
+        proxies=proxies,
     )

@@ -32,6 +32,7 @@ from tenantry.base.logs import configure
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
 from tenantry.base.stalls import Housekeeping, LoopMonitor, Stalls
 from tenantry.base.tasks import FATAL, awaited, restarting
+from tenantry.http.calls import Calls
 from tenantry.http.certificates import CertificateAuthority, CertificateError
 from tenantry.http.limits import Limits
 from tenantry.http.listening import ListenError
@@ -83,6 +84,8 @@ class Process(ABC, Generic[SettingsKind]):
         self.certificates = Certificates(authority, life_seconds=settings.certificate_life_seconds)
         self.metrics.registry.register(self.certificates)
         self._stack.push_async_callback(self.certificates.stop)
+        self.calls = Calls()
+        self._stack.push_async_callback(self.calls.close)
         self.port = self.health_port = 0
 
     @abstractmethod

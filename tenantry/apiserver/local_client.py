@@ -28,6 +28,8 @@ from tenantry.kube.status import StatusError, method_not_allowed
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
 
+ChangeObject = Callable[[Object], Object | None]
+"""See `update`."""
 MANAGER = "tenantry"
 """The field manager of writes by the process itself."""
 
@@ -56,7 +58,7 @@ async def update(
     definition: ResourceDefinition,
     namespace: str,
     name: str,
-    change: Callable[[Object], Object | None],
+    change: ChangeObject,
     *,
     subresource: str = "",
     user: User = SYSTEM,

@@ -167,6 +167,8 @@ def is_pretty(request: Request) -> bool:
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
     """A StatusError as an answer: a Status in JSON, in YAML or protobuf for clients that prefer it, or plain text. Its list
     metadata (410) and Retry-After (429) are kept."""
+    if request.audit is not None and not isinstance(error, PlainError):
+        request.audit.failed(error)
     if isinstance(error, PlainError):
         headers = {**error.headers, "X-Content-Type-Options": "nosniff"}
         return Response(error.code, f"{error.message}\n".encode(), TEXT, headers, list(warnings))

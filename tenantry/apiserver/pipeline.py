@@ -7,20 +7,23 @@ exist takes the same steps up to authorization, which refuses the request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tenantry.apiserver import impersonation, request_info
+from tenantry.apiserver.audit.auditor import Annotate, Auditor
+from tenantry.apiserver.audit.trail import DECISION, REASON
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision
+from tenantry.apiserver.authorization import ALLOWED, NOT_PERMITTED, Attributes, Authorizer, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
-from tenantry.apiserver.error_responses import failed_view
+from tenantry.apiserver.error_responses import failed_view, to_status
+from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.path_resolver import PathResolver, RemoteRoute, Resolved
@@ -38,11 +41,14 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized, unavailable
 
-_OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
+_SELECTING = frozenset(("list", "watch", "deletecollection"))
+_UNKNOWN_USER = User("")
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
+PROCESS_PATHS = HEALTH_PATHS | {"/version"}
+"""The paths of the process that need no authorization."""
 Serve = Callable[[Request, Scope, User, RequestInfo, ResourceDefinition, Version], Awaitable[Reply]]
 
 
@@ -76,7 +82,10 @@ class Pipeline:
     cluster, whose id is `root_cluster`.
     `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
     unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
-    `/clusters/<id>`. `views` calls the processes of views. `serve` runs the verb of an authorized request.
+    `/clusters/<id>`. `views` calls the processes of views. `open_paths`: the paths of the process that need no authentication.
+    `serve` runs the verb of an authorized request. `flow_control` decides which authorized requests to a logical cluster may run
+    now; None: all of them. `auditor` records the requests that this process answers, and not those that it passes on, with
+    `annotations_of` their clusters; None: no request. `passes_on`: whether `serve` has another process answer such a request.
 
     A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
@@ -95,7 +104,12 @@ class Pipeline:
         issuer: IssuerEndpoint | None = None,
         token_cluster: Callable[[Request], str | None] | None = None,
         views: ViewCaller | None = None,
+        open_paths: Collection[str] = PROCESS_PATHS,
         serve: Serve = serve,
+        flow_control: FlowControl | None = None,
+        auditor: Auditor | None = None,
+        annotations_of: Annotate = lambda cluster: {},
+        passes_on: Callable[[RequestInfo], bool] = lambda info: False,
     ) -> None:
         self._resolvers = resolvers
         self._authenticator = authenticator
@@ -104,13 +118,30 @@ class Pipeline:
         self._forward = forward
         self._views = views or _NoViews()
         self._serve_verb = serve
+        self._flow_control = flow_control
+        self._auditor = auditor
+        self._annotations_of = annotations_of
+        self._passes_on = passes_on
+        self._open_paths = frozenset(open_paths)
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
         self._token_cluster = token_cluster
         self._endpoints = Endpoints(self._health, self._version, issuer)
 
-    async def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        # Not a coroutine around another one: it is made for each request.
+        return self._answer(request) if self._auditor is None else self._recorded(request, self._auditor)
+
+    async def _recorded(self, request: Request, auditor: Auditor) -> Reply:
+        try:
+            reply = await self._answer(request)
+        except BaseException as error:
+            auditor.failed(request, error, to_status)
+            raise
+        return await auditor.end(request, reply)
+
+    async def _answer(self, request: Request) -> Reply:
         try:
             return await self._route(request, request.path)
         except StatusError as error:
@@ -143,11 +174,14 @@ class Pipeline:
             return text("metrics are served without a /clusters prefix only\n", 501)
         user = request.user
         if user is not None:
-            return await self._serve(request, route.resolve(request), user)
-        user = await self._authenticator.authenticate(request, route.cluster)
+            found = route.resolve(request)
+            await self._record(request, user, found.path or "/", found.cluster)
+            return await self._serve(request, found, user)
+        user = await self._authenticated(request, route.cluster, route.path or "/")
         if user is None:
             raise unauthorized()
         found = route.resolve(request)
+        await self._record(request, user, found.path or "/", found.cluster)
         return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
 
     async def _pass_on(self, request: Request, route: RemoteRoute) -> Reply:
@@ -159,44 +193,68 @@ class Pipeline:
     async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:
         request.user = user
         if impersonation.wanted(request):
-            request.user = await decided(lambda: impersonation.impersonate(request, user, authorizer, cluster or "*"))
+            request.user = await decided(
+                lambda: impersonation.impersonate(request, user, authorizer, cluster or "*"), place=request.place
+            )
             request.impersonator = user
         return request.user
 
     async def _serve(self, request: Request, found: Resolved, user: User) -> Reply:
-        path, scope = found.path or "/", found.scope
+        path = found.path or "/"
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
         if info.verb != "watch":
             check_timeout(request)
-        attributes = Attributes(
-            user,
-            info.verb,
-            found.cluster or "*",
-            info.group,
-            info.version,
-            info.resource,
-            info.subresource,
-            info.namespace,
-            info.name,
-            info.path,
-        )
+        attributes = _attributes(user, info, found.cluster)
+        if request.raw_query and info.verb in _SELECTING:
+            attributes = attributes._replace(
+                field_selector=request.parameter("fieldSelector"), label_selector=request.parameter("labelSelector")
+            )
+        control = self._flow_control if found.cluster is not None and not request.view else None
+        if control is not None:
+            flow = control.plans.standard.flow(user, attributes)
+            request.header_lines = flow.header_lines
         try:
             decision, apis = at_once(_decide, found, attributes)
         except Deferred as deferred:
-            decision, apis = await decided(lambda: _decide(found, attributes), deferred)
+            decision, apis = await decided(lambda: _decide(found, attributes), deferred, place=request.place)
+        _note(request, decision)
+        cluster = attributes.cluster
+        if control is not None and cluster in control.plans.own and _may_know(request, attributes, decision):
+            flow = control.plans.of(cluster).flow(user, attributes)
+            request.header_lines = flow.header_lines
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
+        if control is None:
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
+        if flow.level.exempt:
+            flow.dispatched += 1
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
+        if not control.take_now(cluster, flow):
+            await control.take(request, cluster, flow, attributes)
+        try:
+            answer = self._carry_out(request, found, user, info, path, apis)
+            return answer if isinstance(answer, Response) else await answer
+        finally:
+            control.leave(cluster, flow)
+
+    def _carry_out(
+        self, request: Request, found: Resolved, user: User, info: RequestInfo, path: str, apis: ApiSet | None
+    ) -> Response | Awaitable[Reply]:
+        """The answer to an authorized request, or what makes it. `apis`: None where the scope does not exist."""
+        scope = found.scope
         if scope is None or apis is None:
             return self._health.serve(request, path)
         if not info.is_resource:
-            return await self._endpoints.serve(request, scope, apis, path)
+            return self._endpoints.serve(request, scope, apis, path)
         served = apis.find(info.group, info.version, info.resource)
         if served is None:
             if info.group and all(definition.custom for definition in apis.of_group(info.group)):
                 return page_not_found()
             raise generic_not_found()
-        return await self._serve_verb(request, scope, user, info, *served)
+        return self._serve_verb(request, scope, user, info, *served)
 
     async def _process(self, request: Request, path: str) -> Reply:
         """A path of the process itself, which has no logical cluster."""
@@ -206,16 +264,17 @@ class Pipeline:
             if cluster:
                 return await self._route(request, f"/clusters/{cluster}{path}")
         request.verb = request.method.lower()
-        user = request.user or await self._authenticator.authenticate(request, None)
+        user = request.user or await self._authenticated(request, None, path)
         if user is None:
-            if path not in _OPEN_PATHS:
+            if path not in self._open_paths:
                 raise unauthorized()
             user = ANONYMOUS_USER
+        await self._record(request, user, path, self._root_cluster if path not in self._open_paths else None)
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
             root = self._root()
             user = await self._impersonated(request, user, root.authorizer, root.cluster)
-        if path in _OPEN_PATHS:
+        if path in PROCESS_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, self._root_cluster, path=path)
         if services:
@@ -225,7 +284,8 @@ class Pipeline:
             raise forbidden_request(attributes)
         scope = self._root()
         if path == "/metrics" or path.strip("/").partition("/")[0] in KINDS:
-            decision = await decided(lambda: scope.authorizer.authorize(attributes))
+            decision = await decided(lambda: scope.authorizer.authorize(attributes), place=request.place)
+            _note(request, decision)
             if not decision.allowed:
                 raise forbidden_request(attributes, decision.reason)
             return self._metrics_text() if path == "/metrics" else self._health.serve(request, path)
@@ -235,8 +295,64 @@ class Pipeline:
         check_readable(scope.range)
         return await self._serve(request, Resolved(path, scope.cluster, scope.authorizer, scope), user)
 
+    async def _authenticated(self, request: Request, cluster: str | None, path: str) -> User | None:
+        """The caller, None if there are no credentials. Raises StatusError 401."""
+        try:
+            user = await self._authenticator.authenticate(request, cluster)
+        except StatusError:
+            await self._record(request, None, path, None)
+            raise
+        if user is None and path not in self._open_paths:
+            await self._record(request, None, path, None)
+        return user
+
+    async def _record(self, request: Request, user: User | None, path: str, cluster: str | None) -> None:
+        """Begins to record a request, where that is asked for. `user`: None for one without accepted credentials. Raises
+        StatusError 500."""
+        if self._auditor is None or request.audit is not None:
+            return
+        info = request_info.parse(request.method, path, request)
+        attributes = _attributes(user or _UNKNOWN_USER, info, cluster)
+        await self._auditor.begin(
+            request,
+            attributes,
+            path,
+            self._annotations_of,
+            authenticated=user is not None,
+            may_pass_on=self._passes_on(info),
+        )
+
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
+
+
+def _attributes(user: User, info: RequestInfo, cluster: str | None) -> Attributes:
+    return Attributes(
+        user,
+        info.verb,
+        cluster or "*",
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        info.path,
+    )
+
+
+def _may_know(request: Request, attributes: Attributes, decision: Decision) -> bool:
+    """Whether the caller may see that a logical cluster has FlowSchemas of its own, and thereby that it exists."""
+    if request.impersonator is not None:
+        # A caller that may impersonate there has access.
+        return True
+    return decision.reason != NOT_PERMITTED and attributes.path not in HEALTH_PATHS
+
+
+def _note(request: Request, decision: Decision) -> None:
+    """Records a decision about a request."""
+    if request.audit is not None:
+        request.audit.annotate({DECISION: "allow" if decision.allowed else "forbid", REASON: decision.reason})
 
 
 def _decide(found: Resolved, attributes: Attributes) -> tuple[Decision, ApiSet | None]:

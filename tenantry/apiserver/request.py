@@ -7,6 +7,7 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from tenantry.apiserver.audit.trail import AuditTrail
 from tenantry.apiserver.user import User
 from tenantry.http import messages
 from tenantry.http.websocket import subprotocols
@@ -25,7 +26,8 @@ class Request(messages.Request):
 
     `beyond_capacity`: another shard asks for a logical cluster in a range that may be full. Only a shard sets it: on its own
     request, or by the header of that request once its certificate is verified (`RequestHeaders`). `view`: the name of the view
-    that answers it; empty where none does. `malformed_token`: a subprotocol was to bring a token and does not.
+    that answers it; empty where none does. `malformed_token`: a subprotocol was to bring a token and does not. `audit`: what is
+    recorded of it; None: nothing.
     """
 
     user: User | None = None
@@ -33,6 +35,7 @@ class Request(messages.Request):
     beyond_capacity: bool = False
     view: str = ""
     malformed_token: bool = False
+    audit: AuditTrail | None = None
 
     def prepare_websocket(self) -> None:
         """Reads the token that browsers, which send no header of their own with a handshake, hide in a subprotocol: from now on

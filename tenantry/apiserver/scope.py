@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hub import Hubs
@@ -97,7 +97,7 @@ class Scope(Protocol):
     def authorizer(self) -> Authorizer: ...
 
     @property
-    def admission(self) -> Admission: ...
+    def admission(self) -> WholeAdmission: ...
 
     def apis(self) -> ApiSet:
         """The APIs served here now. It returns the same value as long as nothing has changed."""
@@ -166,6 +166,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Weight of the body, in the unit of `work.weigh`."""
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    """What webhooks and policies want to see in the audit log about the request."""
 
     @property
     def shape(self) -> Version:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tenantry.apiserver.access_log import AccessRequestLog
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.front_proxies import FrontProxies
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.error_responses import refusal
@@ -58,11 +59,13 @@ def https_server(
     servers_ca: bytes = b"",
     metrics: Metrics,
     callers: ApiCallers | None = None,
+    proxies: FrontProxies | None = None,
 ) -> HttpServer[Request]:
     """The HTTPS server of the API, configured by `settings`.
 
-    Its certificate is `serving`, unless the operator gives one; `certificates` renews it. `clients` or `servers_ca` (PEM) may
-    have issued the client certificates. `callers` says for which tenant a request counts. Raises CertificateError.
+    Its certificate is `serving`, unless the operator gives one; `certificates` renews it. `clients`, `servers_ca` (PEM) or the CA
+    of `proxies` may have issued the client certificates. `callers` says for which tenant a request counts. Raises
+    CertificateError.
     """
     if settings.tls_cert_file:
         files = Path(settings.tls_cert_file), Path(settings.tls_private_key_file)
@@ -72,13 +75,20 @@ def https_server(
     access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None
 
     def tls() -> ssl.SSLContext:
-        return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
+        of_proxies = proxies.authority.pem if proxies is not None else b""
+        return pair_server_context(serving.pair, client_ca_pem=_joined(clients.trusted, servers_ca, of_proxies))
 
     server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)
     # A CA cannot be removed from a TLS context, and its session tickets still accept earlier clients.
     clients.follow(lambda _: server.renew(tls()))
+    if proxies is not None:
+        proxies.authority.follow(lambda _: server.renew(tls()))
     return server
+
+
+def _joined(*pems: bytes) -> bytes:
+    return b"\n".join(pem for pem in pems if pem)
 
 
 def serving_names(*names: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.authentication.settings import FrontProxySettings, JwtSettings, TokenWebhookSettings
 from tenantry.base.flags import SettingError, Settings, check_together, setting
 from tenantry.http.certificates import LIFE_SECONDS
 from tenantry.http.limits import Limits
@@ -217,7 +218,7 @@ class HttpsSettings(ProcessSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthenticationSettings(Settings):
+class AuthenticationSettings(JwtSettings, TokenWebhookSettings, FrontProxySettings):
     """The flags of a process that authenticates the users of workspaces."""
 
     token_auth_file: str = setting(
@@ -227,6 +228,16 @@ class AuthenticationSettings(Settings):
         True,
         "accept requests without credentials as system:anonymous",
         "health and version endpoints must answer probes without a token",
+    )
+    service_account_issuer: str = setting(
+        "https://kcp.default.svc",
+        "issuer of service accounts' tokens; others after it, with commas between, are accepted too",
+        "kcp's; where it is the URL of the server, other systems find the keys there (OpenID Connect Discovery)",
+    )
+    api_audiences: str = setting(
+        "",
+        "audiences of the API server in tokens, with commas between; empty: the issuer",
+        "kube-apiserver's rule",
     )
 
 

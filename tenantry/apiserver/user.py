@@ -19,7 +19,8 @@ LIFECYCLE_GROUPS = frozenset(
 """Users in one of these groups may write what controls the life cycle of a workspace."""
 
 CLUSTER_NAME_EXTRA = "authentication.kcp.io/cluster-name"
-"""The logical cluster that a service account comes from."""
+"""The logical cluster that a service account comes from, or that alone knows the user."""
+CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"
 SCOPES_EXTRA = "authentication.kcp.io/scopes"
 WARRANT_EXTRA = "authorization.kcp.io/warrant"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
@@ -86,6 +87,19 @@ def home_of(user: User) -> str:
     """The logical cluster that a user comes from. Empty where it is not given, or where the user comes from no cluster."""
     values = user.extra_values(CLUSTER_NAME_EXTRA)
     return values[0] if values else ""
+
+
+def of_cluster(user: User, cluster: str) -> User:
+    """The user as one whom only this logical cluster knows, and whom it authenticates itself (kcp: workspace authentication)."""
+    extra = {**dict(user.extra), CLUSTER_NAME_EXTRA: (cluster,), SCOPES_EXTRA: (f"cluster:{cluster}",)}
+    return replace(user, extra=tuple(sorted(extra.items())))
+
+
+def is_known_in(user: User, cluster: str | None) -> bool:
+    """Whether a user may be authenticated for requests in a logical cluster (None: in none, or in several). Only one of
+    `of_cluster` is not known everywhere. Service accounts are: elsewhere they have another name (`seen_in`)."""
+    home = home_of(user) if user.extra else ""
+    return not home or home == cluster or is_service_account(user)
 
 
 def with_home(user: User, cluster: str) -> User:

@@ -1,7 +1,8 @@
 """Settings as documented dataclasses: each field has a flag, an environment variable, a default, the reason for it, and bounds.
 
 A flag takes precedence over the environment, and the environment over the default. The variable of `--bind-address` is
-`TENANTRY_BIND_ADDRESS`. Settings that several commands have in common are declared once, in a base class.
+`TENANTRY_BIND_ADDRESS`. Settings that several commands have in common are declared once, in a base class. A flag whose default is
+a tuple may be repeated; its variable has a value in each line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,6 +36,8 @@ class Declaration(NamedTuple):
     @property
     def shown(self) -> str:
         """The default as it is written in a flag."""
+        if isinstance(self.default, tuple):
+            return ",".join(self.default)
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
@@ -91,6 +94,11 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
+def each_listed(values: Iterable[str]) -> tuple[str, ...]:
+    """The parts of the values of a flag that may be repeated, each of which may be comma-separated (pflag's StringSlice)."""
+    return tuple(part for value in values for part in listed(value))
+
+
 def check_together(settings: Any, *names: str) -> None:
     """Raises SettingError if some of these settings are given and others are not."""
     if len({bool(getattr(settings, name)) for name in names}) > 1:
@@ -112,13 +120,17 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     """Adds a flag for each setting. Its help shows the default and the reason."""
     for declared in declarations(kind):
         switch = isinstance(declared.default, bool)
+        help_text = f"{declared.text}; default: {declared.shown or 'empty'} ({declared.why})".replace("%", "%%")
+        if isinstance(declared.default, tuple):
+            parser.add_argument(declared.flag, dest=declared.name, metavar="VALUE", action="append", help=help_text)
+            continue
         parser.add_argument(
             declared.flag,
             dest=declared.name,
             metavar="VALUE",
             nargs="?" if switch else None,
             const="true" if switch else None,
-            help=f"{declared.text}; default: {declared.shown or 'empty'} ({declared.why})".replace("%", "%%"),
+            help=help_text,
         )
 
 
@@ -134,6 +146,9 @@ def settings_from(kind: type[Chosen], options: argparse.Namespace, environment: 
             text = environment.get(variable(declared.name))
         if text is not None:
             of = type(declared.default)
+            if of is tuple:
+                values[declared.name] = tuple(text if isinstance(text, list) else filter(None, text.splitlines()))
+                continue
             values[declared.name] = _convert(Path if issubclass(of, Path) else of, declared.name, text)
     return kind(**values)
 

@@ -40,3 +40,7 @@ class StartSettings(RangeSettings, TenantSettings, HttpsSettings, ProcessSetting
     )
     tls_cert_file: str = other_default("", "empty: a certificate is issued by the CA under the root directory")
     client_ca_file: str = other_default("", "empty: the CA under the root directory")
+    webhook_networks: str = other_default(
+        "public,loopback",
+        "webhooks that are developed run beside the server; `public` alone where tenants are not to reach this machine",
+    )

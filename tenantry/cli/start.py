@@ -21,8 +21,11 @@ from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
+from tenantry.apiserver.authentication.front_proxies import front_proxies
 from tenantry.apiserver.authentication.identity import Identity, identity_of
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer, token_cluster
+from tenantry.apiserver.authorizers.configured_webhooks import configured_webhooks
 from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process
 from tenantry.apiserver.request import Request
@@ -69,12 +72,17 @@ class WholePlatform(Process[StartSettings]):
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self._root = settings.root_directory
+        self._uid = uuid.uuid4().hex
         self._front: LocalProxy | None = None
         self._directory: Directory | None = None
         self._clients = ClientAuthority.of(settings, self.certificates)
+        self._proxies = front_proxies(settings, self.certificates, self._clients)
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
+        auditor = settings.auditor()
+        if auditor is not None:
+            await auditor.serve(stack, self.metrics)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         server = https_server(
             self._handle,
@@ -84,15 +92,26 @@ class WholePlatform(Process[StartSettings]):
             serving=serving,
             clients=self._clients,
             metrics=self.metrics,
-            callers=ApiCallers(self._tenant_of, certificates=self._clients.identities()),
+            callers=ApiCallers(
+                self._tenant_of,
+                certificates=self._clients.identities(),
+                headers=(self._proxies.headers,) if self._proxies is not None else (),
+            ),
+            proxies=self._proxies,
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
         # The token is only in the kubeconfig, so it is written before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
-        identity, urls = self._identity(tokens), Urls(self._url)
-        options = settings.shard_options(largest_share=settings.largest_tenant_share, ttl_seconds=TTL_SECONDS)
+        identity, urls = await self._identity(tokens), Urls(self._url)
+        stack.push_async_callback(identity.stop)
+        identity.start()
+        authorizers = await configured_webhooks(settings, calls=self.calls, metrics=self.metrics, process=self._uid)
+        if authorizers is not None:
+            stack.push_async_callback(authorizers.stop)
+            authorizers.start()
+        options = settings.shard_options(limits=settings.limits(), ttl_seconds=TTL_SECONDS)
 
         def make_shard(*, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard:
             return Shard(
@@ -103,11 +122,13 @@ class WholePlatform(Process[StartSettings]):
                 peers=peers,
                 urls=urls,
                 identity=identity,
+                authorizers=authorizers,
                 ca_certificate=authority.certificate,
                 health=self.health,
                 metrics=self.metrics,
                 version=version("tenantry"),
                 options=options,
+                auditor=auditor,
             )
 
         names = [f"shard-{number + 1}" for number in range(settings.shards)]
@@ -176,9 +197,17 @@ class WholePlatform(Process[StartSettings]):
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port
 
-    def _identity(self, tokens: AdminTokens) -> Identity:
-        issuer = TokenIssuer.load(self._root / "pki" / "service-account.key")
-        return identity_of(self._settings, requests=[self._clients.identities()], users=tokens.users(), issuer=issuer)
+    async def _identity(self, tokens: AdminTokens) -> Identity:
+        return await identity_of(
+            self._settings,
+            requests=[*((self._proxies.headers,) if self._proxies is not None else ()), self._clients.identities()],
+            users=tokens.users(),
+            issuer=TokenIssuer.load(self._root / "pki" / "service-account.key"),
+            calls=self.calls,
+            metrics=self.metrics,
+            process=self._uid,
+            signer=ClusterAuthority(self._authority),
+        )
 
     @property
     def _url(self) -> str:

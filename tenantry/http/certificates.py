@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tenantry.base.files import write_private
@@ -28,6 +29,7 @@ RENEW_BELOW = 0.4
 """A certificate is renewed when this part of its life is left. With failures and retries it is done before a third is left."""
 _CA_LIFE = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 class CertificateError(Exception):
@@ -160,6 +162,37 @@ class CertificateAuthority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
         return cls(Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key)), now=now)
+
+    def derived(self, purpose: str, name: str) -> CertificateAuthority:
+        """Another CA, whose key is derived from this one's (HKDF, RFC 5869): all who have this CA have that one too, and that
+        one does not show this key. It ends with this CA. `purpose`: two of them are two CAs. `name`: its common name."""
+        secret = self._key.private_numbers().private_value.to_bytes((self._key.key_size + 7) // 8, "big")
+        # 16 bytes more than the order of the curve has, so that every key is as likely (FIPS 186-5, A.2.1).
+        material = HKDF(hashes.SHA256(), 48, salt=None, info=purpose.encode()).derive(secret)
+        key = ec.derive_private_key(int.from_bytes(material, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._certificate
+        builder = (
+            _builder(subject, subject, key.public_key(), certificate.not_valid_before_utc + _CLOCK_SKEW, self.end)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(sign_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return CertificateAuthority(Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key)), now=self.now)
+
+    @property
+    def end(self) -> datetime:
+        """When the CA expires, in UTC."""
+        return self._certificate.not_valid_after_utc
+
+    def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        """The certificate of a builder, to which the issuer is added. Raises CertificateError where the CA has expired."""
+        if self.end <= self.now():
+            raise CertificateError("the certificate authority of the platform has expired; create a new one")
+        issued = builder.issuer_name(self._certificate.subject).add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+        )
+        return issued.sign(self._key, hashes.SHA256())
 
     @classmethod
     def load_or_create(cls, directory: Path) -> CertificateAuthority:

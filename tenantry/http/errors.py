@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+OUT_OF_TIME = "the request took too long"
+"""The message with which the server cancels a handler that did not answer in time. A client that goes away cancels without
+one."""
+
 
 class HttpError(Exception):
     """The server refuses a request. The text is for its client."""

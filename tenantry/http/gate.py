@@ -75,6 +75,19 @@ class Seat:
             await self._gate.wait(self._lane, self._caller)
             self._taken = True
 
+    async def wait(self, waiter: asyncio.Future[None]) -> None:
+        """`Place.wait`."""
+        self.leave()
+        await self._gate.park(self._caller, waiter)
+        await self.take()
+
+    async def away(self, work: Awaitable[Result]) -> Result:
+        """`Place.away`."""
+        self.leave()
+        result = await self._gate.absent(self._caller, work)
+        await self.take()
+        return result
+
     def leave(self) -> None:
         """Gives the seat back, if one is taken."""
         if self._taken:
@@ -166,6 +179,28 @@ class Gate:
         finally:
             del self._waiting[waiter]
             self.queued.give(owners)
+
+    async def park(self, caller: Caller, waiter: asyncio.Future[None]) -> None:
+        """Waits for something else than a seat. Raises TooManyRequests if too many requests wait, or if it takes too long."""
+        if not self.queued.take(caller.owners):
+            raise self._refusal()
+        self._waiting[waiter] = asyncio.get_running_loop().time()
+        try:
+            await waiter
+        finally:
+            del self._waiting[waiter]
+            self.queued.give(caller.owners)
+
+    async def absent(self, caller: Caller, work: Awaitable[Result]) -> Result:
+        """Awaits what ends by itself. Raises TooManyRequests if too many requests wait."""
+        if not self.queued.take(caller.owners):
+            if isinstance(work, Coroutine):
+                work.close()
+            raise self._refusal()
+        try:
+            return await work
+        finally:
+            self.queued.give(caller.owners)
 
     def tick(self, now: float) -> None:
         """Refuses requests that have waited for too long. `now`: by the loop's clock."""

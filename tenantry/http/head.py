@@ -24,11 +24,14 @@ def head(
     request_id: str,
     date: str,
     headers: Mapping[str, str],
+    header_lines: str = "",
     warnings: Iterable[str] = (),
     content_length: int | None,
     close: bool,
 ) -> bytes:
-    """The whole head. `content_length` None: a chunked body. Answers that never have a body (304) get no content type.
+    """The whole head. `header_lines`: further ones, each ended by CRLF.
+
+    `content_length` None: a chunked body. Answers that never have a body (304) get no content type.
 
     Control characters in values are replaced, so that a text of a user cannot add a header.
     """
@@ -44,6 +47,8 @@ def head(
             text += f"{name}: {_CONTROL.sub(' ', value)}\r\n"
     else:
         text += "Cache-Control: no-cache, private\r\n"
+    if header_lines:
+        text += header_lines
     if warnings:
         text += "".join(f"Warning: {value}\r\n" for value in warning_values(warnings))
     if close:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
+T = TypeVar("T")
+
 
 class BodyReader(Protocol):
     """Reads the body of a request."""
@@ -28,6 +30,20 @@ def credential_of(authorization: str) -> bytes:
     return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest() if authorization else b""
 
 
+class Place(Protocol):
+    """The place of a request among those in progress."""
+
+    async def wait(self, waiter: asyncio.Future[None]) -> None:
+        """Waits for what else the request needs before it may go on, and gives its place to another request meanwhile. Raises
+        TooManyRequests if too many requests wait, or if it takes too long; then `waiter` may have its result."""
+        ...
+
+    async def away(self, work: Awaitable[T]) -> T:
+        """Awaits what has a deadline of its own, such as the answer of another server, and gives its place to another request
+        meanwhile. Returns the result. Raises what the work raises, and TooManyRequests if too many requests wait."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One HTTP request.
@@ -37,7 +53,8 @@ class Request:
 
     `client_certificate`: the client's certificate in DER, verified by TLS, None if there is none. `remote`: the client's address.
     `request_id`: sent back as `Audit-Id`. `verb`: set by the handler, for logs and metrics. `known_credential`: the value of
-    `credential` if it is known already.
+    `credential` if it is known already. `place`: None for requests that no server has counted. `header_lines`: set by the
+    handler: header lines of the answer, each ended by CRLF, also where the answer is an error.
 
     `websocket`: the client asks to switch to WebSocket, so that a stream answers it in messages (`tenantry.http.websocket`).
 
@@ -55,6 +72,8 @@ class Request:
     verb: str = ""
     known_credential: bytes | None = None
     websocket: bool = False
+    place: Place | None = None
+    header_lines: str = ""
     _query: dict[str, list[str]] | None = None
 
     @property

@@ -18,7 +18,7 @@ from tenantry.http.callers import WITHOUT_CREDENTIALS, AnyRequest, Caller, Calle
 from tenantry.http.certificates import Pair, load_pair
 from tenantry.http.connection import ServerConnection
 from tenantry.http.connections import Connections
-from tenantry.http.errors import BadRequest, HandlerTimeout, InternalError, TooManyRequests
+from tenantry.http.errors import OUT_OF_TIME, BadRequest, HandlerTimeout, InternalError, TooManyRequests
 from tenantry.http.exchange import Exchange, SlowBody
 from tenantry.http.gate import Gate, Seat
 from tenantry.http.handshakes import Handshakes
@@ -209,7 +209,9 @@ class HttpServer(Generic[RequestT]):
         self._open.add(exchange)
         caller = exchange.caller = self._caller(exchange, request)
         gate = self._gate
-        seat = exchange.seat = Seat(gate, gate.reading if message.method in ("GET", "HEAD") else gate.writing, caller)
+        request.place = seat = exchange.seat = Seat(
+            gate, gate.reading if message.method in ("GET", "HEAD") else gate.writing, caller
+        )
         try:
             self._in_flight.add(exchange)
             try:
@@ -302,7 +304,7 @@ class HttpServer(Generic[RequestT]):
                 raise
             assert exchange.task is not None
             exchange.task.uncancel()
-            return self._refused(HandlerTimeout("the request took too long"), request)
+            return self._refused(HandlerTimeout(OUT_OF_TIME), request)
         except Exception as error:  # an error of a handler must not end the connection
             return self._refused(error, request)
 
@@ -334,7 +336,7 @@ class HttpServer(Generic[RequestT]):
         for exchange in self._in_flight:
             if now > exchange.deadline and not exchange.timed_out and exchange.task is not None:
                 exchange.timed_out = True
-                exchange.task.cancel()
+                exchange.task.cancel(OUT_OF_TIME)
         for exchange in self._bodies.late(now):
             exchange.payload.set_exception(SlowBody("the body of the request did not arrive in time"))
         self._gate.tick(now)

@@ -14,7 +14,7 @@ from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
-from tenantry.kube.objects import Object, group_version, is_deleting
+from tenantry.kube.objects import Object, cluster_of, group_version, is_deleting
 from tenantry.kube.printer_columns import columns_of
 from tenantry.kube.scale import scale_errors
 from tenantry.kube.schema.default import default
@@ -132,6 +132,7 @@ def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) ->
         terminating=False,
         uid=schema_obj.get("metadata", {}).get("uid", ""),
         identity=identity,
+        provider=cluster_of(schema_obj),
     )
 
 
@@ -163,7 +164,14 @@ def _memory(spec: Object) -> int:
 
 
 def _definition(
-    spec: Object, names: Object, *, strategy: CustomStrategy, terminating: bool, uid: str, identity: str
+    spec: Object,
+    names: Object,
+    *,
+    strategy: CustomStrategy,
+    terminating: bool,
+    uid: str,
+    identity: str,
+    provider: str = "",
 ) -> ResourceDefinition:
     group, kind = spec.get("group") or "", names["kind"]
     versions = sorted(spec["versions"], key=lambda v: by_priority(v["name"]))
@@ -187,6 +195,7 @@ def _definition(
         identity=identity,
         terminating=terminating,
         uid=uid,
+        provider=provider,
         memory_bytes=_memory(spec),
     )
 

@@ -46,6 +46,10 @@ class ScalePaths:
     selector: Callable[[Object], str] | None = None
 
 
+ResetFields = tuple[tuple[str, ...], ...]
+"""Paths of fields, each as the names on the way to it."""
+
+
 class Strategy:
     """The special rules of a type. Methods are pure: no I/O, no other objects. This base class has no special rules.
 
@@ -73,6 +77,10 @@ class Strategy:
     write_only: Mapping[str, str] = {}
     """Fields that are never stored, whose entries become those of another field (`stringData` → `data`)."""
 
+    reset_fields: Mapping[str, ResetFields] = {}
+    """Subresource → the fields that its endpoint ignores, where these are not the status, and for `status` all but the status:
+    who sends them does not own them (upstream's GetResetFields)."""
+
     may_take_long = False
     """`takes_long` is asked before an object is validated on the event loop."""
 
@@ -97,6 +105,13 @@ class Strategy:
 
     def prepare_for_create(self, obj: Object) -> None:
         """Removes fields that a creator may not set (status) and sets derived fields. Changes `obj`."""
+
+    notes_requester = False
+    """`note_requester` is asked about an object that is created."""
+
+    def note_requester(self, obj: Object, user: Mapping[str, Any]) -> None:
+        """Writes down in a new object who creates it, an authentication.k8s.io/v1 UserInfo, where a type has that. Runs after
+        `prepare_for_create`."""
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         """Restores fields that this endpoint may not change (status; or spec for /status). Changes `obj`."""
@@ -138,6 +153,8 @@ class Version:
     columns: tuple[Column, ...] = ()
     from_storage: Callable[[Object], Object] | None = None
     to_storage: Callable[[Object], Object] | None = None
+    row_order: Callable[[Object], Any] | None = None
+    """What the rows of a Table of a list are sorted by. None: by name, as the list itself."""
     deprecation_warning: str = ""
     subresources: frozenset[str] = frozenset()
     """Names of subresources: status, scale, finalize, token, …"""
@@ -173,6 +190,8 @@ class ResourceDefinition:
     namespaced: bool
     versions: Mapping[str, Version]
     storage_version: str
+    upstream_storage_version: str = ""
+    """The version in which Kubernetes stores the type, where that is another one: clients see a hash of it."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = STANDARD_VERBS
@@ -194,12 +213,16 @@ class ResourceDefinition:
     virtual_storage: tuple[str, str] | None = None
     """The APIExport (cluster id, name) that serves the objects of a bound type from elsewhere, for reading only (kcp's virtual
     storage). None for other types."""
+    made_when_used: bool = False
+    """Every logical cluster has the same objects of this type until it uses the type: they are created then."""
     listed: bool = True
     """Whether discovery lists it. Its group and version are listed without it too."""
     origin: ResourceDefinition | None = None
     """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
+    provider: str = ""
+    """The logical cluster of the export that a bound type is from. Empty for other types."""
     group_resource: GroupResource = field(init=False, repr=False)
     storage_key: str = field(init=False, repr=False)
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""

@@ -27,6 +27,7 @@ _GROUP_ORDER = (
     "authorization.k8s.io",
     "autoscaling",
     "batch",
+    "certificates.k8s.io",
     "networking.k8s.io",
     "policy",
     "rbac.authorization.k8s.io",
@@ -37,6 +38,8 @@ _GROUP_ORDER = (
     "coordination.k8s.io",
     "node.k8s.io",
     "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "storagemigration.k8s.io",
 )
 
 
@@ -163,7 +166,8 @@ def _subresource_verbs(definition: ResourceDefinition, version: Version, name: s
 def storage_version_hash(definition: ResourceDefinition) -> str:
     """Clients compare it to notice a change of the stored version (apiserver's discovery.StorageVersionHash)."""
     group_name, _ = definition.storage_group_resource or definition.group_resource
-    text = f"{group_name}/{definition.storage_version}/{definition.kind}"
+    version = definition.upstream_storage_version or definition.storage_version
+    text = f"{group_name}/{version}/{definition.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

@@ -13,6 +13,8 @@ IMMUTABLE = "field is immutable"
 VALUE_CHARACTERS = 2048
 """Characters of a value that a message shows. Upstream shows the whole value in each error."""
 _SUPPORTED_MAX = 100
+_HTML = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""What Go escapes in the JSON of lists and objects, but not in a text alone."""
 _T = TypeVar("_T")
 _WHOLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -29,7 +31,7 @@ def show(value: Any) -> str:
         return _WHOLE.encode(value)
     text = ""
     for part in _parts(value):
-        text += part
+        text += part.translate(_HTML)
         if len(text) > VALUE_CHARACTERS:
             return cut(text, VALUE_CHARACTERS)
     return text
@@ -100,6 +102,10 @@ def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError
 def supported_text(supported: Iterable[str]) -> str:
     """The allowed values, as many as a message shows."""
     return cut(", ".join(show(s) for s in islice(supported, _SUPPORTED_MAX)), VALUE_CHARACTERS)
+
+
+def internal(path: str, detail: str) -> FieldError:
+    return FieldError("Internal", path, f"Internal error: {detail}")
 
 
 def counted(number: int, noun: str) -> str:

@@ -42,6 +42,13 @@ class Mismatch(Exception):
         found = _json_name(self._value, self._go_type)
         return f"json: cannot unmarshal {found} into Go struct field {self.struct}.{field} of type {self._go_type}"
 
+    def conversion_text(self) -> str:
+        """Go's text where the value is not decoded, but converted from an unstructured object."""
+        if isinstance(self._value, float) and self._go_type.startswith("int"):
+            return f"cannot convert float64 to {self._go_type}"
+        text = self.text()
+        return f"error decoding from json: {text}" if text.startswith("illegal base64") else text
+
     def __str__(self) -> str:
         return self.text()
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 MAP_OF_ANY: Final = "map[interface {}]interface {}"
 """The type of a map that was decoded from YAML."""
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\"}
+
+
+class GoValue(NamedTuple):
+    """A value that Go has and JSON does not, as errors show it: the name of its type, `%v` and `%#v`. `value` is what it stands
+    for, if that is needed."""
+
+    type_name: str
+    plain: str
+    syntax: str
+    value: Any
 
 
 def quote(text: str) -> str:
@@ -30,6 +40,20 @@ def quote(text: str) -> str:
     return '"' + "".join(out) + '"'
 
 
+def duration(nanoseconds: int) -> str:
+    """A time.Duration: `1h0m0s`, `1.5s`, `20ms`."""
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    if not rest:
+        return "0s"
+    for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if rest < size * 1000:
+            return f"{sign}{Decimal(rest).scaleb(-len(str(size)) + 1).normalize():f}{unit}"
+    minutes, seconds = divmod(rest, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{Decimal(seconds).scaleb(-9).normalize():f}s"
+    return sign + (f"{hours}h{minutes}m{shown}" if hours else f"{minutes}m{shown}" if minutes else shown)
+
+
 def plain(value: Any) -> str:
     """`%v` of a decoded JSON value: `map[a:1 b:[x y]]`."""
     match value:
@@ -37,6 +61,8 @@ def plain(value: Any) -> str:
             return "<nil>"
         case bool():
             return "true" if value else "false"
+        case GoValue():
+            return value.plain
         case dict():
             return "map[" + " ".join(f"{key}:{plain(value[key])}" for key in sorted(value)) + "]"
         case list():
@@ -56,6 +82,8 @@ def syntax(value: Any, map_type: str = "map[string]interface {}") -> str:
             return "true" if value else "false"
         case str():
             return quote(value)
+        case GoValue():
+            return value.syntax
         case dict():
             return map_type + "{" + ", ".join(f"{quote(key)}:{syntax(value[key], map_type)}" for key in sorted(value)) + "}"
         case list():
@@ -71,6 +99,8 @@ def type_name(value: Any) -> str:
     match value:
         case None:
             return "<nil>"
+        case GoValue():
+            return value.type_name
         case bool():
             return "bool"
         case str():

@@ -48,6 +48,7 @@ _ZERO_VALUES: dict[str, Any] = {
     "MicroTime": None,
     "Quantity": "0",
     "IntOrString": 0,
+    "bytes": None,
 }
 _GO_NAMES = {name: name for name in _SCALARS} | {
     "double": "float64",

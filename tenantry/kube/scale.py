@@ -15,6 +15,8 @@ from tenantry.kube.status import FieldError
 
 _REF = "io.k8s.api.autoscaling.v1."
 _INT32_MAX = (1 << 31) - 1
+SCALE_KIND = ("autoscaling", "v1", "Scale")
+"""Group, version and kind of the objects of the subresource, whatever the type that it is of."""
 SCALE = kind(
     _REF + "Scale",
     """

@@ -28,14 +28,14 @@ def cut(text: str, characters: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One entry of `details.causes`; `reason` is a metav1.CauseType such as FieldValueInvalid."""
+    """One entry of `details.causes`; `reason` is a metav1.CauseType such as FieldValueInvalid, or empty."""
 
     reason: str
     message: str
     field: str = ""
 
     def to_object(self) -> Object:
-        out: Object = {"reason": self.reason, "message": self.message}
+        out: Object = {"reason": self.reason, "message": self.message} if self.reason else {"message": self.message}
         if self.field:
             out["field"] = self.field
         return out
@@ -58,7 +58,7 @@ class FieldError:
         return f"{self.field}: {self.text}"
 
     def to_cause(self) -> Cause:
-        return Cause(f"FieldValue{self.kind}", self.text, self.field)
+        return Cause("InternalError" if self.kind == "Internal" else f"FieldValue{self.kind}", self.text, self.field)
 
 
 class StatusError(Exception):
@@ -272,6 +272,12 @@ def timeout(message: str, *, causes: Sequence[Cause] = (), retry_after_seconds: 
     if causes:
         details["causes"] = bounded_causes(causes)
     return StatusError(504, "Timeout", message, details=details, headers={"Retry-After": str(retry_after_seconds)})
+
+
+def request_timed_out() -> StatusError:
+    """504 for a request that took too long, in upstream's words."""
+    why = "request did not complete within requested timeout - context deadline exceeded"
+    return StatusError(504, "Timeout", f"Timeout: {why}", details={})
 
 
 def new_uid() -> str:

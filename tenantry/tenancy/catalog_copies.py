@@ -3,8 +3,9 @@
 Exports, schemas, workspace types, endpoint slices, declared views, partitions and shards are always copied, and objects of the
 types of views that ask for it. So are ClusterCachedResources, and the objects that they replicate
 (`tenantry.tenancy.replication`). All RBAC of a provider is copied (a cluster with an export, a workspace type or an object of
-such a type), because the shard of the consumer decides who may `bind` or `use` these. Of other clusters, only the RBAC that
-decides about access is copied (`tenantry.tenancy.access_rules`).
+such a type), because the shard of the consumer decides who may `bind` or `use` these. So are its webhook configurations and
+admission policies, which are in effect for the objects of its API. Of other clusters, only the RBAC that decides about access is
+copied (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tenantry.tenancy.access_rules import OWNER_BINDING, AccessRules
 from tenantry.tenancy.replication.publications import Publications, Usage
 from tenantry.tenancy.replication.replicas import Replicas
 from tenantry.tenancy.resources import (
+    ADMISSION_CONFIGURATIONS,
     API_CONVERSIONS,
     API_EXPORT_ENDPOINT_SLICES,
     API_EXPORTS,
@@ -50,7 +52,7 @@ ENDED = "tenantry/ended"
 """Catalog entries of deleted logical clusters whose Workspace is on another shard: (parent cluster, name) → {cluster, uid}.
 That shard removes the Workspace and the entry."""
 NOTHING: Mapping[bytes, bytes | None] = {}
-COPIED_FOR_PROVIDERS = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+COPIED_FOR_PROVIDERS = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, *ADMISSION_CONFIGURATIONS)
 """Resources that are copied for providers only. Of other clusters, only objects that decide about access are copied."""
 FIRST_COPIES = 40
 """The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
@@ -153,6 +155,7 @@ _COPIED: Mapping[str, MakeCopy] = {
     LOGICAL_CLUSTERS: _whole,
     CLUSTER_ROLES: _rules,
     CLUSTER_ROLE_BINDINGS: _subjects,
+    **dict.fromkeys(ADMISSION_CONFIGURATIONS, _whole),
     **{names.resource: _without_counts for names in cached_resource_names.BOTH},
     **{names.slice_resource: _without_endpoints for names in cached_resource_names.BOTH},
 }
@@ -254,7 +257,9 @@ class Copies:
         return cluster == SYSTEM_ADMIN or any(self._catalog.has_any(resource, cluster) for resource in self.of_providers)
 
     def _is_wanted(self, resource: str, cluster: str, obj: Object) -> bool:
-        return self.is_provider(cluster) or self._access_rules.decides_access(resource, cluster, obj)
+        if self.is_provider(cluster):
+            return True
+        return resource not in ADMISSION_CONFIGURATIONS and self._access_rules.decides_access(resource, cluster, obj)
 
     def uncopied(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Object]]:
         """At most `limit` objects of a cluster of this shard that need a copy and have none. `provider`: as if it were a

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector, Scope
@@ -53,7 +53,7 @@ class ClusterScopes:
     hubs: Hubs
     apis: ClusterApis
     authorizer: ClusterAuthorizer
-    admission: Admission
+    admission: WholeAdmission
     copies: Copies
     connectors: Mapping[tuple[str, str, str], Connector]
     virtual: VirtualStorage
@@ -99,7 +99,7 @@ class ClusterScope:
         return self.scopes.authorizer
 
     @property
-    def admission(self) -> Admission:
+    def admission(self) -> WholeAdmission:
         return self.scopes.admission
 
     def apis(self) -> ApiSet:

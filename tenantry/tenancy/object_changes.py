@@ -74,8 +74,9 @@ class Template:
 
     NAME = _NAME
 
-    def change(self, cluster: str, now: str, *, name: str = "") -> Change:
-        uid = new_uid()
+    def change(self, cluster: str, now: str, *, name: str = "", uid: str = "") -> Change:
+        """The creation of the object. `uid`: empty for a new one."""
+        uid = uid or new_uid()
         values = {self._CLUSTER: cluster, self._UID: uid, self._NOW: now, self._NAME: name}
         text = "".join([values.get(piece, piece) for piece in self._pieces])
         head = Head(uid, self._head.labels, self._head.fields, False, self._head.owner_uids)

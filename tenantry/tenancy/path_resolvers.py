@@ -8,6 +8,7 @@ from typing import Protocol
 
 import orjson
 
+from tenantry.apiserver.authorization import NOT_PERMITTED
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hidden_scope import HiddenScope, Knows
 from tenantry.apiserver.path_resolver import LocalRoute, RemoteRoute, Resolved
@@ -20,7 +21,6 @@ from tenantry.placement.paths.locator import Locator
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClusterScope, ClusterScopes, ErrorScope
 from tenantry.tenancy.resource_identity import split_identity

@@ -18,6 +18,27 @@ SERVICE_ACCOUNTS = "core/serviceaccounts"
 
 CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
+CERTIFICATE_SIGNING_REQUESTS = "certificates.k8s.io/certificatesigningrequests"
+STORAGE_VERSION_MIGRATIONS = "storagemigration.k8s.io/storageversionmigrations"
+FLOW_SCHEMAS = "flowcontrol.apiserver.k8s.io/flowschemas"
+PRIORITY_LEVELS = "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations"
+
+VALIDATING_WEBHOOK_CONFIGURATIONS = "admissionregistration.k8s.io/validatingwebhookconfigurations"
+MUTATING_WEBHOOK_CONFIGURATIONS = "admissionregistration.k8s.io/mutatingwebhookconfigurations"
+VALIDATING_ADMISSION_POLICIES = "admissionregistration.k8s.io/validatingadmissionpolicies"
+VALIDATING_ADMISSION_POLICY_BINDINGS = "admissionregistration.k8s.io/validatingadmissionpolicybindings"
+MUTATING_ADMISSION_POLICIES = "admissionregistration.k8s.io/mutatingadmissionpolicies"
+MUTATING_ADMISSION_POLICY_BINDINGS = "admissionregistration.k8s.io/mutatingadmissionpolicybindings"
+ADMISSION_CONFIGURATIONS = (
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
+    MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_ADMISSION_POLICY_BINDINGS,
+)
+"""The configurations of a provider are in effect for the objects of its API, wherever these are."""
+
 CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
 CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
 ROLES = "rbac.authorization.k8s.io/roles"

@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
+from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
@@ -26,6 +29,7 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.configured_authorizer import ConfiguredAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.catalog_copies import Copies, copied_view_types
 from tenantry.tenancy.cluster_apis import ClusterApis
@@ -63,7 +67,8 @@ class Tenancy:
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
     disables them. `types`: those that views bring, each with the name of its view. `follows`: whether `cell` is a
-    `storage.reader.Reader`, whose ranges and catalog are asked for each request how far they are. `authorizer` and
+    `storage.reader.Reader`, whose ranges and catalog are asked for each request how far they are. `webhooks`: how webhooks are
+    called; None: they are not. `authorizers`: those beside RBAC, None where there are none. `authorizer` and
     `build_admission`: others than those of tenancy, for tests.
     """
 
@@ -82,7 +87,9 @@ class Tenancy:
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
         follows: bool = False,
         types: Iterable[tuple[ViewType, str]] = (),
+        webhooks: WebhookCalls | None = None,
         authorizer: ClusterAuthorizer | None = None,
+        authorizers: ConfiguredWebhooks | None = None,
         build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
         self.name = name
@@ -118,6 +125,8 @@ class Tenancy:
         self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
             cell=cell, catalog=self.catalog, directory=self.directory, local_ranges=self.local_ranges, exports=self.exports
         )
+        if authorizers is not None:
+            self.authorizer = ConfiguredAuthorizer(self.authorizer, authorizers)
         self._written = WrittenStatuses()
         self._claims = Claims(catalog=self.catalog, exports=self.exports)
         admission = build_admission(
@@ -132,6 +141,9 @@ class Tenancy:
             authorizer=self.authorizer,
             apis=self.apis,
             publications=publications,
+            local_ranges=self.local_ranges,
+            webhooks=webhooks,
+            peers=peers,
         )
         self.scopes = ClusterScopes(
             shard_name=name,
@@ -189,8 +201,9 @@ class Tenancy:
         self._stop_commits: Callable[[], None] = lambda: None
         self._stop_map: Callable[[], None] = lambda: None
 
-    def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
-        """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""
+    def plain_controllers(self, issue_token: Issue, signer: ClusterAuthority | None = None) -> Iterable[Controller[Any]]:
+        """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets, `signer` the
+        certificates of clients; None: these are not signed."""
         return plain_controllers.build(
             cell=self.cell,
             catalog=self.catalog,
@@ -204,6 +217,7 @@ class Tenancy:
             written=self._written,
             ca_certificate=self._ca_certificate,
             issue_token=issue_token,
+            signer=signer,
         )
 
     def export_controllers(self, *, publish_on_exports: bool = False) -> Iterable[Controller[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
@@ -58,7 +58,7 @@ class NotFoundScope:
         return self
 
     @property
-    def admission(self) -> Admission:
+    def admission(self) -> WholeAdmission:
         return self._scope.admission
 
     def apis(self) -> ApiSet:

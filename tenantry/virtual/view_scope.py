@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.chain import PrecededAdmission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
@@ -65,9 +66,9 @@ class ViewScope:
         return self
 
     @property
-    def admission(self) -> Admission:
+    def admission(self) -> WholeAdmission:
         """`view_admission`, and after it the admission of the logical cluster."""
-        return AdmissionChain((*self.view_admission, self.base.admission))
+        return PrecededAdmission(self.view_admission, self.base.admission)
 
     @property
     def view_admission(self) -> Sequence[Admission]:

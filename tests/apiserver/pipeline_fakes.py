@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.path_resolver import Resolved
@@ -78,7 +78,7 @@ class FakeScope:
         self.cell: Any = None
         self.range = Range("root", "r", "t")
         self.hubs = Hubs()
-        self.admission: Admission = AdmissionChain(())
+        self.admission: WholeAdmission = AdmissionChain(())
         self._apis = ApiSet(definitions)
 
     def apis(self) -> ApiSet:

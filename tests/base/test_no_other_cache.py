@@ -30,6 +30,7 @@ ALLOWED = {
     "tenantry/tenancy/authorization/cluster_access.py: self._decisions, emptied by the number of its entries": (
         "its bytes count in the cache that holds it, and its keys are bounded"
     ),
+    "tenantry/tenancy/flowcontrol/standard_contents.py: lru_cache": "no arguments: the standard objects",
     "tenantry/tenancy/types/virtual_workspace.py: cache": "no arguments: one schema",
     "tenantry/tenancy/workspaces/initial_contents.py: lru_cache": "the server's own definitions and certificate; 8 entries",
     "tenantry/virtual/declared/shown_definition.py: cache": "no arguments: one schema",

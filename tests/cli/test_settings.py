@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tenantry.base.flags import SettingError, Settings, add_flags, declarations, other_default, setting, settings_from
+from tenantry.base.flags import (
+    SettingError,
+    Settings,
+    add_flags,
+    declarations,
+    each_listed,
+    other_default,
+    setting,
+    settings_from,
+)
 from tenantry.cli.settings import StartSettings
 from tools.settings_page import COMMANDS, PAGE, page
 
@@ -33,6 +42,18 @@ def test_types() -> None:
     )
 
 
+def test_flags_that_may_be_repeated() -> None:
+    given = parse(
+        *("--oidc-issuer-url", "https://a", "--oidc-client-id", "b"),
+        *("--oidc-required-claim", "a=b,c", "--oidc-required-claim", "d=e=f"),
+    )
+    assert given.required_claims() == {"a": "b,c", "d": "e=f"}
+    allowed = parse(TENANTRY_REQUESTHEADER_ALLOWED_NAMES="a,b\nc")
+    assert allowed.requestheader_allowed_names == ("a,b", "c")
+    assert each_listed(allowed.requestheader_allowed_names) == ("a", "b", "c")
+    assert parse().oidc_required_claim == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -40,6 +61,25 @@ def test_types() -> None:
         (("--shards", "many"), "--shards takes a value of type int, not 'many'"),
         (("--access-log", "maybe"), "--access-log takes true or false, not 'maybe'"),
         (("--tls-cert-file", "x"), "--tls-cert-file and --tls-private-key-file must be given together"),
+        (("--oidc-client-id", "x"), "oidc-issuer-url and oidc-client-id must be specified together"),
+        (
+            ("--oidc-issuer-url", "x", "--oidc-client-id", "x", "--authentication-config", "x"),
+            "authentication-config file and oidc-\\* flags are mutually exclusive",
+        ),
+        (
+            ("--oidc-issuer-url", "x", "--oidc-client-id", "x", "--oidc-signing-algs", "RS256,HS256"),
+            'oidc: unsupported signing alg: "HS256"',
+        ),
+        (
+            ("--oidc-issuer-url", "x", "--oidc-client-id", "x", "--oidc-required-claim", "x"),
+            "--oidc-required-claim takes key=value, not 'x'",
+        ),
+        (
+            ("--authorization-config", "x", "--authorization-webhook-config-file", "y"),
+            "--authorization-config cannot be specified when --authorization-webhook-\\* flags are defined",
+        ),
+        (("--authorization-webhook-cache-authorized-ttl", "5"), "time: missing unit in duration|invalid duration"),
+        (("--authentication-token-webhook-version", "v2"), "--authentication-token-webhook-version must be v1 or v1beta1"),
         (("--log-level", "loud"), "--log-level must be debug, info, warning or error, not 'loud'"),
     ],
 )

@@ -4,9 +4,10 @@
     tests/conformance/replay.py --kit FOLDER https://127.0.0.1:6443 --base-path /clusters/root:x [--theme NAME] [--json FILE]
 
 The kit (cases, golden answers, replayer) is no part of this repository: its folder comes from `--kit` or from the environment
-variable CONFORMANCE_KIT. Everything else is passed on to it. Every object in a workspace carries the annotation `kcp.io/cluster`;
-it is dropped before bodies are compared, so that a difference means something. `waived.toml` beside this file lists the
-differences that come from being a workspace.
+variable CONFORMANCE_KIT. Everything else is passed on to it. Every object in a workspace carries the annotation `kcp.io/cluster`,
+and every token of a service account names its workspace, in a claim and in an extra value of the user; these are dropped before
+bodies are compared, so that a difference means something. `waived.toml` beside this file lists the differences that come from
+being a workspace.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ from pathlib import Path
 from typing import Any
 
 CLUSTER_ANNOTATION = "kcp.io/cluster"
+CLUSTER_EXTRA = "authentication.kcp.io/cluster-name"
+CLUSTER_CLAIM = "clusterName"
 YAML_CLUSTER_ANNOTATION = re.compile(r"(?m)^( *)annotations:\n\1  kcp\.io/cluster: .*\n(?!\1  )|^ *kcp\.io/cluster: .*\n")
 WAIVERS = Path(__file__).resolve().parent / "waived.toml"
 
 
 def without_cluster(value: Any) -> Any:
-    """The value without the annotation that names the logical cluster, and without annotations that become empty by that."""
+    """The value without what names the logical cluster, and without annotations that become empty by that."""
     if isinstance(value, list):
-        return [without_cluster(item) for item in value]
+        return [without_cluster(item) for item in value if item != CLUSTER_EXTRA]
     if not isinstance(value, dict):
         return value
-    out = {key: without_cluster(item) for key, item in value.items()}
+    out = {key: without_cluster(item) for key, item in value.items() if key != CLUSTER_EXTRA}
+    if "serviceaccount" in out:
+        out.pop(CLUSTER_CLAIM, None)
     annotations = out.get("annotations")
     if isinstance(annotations, dict) and CLUSTER_ANNOTATION in annotations:
         del annotations[CLUSTER_ANNOTATION]

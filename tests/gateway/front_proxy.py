@@ -149,7 +149,7 @@ async def running_door(
     proxy = Proxy(
         Router(directory, token_cluster=lambda _: None),
         forwarding,
-        identities=ClientCertificates(authority.certificate),
+        identities=[ClientCertificates(authority.certificate)],
         health=health,
         views=ViewForwarding(views, answer_seconds=patience_seconds),
     )

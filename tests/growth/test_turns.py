@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import orjson
 import pytest
 
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.controllers.controller import Controller
 from tenantry.controllers.listing import Listings
 from tenantry.controllers.queue import WorkQueue
+from tenantry.http.certificates import CertificateAuthority
 from tenantry.kube.objects import Object
 from tenantry.storage.backfill import backfill_range
 from tenantry.storage.keys import Key
@@ -22,6 +25,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
 from tenantry.storage.store import Put
+from tenantry.tenancy.controllers.certificate_request_expiry import CertificateRequestExpiry
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionController
@@ -31,6 +35,7 @@ from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,
     API_EXPORTS,
+    CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -40,6 +45,7 @@ from tenantry.tenancy.resources import (
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    STORAGE_VERSION_MIGRATIONS,
     WORKSPACE_TYPES,
     WORKSPACES,
 )
@@ -63,6 +69,7 @@ RESOURCES = (
     API_BINDINGS,
     API_EXPORTS,
     API_EXPORT_ENDPOINT_SLICES,
+    CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -72,6 +79,7 @@ RESOURCES = (
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    STORAGE_VERSION_MIGRATIONS,
     WORKSPACES,
     WORKSPACE_TYPES,
 )
@@ -99,7 +107,7 @@ def crowd(resource: str) -> Iterator[Record]:
 @asynccontextmanager
 async def bare_shard() -> AsyncIterator[ServedCluster]:
     """Nothing runs in it by itself."""
-    async with ServedCluster() as shard:
+    async with ServedCluster(signer=ClusterAuthority(CertificateAuthority.create())) as shard:
         await shard.tenancy.runner.stop()
         shard.tenancy.runner.add(*shard.tenancy.workspace_controllers())
         yield shard
@@ -219,6 +227,12 @@ async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
             await until(lambda: len(expiry._writes[range_.name]._second_of) >= MANY)
         assert_short(turn)
         stop()
+        range_.load(crowd(CERTIFICATE_SIGNING_REQUESTS))
+        with counted_turns(monkeypatch) as turn:
+            begin = datetime.fromisoformat(CONTENT["metadata"]["creationTimestamp"]).timestamp()
+            sweeper = CertificateRequestExpiry(cell=shard.cell, scopes=shard.tenancy.scopes, now=lambda: begin + 60)
+            assert await sweeper.sweep() == 0
+        assert_short(turn)
 
 
 async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,8 @@ class Door:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.waiting = 0
+        self.parked: asyncio.Future[None] | None = None
+        """What a request for `/parked` waits for, without a seat."""
         self.spin_seconds = 0.0
 
     async def __call__(self, request: Request) -> Reply:
@@ -109,6 +111,13 @@ class Door:
             self.waiting += 1
             await self.gate.wait()
             self.waiting -= 1
+        if what == "away":
+            assert request.place is not None
+            await request.place.away(self.gate.wait())
+        if what == "parked":
+            self.parked = asyncio.get_running_loop().create_future()
+            assert request.place is not None
+            await request.place.wait(self.parked)
         if what == "spin":
             until = time.perf_counter() + self.spin_seconds
             while time.perf_counter() < until:
@@ -382,6 +391,47 @@ async def test_whoever_waits_too_long_is_told_when_to_come_back(serve: Serve) ->
     assert (status, headers["retry-after"], json.loads(body)["reason"]) == (429, "1", "TooManyRequests")
     assert served.metric("tenantry_connections_closed_total", "queue-timeout") == 1
     door.gate.set()
+
+
+async def test_a_request_that_waits_for_something_else_leaves_its_seat(serve: Serve) -> None:
+    door = Door()
+    served = await serve(door, reading_requests=1, queue_seconds=0.5)
+    client, other = await known(served, "a", "alice"), await known(served, "a", "alice")
+    client.send("/a/parked", token="alice")
+    await eventually(lambda: door.parked is not None)
+    assert served.used("reading_requests") == 0
+    assert served.used("queued_requests") == 1
+    assert await other.asked("/a/x", token="alice") == 200
+    assert door.parked is not None
+    door.parked.set_result(None)
+    assert (await client.answer())[0] == 200
+    door.parked = None
+    client.send("/a/parked", token="alice")
+    code, headers, _ = await client.answer()
+    assert (code, headers["retry-after"]) == (429, "1")
+    assert served.used("queued_requests") == served.used("reading_requests") == 0
+
+
+async def test_requests_that_ask_another_server_leave_their_seats(serve: Serve) -> None:
+    door = Door()
+    served = await serve(door, reading_requests=2, queued_requests=4, queue_seconds=0.2)
+    alice, bob = await known(served, "a", "alice"), await known(served, "b", "bob")
+    asking = [await served.connect() for _ in range(2)]
+    for client in asking:
+        client.send("/a/away", token="alice")
+    await eventually(lambda: served.used("queued_requests") == 2, DEADLINE_SECONDS)
+    assert served.used("reading_requests") == 0
+    # A tenant's requests that wait are bounded, and delay nobody.
+    alice.send("/a/away", token="alice")
+    assert (await alice.answer())[0] == 429
+    assert await bob.asked("/b/x", token="bob") == 200
+    # What they wait for has a deadline of its own: they are not refused with the requests that wait for a seat.
+    bob.send("/b/parked", token="bob")
+    assert (await bob.answer())[0] == 429
+    door.gate.set()
+    for client in asking:
+        assert (await client.answer())[0] == 200
+    assert served.used("queued_requests") == served.used("reading_requests") == 0
 
 
 async def test_a_client_that_leaves_the_queue_leaves_nothing(serve: Serve) -> None:

@@ -36,6 +36,8 @@ def test_texts_inside_are_safe_in_html(value: Any) -> None:
         (["a<b", 1], '["a\\u003cb",1]'),
         ({"k&": "v>"}, '{"k\\u0026":"v\\u003e"}'),
         ({"a": [{"b": "&"}]}, '{"a":[{"b":"\\u0026"}]}'),
+        ({"a&b": "\u2028"}, '{"a\\u0026b":"\\u2028"}'),
+        ({"n": 1, "l": []}, '{"n":1,"l":[]}'),
     ],
 )
 def test_a_text_alone_is_quoted_as_it_is(value: Any, shown: str) -> None:

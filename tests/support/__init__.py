@@ -12,8 +12,8 @@
 | processes | `forms`, `fleet` | `tenantry start` on SQLite, or processes of their own on etcd; `etcd` is a real etcd |
 
 `waiting` waits, `clock` and `certificates` let time pass, `running` starts and closes, `logs` shows what processes logged in the
-report of a failure, `people` are callers, `api` is a client of a cluster, `sinks` of streams in memory, and `upstream` a fake
-process that is asked. Harnesses of single folders are views of these: `tests/apiserver/range_server.py` of a range,
-`tests/tenancy/open_platform.py` of shards, `tests/gateway/door.py` of a map, `tests/growth/served.py` of one process,
-`tests/faults/breakable_fleet.py` of a fleet.
+report of a failure, `people` are callers, `api` is a client of a cluster, `sinks` of streams in memory, `webhooks` answers
+reviews, and `upstream` is a fake process that is asked. Harnesses of single folders are views of these:
+`tests/apiserver/range_server.py` of a range, `tests/tenancy/open_platform.py` of shards, `tests/gateway/door.py` of a map,
+`tests/growth/served.py` of one process, `tests/faults/breakable_fleet.py` of a fleet.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.service_account_tokens import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
@@ -19,6 +20,10 @@ _GROUPS = {
     "roles": RBAC,
     "rolebindings": RBAC,
     "customresourcedefinitions": "apiextensions.k8s.io",
+    "certificatesigningrequests": "certificates.k8s.io",
+    "clustertrustbundles": "certificates.k8s.io",
+    "podcertificaterequests": "certificates.k8s.io",
+    "storageversionmigrations": "storagemigration.k8s.io",
 }
 
 
@@ -30,9 +35,9 @@ def issue(*, cluster: str, namespace: str, name: str, uid: str, secret: BoundObj
 class ServedCluster(ServedShard):
     """A shard that has one cluster, CLUSTER, whose owner is `ada`, with the namespace `default`."""
 
-    def __init__(self, *, ca_certificate: str = "PEM", **more: Any) -> None:
+    def __init__(self, *, ca_certificate: str = "PEM", signer: ClusterAuthority | None = None, **more: Any) -> None:
         super().__init__(ca_certificate=ca_certificate, whole_admission=True, **more)
-        self.tenancy.runner.add(*self.tenancy.plain_controllers(issue))
+        self.tenancy.runner.add(*self.tenancy.plain_controllers(issue, signer))
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

@@ -203,9 +203,12 @@ def platform(
     token_file: Path | None = None,
     api_export_urls: bool = False,
     certificate_life_seconds: int = 0,
+    authentication: Sequence[str] = (),
+    front_proxies: Sequence[str] = (),
     spawn: Spawn = forked,
 ) -> Platform:
-    """A platform of this form, not started yet.
+    """A platform of this form, not started yet. `authentication`: flags of the processes that authenticate tokens and authorize;
+    `front_proxies`: flags of these and of gateways.
 
     `shards`: of the one process; the distributed forms have two in any case. `range_capacity` and
     `certificate_life_seconds` 0 leave the default.
@@ -213,14 +216,16 @@ def platform(
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
     serving: tuple[str, ...] = ("--token-auth-file", str(token_file)) if token_file else ()
     serving += ("--api-export-urls=true",) if api_export_urls else ()
+    serving += (*authentication, *front_proxies)
+    serving += ("--webhook-networks", "loopback")
     life = ("--certificate-life-seconds", str(certificate_life_seconds)) if certificate_life_seconds else ()
     if form == ONE_PROCESS:
         return OneProcess(folder, (*capacity, *serving, *life), shards, spawn)
-    authenticating = ("--token-auth-file", str(token_file)) if token_file else ()
+    authenticating = (*(("--token-auth-file", str(token_file)) if token_file else ()), *authentication, *front_proxies)
     flags: dict[str, Sequence[str]] = {
         "registry": (*capacity, *life),
         "shard": (*serving, *life),
-        "gateway": life,
+        "gateway": (*life, *front_proxies),
         "views": (*authenticating, *life),
     }
     return Distributed(flags, spawn, views=VIEWS if form == VIEWS_APART else 0)

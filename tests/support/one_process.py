@@ -15,6 +15,7 @@ from gateway.local_proxy import LocalProxy
 from shard.options import ShardOptions
 from shard.wiring import Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.identity import Identity
 from tenantry.apiserver.authentication.service_account_tokens import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
@@ -22,6 +23,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.metrics import Metrics
 from tenantry.cli.local_platform import TTL_SECONDS, LocalPlatform
+from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import ShardInfo
@@ -49,6 +51,10 @@ def new_cell() -> int:
     return next(_cells)
 
 
+SIGNER = ClusterAuthority(CertificateAuthority.create())
+"""Signs client certificates, for all that tests make: to make one takes milliseconds."""
+
+
 class Stack:
     """A running system. Answers are (status, decoded body)."""
 
@@ -73,7 +79,7 @@ class Stack:
                 opening=opening,
                 peers=peers,
                 urls=Urls(URL),
-                identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),
+                identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True, signer=SIGNER),
                 ca_certificate=b"-----BEGIN CERTIFICATE-----\n",
                 health=Health(),
                 metrics=Metrics(),
@@ -116,6 +122,13 @@ class Stack:
         reply = await self._front(Request(method, path, query, sent, read, user=who))
         assert isinstance(reply, Response)
         return reply
+
+    async def flow(self, path: str, who: User) -> dict[str, str]:
+        """The headers of the answer to a GET that say which FlowSchema and priority level the request belongs to."""
+        request = Request("GET", path, user=who)
+        assert self._front is not None
+        await self._front(request)
+        return dict(line.split(": ") for line in request.header_lines.splitlines())
 
     async def handle(self, request: Request) -> Reply:
         """The answer to a request as the HTTP server makes it, whose caller is yet to be authenticated."""

@@ -12,7 +12,8 @@ from typing import Any, Self
 import orjson
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
+from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.negotiation import PROTOBUF
@@ -100,7 +101,7 @@ class NoPeers:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
-def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory, **parts: Any) -> Admission:
+def admission_of_exports(*, definitions: SystemDefinitions, directory: Directory, **parts: Any) -> WholeAdmission:
     """The admission of exports alone."""
     own = plugins(**{name: parts[name] for name in ("exports", "claims", "authorizer")})
     paths = PathAnnotationAdmission(directory=directory)
@@ -161,6 +162,7 @@ class ServedShard(TenantShard):
         authenticator: Authenticator | None = None,
         whole_admission: bool = False,
         ca_certificate: str = "",
+        webhooks: WebhookCalls | None = None,
         **settings: Any,
     ) -> None:
         infos = [
@@ -179,6 +181,7 @@ class ServedShard(TenantShard):
             connectors=self.connectors,
             ca_certificate=ca_certificate,
             types=types_of(views),
+            webhooks=webhooks,
         )
         tenancy = self.tenancy
         self.controllers = list(tenancy.export_controllers(**settings))

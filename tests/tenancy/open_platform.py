@@ -11,7 +11,7 @@ import orjson
 
 from tenantry.apiserver import local_client, records
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
@@ -201,7 +201,7 @@ def workspace(name: str, **spec: Any) -> Object:
     return obj | ({"spec": spec} if spec else {})
 
 
-def admission_of_workspaces(**parts: Any) -> Admission:
+def admission_of_workspaces(**parts: Any) -> WholeAdmission:
     """The admission of workspaces alone."""
     names = ("cell", "directory", "definitions", "workspace_types", "scheduler", "authorizer")
     return AdmissionChain(plugins(**{name: parts[name] for name in names}))

@@ -28,6 +28,7 @@ from tests.e2e.fuzzing import seeds
 from tests.growth.shapes import Place, object_with
 from tests.support.clusters import definition as custom
 from tests.support.one_process import Stack, running
+from tests.support.requests_for_certificates import pod_request, signing_request
 from tests.support.waiting import until
 
 ROUNDS = 40
@@ -81,6 +82,13 @@ def seed_of(definition: ResourceDefinition, cluster: str) -> Object:
         "apiexportendpointslices": made_of(api_version, kind, spec={"export": {"path": cluster, "name": "a"}}),
         "virtualworkspaces": made_of(api_version, kind, spec={"export": {"name": "a"}}),
         "synctargets": made_of(api_version, kind, spec={}),
+        "certificatesigningrequests": signing_request("x"),
+        "podcertificaterequests": made_of(api_version, kind, spec=pod_request()["spec"]),
+        "storageversionmigrations": made_of(api_version, kind, spec={"resource": {"group": "", "resource": "configmaps"}}),
+        "flowschemas": made_of(api_version, kind, spec={"priorityLevelConfiguration": {"name": "none"}}),
+        "prioritylevelconfigurations": made_of(
+            api_version, kind, spec={"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+        ),
     }
     for names in BOTH:
         what = {"group": "rbac.authorization.k8s.io", "version": "v1", "resource": "clusterroles"}

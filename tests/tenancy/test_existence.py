@@ -90,6 +90,14 @@ async def places(stack: Stack) -> dict[str, tuple[list[str], list[str]]]:
     binding = {"metadata": {"name": "all"}, "subjects": [subject], "roleRef": reference}
     path = f"/clusters/{ids['closed']}/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
     assert (await stack.call("POST", path, MASTER, binding))[0] == 201
+    # Callers with access would see in the headers which FlowSchema their requests have.
+    rule = {"verbs": ["*"], "nonResourceURLs": ["*"]}
+    of_all = {"subjects": [{"kind": "Group", "group": {"name": "*"}}], "nonResourceRules": [rule]}
+    spec = {"priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 2, "rules": [of_all]}
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    for name in ("plain", "closed"):
+        made = {"metadata": {"name": "a"}, "spec": spec}
+        assert (await stack.call("POST", f"/clusters/{ids[name]}{path}", MASTER, made))[0] == 201
     home = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces/~"
 
     async def ready() -> Any:
@@ -131,10 +139,11 @@ async def answer(stack: Stack, method: str, path: str, who: User, query: str, **
         return b"{}"
 
     assert stack._front is not None
-    reply = await stack._front(Request(method, path, query, {"content-type": "application/json", **headers}, read, user=who))
+    request = Request(method, path, query, {"content-type": "application/json", **headers}, read, user=who)
+    reply = await stack._front(request)
     assert isinstance(reply, Response), (method, path, query)
     headers = {key: value for key, value in reply.headers.items() if key.lower() != "audit-id"}
-    return reply.status, reply.body, reply.content_type, headers, reply.warnings
+    return reply.status, reply.body, reply.content_type, headers, reply.warnings, request.header_lines
 
 
 FEW = [("GET", "/api/v1/configmaps", ""), ("GET", "/livez", ""), ("POST", "/api", ""), ("GET", "", "")]

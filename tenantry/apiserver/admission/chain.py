@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
 from tenantry.apiserver.admission.plugin import overridden
 from tenantry.apiserver.admission.review import Admission, Review
 
 
-class AdmissionChain:
-    """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`."""
+@runtime_checkable
+class Restoring(Protocol):
+    """A plugin with values that dynamic admission may not change."""
 
-    def __init__(self, plugins: Sequence[Admission]) -> None:
-        self._mutate = overridden(plugins, "mutate")
-        self._validate = overridden(plugins, "validate")
+    def restore(self, review: Review, before: Mapping[str, Any]) -> None:
+        """Puts them back in `review.object`. `before`: labels, annotations and finalizers as they were (`metadata_before`)."""
+        ...
+
+
+class AdmissionChain:
+    """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`.
+
+    `charging`: those whose `validate` charges the write (quotas). They run last, because no later one may refuse it.
+    """
+
+    def __init__(
+        self,
+        plugins: Sequence[Admission],
+        *,
+        dynamic: Sequence[DynamicAdmission] = (),
+        charging: Sequence[Admission] = (),
+    ) -> None:
+        self._mutate = overridden((*plugins, *charging), "mutate")
+        self._check = overridden(plugins, "validate")
+        self._charge = overridden(charging, "validate")
+        self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
+        self.dynamic: Sequence[DynamicAdmission] = tuple(dynamic)
 
     def mutate(self, review: Review) -> None:
         for mutate in self._mutate:
             mutate(review)
 
-    def validate(self, review: Review) -> None:
-        for validate in self._validate:
+    def check(self, review: Review) -> None:
+        for validate in self._check:
             validate(review)
+
+    def charge(self, review: Review) -> None:
+        for charge in self._charge:
+            charge(review)
+
+    def validate(self, review: Review) -> None:
+        self.check(review)
+        self.charge(review)
+
+    def restore(self, review: Review, before: Mapping[str, Any]) -> None:
+        for restore in self._restore:
+            restore(review, before)
+
+
+class PrecededAdmission:
+    """The admission of a scope with other plugins before it. It is made for each request of a view, so it computes nothing."""
+
+    __slots__ = ("_plugins", "_whole", "dynamic")
+
+    def __init__(self, plugins: Sequence[Admission], whole: WholeAdmission) -> None:
+        self._plugins = plugins
+        self._whole = whole
+        self.dynamic = whole.dynamic
+
+    def mutate(self, review: Review) -> None:
+        for plugin in self._plugins:
+            plugin.mutate(review)
+        self._whole.mutate(review)
+
+    def check(self, review: Review) -> None:
+        for plugin in self._plugins:
+            plugin.validate(review)
+        self._whole.check(review)
+
+    def charge(self, review: Review) -> None:
+        self._whole.charge(review)
+
+    def validate(self, review: Review) -> None:
+        self.check(review)
+        self.charge(review)
+
+    def restore(self, review: Review, before: Mapping[str, Any]) -> None:
+        self._whole.restore(review, before)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs.metadata import remove_cluster, set_cluster
+from tenantry.kube.admission_matching import (
+    AdmissionRequest,
+    GroupVersionKind,
+    GroupVersionResource,
+    MatchedResource,
+    equivalents_of,
+)
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
@@ -27,6 +35,21 @@ class WrittenScope(Protocol):
     def range(self) -> Range: ...
 
 
+class SubresourceForm(Protocol):
+    """A subresource whose objects are of another kind than the object that is written (Scale)."""
+
+    @property
+    def kind(self) -> GroupVersionKind: ...
+
+    def show(self, obj: Object, /) -> Object:
+        """The object of the subresource for an object."""
+        ...
+
+    def take(self, obj: Object, changed: Object, /) -> None:
+        """Writes what was changed in the object of the subresource into the object. Raises StatusError."""
+        ...
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Review:
     """One write that admission looks at. `object` is None on DELETE. It is in the shape of `version`; mutating admission changes
@@ -40,6 +63,12 @@ class Review:
 
     `findings` are those of the type (`Strategy.findings`) about an object that is created: errors that validating admission
     answers in its own way. They may come from a thread, and admission runs on the event loop.
+
+    The rest is for dynamic admission (`dynamic.py`). `options`: those that the request gave. `named`: whether the request names
+    the object; one that deletes a collection does not. `as_sent`: metadata that the server has filled in by now, with the values
+    of the request (None: it had none), which is what mutating admission sees upstream. `version_sent`: the resourceVersion that
+    an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log. `weight`: that
+    of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread.
     """
 
     operation: str
@@ -58,6 +87,72 @@ class Review:
     changes: list[Change] = field(default_factory=list)
     withheld: Mapping[tuple[str, str], str | None] | None = None
     findings: Sequence[FieldError] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = True
+    form: SubresourceForm | None = None
+    as_sent: Mapping[str, Any] = field(default_factory=dict)
+    old_version: str = ""
+    version_sent: Any = None
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    weight: int = 0
+
+    @property
+    def operation_options(self) -> Object:
+        """The CreateOptions, UpdateOptions or DeleteOptions of the request, as dynamic admission sees them."""
+        kind = f"{self.operation.capitalize()}Options"
+        return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **self.options}
+
+    @property
+    def request(self) -> AdmissionRequest:
+        """What rules of webhooks and policies are matched with."""
+        definition, subresource = self.definition, self.subresource
+        group, resource = definition.group_resource
+        kind = self.form.kind if self.form is not None else GroupVersionKind(group, self.version.name, definition.kind)
+        is_namespace = not group and resource == "namespaces"
+        return AdmissionRequest(
+            self.operation,
+            MatchedResource(GroupVersionResource(group, self.version.name, resource), kind),
+            subresource,
+            self.name if is_namespace else self.namespace,
+            self.name if self.named else "",
+            equivalents_of(definition, subresource),
+        )
+
+    def shown(self) -> Object | None:
+        """The object as dynamic admission sees it now, with containers that are the write's own: it is not to be changed."""
+        obj = self.object
+        if obj is None:
+            return None
+        metadata = {**obj["metadata"], "resourceVersion": self.version_sent, **self.as_sent}
+        shown = {**obj, "metadata": {name: value for name, value in metadata.items() if value is not None}}
+        set_cluster(shown, self.cluster)
+        return shown if self.form is None else self.form.show(shown)
+
+    def shown_old(self) -> Object | None:
+        """The old object as dynamic admission sees it, as `shown`."""
+        old = self.old_object
+        if old is None:
+            return None
+        shown = {**old, "metadata": {**old["metadata"], "resourceVersion": self.old_version}}
+        set_cluster(shown, self.cluster)
+        return shown if self.form is None else self.form.show(shown)
+
+    def take(self, changed: Object) -> None:
+        """Replaces the object by what dynamic admission made of `shown()`. `changed` is the write's from now on."""
+        obj = self.object
+        assert obj is not None
+        remove_cluster(changed)
+        if self.form is not None:
+            self.form.take(obj, changed)
+            return
+        metadata = changed["metadata"]
+        for name, sent in self.as_sent.items():
+            # What the webhook leaves as it was sent is what the server has made of it.
+            if metadata.get(name) == sent and name in obj["metadata"]:
+                metadata[name] = obj["metadata"][name]
+        self.version_sent = metadata.pop("resourceVersion", None)
+        obj.clear()
+        obj.update(changed)
 
 
 class Admission(Protocol):

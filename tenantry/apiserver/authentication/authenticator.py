@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User, is_known_in
 from tenantry.base.cache import Cache
+from tenantry.http.messages import Place
 from tenantry.kube.status import unauthorized
 
+_CLUSTERS = "/clusters/"
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 
@@ -21,10 +24,12 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenIdentity:
-    """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for."""
+    """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for. `expires`:
+    when it ends, in Unix time, where that is known."""
 
     user: User
     audiences: tuple[str, ...]
+    expires: float = inf
 
 
 class TokenAuthenticator(Protocol):
@@ -48,13 +53,16 @@ class Authenticator(Protocol):
         anonymous requests are off. Raises StatusError 401 for credentials that are not valid."""
         ...
 
-    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
-        """The identity for a TokenReview. Empty `audiences` stand for the server's own. Raises InvalidToken."""
+    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
+        """The identity for a TokenReview. Empty `audiences` stand for the server's own. `place`: that of the request, which
+        another one has while another server is asked. Raises InvalidToken."""
         ...
 
 
 class UnionAuthenticator:
     """Asks client certificates and the front proxy's headers first, then bearer tokens, then anonymous: kube-apiserver's order.
+    `remote_tokens` are asked after the other `tokens`, and may ask other servers. `anonymous_paths`: the only paths of anonymous
+    requests, in a logical cluster or of the process; empty: all.
 
     The result for a valid token is cached for `valid_seconds`, that for a refused one for `invalid_seconds`, by the hash of the
     header.
@@ -65,32 +73,40 @@ class UnionAuthenticator:
         *,
         requests: Sequence[RequestAuthenticator] = (),
         tokens: Sequence[TokenAuthenticator] = (),
+        remote_tokens: Sequence[TokenAuthenticator] = (),
         audiences: Sequence[str] = (),
         anonymous: bool = True,
+        anonymous_paths: Collection[str] = (),
         valid_seconds: float = 10.0,
         invalid_seconds: float = 1.0,
         remembered_bytes: int = 8 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = tuple(requests)
-        self._tokens = tuple(tokens)
+        self._tokens = (*tokens, *remote_tokens)
+        self._remote = tuple(remote_tokens)
         self._audiences = tuple(audiences)
         self._anonymous = ANONYMOUS_USER if anonymous else None
+        self._anonymous_paths = frozenset(anonymous_paths)
         self._valid_seconds = valid_seconds
         self._invalid_seconds = invalid_seconds
         self._clock = clock
         self._known: Cache[bytes, tuple[float, User | None]] = Cache("tokens", bytes_max=remembered_bytes)
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:
+        maybe_anonymous = True
         for method in self._requests:
             user = method.authenticate_request(request)
             if user is not None:
-                return user
+                if is_known_in(user, cluster):
+                    return user
+                # It may have a token too, but it is not anonymous.
+                maybe_anonymous = False
         if request.malformed_token:
             raise unauthorized()
         credential = request.credential
         if not credential:
-            return self._anonymous
+            return self._nobody(request) if maybe_anonymous else None
         now = self._clock()
         cached = self._known.get(credential)
         if cached is not None and cached[0] > now:
@@ -98,18 +114,19 @@ class UnionAuthenticator:
         else:
             token = bearer_token(request)
             if not token:
-                return self._anonymous
-            user = await self._token_user(token, credential, now)
+                return self._nobody(request) if maybe_anonymous else None
+            user = await self._token_user(token, credential, now, request.place)
         if user is None:
             raise unauthorized()
         return user
 
-    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
+    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
         wanted = tuple(audiences) or self._audiences
         errors = ["invalid bearer token"]
         for method in self._tokens:
             try:
-                identity = await method.authenticate_token(token, wanted)
+                asked = method.authenticate_token(token, wanted)
+                identity = await (asked if place is None or method not in self._remote else place.away(asked))
             except InvalidToken as error:
                 errors.append(str(error))
                 continue
@@ -121,14 +138,29 @@ class UnionAuthenticator:
         """Clears the cache, so that every token is checked again."""
         self._known.clear()
 
-    async def _token_user(self, token: str, credential: bytes, now: float) -> User | None:
+    def _nobody(self, request: Request) -> User | None:
+        """The user of a request without credentials."""
+        if self._anonymous_paths and _path_in_cluster(request.path) not in self._anonymous_paths:
+            return None
+        return self._anonymous
+
+    async def _token_user(self, token: str, credential: bytes, now: float, place: Place | None) -> User | None:
         try:
-            user: User | None = (await self.review(token, self._audiences)).user
+            identity = await self.review(token, self._audiences, place=place)
         except InvalidToken:
-            user = None
-        lifetime_seconds = self._invalid_seconds if user is None else self._valid_seconds
-        self._known.put(credential, (now + lifetime_seconds, user))
-        return user
+            self._known.put(credential, (now + self._invalid_seconds, None))
+            return None
+        lifetime_seconds = min(self._valid_seconds, identity.expires - time.time())
+        self._known.put(credential, (now + lifetime_seconds, identity.user))
+        return identity.user
+
+
+def _path_in_cluster(path: str) -> str:
+    """The path without `/clusters/<cluster>`."""
+    if not path.startswith(_CLUSTERS):
+        return path
+    _, slash, rest = path[len(_CLUSTERS) :].partition("/")
+    return slash + rest
 
 
 def bearer_token(request: Request) -> str:

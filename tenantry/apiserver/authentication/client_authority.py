@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
+from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.broadcast import Broadcast
 from tenantry.http.certificates import CertificateError
@@ -24,11 +25,13 @@ class ClientAuthority:
     """The CA for client certificates. `pem` is the current CA. An operator's file is loaded again when it changes. A file that
     cannot be used is logged, and the previous CA stays in use."""
 
-    def __init__(self, pem: bytes, path: Path | None = None) -> None:
-        """`pem` is the content of the file. Raises CertificateError where it cannot be used."""
-        self.name = "client-ca-file"
+    def __init__(self, pem: bytes, path: Path | None = None, *, name: str = "client-ca-file", clusters: bytes = b"") -> None:
+        """`pem` is the content of the file, and `name` the flag that names it. `clusters` (PEM): the authority for clients of one
+        logical cluster each (`ClusterAuthority`), beside it. Raises CertificateError where it cannot be used."""
+        self.name = name
         self.pem = pem
         self.end = _checked(pem)
+        self._clusters = clusters
         self._path = path
         self._seen = file_state(path) if path is not None else None
         self._looked = 0.0
@@ -37,12 +40,18 @@ class ClientAuthority:
     @classmethod
     def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
         """The authority that a process's settings name; `certificates` renews it. Raises CertificateError, OSError."""
+        clusters = ClusterAuthority(certificates.authority).pem
         if not settings.client_ca_file:
-            return cls(certificates.authority.certificate)
+            return cls(certificates.authority.certificate, clusters=clusters)
         path = Path(settings.client_ca_file)
-        made = cls(path.read_bytes(), path)
+        made = cls(path.read_bytes(), path, clusters=clusters)
         certificates.keep(made)
         return made
+
+    @property
+    def trusted(self) -> bytes:
+        """The CAs (PEM) that TLS accepts certificates of clients from."""
+        return self.pem + self._clusters
 
     def follow(self, install: Install) -> None:
         """Calls `install` with every later CA."""
@@ -50,7 +59,7 @@ class ClientAuthority:
 
     def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
         """An authenticator for certificates of this CA, and of each later one."""
-        made = ClientCertificates(self.pem, front_proxies=front_proxies)
+        made = ClientCertificates(self.pem, clusters_ca=self._clusters, front_proxies=front_proxies)
         self.follow(made.renew)
         return made
 

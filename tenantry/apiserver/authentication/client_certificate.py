@@ -11,13 +11,24 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tenantry.apiserver.authentication.cluster_authority import cluster_of, names_in
 from tenantry.apiserver.forwarded import BEYOND_CAPACITY
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
+from tenantry.apiserver.user import (
+    AUTHENTICATED_GROUP,
+    CREDENTIAL_ID_EXTRA,
+    SYSTEM_PREFIX,
+    User,
+    is_privileged_group,
+    make_extra,
+    of_cluster,
+)
 from tenantry.base.cache import Cache
 
 _BEYOND_CAPACITY = BEYOND_CAPACITY.lower()
 _REMEMBERED_BYTES = 4 << 20
+_USER_ID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+"""The attribute of the subject with the uid of the user (KEP-3338)."""
 _PARSED_BYTES = 2048
 """Bytes of memory of a parsed certificate, in addition to its encoding."""
 
@@ -59,12 +70,14 @@ class ClientCertificates:
     """X.509 authentication: the common name is the user, the organizations are the groups (kube-apiserver's rule).
 
     `front_proxies` are the common names of servers that forward requests. They are not users themselves. A forwarded request
-    without user headers is authenticated by its token, or is anonymous.
+    without user headers is authenticated by its token, or is anonymous. `clusters_ca` (PEM) is the `ClusterAuthority`, whose
+    certificates are good in one logical cluster: their users have the extra values of kcp for that (`user.of_cluster`).
     """
 
-    def __init__(self, ca_pem: bytes, *, front_proxies: Collection[str] = ()) -> None:
+    def __init__(self, ca_pem: bytes, *, clusters_ca: bytes = b"", front_proxies: Collection[str] = ()) -> None:
         self._front_proxies = frozenset(front_proxies)
         self._verifier = CertificateVerifier(ca_pem)
+        self._clusters = CertificateVerifier(clusters_ca) if clusters_ca else None
         self._users: Cache[bytes, User] = Cache("certificate_users", bytes_max=_REMEMBERED_BYTES)
 
     def renew(self, ca_pem: bytes) -> None:
@@ -75,19 +88,34 @@ class ClientCertificates:
         der = request.client_certificate
         if der is None:
             return None
-        certificate = self._verifier.verify(der)
+        certificate, bound = self._verifier.verify(der), False
+        if certificate is None and self._clusters is not None:
+            certificate, bound = self._clusters.verify(der), True
         if certificate is None:
             return None
         digest = _digest(der)
         user = self._users.get(digest)
         if user is None:
-            name = _names(certificate, NameOID.COMMON_NAME)
-            if not name or not self._front_proxies.isdisjoint(name):
-                return None
-            groups = (*_names(certificate, NameOID.ORGANIZATION_NAME), AUTHENTICATED_GROUP)
-            user = User(name[0], tuple(dict.fromkeys(groups)))
-            self._users.put(digest, user)
+            user = self._user(certificate, digest, bound=bound)
+            if user is not None:
+                self._users.put(digest, user)
         return user
+
+    def _user(self, certificate: x509.Certificate, digest: bytes, *, bound: bool) -> User | None:
+        name = names_in(certificate.subject, NameOID.COMMON_NAME)
+        uids = names_in(certificate.subject, _USER_ID)
+        if not name or not name[0] or len(uids) > 1 or not self._front_proxies.isdisjoint(name):
+            return None
+        groups = names_in(certificate.subject, NameOID.ORGANIZATION_NAME)
+        extra = {CREDENTIAL_ID_EXTRA: [f"X509SHA256={digest.hex()}"]}
+        user = User(name[0], tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uids[0] if uids else "", make_extra(extra))
+        if not bound:
+            return user
+        cluster = cluster_of(certificate)
+        # The authority signs neither, whatever it is asked for.
+        if not cluster or user.name.startswith(SYSTEM_PREFIX) or any(map(is_privileged_group, groups)):
+            return None
+        return of_cluster(user, cluster)
 
 
 class RequestHeaders:
@@ -95,7 +123,8 @@ class RequestHeaders:
     only with a client certificate of `ca_pem` whose common name is in `allowed_names` (every name, where that is empty).
     Otherwise they are ignored.
 
-    `peers`: the common names of the platform's shards, whose requests may have `Request.beyond_capacity`.
+    `peers`: the common names of the platform's shards, whose requests may have `Request.beyond_capacity`. `not_from`: the
+    platform's own servers, whose certificates do not count here, even if their CA does: they pass on what clients sent.
     """
 
     def __init__(
@@ -104,6 +133,7 @@ class RequestHeaders:
         *,
         allowed_names: Collection[str] = (),
         peers: Collection[str] = (),
+        not_from: RequestHeaders | None = None,
         user_headers: Sequence[str] = ("x-remote-user",),
         group_headers: Sequence[str] = ("x-remote-group",),
         uid_headers: Sequence[str] = ("x-remote-uid",),
@@ -112,10 +142,24 @@ class RequestHeaders:
         self._verifier = CertificateVerifier(ca_pem)
         self._allowed = frozenset(allowed_names)
         self._peers = frozenset(peers)
+        self._not_from = not_from
         self._user_headers = tuple(name.lower() for name in user_headers)
         self._group_headers = tuple(name.lower() for name in group_headers)
         self._uid_headers = tuple(name.lower() for name in uid_headers)
         self._extra_prefixes = tuple(name.lower() for name in extra_prefixes)
+
+    def renew(self, ca_pem: bytes) -> None:
+        """Replaces the trusted CA."""
+        self._verifier = CertificateVerifier(ca_pem)
+
+    def has(self, name: str) -> bool:
+        """Whether a header (in lower case) is one of those that name the caller."""
+        return (
+            name in self._user_headers
+            or name in self._group_headers
+            or name in self._uid_headers
+            or name.startswith(self._extra_prefixes)
+        )
 
     def authenticate_request(self, request: Request) -> User | None:
         der = request.client_certificate
@@ -134,14 +178,16 @@ class RequestHeaders:
 
     def trusts(self, der: bytes) -> bool:
         """Whether this certificate (DER) belongs to a front proxy."""
+        if self._not_from is not None and self._not_from.trusts(der):
+            return False
         certificate = self._verifier.verify(der)
         if certificate is None:
             return False
-        return not self._allowed or not self._allowed.isdisjoint(_names(certificate, NameOID.COMMON_NAME))
+        return not self._allowed or not self._allowed.isdisjoint(names_in(certificate.subject, NameOID.COMMON_NAME))
 
     def _is_peer(self, der: bytes) -> bool:
         certificate = self._verifier.verify(der)
-        return certificate is not None and not self._peers.isdisjoint(_names(certificate, NameOID.COMMON_NAME))
+        return certificate is not None and not self._peers.isdisjoint(names_in(certificate.subject, NameOID.COMMON_NAME))
 
     def _extra(self, request: Request) -> dict[str, list[str]]:
         extra: dict[str, list[str]] = {}
@@ -159,7 +205,3 @@ def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
-
-
-def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
-    return [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,13 +20,31 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity, bearer_token
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User, make_extra, service_account_groups, service_account_name
+from tenantry.apiserver.user import (
+    CLUSTER_NAME_EXTRA,
+    CREDENTIAL_ID_EXTRA,
+    User,
+    make_extra,
+    service_account_groups,
+    service_account_name,
+)
 from tenantry.base.files import write_private
+from tenantry.kube.field_errors import show
 
 DEFAULT_ISSUER = "https://kcp.default.svc"
-CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"
 _LEGACY_CLUSTER_CLAIM = "kubernetes.io/serviceaccount/clusterName"
 _KEY_BITS = 2048
+_SIGNATURE_ONLY: Any = {
+    "verify_signature": True,
+    "verify_aud": False,
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_iss": False,
+    "verify_nbf": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+_BASE64URL = re.compile("[A-Za-z0-9_-]*")
 _LEEWAY_SECONDS = 60
 """Allowed difference between the clocks of shards; the same as in kube-apiserver's JWT library."""
 
@@ -56,9 +75,19 @@ def new_key() -> bytes:
 class TokenIssuer:
     """Signs tokens and publishes the public key. All logical clusters share one key: the cluster is a claim in the token."""
 
-    def __init__(self, key: rsa.RSAPrivateKey, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        key: rsa.RSAPrivateKey,
+        *,
+        issuer: str = DEFAULT_ISSUER,
+        audiences: Sequence[str] = (),
+        accepted: Sequence[str] = (),
+    ) -> None:
+        """`issuer` is in the tokens that it signs. `audiences`: those of the API server; none: the issuer. `accepted`: other
+        issuers whose tokens are accepted: those that this one had before."""
         self.issuer = issuer
         self.audiences = tuple(audiences) or (issuer,)
+        self.accepted = frozenset((issuer, *accepted))
         self.public_key = key.public_key()
         self._key = key
         der = self.public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -85,6 +114,11 @@ class TokenIssuer:
         if not isinstance(key, rsa.RSAPrivateKey):
             raise KeyFileError(f"the key of service account tokens in {where} is not an RSA key")
         return cls(key, issuer=issuer, audiences=audiences)
+
+    def named(self, issuers: Sequence[str], audiences: Sequence[str]) -> TokenIssuer:
+        """The issuer with the same key, under other names. `issuers`: the first is in new tokens, and all are accepted."""
+        first, *rest = issuers or (DEFAULT_ISSUER,)
+        return TokenIssuer(self._key, issuer=first, audiences=audiences, accepted=rest)
 
     def issue(
         self,
@@ -148,31 +182,23 @@ class TokenIssuer:
 
 
 class ServiceAccountTokens:
-    """Verifies tokens of `TokenIssuer`: signature, time, audience, and that the account and the bound object still have the same
-    uid."""
+    """Verifies tokens of `TokenIssuer`: signature, audience, time, and that the account and the bound object still have the same
+    uid. In this order, and in the words of kube-apiserver, for TokenReviews show them."""
 
-    def __init__(self, issuer: TokenIssuer, lookup: Lookup) -> None:
+    def __init__(self, issuer: TokenIssuer, lookup: Lookup, *, now: Callable[[], float] = time.time) -> None:
         self._issuer = issuer
         self._lookup = lookup
+        self._now = now
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
+        token = token.strip()
         unverified = _unverified_claims(token)
-        if unverified is None or unverified.get("iss") != self._issuer.issuer:
+        if unverified is None or unverified.get("iss") not in self._issuer.accepted:
             return None
-        try:
-            claims = jwt.decode(
-                token,
-                self._issuer.public_key,
-                algorithms=["RS256"],
-                issuer=self._issuer.issuer,
-                leeway=_LEEWAY_SECONDS,
-                options={"verify_aud": False, "require": ["sub", "iss"]},
-            )
-        except jwt.ExpiredSignatureError as error:
-            raise InvalidToken("service account token has expired") from error
-        except jwt.PyJWTError as error:
-            raise InvalidToken(str(error)) from error
-        meant_for = claims.get("aud", [])
+        claims = self._verified(token)
+        if claims is None:
+            return None
+        meant_for = claims.get("aud") or list(self._issuer.audiences)
         meant_for = [meant_for] if isinstance(meant_for, str) else meant_for
         wanted = list(audiences) or list(self._issuer.audiences)
         shared = tuple(audience for audience in wanted if audience in meant_for)
@@ -180,7 +206,35 @@ class ServiceAccountTokens:
             raise InvalidToken(
                 f"token audiences {_go_quoted(meant_for)} is invalid for the target audiences {_go_quoted(wanted)}"
             )
+        self._check_times(claims)
         return TokenIdentity(await self._user(claims), shared)
+
+    def _verified(self, token: str) -> dict[str, Any] | None:
+        """The claims of a token whose signature is right. None: it is no token in the JWS form. Raises InvalidToken."""
+        signature = token.rpartition(".")[2]
+        if _BASE64URL.fullmatch(signature) is None or len(signature) % 4 == 1:
+            return None
+        try:
+            header = jwt.get_unverified_header(f"{token.removesuffix(signature)}")
+        except jwt.PyJWTError:
+            return None
+        if header.get("kid") not in (None, "", self._issuer.key_id):
+            raise InvalidToken("invalid signature, no keys found")
+        try:
+            claims: dict[str, Any] = jwt.decode(token, self._issuer.public_key, algorithms=["RS256"], options=_SIGNATURE_ONLY)
+        except jwt.PyJWTError as error:
+            # The payload is read already, so it is the signature, or its algorithm.
+            raise InvalidToken("go-jose/go-jose: error in cryptographic primitive") from error
+        return claims
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        latest, earliest = self._now() + _LEEWAY_SECONDS, self._now() - _LEEWAY_SECONDS
+        if _moment(claims, "nbf", latest) > latest:
+            raise InvalidToken("service account token is not valid yet")
+        if _moment(claims, "exp", earliest) < earliest:
+            raise InvalidToken("service account token has expired")
+        if _moment(claims, "iat", latest) > latest:
+            raise InvalidToken("service account token is issued in the future")
 
     async def _user(self, claims: dict[str, Any]) -> User:
         own: Any = claims.get("kubernetes.io")
@@ -188,28 +242,33 @@ class ServiceAccountTokens:
             cluster, namespace = own["clusterName"], own["namespace"]
             account = own["serviceaccount"]
             name, uid = account["name"], account["uid"]
+            subject = claims["sub"]
         except (KeyError, TypeError) as error:
             raise InvalidToken("service account token lacks its claims") from error
-        if claims["sub"] != service_account_name(namespace, name):
+        if subject != service_account_name(namespace, name):
             raise InvalidToken("sub claim does not match the service account")
-        await self._check(cluster, "serviceaccounts", namespace, name, uid)
+        found = await self._lookup(cluster, "serviceaccounts", namespace, name)
+        if found is None:
+            raise InvalidToken(f'serviceaccounts "{name}" not found')
+        if found != uid:
+            raise InvalidToken(f"service account UID ({found}) does not match claim ({uid})")
         secret = own.get("secret")
         if not secret and "exp" not in claims:
             raise InvalidToken("service account token does not expire and is bound to no secret")
         if secret:
-            await self._check(cluster, "secrets", namespace, secret.get("name", ""), secret.get("uid", ""))
+            await self._check_bound(cluster, namespace, secret)
         extra = {CLUSTER_NAME_EXTRA: [cluster]}
         if claims.get("jti"):
             extra[CREDENTIAL_ID_EXTRA] = [f"JTI={claims['jti']}"]
-        return User(claims["sub"], service_account_groups(namespace), uid, make_extra(extra))
+        return User(subject, service_account_groups(namespace), uid, make_extra(extra))
 
-    async def _check(self, cluster: str, resource: str, namespace: str, name: str, uid: str) -> None:
-        found = await self._lookup(cluster, resource, namespace, name)
+    async def _check_bound(self, cluster: str, namespace: str, secret: dict[str, str]) -> None:
+        uid = secret.get("uid", "")
+        found = await self._lookup(cluster, "secrets", namespace, secret.get("name", ""))
         if found is None:
             raise InvalidToken("service account token has been invalidated")
         if found != uid:
-            kind = "service account" if resource == "serviceaccounts" else "bound secret"
-            raise InvalidToken(f"{kind} UID ({found}) does not match claim ({uid})")
+            raise InvalidToken(f"secret UID ({found}) does not match service account secret ref claim ({uid})")
 
 
 def token_cluster(request: Request) -> str | None:
@@ -236,9 +295,17 @@ def _unverified_claims(token: str) -> dict[str, Any] | None:
     return claims if isinstance(claims, dict) else None
 
 
+def _moment(claims: dict[str, Any], name: str, absent: float) -> float:
+    """A time in the claims (Unix time); `absent` where there is none. Raises InvalidToken."""
+    moment = claims.get(name, absent)
+    if not isinstance(moment, int | float):
+        raise InvalidToken(f"the claim {name} is no time")
+    return moment
+
+
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _go_quoted(values: Sequence[str]) -> str:
-    return "[" + " ".join(f'"{value}"' for value in values) + "]"
+    return "[" + " ".join(show(value) for value in values) + "]"

@@ -32,9 +32,11 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
     else:
         metadata.pop("namespace", None)
     # The status is the server's: what the client sent there is dropped before field owners are recorded.
-    obj.pop("status", None)
+    sent_status = obj.pop("status", None)
     if default is not None:
         default(obj)
+        if call.request.audit is not None:
+            call.request.audit.sent(obj if sent_status is None else {**obj, "status": sent_status})
     note = partial(
         record_update,
         obj,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import orjson
 
-from tenantry.apiserver.endpoints.plain import page_not_found
+from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
 from tenantry.kube.status import StatusError
@@ -40,6 +40,10 @@ class IssuerEndpoint:
         self._keys = orjson.dumps(issuer.key_set())
 
     def serve(self, request: Request, path: str) -> Response:
+        # Published OpenAPI documents had a slash at the end once (upstream).
+        path = path.removesuffix("/")
+        if path in (CONFIGURATION_PATH, KEYS_PATH) and request.method != "GET":
+            raise method_not_allowed()
         if path == CONFIGURATION_PATH:
             return Response(200, self._configuration, headers={"Cache-Control": "public, max-age=3600"})
         if path != KEYS_PATH:

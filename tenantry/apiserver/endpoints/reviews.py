@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.apiserver.authentication.authenticator import Authenticator, InvalidToken
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.authorizers.selector_requirements import field_text, label_text
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.scope import Call, Connector
@@ -50,7 +51,7 @@ async def _token_review(call: Call, authenticator: Authenticator) -> Reply:
     if not spec.get("token"):
         raise bad_request("token is required for TokenReview in authentication")
     try:
-        identity = await authenticator.review(spec["token"], spec.get("audiences") or ())
+        identity = await authenticator.review(spec["token"], spec.get("audiences") or (), place=call.request.place)
     except InvalidToken as error:
         review["status"] = {"user": {}, "error": str(error)}
     else:
@@ -93,6 +94,9 @@ async def self_subject_rules_review(call: Call) -> Reply:
         raise bad_request("no namespace on request")
     rules_of = getattr(call.scope.authorizer, "rules", None)
     status: Object = {"resourceRules": [], "nonResourceRules": [], "incomplete": rules_of is None}
+    problem = getattr(call.scope.authorizer, "rules_problem", "")
+    if problem:
+        status |= {"incomplete": True, "evaluationError": problem}
     if rules_of is None:
         status["evaluationError"] = "the authorizer of this API does not list rules"
     else:
@@ -115,7 +119,7 @@ async def _access_review(
     if errors:
         raise _invalid(errors)
     attributes = _attributes(spec, call.user if subject is None else subject(spec, call.cluster), call.cluster)
-    decision = await decided(lambda: _decide(call, attributes))
+    decision = await decided(lambda: _decide(call, attributes), place=call.request.place)
     status: Object = {"allowed": decision.allowed}
     if decision.verdict is Verdict.DENY:
         status["denied"] = True
@@ -157,6 +161,8 @@ def _attributes(spec: Object, user: User, cluster: str) -> Attributes:
         resource.get("subresource", ""),
         resource.get("namespace", ""),
         resource.get("name", ""),
+        field_selector=field_text(resource.get("fieldSelector")),
+        label_selector=label_text(resource.get("labelSelector")),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tenantry.apiserver.authentication.service_account_tokens import BoundObject, Lookup, TokenIssuer
+from tenantry.apiserver.endpoints.connected_admission import admit
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
 from tenantry.apiserver.scope import Call, Connector
@@ -13,15 +14,15 @@ from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object, split_api_version, timestamp
-from tenantry.kube.status import FieldError, bad_request, conflict, invalid, not_found
+from tenantry.kube.status import bad_request, conflict, invalid, new_uid, not_found
+from tenantry.kube.token_requests import is_webhook, token_request_errors
 from tenantry.kube.types.reviews import TOKEN_REQUEST
 
 _GROUP, _KIND = "authentication.k8s.io", "TokenRequest"
 _SERVICE_ACCOUNTS = GroupResource("", "serviceaccounts")
-_SECRETS = GroupResource("", "secrets")
+_BOUND = {"Secret": "secrets", "Pod": "pods", "Node": "nodes"}
+"""Kinds of the core group that tokens are bound to. There are no pods and nodes in a logical cluster."""
 _DEFAULT_SECONDS = 3600
-_LEAST_SECONDS = 600
-_MOST_SECONDS = 1 << 32
 
 _DEFINITION = ResourceDefinition(
     group=_GROUP,
@@ -61,24 +62,31 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Rep
     uid = await lookup(cluster, "serviceaccounts", namespace, name)
     if uid is None:
         raise not_found(_SERVICE_ACCOUNTS, name)
+    wanted_uid = metadata.get("uid") or ""
+    if wanted_uid and wanted_uid != uid:
+        why = f"the UID in the token request ({wanted_uid}) does not match the UID of the service account ({uid})"
+        raise conflict(GroupResource(_GROUP, _KIND), name, why)
     spec: Object = request["spec"]
-    audiences = spec.get("audiences") or list(issuer.audiences)
-    seconds = spec["expirationSeconds"]
-    if errors := _validate(seconds):
+    spec["audiences"] = spec.get("audiences") or list(issuer.audiences)
+    if errors := token_request_errors(spec):
         raise invalid(_GROUP, _KIND, "", errors)
-    reference = spec.get("boundObjectRef")
+    spec.setdefault("boundObjectRef", None)
+    request["status"] = {"token": "", "expirationTimestamp": None}
+    filled = {"name": name, "namespace": namespace, "uid": new_uid(), "creationTimestamp": timestamp()}
+    await admit(call, _DEFINITION, "v1", request, filled)
+    spec = request["spec"]
+    spec["audiences"], reference = spec.get("audiences") or list(issuer.audiences), spec.get("boundObjectRef")
     bound = None if reference is None else await _bound(reference, cluster, namespace, lookup)
     token, expires = issuer.issue(
         cluster=cluster,
         namespace=namespace,
         name=name,
         uid=uid,
-        audiences=audiences,
-        lifetime_seconds=seconds,
+        audiences=spec["audiences"],
+        lifetime_seconds=spec["expirationSeconds"],
         bound=bound,
     )
     metadata.update(name=name, namespace=namespace, uid=uid, creationTimestamp=timestamp())
-    request["spec"] = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference}
     request["status"] = {"token": token, "expirationTimestamp": timestamp(datetime.fromtimestamp(expires, UTC))}
     return await created(as_request, request)
 
@@ -89,25 +97,22 @@ def _default(request: Object) -> None:
         spec["expirationSeconds"] = _DEFAULT_SECONDS
 
 
-def _validate(seconds: int) -> list[FieldError]:
-    path = "spec.expirationSeconds"
-    if seconds < _LEAST_SECONDS:
-        return [field_errors.invalid(path, seconds, "may not specify a duration less than 10 minutes")]
-    if seconds > _MOST_SECONDS:
-        return [field_errors.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
-    return []
-
-
 async def _bound(reference: Object, cluster: str, namespace: str, lookup: Lookup) -> BoundObject:
+    """The object that a token is bound to. Only the group of its version counts (upstream). Raises StatusError."""
     api_version, kind, name = (reference.get(key) or "" for key in ("apiVersion", "kind", "name"))
-    if (api_version, kind) != ("v1", "Secret"):
-        group, version = split_api_version(api_version)
-        raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
+    group, version = split_api_version(api_version) if api_version.count("/") < 2 else ("", "")
+    text = f"{group}/{version}, Kind={kind}"
+    if is_webhook(reference):
+        why = f"cannot bind token to object of type {text} (feature gate APIServerWebhookAuthenticationToken is disabled)"
+        raise bad_request(why)
+    resource = _BOUND.get(kind) if not group else None
+    if resource is None:
+        raise bad_request(f"cannot bind token to object of type {text}")
     if not name:
         raise bad_request("Name parameter required.")
-    uid = await lookup(cluster, "secrets", namespace, name)
+    uid = await lookup(cluster, "secrets", namespace, name) if resource == "secrets" else None
     if uid is None:
-        raise not_found(_SECRETS, name)
+        raise not_found(GroupResource("", resource), name)
     wanted = reference.get("uid") or ""
     if wanted and wanted != uid:
         raise conflict(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review, SubresourceForm
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, RecordChanged, Steps, Target
+from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating, take_changes
+from tenantry.apiserver.verbs.preconditions import check_version
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Part, RecordChanged, Steps, Target
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -33,24 +38,31 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if not (applied or managed):
         record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
-    apart = yield ON_LOOP
-    if not _mutates(target, review):
-        yield from _refuse_wrong_types(target, review, apart)
-    yield OFF_LOOP
+    if not target.named:
+        review.named, review.as_sent = False, {"name": None}
+    apart = yield from _mutated(target, review)
+    in_thread = yield OFF_LOOP
+    review.named, review.as_sent = True, {}
     target.warnings += owner_warnings(obj)
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
+    if definition.strategy.notes_requester:
+        definition.strategy.note_requester(obj, target.user.to_user_info())
     review.name = obj["metadata"].get("name", "")
-    _validate(target, obj, None, at_once=not apart)
+    _validate(target, obj, None, at_once=not in_thread)
     if definition.custom:
         target.warnings += finalizer_warnings(obj)
     if definition.strategy.refuses:
         review.findings = definition.strategy.findings(obj)
     target.warnings += definition.strategy.warnings(obj, None)
-    rest = yield from _decide(target, review, bool(apart))
+    rest = yield from _decide(target, review, apart)
     if version and not applied and version.isdecimal() and version.strip("0"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    if review.name != target.name:
+        # Dynamic admission has renamed it.
+        found = target.scope.cell.range_of(target.cluster).get(replace(target, name=review.name).key)
+        record = found
     if record is not None:
         raise already_exists(target.group_resource, record.key.name, deleting=record.head.deleting)
     key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
@@ -62,15 +74,27 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
 
 
 def update_outcome(
-    target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False, prepared: bool = False
+    target: Target,
+    obj: Object,
+    old: Object,
+    record: Record,
+    *,
+    applied: bool = False,
+    prepared: bool = False,
+    checked: bool = True,
+    form: SubresourceForm | None = None,
+    sent: Mapping[str, Any] | None = None,
 ) -> Steps:
     """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
-    Preconditions are checked already. `applied`: managedFields are set already. `prepared`: what the client may not change is
-    restored already (`Strategy.prepare_for_update`).
+    `applied`: managedFields are set already. `prepared`: what the client may not change is restored already
+    (`Strategy.prepare_for_update`). `checked`: the precondition resourceVersion is checked already. `form` and `sent`: the
+    subresource of another kind that is written, and the metadata of the object that was sent.
     """
     strategy = target.definition.strategy
     now = timestamp()
+    version = obj["metadata"].get("resourceVersion")
+    sent = metadata.filled_in(obj if sent is None else {"metadata": sent}, old)
     for each in (obj, old):
         metadata.remove_cluster(each)
         each["metadata"].pop("resourceVersion", None)
@@ -78,10 +102,14 @@ def update_outcome(
     if not applied:
         record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
-    apart = yield ON_LOOP
-    if not _mutates(target, review):
-        yield from _refuse_wrong_types(target, review, apart)
-    yield OFF_LOOP
+    review.form, review.as_sent, review.version_sent = form, sent, version
+    review.old_version = str(record.version)
+    review.weight += weigh(record.value)
+    apart = yield from _mutated(target, review)
+    if not checked:
+        check_version(target, review.version_sent, record, unconditional=form is not None or strategy.unconditional_update)
+    in_thread = yield OFF_LOOP
+    review.as_sent, review.version_sent = {}, review.old_version
     target.warnings += owner_warnings(obj)
     metadata.drop_repeated_owners(obj)
     if not prepared:
@@ -91,13 +119,13 @@ def update_outcome(
         _changed(obj, old, target.shape) or (not target.subresource and strategy.counts(obj, old))
     ):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    _validate(target, obj, old, at_once=not apart)
+    _validate(target, obj, old, at_once=not in_thread)
     if target.definition.custom:
         target.warnings += finalizer_warnings(obj, old)
     target.warnings += strategy.warnings(obj, old)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     same = not gone and same_but_for_times(obj, old)
-    rest = yield from _decide(target, review, bool(apart))
+    rest = yield from _decide(target, review, apart)
     if same and not review.changes:
         return Outcome(record=record)
     metadata.set_cluster(obj, target.cluster)
@@ -122,6 +150,9 @@ def store_change(target: Target, record: Record, obj: Object) -> Change:
 
 def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
     """The fields that an endpoint ignores in what it is sent, so that a writer does not own them by sending them."""
+    own = definition.strategy.reset_fields.get(subresource)
+    if own is not None:
+        return own
     if "status" not in shape.subresources:
         return ()
     if subresource != "status":
@@ -187,51 +218,77 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         old_object=old,
         dry_run=target.dry_run,
         warnings=target.warnings,
+        options=target.options,
+        audit_annotations=target.audit_annotations,
+        weight=target.weight,
     )
 
 
-def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool | None, bytes | None]:
+def _mutated(target: Target, review: Review) -> Part[bool]:
+    """Mutating admission: plugins, then dynamic admission. Returns whether other code may have run since it began."""
+    admission = target.scope.admission
+    apart = yield ON_LOOP
+    yield from _mutated_by_plugins(target, review)
+    if admission.dynamic:
+        managed = review.object["metadata"].get("managedFields") if review.object is not None else None
+        if (yield from ask_mutating(admission, review, lambda: _mutated_by_plugins(target, review))):
+            apart = True
+            take_changes(review, managed)
+    return bool(apart)
+
+
+def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     """The last part of a write begins here, on the loop: what is decided now is still true when the write is submitted.
 
-    If other code has run since the mutating plugins (`apart`), they are called again: they read memory, which may have changed,
-    and may refuse. Their earlier changes are in the object. If one changes something now, memory has changed and the write starts
-    again. Returns the encoded object that was made for this comparison, for `stored.encode`. Raises RecordChanged.
+    If other code has run since the mutating plugins (`apart`), or runs while dynamic admission is asked, they are called again:
+    they read memory, which may have changed, and may refuse. Their earlier changes are in the object. If one changes something
+    now, memory has changed and the write starts again. Returns the encoded object that was made for this comparison, for
+    `stored.encode`. Raises RecordChanged.
     """
     obj = review.object
     assert obj is not None
-    if not apart:
+    admission = target.scope.admission
+    rest: bytes | None = None
+    if apart:
+        rest, before = _stored_rest(target, obj), with_own_containers(obj)
         yield ON_LOOP
-        target.scope.admission.validate(review)
-        return None
-    rest, before = _stored_rest(target, obj), with_own_containers(obj)
-    yield ON_LOOP
+        _look_again(target, review, before)
+    else:
+        yield ON_LOOP
+    admission.check(review)
+    if admission.dynamic:
+        asked = yield from ask_validating(admission, review)
+        if asked is not None:
+            _look_again(target, review, asked)
+            warned = len(target.warnings)
+            review.changes.clear()
+            admission.check(review)
+            del target.warnings[warned:]
+    admission.charge(review)
+    return rest
+
+
+def _look_again(target: Target, review: Review, before: Object) -> None:
+    """Calls the mutating plugins again. `before`: the object that they should make no change to."""
     warned = len(target.warnings)
     target.scope.admission.mutate(review)
     del target.warnings[warned:]
     # Encoding the whole object again would block the loop several times as long.
-    if obj != before:
+    if review.object != before:
         raise RecordChanged
-    target.scope.admission.validate(review)
-    return rest
 
 
-def _mutates(target: Target, review: Review) -> bool:
-    """Whether the mutating plugins ran to the end. They run before schema validation, and one may fail on a value of a wrong
-    type."""
+def _mutated_by_plugins(target: Target, review: Review) -> Part[None]:
+    """The mutating plugins run before schema validation, so one may fail on a value of a wrong type. Validation refuses that
+    value. If it does not, the plugin is to fail as it did."""
     try:
         target.scope.admission.mutate(review)
     except (AttributeError, KeyError, TypeError):
-        return False
-    return True
-
-
-def _refuse_wrong_types(target: Target, review: Review, apart: bool | None) -> Generator[bool, bool | None, None]:
-    """Validation refuses the value on which a plugin failed. If it does not, the plugin is to fail as it did."""
-    yield OFF_LOOP
-    assert review.object is not None
-    _validate(target, review.object, review.old_object, at_once=not apart)
-    yield ON_LOOP
-    target.scope.admission.mutate(review)
+        in_thread = yield OFF_LOOP
+        assert review.object is not None
+        _validate(target, review.object, review.old_object, at_once=not in_thread)
+        yield ON_LOOP
+        target.scope.admission.mutate(review)
 
 
 def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool = False) -> None:

@@ -47,10 +47,12 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         user=call.acting_user(),
         manager=manager_of(call.request, options.manager),
         dry_run=options.dry_run,
+        options=options.sent,
         visible=visible_to(call),
         translation=translation(call.definition, call.user) if translation is not None else None,
         warnings=call.warnings,
         weight=call.weight,
+        audit_annotations=call.audit_annotations,
     )
 
 
@@ -84,6 +86,7 @@ async def create_object(target: Target, obj: Object) -> Outcome:
             return (yield from translated_create(target, target.translation, mine, record))
         return (yield from create_outcome(target, mine, record))
 
+    target.named = not base
     for left in range(NAMES_TRIED - 1 if base else 0, -1, -1):
         if base:
             name = metadata.generate_name(base)

@@ -12,10 +12,12 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import to_status
 from tenantry.apiserver.verbs.compute import delete_change, store_change
 from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.translated import told
-from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, run
+from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Part, Steps, Target, run
+from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
@@ -93,6 +95,11 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         old_object=obj,
         dry_run=target.dry_run,
         warnings=target.warnings,
+        options=options.sent,
+        named=target.named,
+        old_version=str(record.version),
+        audit_annotations=target.audit_annotations,
+        weight=weigh(record.value),
     )
     wanted, held_by_type = _finalizers(obj, options, definition.strategy.propagation), definition.strategy.holds(obj)
     gone = not wanted and not held_by_type
@@ -102,8 +109,15 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         _mark(marked, wanted, held_by_type=held_by_type)
         definition.strategy.begin_deletion(marked)
     yield ON_LOOP
-    target.scope.admission.mutate(review)
-    target.scope.admission.validate(review)
+    admission = target.scope.admission
+    admission.mutate(review)
+    asked = admission.dynamic and (yield from ask_mutating(admission, review, _nothing))
+    admission.check(review)
+    if admission.dynamic and ((yield from ask_validating(admission, review)) is not None or asked):
+        review.changes.clear()
+        admission.mutate(review)
+        admission.check(review)
+    admission.charge(review)
     if gone:
         if definition.strategy.marks_deleted:
             _mark(obj, wanted, held_by_type=False)
@@ -115,6 +129,11 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     if target.dry_run:
         return Outcome(obj=marked)
     return Outcome(changes=[store_change(target, record, marked), *review.changes])
+
+
+def _nothing() -> Part[None]:
+    """There is no object that plugins could change again."""
+    yield from ()
 
 
 def _is_readable(target: Target) -> StatusError:

@@ -26,6 +26,7 @@ async def delete_collection(call: Call) -> Reply:
     for record in found:
         target = target_of(call, WriteOptions(dry_run=options.dry_run))
         target.name, target.namespace, target.manager = record.key.name, record.key.namespace, ""
+        target.named = False
         try:
             await delete_object(target, options)
         except StatusError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
 from tenantry.kube.status import bad_request, new_uid
@@ -95,6 +96,15 @@ def carry_over(obj: Object, old: Object) -> None:
                 metadata[name] = before[name]
             else:
                 metadata.pop(name, None)
+
+
+_FILLED_IN = ("creationTimestamp", "generation", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+def filled_in(obj: Object, old: Object) -> dict[str, Any]:
+    """The metadata that `carry_over` is going to change: name → the value that was sent, None if there is none."""
+    metadata, before = obj["metadata"], old["metadata"]
+    return {name: metadata.get(name) for name in _FILLED_IN if metadata.get(name) != before.get(name)}
 
 
 def drop_repeated_owners(obj: Object) -> None:

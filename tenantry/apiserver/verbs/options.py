@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tenantry.apiserver.body_decoding import check_values, parse
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
@@ -40,6 +41,8 @@ class WriteOptions:
     manager: str = ""
     validation: str = WARN
     force: bool = False
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """The options that were given, as dynamic admission sees them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,8 @@ class DeleteOptions:
     grace_period_seconds: int | None = None
     unreadable: bool = False
     """ignoreStoreReadErrorWithClusterBreakingPotential (KEP-3926): only what cannot be read from the store is to be deleted."""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """The options that were given, as dynamic admission sees them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,14 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
         errors.append(not_supported("fieldValidation", validation, ("", IGNORE, STRICT, WARN)))
     if errors:
         raise _refused(kind, errors)
-    return WriteOptions(dry_run=bool(query.get("dryRun")), manager=manager, validation=validation or WARN, force=bool(force))
+    sent = {"dryRun": query.get("dryRun"), "fieldManager": manager, "fieldValidation": validation}
+    return WriteOptions(
+        dry_run=bool(query.get("dryRun")),
+        manager=manager,
+        validation=validation or WARN,
+        force=bool(force),
+        sent={name: value for name, value in sent.items() if value},
+    )
 
 
 def list_options(request: Request, *, watch: bool) -> ListOptions:
@@ -137,14 +149,18 @@ async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
     """The options from the body where there is one, else from the query. Raises StatusError."""
     body = await request.read_body(limit_bytes)
     if body:
-        options = _delete_options_of(await _options_object(request, body))
+        given = await _options_object(request, body)
+        if request.audit is not None:
+            # Upstream's internal version: the options are written out after they were read.
+            request.audit.sent_value({**given, "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal"})
+        options = _delete_options_of(given)
     elif request.raw_query:
         options = _delete_options_of(_options_query(request))
     else:
         return DeleteOptions()
     if body and not options.dry_run and request.raw_query and request.query.get("dryRun"):
         _raise_if("DeleteOptions", _dry_run_errors(request.query["dryRun"]))
-        options = replace(options, dry_run=True)
+        options = replace(options, dry_run=True, sent={**options.sent, "dryRun": request.query["dryRun"]})
     return options
 
 
@@ -318,4 +334,5 @@ def _delete_options_of(value: Object) -> DeleteOptions:
         orphan_dependents=orphan,
         grace_period_seconds=value.get("gracePeriodSeconds"),
         unreadable=bool(value.get(UNREADABLE)),
+        sent={name: value[name] for name, _, _ in _TYPES if value.get(name) is not None},
     )

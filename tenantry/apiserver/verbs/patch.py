@@ -71,17 +71,17 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
+    value, repeated = _decode(body)
+    if call.request.audit is not None:
+        call.request.audit.sent_value(value)
     if media_type == JSON_PATCH:
-        operations, _ = _decode(body)
-        return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
+        return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
-        merge, repeated = _decode(body)
-        return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
-    strategic, repeated = _decode(body)
+        return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated)
     schema, message = call.shape.schema, call.definition.message
     return ParsedPatch(
-        lambda current: strategic_patch.apply(current, strategic, schema),
-        lambda _: plain(strategic),
+        lambda current: strategic_patch.apply(current, value, schema),
+        lambda _: plain(value),
         repeated,
         None if message is None else lambda result: restored.problem(message, result),
     )
@@ -99,10 +99,15 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
     # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
     obj = parsed.apply(current)
     _check_result(target, obj, parsed, options, record)
-    check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
     if translation is not None:
+        check_version(target, _version(obj), record, unconditional=target.definition.strategy.unconditional_update)
         return (yield from translated_update(target, translation, obj, record))
-    return (yield from update_outcome(target, obj, records.decode(record, target.definition, target.version), record))
+    old = records.decode(record, target.definition, target.version)
+    return (yield from update_outcome(target, obj, old, record, checked=False))
+
+
+def _version(obj: Object) -> Any:
+    return obj["metadata"].get("resourceVersion")
 
 
 def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record) -> None:
@@ -185,6 +190,9 @@ def _decode(body: bytes) -> tuple[Any, list[str]]:
 
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
     config = await _config(target, body, options)
+    audit = call.request.audit
+    if audit is not None:
+        await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
         definition, version, translation = target.definition, target.version, target.translation
@@ -199,11 +207,11 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
-            check_version(target, obj, record, unconditional=definition.strategy.unconditional_update)
             if translation is not None:
+                check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True))
+            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
@@ -270,7 +278,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj, record, applied=True)
+        normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj

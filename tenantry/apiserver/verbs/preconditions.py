@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tenantry.apiserver.verbs.options import unsigned
 from tenantry.apiserver.verbs.write import Target
 from tenantry.kube.objects import Object
@@ -9,23 +11,23 @@ from tenantry.kube.status import FieldError, StatusError, conflict, invalid
 from tenantry.storage.record import Record
 
 
-def check_version(target: Target, obj: Object, record: Record, *, unconditional: bool) -> None:
-    """Checks the precondition resourceVersion in `obj`. Raises StatusError: 409 where it is not the record's version, 422 where
-    it is required and missing."""
-    text = obj["metadata"].get("resourceVersion") or "0"
+def check_version(target: Target, version: Any, record: Record, *, unconditional: bool) -> None:
+    """Checks the precondition `version`, the resourceVersion of an object that was sent. Raises StatusError: 409 where it is not
+    the record's version, 422 where it is required and missing."""
+    text = version or "0"
     if text == str(record.version):
         return
     try:
-        version = unsigned(text)
+        number = unsigned(text)
     except ValueError as error:
         raise StatusError(500, "", str(error)) from None
-    if version == 0:
+    if number == 0:
         if unconditional:
             return
         group, resource = target.group_resource
         failure = FieldError("Invalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")
         raise invalid(group, resource, target.name, [failure])
-    if version != record.version:
+    if number != record.version:
         raise conflict(target.group_resource, target.name)
 
 

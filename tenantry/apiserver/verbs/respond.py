@@ -131,7 +131,9 @@ async def list_response(
     if representation.media_type == PROTOBUF:
         return _response(call, PROTOBUF, await protobuf_list(call, representation, found, list_metadata, present))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
+    order = call.shape.row_order if representation.transformation == TABLE else None
     items: list[bytes] = []
+    places: list[Any] = []
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
         read, present = _then(read, present), None
@@ -141,8 +143,12 @@ async def list_response(
             for at, obj in enumerate(objects):
                 objects[at] = present(obj)
                 await turns.rest()
+        if order is not None:
+            places += map(order, objects)
         items += await run_weighed(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
+    if order is not None:
+        items = [items[at] for at in sorted(range(len(items)), key=places.__getitem__)]
     return _response(call, representation.media_type, await joined(text, items))
 
 

@@ -32,12 +32,13 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
+from tenantry.kube.admission_matching import GroupVersionKind
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.objects import Object
-from tenantry.kube.scale import SCALE, integer_at, text_at
+from tenantry.kube.scale import SCALE, SCALE_KIND, integer_at, text_at
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError, bad_request, internal, invalid, not_found
 from tenantry.storage.record import Record
@@ -99,6 +100,8 @@ async def update_scale(call: Call) -> Reply:
         tenant=call.cluster,
         api_version=API_VERSION,
     )
+    if call.request.audit is not None:
+        call.request.audit.sent_value(value)
     scale = _checked(value, _unreadable)
     return await _write(call, target_of(call, options), lambda current: scale)
 
@@ -112,6 +115,8 @@ async def patch_scale(call: Call) -> Reply:
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
         config, _ = await parse(body, YAML, "Scale", tenant=call.cluster)
+        if call.request.audit is not None:
+            call.request.audit.sent_value(config)
         return await _apply(call, target, _checked(config, _unreadable), options)
     parsed = await parse_patch(call, body, media_type)
 
@@ -172,14 +177,14 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         else:
             old = yield from picture(target, translation, record)
         scale = change(scale_of(old, paths))
-        check_version(target, scale, record, unconditional=True)
         replicas = _replicas(target, scale, paths) or 0
         if translation is not None:
+            check_version(target, scale["metadata"].get("resourceVersion"), record, unconditional=True)
             _put(old, paths.spec_replicas, replicas)
             return (yield from translated_update(target, translation, old, record))
         obj = records.decode(record, target.definition, target.version)
         _put(obj, paths.spec_replicas, replicas)
-        return (yield from update_outcome(target, obj, old, record))
+        return (yield from _updated(target, paths, obj, old, record, scale))
 
     outcome = await run(target, compute)
     return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
@@ -208,14 +213,56 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
             translation.check(wanted)
             live = yield from managed_picture(target, translation, record)
         obj = merged(target, wanted, live, options, record)
-        check_version(target, obj, record, unconditional=True)
         if translation is not None:
+            check_version(target, obj["metadata"].get("resourceVersion"), record, unconditional=True)
             return (yield from translated_update(target, translation, obj, record, applied=True))
         old = records.decode(record, target.definition, target.version)
-        return (yield from update_outcome(target, obj, old, record, applied=True))
+        return (yield from _updated(target, paths, obj, old, record, obj, applied=True))
 
     outcome = await run(target, compute)
     return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
+
+
+class _ScaleForm:
+    """What dynamic admission sees of an object whose scale is written."""
+
+    kind = GroupVersionKind(*SCALE_KIND)
+
+    def __init__(self, target: Target, paths: ScalePaths) -> None:
+        self._target = target
+        self._paths = paths
+
+    def show(self, obj: Object) -> Object:
+        return scale_of(obj, self._paths)
+
+    def take(self, obj: Object, changed: Object) -> None:
+        scale = _checked(changed, internal)
+        _put(obj, self._paths.spec_replicas, _replicas(self._target, scale, self._paths) or 0)
+
+
+def _updated(
+    target: Target, paths: ScalePaths, obj: Object, old: Object, record: Record, sent: Object, *, applied: bool = False
+) -> Steps:
+    """Writes an object with other replicas. `sent`: the object with the metadata of the request."""
+    given: Object = dict(sent["metadata"])
+    if not applied and not _is_owned(old, paths.spec_replicas):
+        # The Scale of an object has the managers of its replicas. Without any it is not tracked, as other objects.
+        target = replace(target, manager="")
+    obj["metadata"]["resourceVersion"] = given.get("resourceVersion")
+    form = _ScaleForm(target, paths)
+    return (yield from update_outcome(target, obj, old, record, applied=applied, checked=False, form=form, sent=given))
+
+
+def _is_owned(obj: Object, path: str) -> bool:
+    """Whether a manager owns a field of an object."""
+    names = [f"f:{name}" for name in path.strip(".").split(".")]
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1")
+        for name in names:
+            fields = fields.get(name) if isinstance(fields, dict) else None
+        if fields is not None:
+            return True
+    return False
 
 
 def _presented(call: Call, obj: Object) -> Object:

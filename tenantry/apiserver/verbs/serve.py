@@ -33,10 +33,9 @@ _ON_COLLECTIONS: dict[str, Verb] = {
 }
 _ON_OBJECTS: dict[str, Verb] = {"get": get, "update": update, "patch": patch, "delete": delete}
 _ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
-    "status": {"get": get, "update": update, "patch": patch},
     "scale": {"get": get_scale, "update": update_scale, "patch": patch_scale},
 }
-_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"update": update}
+_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
 _WITHOUT_CLUSTER = frozenset(("list", "watch"))
 _DEEPEST = 3
 
@@ -60,6 +59,9 @@ async def serve(
         return await carry_out(call, info)
     except (StatusError, HttpError) as error:
         return status_response(error, request, call.warnings)
+    finally:
+        if request.audit is not None:
+            request.audit.annotate(call.audit_annotations)
 
 
 async def carry_out(call: Call, info: RequestInfo) -> Reply:
@@ -114,7 +116,7 @@ def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
         if connector is not None:
             return _of_visible(connector)
         verb = _ON_SUBRESOURCES.get(name, _ON_OTHER_SUBRESOURCES).get(info.verb)
-        if verb is not None:
+        if verb is not None and info.verb in shape.verbs_of(name):
             return verb
     raise method_not_allowed(call.group_resource, info.verb) if call.definition.custom else _not_allowed()
 

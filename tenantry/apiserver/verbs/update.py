@@ -56,10 +56,10 @@ async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
                 return (yield from translated_create(target, target.translation, mine, None))
             return (yield from create_outcome(target, mine, None))
         check_uid(target, mine, record)
-        check_version(target, mine, record, unconditional=strategy.unconditional_update)
         if target.translation is not None:
+            check_version(target, mine["metadata"].get("resourceVersion"), record, unconditional=strategy.unconditional_update)
             return (yield from translated_update(target, target.translation, mine, record))
         old = records.decode(record, target.definition, target.version)
-        return (yield from update_outcome(target, mine, old, record))
+        return (yield from update_outcome(target, mine, old, record, checked=False))
 
     return await run(target, compute)

@@ -7,18 +7,22 @@
 A computation is a generator. It yields `ON_LOOP` before it calls admission, which reads memory, and `OFF_LOOP` before it works
 only on values. A light write runs all of it at once, so that nothing can happen between reading the record and submitting the
 change. A heavy write runs the parts that work on values in a thread. Before each part on the loop it checks that the record is
-still the same, and the last part decides and submits without an await, like a light write. Verbs and controllers differ only in
-how they compute the new object.
+still the same, and the last part decides and submits without an await, like a light write. A computation that yields an `Ask`
+has to ask another server (a webhook). The write awaits that, and then looks at its record as after a part in a thread. Verbs and
+controllers differ only in how they compute the new object.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from tenantry.apiserver import records
+from tenantry.apiserver.admission.dynamic import Ask
+from tenantry.apiserver.deferred import Deferred, Waiting
 from tenantry.apiserver.scope import Scope, Translation
 from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User
@@ -26,7 +30,7 @@ from tenantry.apiserver.worker_threads import is_light, weigh, workers
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
-from tenantry.kube.status import already_exists, conflict, forbidden
+from tenantry.kube.status import StatusError, already_exists, conflict, forbidden
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
@@ -36,9 +40,13 @@ ATTEMPTS = 100
 """How often a write is computed before the client gets a conflict. Writers of one key take turns, so a second attempt is needed
 only after a change of something else in the transaction (a quota)."""
 HEAVY_ATTEMPTS = 8
-"""The same for a heavy write, which may take longer than the time between two changes of its object."""
+"""The same for a heavy write, and for one that asks webhooks. It may take longer than the time between two changes of its
+object."""
+ASKING_SECONDS = 34.0
+"""How long a write may take that asks webhooks, as upstream: four seconds more than the longest timeout of one of them."""
 
 ON_LOOP, OFF_LOOP = True, False
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -62,6 +70,13 @@ class Target:
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Weight of the request's body, in the unit of `work.weigh`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The options that the request gave, for dynamic admission."""
+    named: bool = True
+    """Whether the request names the object. One that deletes a collection, or creates an object with a generated name, does
+    not."""
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    """What webhooks and policies want to see in the audit log about this write."""
 
     @property
     def shape(self) -> Version:
@@ -111,9 +126,13 @@ class RecordChanged(Exception):
     """The record in memory is not the one that a computation began with."""
 
 
-Steps = Generator[bool, bool | None, Outcome]
-"""A computation in parts; the first part may run in a thread. Each yield says where the next part runs. It receives whether other
-code may have run in between (`apart`). Parts on the loop may raise RecordChanged."""
+Place = bool
+Part = Generator[Place | Ask, bool | None, T]
+"""A part of a computation that ends with a value."""
+Steps = Part[Outcome]
+"""A computation in parts; the first part may run in a thread. Each yield says where the next part runs, or what is to be awaited
+before it, on the loop. It receives whether other code may have run in between (`apart`). Parts on the loop may raise
+RecordChanged."""
 Compute = Callable[[Record | None], Steps]
 
 
@@ -124,27 +143,38 @@ async def run(target: Target, compute: Compute) -> Outcome:
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
-    in_thread = False
+    in_thread = asked = False
+    waiting = Waiting()
+    deadline = asyncio.get_running_loop().time() + ASKING_SECONDS
     try:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
+            target.audit_annotations.clear()
             await cell.writes_done(keys)
             record = current_record(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
-            if not in_thread and is_light(weight):
-                try:
-                    outcome = _run_at_once(compute(record))
-                except LoopBudgetExceeded:
-                    # A small object with expensive CEL rules.
-                    in_thread = True
-                    continue
-            elif attempt < HEAVY_ATTEMPTS:
-                try:
-                    outcome = await _in_parts(target, compute, keys)
-                except RecordChanged:
-                    continue
-            else:
+            if (in_thread or asked or not is_light(weight)) and attempt >= HEAVY_ATTEMPTS:
                 break
+            try:
+                if in_thread or not is_light(weight):
+                    outcome = await _in_parts(target, compute, keys, deadline, waiting)
+                else:
+                    steps = compute(record)
+                    done = waiting.at_once(_run_at_once, steps, False)
+                    if isinstance(done, Ask):
+                        asked = True
+                        done = await _asking(target, steps, done, record, keys, deadline, waiting)
+                    outcome = done
+            except Deferred as deferred:
+                # An authorizer has to ask a webhook before it can answer admission.
+                await waiting.work(deferred)
+                continue
+            except LoopBudgetExceeded:
+                # A small object with expensive CEL rules.
+                in_thread = True
+                continue
+            except RecordChanged:
+                continue
             outcome.weight = weight
             if not outcome.changes:
                 return outcome
@@ -200,23 +230,57 @@ def current_record(target: Target) -> Record | None:
     return record
 
 
-def _run_at_once(steps: Steps) -> Outcome:
+def _run_at_once(steps: Steps, apart: bool, refused: StatusError | None = None) -> Outcome | Ask:
+    """Runs a computation up to its next Ask, or to its end. `apart`: it has awaited an Ask, which `refused` the write."""
     try:
-        next(steps)
-        while True:
-            steps.send(False)
+        place = steps.throw(refused) if refused is not None else steps.send(True) if apart else next(steps)
+        while not isinstance(place, Ask):
+            # What runs on the loop must not take long, so a part that works on values is told that it is not in a thread.
+            place = steps.send(apart and place is ON_LOOP)
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
+    return place
+
+
+async def _asking(
+    target: Target,
+    steps: Steps,
+    ask: Ask,
+    record: Record | None,
+    keys: Collection[Key],
+    deadline: float,
+    waiting: Waiting,
+) -> Outcome:
+    """Goes on with a light computation that has to ask. Its last part runs without an await before the return. Raises
+    RecordChanged, Deferred."""
+    while True:
+        refused = await _answer(ask, deadline)
+        await target.scope.cell.writes_done(keys)
+        if current_record(target) is not record:
+            raise RecordChanged
+        done = waiting.at_once(_run_at_once, steps, True, refused)
+        if not isinstance(done, Ask):
+            return done
+        ask = done
+
+
+async def _answer(ask: Ask, deadline: float) -> StatusError | None:
+    """Awaits the answer. Returns the error with which it refuses the write, for the computation to see."""
+    try:
+        await ask.call(deadline)
+    except StatusError as error:
+        return error
+    return None
 
 
 _computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 """At most one heavy write of an object at a time: of two at once, one would be computed for nothing."""
 
 
-async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:
+async def _in_parts(target: Target, compute: Compute, keys: Collection[Key], deadline: float, waiting: Waiting) -> Outcome:
     """Runs a heavy computation, with the parts off the loop in a thread. Its last part runs on the loop, without an await before
-    the return. Raises RecordChanged."""
+    the return. Raises RecordChanged, Deferred."""
     cell = target.scope.cell
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
@@ -225,20 +289,27 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
         steps = compute(record)
         place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
         while True:
+            refused = await _answer(place, deadline) if isinstance(place, Ask) else None
             # Other writes may have been submitted while the thread worked.
             await cell.writes_done(keys)
             if current_record(target) is not record:
                 raise RecordChanged
+            if isinstance(place, Ask):
+                place, outcome = waiting.at_once(_part, steps, True, refused)
             while outcome is None and place is ON_LOOP:
-                place, outcome = _part(steps, True)
+                place, outcome = waiting.at_once(_part, steps, True)
             if outcome is not None:
                 return outcome
-            place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
+            if place is OFF_LOOP:
+                place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
 
 
-def _part(steps: Steps, answer: bool | None) -> tuple[bool, Outcome | None]:
-    """Runs a computation up to its next yield. Returns where the next part runs, or the outcome."""
+def _part(steps: Steps, answer: bool | None, refused: StatusError | None = None) -> tuple[Place | Ask, Outcome | None]:
+    """Runs a computation up to its next yield. Returns where the next part runs, or the outcome. `refused`: what it has asked
+    for refuses the write."""
     try:
+        if refused is not None:
+            return steps.throw(refused), None
         return next(steps) if answer is None else steps.send(answer), None
     except StopIteration as end:
         return ON_LOOP, end.value

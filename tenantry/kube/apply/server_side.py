@@ -62,7 +62,7 @@ def apply(
     managers = decode(kept, trusted=True)
     if not managers and live is not None:
         try:
-            _record_before_first_apply(managers, live, node, api_version, subresource, now)
+            _record_before_first_apply(managers, live, node, api_version, subresource, now, reset_fields)
         except TypedError as error:
             raise _failure(f"failed to create typed live object ({_describe(live)}): {error}") from error
     given = config.get("metadata")
@@ -170,7 +170,7 @@ def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Ob
 
 
 def _record_before_first_apply(
-    managers: Managers, live: Object, node: Node, api_version: str, subresource: str, now: str
+    managers: Managers, live: Object, node: Node, api_version: str, subresource: str, now: str, reset_fields: ResetFields
 ) -> None:
     """Gives the fields of an object without managers to a manager of its own, before the first apply."""
     record(
@@ -183,7 +183,7 @@ def _record_before_first_apply(
         changing_schema=False,
         subresource=subresource,
         now=now,
-        reset_fields=(),
+        reset_fields=reset_fields,
         versions=None,
     )
 

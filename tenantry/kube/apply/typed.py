@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from tenantry.kube.apply import field_set
+from tenantry.kube.go_text import GoValue
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
@@ -108,7 +109,7 @@ class Node:
         elif isinstance(value, list):
             if self.list is not None:
                 return "list"
-        elif value is not None and self.scalar:
+        elif value is not None and self.scalar and type(value) is not GoValue:
             return "scalar"
         if self.map is not None:
             return "map"

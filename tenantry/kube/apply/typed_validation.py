@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tenantry.kube import go_text
 from tenantry.kube.apply import field_set
@@ -11,11 +11,21 @@ from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.status import CAUSES_MAX, cut
 
 
-def validate(node: Node, value: Any) -> list[str]:
-    """The errors of a value, each with its path. Repeated list items are errors."""
+def validate(node: Node, value: Any, *, repeats: bool = False) -> list[str]:
+    """The errors of a value, each with its path. Repeated list items are errors, except with `repeats`."""
     errors: list[str] = []
-    _validate(node, value, None, errors)
+    _validate(node, value, None, _Report(errors, repeats))
     return errors
+
+
+class _Report(NamedTuple):
+    errors: list[str]
+    repeats: bool
+
+    def add(self, path: _Path, text: str) -> None:
+        if len(self.errors) < CAUSES_MAX:
+            shown, text = _text(path), cut(text, VALUE_CHARACTERS)
+            self.errors.append(f"{shown}: {text}" if shown else text)
 
 
 def error_text(errors: list[str]) -> str:
@@ -40,32 +50,26 @@ def _text(path: _Path) -> str:
     return cut(text, VALUE_CHARACTERS)
 
 
-def _report(errors: list[str], path: _Path, text: str) -> None:
-    if len(errors) < CAUSES_MAX:
-        shown, text = _text(path), cut(text, VALUE_CHARACTERS)
-        errors.append(f"{shown}: {text}" if shown else text)
-
-
-def _validate(node: Node, value: Any, path: _Path, errors: list[str]) -> None:
+def _validate(node: Node, value: Any, path: _Path, report: _Report) -> None:
     if value is None:
         return
     match node.kind(value):
         case "map":
             assert node.map is not None
             if not isinstance(value, dict):
-                _report(errors, path, f"expected map, got {_pointer(value)}")
+                report.add(path, f"expected map, got {_pointer(value)}")
             else:
-                _validate_fields(node.map, value, path, errors)
+                _validate_fields(node.map, value, path, report)
         case "list":
             assert node.list is not None
             if not isinstance(value, list):
-                _report(errors, path, f"expected list, got {_pointer(value)}")
+                report.add(path, f"expected list, got {_pointer(value)}")
             else:
-                _validate_items(node.list, value, path, errors)
+                _validate_items(node.list, value, path, report)
         case _:
             text = _scalar_error(node.scalar, value)
             if text:
-                _report(errors, path, text)
+                report.add(path, text)
 
 
 def _pointer(value: Any) -> str:
@@ -80,33 +84,33 @@ def _scalar_error(scalar: str, value: Any) -> str:
             return f"expected string, got &value.valueUnstructured{{Value:{cut(go_text.syntax(value), VALUE_CHARACTERS)}}}"
         case "boolean" if not isinstance(value, bool):
             return f"expected boolean, got {_pointer(value)}"
-        case "untyped" if isinstance(value, dict | list):
+        case "untyped" if isinstance(value, dict | list | go_text.GoValue):
             return f"expected any scalar, got {_pointer(value)}"
     return ""
 
 
-def _validate_fields(map_type: MapType, value: dict[str, Any], path: _Path, errors: list[str]) -> None:
+def _validate_fields(map_type: MapType, value: dict[str, Any], path: _Path, report: _Report) -> None:
     for name, below in value.items():
         node = map_type.at(name)
         if node is None:
             # Upstream names the one that it finds first, in no order.
-            _report(errors, (path, f".{name}"), "field not declared in schema")
+            report.add((path, f".{name}"), "field not declared in schema")
             continue
-        _validate(node, below, (path, f".{name}"), errors)
+        _validate(node, below, (path, f".{name}"), report)
 
 
-def _validate_items(list_type: ListType, value: list[Any], path: _Path, errors: list[str]) -> None:
+def _validate_items(list_type: ListType, value: list[Any], path: _Path, report: _Report) -> None:
     seen: set[str] = set()
     for index, item in enumerate(value):
-        if list_type.kind == "atomic":
-            _validate(list_type.element, item, (path, f"[{index}]"), errors)
+        if list_type.kind == "atomic" or (list_type.kind == "set" and isinstance(item, go_text.GoValue)):
+            _validate(list_type.element, item, (path, f"[{index}]"), report)
             continue
         try:
             element = list_type.item_element(item)
         except TypedError as error:
-            _report(errors, path, f"element {index}: {error}")
+            report.add(path, f"element {index}: {error}")
             return
-        if element in seen:
-            _report(errors, path, f"duplicate entries for key {field_set.display((element,))}")
+        if element in seen and not report.repeats:
+            report.add(path, f"duplicate entries for key {field_set.display((element,))}")
         seen.add(element)
-        _validate(list_type.element, item, (path, element), errors)
+        _validate(list_type.element, item, (path, element), report)

@@ -26,6 +26,7 @@ MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_INLINE = "inline"
 _MAX_DEPTH = 100
 _KEY, _VALUE, _SMALL = 0x0A, 0x12, 0x80
 """The tags of a map's entry, and what no tag or length of one byte reaches."""

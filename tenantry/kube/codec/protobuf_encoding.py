@@ -29,8 +29,8 @@ NO_ENCODING = b"\x1a\x00\x22\x00"
 Writer = Callable[[Any], bytes]
 """JSON value → the bytes of a field, its tag included."""
 Plan = tuple[tuple[str, Writer, bytes, Sequence[bytes] | None], ...]
-"""For each field, by number: its name, how it is written, what is written where it is absent, and for a text the tag with each
-short length."""
+"""For each field, by number: its name (none where it is inline), how it is written, what is written where it is absent, and for a
+text the tag with each short length."""
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _SMALL = 128
@@ -111,13 +111,9 @@ def encode_message(message: Message, obj: Object) -> bytes:
     plan: Plan | None = message.memo.get("protobuf.write")
     if plan is None:
         plan = message.memo["protobuf.write"] = _plan(message)
-    inlined: tuple[str, ...] | None = message.memo.get("protobuf.inlined")
-    if inlined is not None:
-        # Each of these messages takes its fields from the object itself.
-        obj = obj | dict.fromkeys(inlined, obj)
     get, parts = obj.get, []
     for name, write, absent, heads in plan:
-        value = get(name)
+        value: Any = get(name) if name else obj
         if value is None:
             if absent:
                 parts.append(absent)
@@ -143,10 +139,9 @@ def varint(number: int) -> bytes:
 
 def _plan(message: Message) -> Plan:
     ordered = sorted(message.wire, key=lambda field: field.number)
-    inlined = tuple(field.name for field in ordered if field.inline)
-    if inlined:
-        message.memo["protobuf.inlined"] = inlined
-    return tuple((field.name, _writer(field, message), _absent(field), _text_heads(field)) for field in ordered)
+    return tuple(
+        ("" if field.inline else field.name, _writer(field, message), _absent(field), _text_heads(field)) for field in ordered
+    )
 
 
 def _text_heads(field: Field) -> Sequence[bytes] | None:

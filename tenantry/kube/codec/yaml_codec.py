@@ -28,11 +28,19 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
     `kind` is the Kind that the URL names, for the text of that error.
     """
     try:
+        return read(body, duplicates=duplicates)
+    except ValueError as error:
+        raise unrecognized(kind, str(error), body) from None
+
+
+def read(body: bytes, *, duplicates: bool = False) -> tuple[Any, list[str]]:
+    """As `decode`. Raises ValueError with the text of Go's libraries alone."""
+    try:
         value, reports, problem = _read(body, duplicates)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = f"yaml: {_problem(error)}"
     if problem:
-        raise unrecognized(kind, problem, body) from None
+        raise ValueError(problem)
     return value, reports
 
 

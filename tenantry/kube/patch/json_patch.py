@@ -7,10 +7,13 @@ null succeeds for a missing member, negative indices count from the end.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
 
+from tenantry.kube.go_text import quote
 from tenantry.kube.patch.json_values import copy_of, equal, json_type
 from tenantry.kube.status import StatusError, bad_request
 
@@ -25,8 +28,15 @@ _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z", re.ASCII)
 _MISSING: Final = object()
 
 
-class _Refused(Exception):
-    """An operation that fails. Clients get one text for all of them."""
+class OperationFailed(Exception):
+    """An operation that fails, with the library's text. Clients that patch get one text for all of them."""
+
+    is_test = False
+    """Whether it is a `test` whose value is another one."""
+
+
+class _TestFailed(OperationFailed):
+    is_test = True
 
 
 def apply(document: Any, operations: Any) -> Any:
@@ -36,6 +46,17 @@ def apply(document: Any, operations: Any) -> Any:
     `MAX_MOVED_ITEMS`, 422 where an operation fails.
     """
     _check_shape(operations)
+    try:
+        return apply_operations(document, operations or [])
+    except OperationFailed as failure:
+        raise StatusError(
+            422, "Invalid", "the server rejected our request due to an error in our request", details={}
+        ) from failure
+
+
+def apply_operations(document: Any, operations: Sequence[Any]) -> Any:
+    """The same for operations of the right form, whose failures are named (admission). Raises OperationFailed, and StatusError
+    400 and 413."""
     if not operations:
         return copy_of(document)
     if len(operations) > MAX_OPERATIONS:
@@ -46,13 +67,8 @@ def apply(document: Any, operations: Any) -> Any:
             f"{MAX_OPERATIONS}, got {len(operations)}",
         )
     patched = _Document(copy_of(document))
-    try:
-        for operation in operations:
-            patched.apply(operation)
-    except _Refused as refusal:
-        raise StatusError(
-            422, "Invalid", "the server rejected our request due to an error in our request", details={}
-        ) from refusal
+    for operation in operations:
+        patched.apply(operation or {})
     if patched.deepened:
         copy_of(patched.root)
     return patched.root
@@ -78,23 +94,25 @@ def _cannot_decode(value: Any, target: str) -> StatusError:
     return bad_request(f"error decoding patch: json: cannot unmarshal {json_type(value)} into Go {target}")
 
 
-def _index(text: str, size: int) -> int:
+def _index(text: str, size: int, *, is_new: bool = False) -> int:
     """An index into a list with `size` places. Negative ones count from the end."""
     if not _INDEX.match(text):
-        raise _Refused(f"value was not a proper array index: '{text}'")
-    index = int(text)
-    if index < 0:
-        index += size
+        if is_new:
+            raise OperationFailed(f"value was not a proper array index: '{text}': {_not_a_number(text)}")
+        raise OperationFailed(_not_a_number(text))
+    given = int(text)
+    index = given + size if given < 0 else given
     if not 0 <= index < size:
-        raise _Refused(f"Unable to access invalid index: {text}")
+        raise OperationFailed(f"Unable to access invalid index: {given}: invalid index referenced")
     return index
 
 
-def _member(container: dict[str, Any] | list[Any], key: str) -> Any:
-    """The value at a key; null where an object does not have the key."""
-    if isinstance(container, dict):
-        return container.get(key)
-    return container[_index(key, len(container))]
+def _not_a_number(text: str) -> str:
+    wrong = "value out of range" if re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII) else "invalid syntax"
+    return f"strconv.Atoi: parsing {quote(text)}: {wrong}"
+
+
+_Container = dict[str, Any] | list[Any]
 
 
 class _Document:
@@ -105,91 +123,108 @@ class _Document:
         self.deepened = False
         """Whether a container was inserted. Then the document may be nested too deeply to be stored."""
 
-    def apply(self, operation: dict[str, Any] | None) -> None:
-        if operation is None:
-            raise _Refused("an operation is null")
-        path = operation.get("path")
-        if path is None:
-            raise _Refused("operation failed to decode path")
-        match operation.get("op"):
-            case "add":
-                self.add(path, copy_of(operation.get("value")))
-            case "remove":
-                container, key = self.locate(path)
-                self.remove(container, key)
-            case "replace":
-                self.replace(path, operation.get("value", _MISSING))
-            case "test":
-                self.test(path, operation.get("value"))
-            case "move":
-                container, key = self.locate(operation.get("from"))
-                value = _member(container, key)
-                self.remove(container, key)
-                self.add(path, value)
-            case "copy":
-                container, key = self.locate(operation.get("from"))
-                self.add(path, self.copy(_member(container, key)))
-            case other:
-                raise _Refused(f"Unexpected kind: {other}")
+    def apply(self, operation: dict[str, Any]) -> None:
+        name = operation.get("op")
+        run = _OPERATIONS.get(name) if isinstance(name, str) else None
+        if run is None:
+            raise OperationFailed(f"Unexpected kind: {'unknown' if name is None else name}")
+        run(self, operation)
 
-    def locate(self, path: str | None) -> tuple[dict[str, Any] | list[Any], str]:
-        """The container that a path ends in, and the key in it."""
-        if path is None or "/" not in path:
-            raise _Refused(f"doc is missing path: {path}")
+    def locate(self, path: str, what: str, shown: str) -> tuple[_Container, str]:
+        """The container that a path ends in, and the key in it. `what` and `shown`: the operation and the path in an error."""
         parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-        container = self.root
+        container: Any = self.root if parts else None
         for part in parts[:-1]:
-            container = _member(container, part)
+            try:
+                container = _value_at(container, part)
+            except OperationFailed:
+                container = None
             if not isinstance(container, dict | list):
-                raise _Refused(f"doc is missing path: {path}")
+                break
+        if not isinstance(container, dict | list):
+            raise OperationFailed(f"{what} path: {shown}: missing value")
         return container, parts[-1]
 
-    def replace(self, path: str, value: Any) -> None:
+    def add(self, operation: dict[str, Any]) -> None:
+        path = _path_of(operation, "add", bare=True)
+        container, key = self.locate(path, "add operation does not apply: doc is missing", f'"{path}"')
+        with _named(f"error in add for path: '{path}': "):
+            self.insert(container, key, copy_of(operation.get("value")))
+
+    def drop(self, operation: dict[str, Any]) -> None:
+        path = _path_of(operation, "remove", bare=True)
+        container, key = self.locate(path, "remove operation does not apply: doc is missing", f'"{path}"')
+        with _named(f"error in remove for path: '{path}': "):
+            self.remove(container, key)
+
+    def replace(self, operation: dict[str, Any]) -> None:
+        path = _path_of(operation, "replace")
+        value = operation.get("value", _MISSING)
         if path == "":
-            if value is _MISSING:
-                raise _Refused("replace operation has no value")
-            # A scalar cannot make the document deeper.
-            if isinstance(value, dict | list):
-                self.root = copy_of(value)
+            # A scalar cannot be the document, or make it deeper.
+            if not isinstance(value, dict | list):
+                raise OperationFailed("replace operation value must be object or array: %!w(<nil>)")
+            self.root = copy_of(value)
             return
-        container, key = self.locate(path)
+        container, key = self.locate(path, "replace operation does not apply: doc is missing", path)
         new = None if value is _MISSING else copy_of(value)
         self.deepened = self.deepened or isinstance(new, dict | list)
         if isinstance(container, dict):
             container[key] = new
-        else:
+            return
+        try:
             container[_index(key, len(container))] = new
+        except OperationFailed:
+            raise OperationFailed(f"replace operation does not apply: doc is missing key: {path}: missing value") from None
 
-    def test(self, path: str, value: Any) -> None:
-        if path == "":
-            current = self.root
-        else:
-            container, key = self.locate(path)
-            current = _member(container, key)
-        if not equal(current, value):
-            raise _Refused(f"testing value {path} failed")
+    def move(self, operation: dict[str, Any]) -> None:
+        origin = _origin_of(operation, "move")
+        container, key = self.locate(origin, "move operation does not apply: doc is missing from", origin)
+        with _named(f"error in move for path: '{key}': "):
+            value = _value_at(container, key)
+            self.remove(container, key)
+        path = _path_of(operation, "move")
+        container, key = self.locate(path, "move operation does not apply: doc is missing destination", path)
+        with _named(f"error in move for path: '{path}': "):
+            self.insert(container, key, value)
 
-    def copy(self, value: Any) -> Any:
-        if not isinstance(value, dict | list | str):
-            return value
-        self.copied_bytes += len(orjson.dumps(value))
-        if self.copied_bytes > MAX_COPIED_BYTES:
-            raise _Refused("Unable to complete the copy, the accumulated size increase of copy is above the limit")
-        return copy_of(value)
+    def copy(self, operation: dict[str, Any]) -> None:
+        origin = _origin_of(operation, "copy")
+        container, key = self.locate(origin, "copy operation does not apply: doc is missing from", origin)
+        with _named(f"error in copy for from: '{origin}': "):
+            value = _value_at(container, key)
+        path = _path_of(operation, "copy", bare=True)
+        container, key = self.locate(path, "copy operation does not apply: doc is missing destination", path)
+        if isinstance(value, dict | list | str):
+            self.copied_bytes += len(orjson.dumps(value))
+            if self.copied_bytes > MAX_COPIED_BYTES:
+                size = f"the accumulated size increase of copy is {self.copied_bytes}, exceeding the limit {MAX_COPIED_BYTES}"
+                raise OperationFailed(f"Unable to complete the copy, {size}")
+        with _named("error while adding value during copy: "):
+            self.insert(container, key, copy_of(value))
 
-    def add(self, path: str, value: Any) -> None:
+    def test(self, operation: dict[str, Any]) -> None:
+        path = _path_of(operation, "test")
+        current = self.root
+        if path:
+            container, key = self.locate(path, "test operation does not apply: is missing", path)
+            with _named(f"error in test for path: '{path}': "):
+                current = _value_at(container, key)
+        if not equal(current, operation.get("value")):
+            raise _TestFailed(f"testing value {path} failed: test failed")
+
+    def insert(self, container: _Container, key: str, value: Any) -> None:
         self.deepened = self.deepened or isinstance(value, dict | list)
-        container, key = self.locate(path)
         if isinstance(container, dict):
             container[key] = value
         elif key == "-":
             container.append(value)
         else:
-            index = _index(key, len(container) + 1)
+            index = _index(key, len(container) + 1, is_new=True)
             self.move_items(len(container) - index)
             container.insert(index, value)
 
-    def remove(self, container: dict[str, Any] | list[Any], key: str) -> None:
+    def remove(self, container: _Container, key: str) -> None:
         if isinstance(container, list):
             index = _index(key, len(container))
             self.move_items(len(container) - index)
@@ -197,7 +232,7 @@ class _Document:
         elif key in container:
             del container[key]
         else:
-            raise _Refused(f"Unable to remove nonexistent key: {key}")
+            raise OperationFailed(f"Unable to remove nonexistent key: {key}: missing value")
 
     def move_items(self, count: int) -> None:
         """Called before the items after a place in a list move. Raises StatusError 413."""
@@ -205,3 +240,45 @@ class _Document:
         if self.moved_items > MAX_MOVED_ITEMS:
             text = f"The operations of a JSON patch may move {MAX_MOVED_ITEMS} items of lists; replace a list instead"
             raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {text}")
+
+
+_OPERATIONS: dict[str, Callable[[_Document, dict[str, Any]], None]] = {
+    "add": _Document.add,
+    "remove": _Document.drop,
+    "replace": _Document.replace,
+    "move": _Document.move,
+    "test": _Document.test,
+    "copy": _Document.copy,
+}
+
+
+def _value_at(container: _Container, key: str) -> Any:
+    """The value at a key; null where an object does not have the key."""
+    if isinstance(container, dict):
+        return container.get(key)
+    return container[_index(key, len(container))]
+
+
+def _path_of(operation: dict[str, Any], name: str, *, bare: bool = False) -> str:
+    path = operation.get("path")
+    if path is None:
+        raise OperationFailed(
+            f"{name} operation failed to decode path: {'' if bare else 'operation missing path field: '}missing value"
+        )
+    return str(path)
+
+
+def _origin_of(operation: dict[str, Any], name: str) -> str:
+    origin = operation.get("from")
+    if origin is None:
+        raise OperationFailed(f"{name} operation failed to decode from: operation, missing from field: missing value")
+    return str(origin)
+
+
+@contextmanager
+def _named(prefix: str) -> Iterator[None]:
+    """Says of a failure in which operation it is."""
+    try:
+        yield
+    except OperationFailed as failure:
+        raise OperationFailed(prefix + str(failure)) from None

@@ -10,6 +10,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated
 
 _GROUP = "rbac.authorization.k8s.io"
+_CERTIFICATES = "certificates.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
 _AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
@@ -23,6 +24,10 @@ AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated
 
 def _rule(group: str, resources: str, verbs: tuple[str, ...]) -> Object:
     return {"apiGroups": [group], "resources": resources.split(), "verbs": list(verbs)}
+
+
+def _named_rule(group: str, resources: str, verbs: tuple[str, ...], name: str) -> Object:
+    return _rule(group, resources, verbs) | {"resourceNames": [name]}
 
 
 def _paths(paths: str, *verbs: str) -> Object:
@@ -141,6 +146,22 @@ _UPSTREAM_ROLES = (
         _rule("authentication.k8s.io", "tokenreviews", ("create",)),
         _rule("authorization.k8s.io", "subjectaccessreviews", ("create",)),
     ),
+    *(
+        _role(
+            f"system:certificates.k8s.io:{name}-approver",
+            _named_rule(_CERTIFICATES, "signers", ("approve",), f"kubernetes.io/{name}"),
+        )
+        for name in ("kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown")
+    ),
+    *(
+        _role(
+            f"system:certificates.k8s.io:certificatesigningrequests:{name}",
+            _rule(_CERTIFICATES, f"certificatesigningrequests/{name}", ("create",)),
+        )
+        for name in ("nodeclient", "selfnodeclient")
+    ),
+    _role("system:node-bootstrapper", _rule(_CERTIFICATES, "certificatesigningrequests", ("create", *READ))),
+    _role("system:cluster-trust-bundle-discovery", _rule(_CERTIFICATES, "clustertrustbundles", READ)),
 )
 
 
@@ -160,5 +181,6 @@ CLUSTER_ROLE_BINDINGS: list[Object] = [
     _binding("system:discovery", "system:discovery", AUTHENTICATED),
     _binding("system:public-info-viewer", "system:public-info-viewer", AUTHENTICATED, UNAUTHENTICATED),
     _binding("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", "system:serviceaccounts"),
+    _binding("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery", "system:serviceaccounts"),
     _binding("system:monitoring", "system:monitoring", "system:monitoring"),
 ]

@@ -9,6 +9,7 @@ from tenantry.kube.schema.cel_declarations import Overload, functions
 from tenantry.kube.schema.cel_declared import Declared
 from tenantry.kube.schema.cel_errors import CelError, CompileErrors
 from tenantry.kube.schema.cel_literals import literal_issues
+from tenantry.kube.schema.cel_objects import field_type, struct_type
 from tenantry.kube.schema.cel_parser import DEPTH_MAX, parse
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
@@ -89,13 +90,19 @@ class CheckedExpression(NamedTuple):
 
 
 def check(
-    text: str, variables: ReadMapping[str, Type], structs: ReadMapping[str, Declared], *, may_mix: bool = False
+    text: str,
+    variables: ReadMapping[str, Type],
+    structs: ReadMapping[str, Declared],
+    *,
+    may_mix: bool = False,
+    patch_types: bool = False,
 ) -> CheckedExpression:
     """Reads and checks an expression over variables. `structs`: the object types by their names. `may_mix`: lists and maps may
-    have items of several types. Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
+    have items of several types. `patch_types`: objects and JSON patches can be constructed. Raises CelError with cel-go's text
+    (`ERROR: <input>:1:5: undefined field 'x'…`)."""
     tree = parse(text)
     errors = CompileErrors(text)
-    checker = _Checker(tree, dict(variables), structs, errors)
+    checker = _Checker(tree, dict(variables), structs, errors, patch_types=patch_types)
     try:
         checker.check(tree.root)
         errors.end()
@@ -109,11 +116,20 @@ def check(
 
 
 class _Checker:
-    def __init__(self, tree: Tree, scope: dict[str, Type], structs: ReadMapping[str, Declared], errors: CompileErrors) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        scope: dict[str, Type],
+        structs: ReadMapping[str, Declared],
+        errors: CompileErrors,
+        *,
+        patch_types: bool,
+    ) -> None:
         self._tree = tree
         self._globals = scope
         self._locals: list[dict[str, Type]] = []
         self._structs = structs
+        self._patch_types = patch_types
         self._errors = errors
         self._inference = Inference()
         self._types: dict[int, Type] = {}
@@ -142,7 +158,7 @@ class _Checker:
             case MapOf():
                 found = self._map(node)
             case MessageLiteral():
-                found = self._wrong(node, f"undeclared reference to '{node.name}' (in container '')")
+                found = self._message(node)
             case Comprehension():
                 found = self._loop(node)
         self._types[node.id] = found
@@ -178,7 +194,12 @@ class _Checker:
                 if name in scope:
                     return scope[name]
         name = name.removeprefix(".")
-        return self._globals.get(name) or (type_of(_TYPES[name]) if name in _TYPES else None)
+        return self._globals.get(name) or self._type_named(name)
+
+    def _type_named(self, name: str) -> Type | None:
+        """The type of a type's name, as `int` and `Object.spec`."""
+        found = _TYPES.get(name) or (struct_type(name) if self._patch_types else None)
+        return None if found is None else type_of(found)
 
     def _is_local(self, name: str) -> bool:
         return any(name in scope for scope in self._locals)
@@ -186,8 +207,13 @@ class _Checker:
     def _select(self, node: Select) -> Type:
         if not node.test:
             name = dotted(node)
-            if name is not None and name.removeprefix(".") in _TYPES and not self._is_local(name.partition(".")[0]):
-                return type_of(_TYPES[name.removeprefix(".")])
+            if name is not None and not self._is_local(name.partition(".")[0]):
+                variable = self._globals.get(name)
+                if variable is not None:
+                    return variable
+                named = self._type_named(name.removeprefix("."))
+                if named is not None:
+                    return named
         found = self._field(node, node.operand, node.field, optional=False)
         return BOOL if node.test else self._inference.substitute(found)
 
@@ -210,11 +236,32 @@ class _Checker:
         return optional_of(found) if optional else found
 
     def _struct_field(self, node: Node, name: str, field: str) -> Type:
+        if self._patch_types and struct_type(name) is not None:
+            return field_type(name, field)
         declared = self._structs.get(name)
         if declared is None:
             return self._wrong(node, f"unexpected failed resolution of '{name}'")
         found = declared.field(field)
         return self._wrong(node, f"undefined field '{field}'") if found is None else found.type
+
+    def _message(self, node: MessageLiteral) -> Type:
+        named = self._type_named(node.name.removeprefix("."))
+        if named is None:
+            return self._wrong(node, f"undeclared reference to '{node.name}' (in container '')")
+        [found] = named.parameters
+        is_struct = found.kind == "struct"
+        if not is_struct:
+            self._wrong(node, f"'{found.name or found.kind}' is not a message type")
+        for field in node.fields:
+            given = self.check(field.value)
+            wanted = field_type(found.name, field.name) if is_struct else ERROR
+            if field.optional:
+                given = self._unwrapped(field.value, given)
+            if not self._assign((wanted,), (given,)):
+                shown = self._inference.substitute(given, to_dyn=True)
+                text = f"expected type of field '{field.name}' is '{wanted}' but provided type is '{shown}'"
+                self._errors.add(self._tree.offsets[field.id], text)
+        return found if is_struct else ERROR
 
     # Calls
 
@@ -235,7 +282,7 @@ class _Checker:
         if target is not None:
             self.check(target)
         overloads = functions().get(name)
-        if overloads is None:
+        if overloads is None or (name.startswith("jsonpatch.") and not self._patch_types):
             return self._wrong(node, f"undeclared reference to '{name}' (in container '')")
         return self._resolve(node, name, overloads, target)
 

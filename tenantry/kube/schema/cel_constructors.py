@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_objects import construct, struct_type
 from tenantry.kube.schema.cel_operators import Frame, Run
+from tenantry.kube.schema.cel_syntax import MessageLiteral
 from tenantry.kube.schema.cel_text import scalar
 from tenantry.kube.schema.cel_values import TYPE_NAMES, Cost, CostExceeded, Optional, TypeValue, is_key, type_name
 
-LIST_COST, _MAP_COST = 10, 30
+LIST_COST, _MAP_COST, _OBJECT_COST = 10, 30, 40
 _CONSTANT_LIMIT = 1_000_000
 
 
@@ -59,6 +61,32 @@ def new_map(parts: Sequence[tuple[Run, Run, bool]]) -> Run:
     return make
 
 
+def new_object(node: MessageLiteral, values: Sequence[Run], *, patch_types: bool) -> Run:
+    """An object or a JSON patch, with the values of its fields. Of optional fields the value is an optional, and the field is
+    left out where it has none. Raises CelError for another type."""
+    name = node.name.removeprefix(".")
+    if not patch_types or struct_type(name) is None:
+        raise CelError(f"undeclared reference to '{node.name}' (in container '')")
+    parts = [(field.name, value, field.optional) for field, value in zip(node.fields, values, strict=True)]
+
+    def make(frame: Frame) -> Any:
+        frame.cost.charge(_OBJECT_COST)
+        fields: dict[str, Any] = {}
+        for field, get_value, optional in parts:
+            value = get_value(frame)
+            if optional:
+                if type(value) is not Optional:
+                    raise CelError(f"cannot initialize optional entry '{field}' from non-optional value {_shown(value)}")
+                if not value.items:
+                    fields.pop(field, None)
+                    continue
+                value = value.items[0]
+            fields[field] = value
+        return construct(name, fields)
+
+    return make
+
+
 def _shown(value: Any) -> str:
     return type_name(value) if isinstance(value, (list, dict)) else scalar(value)
 
@@ -76,9 +104,9 @@ def evaluated(run: Run, is_map: bool) -> Run:
     return lambda frame: value
 
 
-def type_value(name: str) -> Run:
+def type_value(name: str, *, patch_types: bool = False) -> Run:
     """A type as a value. Raises CelError where there is none of this name."""
-    if name not in TYPE_NAMES:
+    if name not in TYPE_NAMES and not (patch_types and struct_type(name) is not None):
         raise CelError(f"undeclared reference to '{name}' (in container '')")
     value = TypeValue(name)
     return lambda frame: value

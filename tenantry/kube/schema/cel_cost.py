@@ -26,6 +26,7 @@ from tenantry.kube.schema.cel_syntax import (
     MessageLiteral,
     Node,
     Select,
+    children,
     is_bind,
 )
 from tenantry.kube.schema.cel_types import Type, is_optional
@@ -108,7 +109,7 @@ class _Estimate:
             case MapOf():
                 return self._map(node)
             case MessageLiteral():
-                return plus(MESSAGE_COST, self._sum(node.values))
+                return plus(MESSAGE_COST, self._sum(children(node)))
             case Comprehension():
                 return self._bind(node) if is_bind(node) else self._loop(node)
 

@@ -28,10 +28,6 @@ class Overload(NamedTuple):
 
 _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
 """What `{T}` in a declaration stands for: an overload for each of them."""
-_AUTHORIZER = (
-    "allowed check error errored fieldSelector group labelSelector name namespace path reason resource serviceAccount subresource"
-)
-"""Functions of the authorizer, which rules of definitions do not have. Their names are known, and no value has such functions."""
 _SIGNATURE = re.compile(r"(\.?)\(([^()]*)\) (\S+)")
 
 # A line has a name and its overloads; those of members begin with a dot.
@@ -66,12 +62,14 @@ _[?_] (list<V>, int) optional<V> | (optional<list<V>>, int) optional<V> | (map<K
 _[_] (list<A>, int) A | (map<A,B>, A) B | (optional<list<V>>, int) optional<V> | (optional<map<K,V>>, K) optional<V>
 _||_ (bool, bool) bool
 add .(Quantity, Quantity) Quantity | .(Quantity, int) Quantity
+allowed .(authorization.Decision) bool
 asApproximateFloat .(Quantity) double
 asInteger .(Quantity) int
 bool (bool) bool | (string) bool
 bytes (bytes) bytes | (string) bytes
 cel.@mapInsert (map<K,V>, K, V) map<K,V> | (map<K,V>, map<K,V>) map<K,V>
 charAt .(string, int) string
+check .(authorization.PathCheck, string) authorization.Decision | .(authorization.ResourceCheck, string) authorization.Decision
 cidr (string) CIDR
 compareTo .(Quantity, Quantity) int | .(Semver, Semver) int
 contains .(string, string) bool
@@ -82,7 +80,10 @@ double (double) double | (int) double | (string) double | (uint) double
 duration (duration) duration | (string) duration
 dyn (A) dyn
 endsWith .(string, string) bool
+error .(authorization.Decision) string
+errored .(authorization.Decision) bool
 family .(IP) int
+fieldSelector .(authorization.ResourceCheck, string) authorization.ResourceCheck
 find .(string, string) string
 findAll .(string, string) list<string> | .(string, string, int) list<string>
 first .(list<V>) optional<V>
@@ -118,6 +119,7 @@ getPort .(URL) string
 getQuery .(URL) map<string,list<string>>
 getScheme .(URL) string
 getSeconds .(timestamp) int | .(timestamp, string) int | .(duration) int
+group .(authorization.Authorizer, string) authorization.GroupCheck
 hasValue .(optional<V>) bool
 indexOf .(list<A>, A) int | .(string, string) int | .(string, string, int) int
 int (int) int | (double) int | (duration) int | (string) int | (timestamp) int | (uint) int
@@ -137,7 +139,9 @@ isSemver (string) bool | (string, bool) bool
 isSorted .(list<{T}>) bool
 isURL (string) bool
 isUnspecified .(IP) bool
+jsonpatch.escapeKey (string) string
 join .(list<string>) string | .(list<string>, string) string
+labelSelector .(authorization.ResourceCheck, string) authorization.ResourceCheck
 last .(list<V>) optional<V>
 lastIndexOf .(list<A>, A) int | .(string, string) int | .(string, string, int) int
 lists.range (int) list<int>
@@ -148,6 +152,8 @@ matches (string, string) bool | .(string, string) bool
 max .(list<{T}>) {T}
 min .(list<{T}>) {T}
 minor .(Semver) int
+name .(authorization.ResourceCheck, string) authorization.ResourceCheck
+namespace .(authorization.ResourceCheck, string) authorization.ResourceCheck
 optional.none () optional<V>
 optional.of (V) optional<V>
 optional.ofNonZeroValue (V) optional<V>
@@ -155,11 +161,15 @@ optional.unwrap (list<optional<V>>) list<V>
 or .(optional<V>, optional<V>) optional<V>
 orValue .(optional<V>, V) V
 patch .(Semver) int
+path .(authorization.Authorizer, string) authorization.PathCheck
 prefixLength .(CIDR) int
 quantity (string) Quantity
+reason .(authorization.Decision) string
 replace .(string, string, string) string | .(string, string, string, int) string
+resource .(authorization.GroupCheck, string) authorization.ResourceCheck
 reverse .(list<T>) list<T>
 semver (string) Semver | (string, bool) Semver
+serviceAccount .(authorization.Authorizer, string, string) authorization.Authorizer
 sets.contains (list<T>, list<T>) bool
 sets.equivalent (list<T>, list<T>) bool
 sets.intersects (list<T>, list<T>) bool
@@ -174,6 +184,7 @@ string (string) string | (bool) string | (bytes) string | (double) string | (dur
     (timestamp) string | (uint) string | (IP) string | (CIDR) string
 strings.quote (string) string
 sub .(Quantity, Quantity) Quantity | .(Quantity, int) Quantity
+subresource .(authorization.ResourceCheck, string) authorization.ResourceCheck
 substring .(string, int) string | .(string, int, int) string
 sum .(list<int>) int | .(list<uint>) uint | .(list<double>) double | .(list<duration>) duration
 timestamp (timestamp) timestamp | (int) timestamp | (string) timestamp
@@ -195,9 +206,6 @@ def functions() -> dict[str, tuple[Overload, ...]]:
     for line in re.sub(r"\|\n *", "| ", _DECLARATIONS).splitlines():
         name, _, signatures = line.partition(" ")
         found[name] = tuple(overload for each in signatures.split(" | ") for overload in _overloads(each.strip()))
-    missing = Type("opaque", "kubernetes.authorization")
-    for name in _AUTHORIZER.split():
-        found[name] = (Overload(True, (missing,), missing, ()),)
     return found
 
 

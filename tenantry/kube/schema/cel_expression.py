@@ -1,4 +1,4 @@
-"""CEL expressions over named variables whose types are not known: those of declared views.
+"""CEL expressions over named variables whose types are not known: those of declared views, and of admission.
 
 The rules of a schema (`cel_rules`) know the types of what they read. These expressions read any object as the JSON that it is, so
 all that is checked of them before they run is their syntax, their names and their type. What they cost is estimated for an object
@@ -36,11 +36,11 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 class Compilation:
     """A compiled expression."""
 
-    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+    def __init__(self, text: str, variables: tuple[str, ...], *, patch_types: bool) -> None:
         """`variables`: the names that the expression may use. Raises CelError."""
-        self._compiled = Compiled(parse(text).root, variables)
+        self._compiled = Compiled(parse(text).root, variables, patch_types=patch_types)
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
         evaluation costs is left of `cost`."""
         return self._compiled.run(values, cost)
@@ -53,24 +53,34 @@ have the same text."""
 
 class Expression:
     """An expression over these variables. It is compiled when it is first evaluated, unless `compile` was called: that takes some
-    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text."""
+    10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text. `patch_types`: it may construct
+    objects and JSON patches (`cel_objects`)."""
 
-    __slots__ = ("_key", "_variables", "text")
+    __slots__ = ("_key", "_patch_types", "_variables", "text")
 
-    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+    def __init__(self, text: str, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
         self.text = text
         self._variables = variables
-        self._key = blake2b(repr((text, variables)).encode(), digest_size=24).digest()
+        self._patch_types = patch_types
+        self._key = blake2b(repr((text, variables, patch_types)).encode(), digest_size=24).digest()
 
     @property
     def is_compiled(self) -> bool:
         return self._key in _compilations
 
+    @property
+    def compiles(self) -> bool:
+        return not isinstance(self.compile(), str)
+
+    def known(self) -> Compilation | str | None:
+        """As `compile`, where it was compiled already."""
+        return _compilations.get(self._key)
+
     def compile(self) -> Compilation | str:
         """The compilation, or why there is none. Such an expression fails when it is evaluated."""
         return _compilations.compute(self._key, self._compile)
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """The result for the values of the variables, in their order. Raises CelError, and CostExceeded where less than the
         evaluation costs is left of `cost`."""
         found = self.compile()
@@ -80,7 +90,7 @@ class Expression:
 
     def _compile(self) -> Compilation | str:
         try:
-            return Compilation(self.text, self._variables)
+            return Compilation(self.text, self._variables, patch_types=self._patch_types)
         except CelError as error:
             return str(error)
 

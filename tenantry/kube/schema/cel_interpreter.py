@@ -5,18 +5,19 @@ An expression is compiled to functions of a `Frame`, one for each node, which ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, type_value
+from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
 from tenantry.kube.schema.cel_library.maps import insert
+from tenantry.kube.schema.cel_literals import require_patterns
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
-from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, optional_select
+from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, has_field, no_field, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Comprehension,
@@ -35,7 +36,7 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import Cost, CostExceeded, Optional, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
 _GO_TYPES = {
@@ -53,15 +54,15 @@ _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS
 class Compiled:
     """A compiled expression with named variables."""
 
-    def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
-        """Raises CelError where the expression uses an unknown name."""
+    def __init__(self, root: Node, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
+        """`patch_types`: it may construct objects and JSON patches. Raises CelError where the expression uses an unknown name."""
         try:
-            self._compiler = _Compiler(len(variables), constants(root))
+            self._compiler = _Compiler(len(variables), constants(root), patch_types=patch_types)
             self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
 
-    def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
+    def run(self, values: Sequence[Any], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
         frame = Frame([*values, *(None,) * self._compiler.places], cost)
         try:
@@ -74,8 +75,9 @@ class Compiled:
 
 
 class _Compiler:
-    def __init__(self, given: int, constant: frozenset[int]) -> None:
+    def __init__(self, given: int, constant: frozenset[int], *, patch_types: bool) -> None:
         self._given = given
+        self._patch_types = patch_types
         self._constant = constant
         self.places = 0
 
@@ -100,7 +102,10 @@ class _Compiler:
                 return self._map(node, scope)
             case Comprehension():
                 return self._loop(node, scope)
-        raise CelError(f"undeclared reference to '{node.name if isinstance(node, MessageLiteral) else ''}' (in container '')")
+            case MessageLiteral():
+                parts = [self.node(field.value, scope) for field in node.fields]
+                return new_object(node, parts, patch_types=self._patch_types)
+        raise AssertionError(node)
 
     def branch(self, node: Node, scope: Scope) -> Run:
         """A branch of a conditional. A name in it costs nothing, in contrast to its fields and items."""
@@ -130,8 +135,10 @@ class _Compiler:
     def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
         if place is None:
-            return type_value(node.name.removeprefix("."))
+            return type_value(node.name.removeprefix("."), patch_types=self._patch_types)
+        return self._variable(place, node.name)
 
+    def _variable(self, place: int, name: str) -> Run:
         def ident(frame: Frame) -> Any:
             cost = frame.cost
             cost.left -= 1
@@ -144,15 +151,19 @@ class _Compiler:
                 finally:
                     del value
             if value is ABSENT:
-                raise CelError("no such attribute(s): oldSelf")
+                raise CelError(f"no such attribute(s): {name}")
             return value
 
         return ident
 
     def _select(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
-        if name is not None and name.partition(".")[0] not in scope:
-            return type_value(name)
+        if name is not None:
+            whole = scope.get(name)
+            if whole is not None:
+                return self._variable(whole, name)
+            if name.partition(".")[0] not in scope:
+                return type_value(name, patch_types=self._patch_types)
         operand, field = self.holder(node.operand, scope), node.field
         escaped = RESERVED_FIELDS.get(field, field)
         if node.test:
@@ -161,7 +172,7 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                return type(value) is dict and (field in value or escaped in value)
+                return field in value or escaped in value if type(value) is dict else has_field(value, field)
 
             return has
 
@@ -182,7 +193,9 @@ class _Compiler:
                 # It costs one only where the field is there.
                 cost.left += 1
                 return optional_select(cost, value, field)
-            raise CelError(f"no such key: {field}")
+            if isinstance(value, LazyFields):
+                return value.field(field)
+            raise no_field(value, field)
 
         return select
 
@@ -205,6 +218,7 @@ class _Compiler:
         function: Function | None = _FUNCTIONS.get((name, member))
         if function is None:
             raise CelError(f"undeclared reference to '{name}' (in container '')")
+        require_patterns(name, arguments)
         run = function
         parts = [self.node(argument, scope) for argument in arguments]
         if len(parts) == 1:

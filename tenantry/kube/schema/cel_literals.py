@@ -41,6 +41,14 @@ def _nodes(root: Node, mixed: bool) -> Iterator[tuple[Node, bool]]:
         waiting += [(each, below) for each in children(node)]
 
 
+def require_patterns(function: str, arguments: tuple[Node, ...]) -> None:
+    """Raises CelError for a pattern that is written out and cannot be read: cel-go reads those when it makes a program."""
+    if function in ("find", "findAll") and isinstance(arguments[1], Literal) and isinstance(arguments[1].value, str):
+        wrong = syntax_error(arguments[1].value)
+        if wrong:
+            raise CelError(wrong)
+
+
 def _reads(read: Callable[[Any], Any]) -> Callable[[Any], bool]:
     def can_be_read(value: Any) -> bool:
         try:

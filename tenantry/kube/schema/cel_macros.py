@@ -96,7 +96,11 @@ class Expansion:
                 entries = (MapEntry(self.copy(key), self.copy(value), optional) for key, value, optional in node.entries)
                 return MapOf(identity, tuple(entries))
             case MessageLiteral():
-                return MessageLiteral(identity, node.name, tuple(map(self.copy, node.values)))
+                fields = (
+                    each._replace(id=self._ids.new(self._ids.offset(each.id)), value=self.copy(each.value))
+                    for each in node.fields
+                )
+                return MessageLiteral(identity, node.name, tuple(fields))
             case Comprehension():
                 parts = (node.start, node.condition, node.step, node.result)
                 start, condition, step, result = map(self.copy, parts)

@@ -14,6 +14,7 @@ from tenantry.kube.schema.cel_values import (
     PER_CHARACTER,
     Cost,
     CostExceeded,
+    LazyFields,
     Optional,
     UInt,
     charge_equal,
@@ -298,11 +299,25 @@ OPERATORS: dict[str, Operator] = {
 }
 
 
+def has_field(value: Any, field: str) -> bool:
+    """`has()` of what is no object. Raises CelError for a list."""
+    if isinstance(value, list):
+        raise no_field(value, field)
+    return isinstance(value, LazyFields) and value.has(field)
+
+
+def no_field(value: Any, field: str) -> CelError:
+    return CelError("unsupported index type 'string' in list" if isinstance(value, list) else f"no such key: {field}")
+
+
 def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
     """A field of an optional value. It costs one unit where it is there."""
     if not value.items:
         return NONE
     [inner] = value.items
+    if isinstance(inner, LazyFields) and inner.has(field):
+        cost.charge(1)
+        return Optional((inner.field(field),))
     if type(inner) is not dict:
         return NONE
     field = field if field in inner else RESERVED_FIELDS.get(field, field)

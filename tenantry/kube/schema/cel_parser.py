@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from tenantry.kube.schema.cel_errors import CelError, CompileErrors
 from tenantry.kube.schema.cel_macros import MACROS, Expansion, MacroError, has
+from tenantry.kube.schema.cel_names import RESERVED
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Ident,
@@ -14,6 +15,7 @@ from tenantry.kube.schema.cel_syntax import (
     Literal,
     MapEntry,
     MapOf,
+    MessageField,
     MessageLiteral,
     Node,
     Select,
@@ -30,34 +32,10 @@ DEPTH_MAX = 100
 CHAIN_MAX = 150
 """How many operators, fields and calls may follow each other (cel-go: 250), except those of `&&` and `||`."""
 
-_RESERVED = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "false",
-        "for",
-        "function",
-        "if",
-        "import",
-        "in",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "null",
-        "return",
-        "true",
-        "var",
-        "void",
-        "while",
-    ]
-)
 _NAMES = "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
 _EXPECTED = f"{{'[', '{{', '(', '.', '-', '!', 'true', 'false', 'null', {_NAMES}}}"
 _EXPECTED_OR_OPTIONAL = f"{{'[', '{{', '(', '.', '-', '!', '?', 'true', 'false', 'null', {_NAMES}}}"
+_FIELD_OR_END = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
 _BINARY = {
     "||": (1, "_||_"),
     "&&": (2, "_&&_"),
@@ -135,13 +113,16 @@ class _Reader:
         self._errors.add(token.offset, f"Syntax error: {text}")
         raise _SyntaxError
 
-    def _expect(self, kind: str) -> Token:
+    def _expect(self, kind: str, expected: str = "") -> Token:
+        """The next word, which has to be of a kind. `expected`: the words of an error, where others may follow, too."""
         token = self._tokens[self._position]
         if token.kind == kind:
             self._position += 1
             return token
         missing = token.kind == "end" and kind in (")", "]")
-        text = f"missing '{kind}' at '<EOF>'" if missing else f"mismatched input '{token.text}' expecting '{kind}'"
+        text = (
+            f"missing '{kind}' at '<EOF>'" if missing else f"mismatched input '{token.text}' expecting {expected or repr(kind)}"
+        )
         return self._fail(token, text)
 
     def _counted(self, count: int, limit: int) -> int:
@@ -312,7 +293,7 @@ class _Reader:
     def _name(self, start: Token, name: Token, dot: str) -> Node:
         if self._begins_message():
             return self._message(name, dot)
-        if name.text in _RESERVED:
+        if name.text in RESERVED:
             self._errors.add(start.offset, f"reserved identifier: {name.text}")
         if not self._is("("):
             return Ident(self.new(name.offset), dot + name.text)
@@ -338,18 +319,39 @@ class _Reader:
         while self._skip("."):
             name += "." + self._next().text
         identity = self.new(self._expect("{").offset)
-        values: list[Node] = []
-        while not self._skip("}"):
-            self._skip("?")
-            field = self._next()
-            if field.kind not in ("name", "quoted"):
-                self._fail(field, f"mismatched input '{field.text}' expecting {{IDENTIFIER, ESC_IDENTIFIER}}")
-            self._expect(":")
-            values.append(self.expression())
+        fields: list[MessageField] = []
+        expected = _FIELD_OR_END
+        while self._tokens[self._position].kind in ("?", "name", "quoted"):
+            fields.append(self._message_field())
+            expected = "{'}', ','}"
             if not self._skip(","):
-                self._expect("}")
                 break
-        return MessageLiteral(identity, name, tuple(values))
+            expected = ""
+        if not fields and self._skip(","):
+            expected = ""
+        self._expect("}", expected)
+        return MessageLiteral(identity, name, tuple(fields))
+
+    def _message_field(self) -> MessageField:
+        optional = self._skip("?")
+        name = self._next()
+        if name.kind not in ("name", "quoted"):
+            self._position -= 1
+            self._fail(name, f"mismatched input '{name.text}' expecting {{IDENTIFIER, ESC_IDENTIFIER}}")
+        identity = self.new(self._colon().offset)
+        field = name.text[1:-1] if name.kind == "quoted" else name.text
+        return MessageField(identity, field, self.expression(), optional)
+
+    def _colon(self) -> Token:
+        """The colon after a field. Where it is missing, or one word stands before it, cel-go's parser goes on after the error."""
+        token, after = self._tokens[self._position], self._tokens[min(self._position + 1, len(self._tokens) - 1)]
+        if token.kind != ":" and after.kind == ":":
+            self._errors.add(token.offset, f"Syntax error: extraneous input '{token.text}' expecting ':'")
+            self._position += 1
+        elif token.kind in _BEGINS:
+            self._errors.add(token.offset, f"Syntax error: missing ':' at '{token.text}'")
+            return token
+        return self._expect(":")
 
     def _list(self, bracket: Token) -> Node:
         identity = self.new(bracket.offset)

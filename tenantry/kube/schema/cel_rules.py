@@ -159,14 +159,14 @@ def _own_rules(schema: Schema) -> _Walk:
             return
         seen = convert(value, through.seen)
         before = ABSENT if old is ABSENT or old is None else convert(old, through.seen)
-        is_same: bool | None = None
+        unchanged: bool | None = None
         for check in checks:
             problem, is_transition = check(value, seen, before, path, through)
             if problem is None:
                 continue
-            if is_same is None:
-                is_same = same_value(value, old, schema)
-            (through.ratcheted if is_same and not is_transition else through.failures).append(problem)
+            if unchanged is None:
+                unchanged = same_value(value, old, schema)
+            (through.ratcheted if unchanged and not is_transition else through.failures).append(problem)
 
     return own
 

@@ -61,12 +61,21 @@ class MapOf(NamedTuple):
     entries: tuple[MapEntry, ...]
 
 
-class MessageLiteral(NamedTuple):
-    """A message literal. Kubernetes has no type that can be made in this way."""
+class MessageField(NamedTuple):
+    """A field of a message literal. `id` has the place of the colon, as cel-go's errors about the field do."""
 
     id: int
     name: str
-    values: tuple[Node, ...]
+    value: Node
+    optional: bool
+
+
+class MessageLiteral(NamedTuple):
+    """A message literal: `Object.spec{replicas: 1}`. Only mutations of admission policies have types that are made so."""
+
+    id: int
+    name: str
+    fields: tuple[MessageField, ...]
 
 
 class Comprehension(NamedTuple):
@@ -105,7 +114,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case MapOf():
             return tuple(part for entry in node.entries for part in (entry.key, entry.value))
         case MessageLiteral():
-            return node.values
+            return tuple(field.value for field in node.fields)
         case Comprehension():
             return (node.items, node.start, node.condition, node.step, node.result)
     return ()

@@ -49,6 +49,11 @@ class Cost:
         if self.spare < 0:
             raise CostExceeded
 
+    def fixed(self, units: int) -> None:
+        """Charges a cost that has nothing to do with the time that a call takes here: that of an authorization check. Raises
+        CostExceeded."""
+        self.charge(units)
+
     def text(self, length: int, factor: float = 1.0) -> None:
         """Charges for reading a number of characters."""
         self.charge(length * factor * PER_CHARACTER)
@@ -103,11 +108,29 @@ class TypeValue:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver or NamedFormat. `value` is used to
-    compare."""
+    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver, NamedFormat, or one of those of the
+    authorizer. `value` is used to compare."""
 
     kind: str
     value: Any
+
+
+class LazyFields:
+    """A value whose fields are computed when they are read, as `variables` of an admission policy."""
+
+    __slots__ = ()
+    type_name = "dyn"
+
+    def field(self, name: str) -> Any:
+        """Raises CelError where there is no such field, or its computation fails."""
+        raise NotImplementedError
+
+    def has(self, name: str) -> bool:
+        raise NotImplementedError
+
+    def equals(self, cost: Cost, other: LazyFields) -> bool:
+        """Whether two values of the same class are equal. Charges as `equal` does."""
+        return self is other
 
 
 _NAMES: dict[type, str] = {
@@ -133,6 +156,8 @@ TYPE_NAMES = frozenset(_NAMES.values()) | {"net.IP", "net.CIDR"}
 def type_name(value: Any) -> str:
     if type(value) is Opaque:
         return f"{'net' if value.kind in ('IP', 'CIDR') else 'kubernetes'}.{value.kind}"
+    if isinstance(value, LazyFields):
+        return value.type_name
     return _NAMES.get(type(value), "dyn")
 
 
@@ -189,6 +214,8 @@ def equal(cost: Cost, left: Any, right: Any) -> bool:
         return _deeply_equal(cost, left, right)
     if kind is Opaque:
         return bool(left.kind == right.kind and left.value == right.value)
+    if isinstance(left, LazyFields):
+        return left.equals(cost, right)
     if kind is Optional:
         return len(left.items) == len(right.items) and all(
             equal(cost, a, b) for a, b in zip(left.items, right.items, strict=True)

@@ -44,7 +44,6 @@ class AddedDefaults:
     def __init__(self, left: int, *, keeps_nulls: bool = False) -> None:
         self.left = left
         self.keeps_nulls = keeps_nulls
-        """Whether a null stays that the schema does not allow and for which it has no default."""
         self.places: list[tuple[Any, Any, bool]] = []
 
     def take(self, size: int) -> None:
@@ -69,8 +68,8 @@ class AddedDefaults:
 
 def default(obj: Object, schema: Schema, *, keeps_nulls: bool = False) -> bool:
     """Adds the defaults of missing fields, in place. A null that the schema does not allow counts as missing; without a default
-    it is removed, or with `keeps_nulls` left to validation. Returns whether anything changed. Raises StatusError 413 above
-    `MAX_DEFAULTS_BYTES`, and then adds no defaults."""
+    it is removed, or kept for validation to refuse (`keeps_nulls`). Returns whether anything changed. Raises StatusError 413
+    above `MAX_DEFAULTS_BYTES`, and then adds no defaults."""
     changed = default_within(obj, schema, MAX_DEFAULTS_BYTES, keeps_nulls=keeps_nulls)
     if changed is None:
         raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")

@@ -288,6 +288,7 @@ DEFINITION = ResourceDefinition(
     categories=("api-extensions",),
     versions={"v1": Version(name="v1", schema=SCHEMA, columns=_COLUMNS, subresources=frozenset(("status",)))},
     storage_version="v1",
+    upstream_storage_version="v1beta1",
     strategy=CustomResourceDefinitionStrategy(),
     protobuf=CUSTOM_RESOURCE_DEFINITION,
 )

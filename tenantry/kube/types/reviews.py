@@ -148,6 +148,7 @@ _REQUEST_SPEC = message(
     1 audiences         []string              always required
     4 expirationSeconds *int64                always
     3 boundObjectRef    *BoundObjectReference always
+    5 attestations      map[]Values(v1.AttestationValue)
     """,
     _BOUND_OBJECT,
 )

@@ -10,21 +10,34 @@ from __future__ import annotations
 from typing import Protocol
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.review import Admission
+from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
+from tenantry.apiserver.admission.webhooks.call_context import CallContext, WebhookCalls
+from tenantry.apiserver.admission.webhooks.webhook_admission import WebhookAdmission
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.paths.directory import Directory
+from tenantry.placement.peers import Peers
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.certificates import CertificatesAdmission
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
+from tenantry.tenancy.admission.flow_control_size import FlowControlSizeAdmission
 from tenantry.tenancy.admission.limit_ranger import LimitRangerAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
+from tenantry.tenancy.admission.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
+from tenantry.tenancy.admission.policies.parameters import Parameters
+from tenantry.tenancy.admission.policies.questions import answer
+from tenantry.tenancy.admission.policies.remote_parameters import RemoteParameters
+from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
 from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
+from tenantry.tenancy.admission.webhooks.webhook_index import ClusterWebhooks
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.catalog_copies import copied_view_types
 from tenantry.tenancy.cluster_apis import ClusterApis
@@ -32,6 +45,7 @@ from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationA
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.replication.admission.cached_resource import plugins as cached_resource_plugins
 from tenantry.tenancy.replication.publications import Publications
 from tenantry.tenancy.types import SystemDefinitions
@@ -57,7 +71,10 @@ class BuildAdmission(Protocol):
         authorizer: ClusterAuthorizer,
         apis: ClusterApis,
         publications: Publications,
-    ) -> Admission: ...
+        local_ranges: LocalRanges,
+        webhooks: WebhookCalls | None,
+        peers: Peers,
+    ) -> WholeAdmission: ...
 
 
 def build(
@@ -73,8 +90,24 @@ def build(
     authorizer: ClusterAuthorizer,
     apis: ClusterApis,
     publications: Publications,
+    local_ranges: LocalRanges,
+    webhooks: WebhookCalls | None,
+    peers: Peers,
 ) -> AdmissionChain:
-    """The admission chain of a shard."""
+    """The admission chain of a shard. `webhooks`: None where none are called."""
+    configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
+    parameters = Parameters(cell, apis, RemoteParameters(directory=directory, peers=peers))
+    dynamic: list[DynamicAdmission] = [
+        mutating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
+        validating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
+    ]
+    if webhooks is not None:
+        context = CallContext(
+            index=ClusterWebhooks(configurations),
+            calls=webhooks,
+            ask=lambda review, question: answer(question, authorizer, review.user, review.cluster),
+        )
+        dynamic.append(WebhookAdmission(context))
     return AdmissionChain(
         [
             ReservedMetadataAdmission(),
@@ -93,11 +126,15 @@ def build(
             PathAnnotationAdmission(directory=directory),
             ReservedCrdAdmission(definitions=definitions),
             EscalationAdmission(authorizer),
+            CertificatesAdmission(authorizer),
+            ParamAccessAdmission(cell=cell, apis=apis, authorizer=authorizer),
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             LimitRangerAdmission(),
+            FlowControlSizeAdmission(),
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
-            ResourceQuotaAdmission(),
-        ]
+        ],
+        dynamic=dynamic,
+        charging=[ResourceQuotaAdmission()],
     )

@@ -9,6 +9,7 @@ back what they read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import Review
@@ -44,6 +45,21 @@ class ReservedMetadataAdmission(Plugin):
             values = obj["metadata"].get(field)
             if values:
                 obj["metadata"][field] = {key: value for key, value in values.items() if (field, key) not in changed}
+
+    def restore(self, review: Review, before: Mapping[str, Any]) -> None:
+        """Also in a write by the platform, webhooks and policies of a tenant do not write reserved keys."""
+        if review.object is None:
+            return
+        metadata = review.object["metadata"]
+        for field in (LABELS, ANNOTATIONS):
+            values, had = metadata.get(field) or {}, before.get(field) or {}
+            if values == had:
+                continue
+            resource = review.definition.group_resource
+            kept = {key: value for key, value in values.items() if not is_reserved(field, key, resource)}
+            kept |= {key: value for key, value in had.items() if is_reserved(field, key, resource)}
+            if kept != values:
+                metadata[field] = kept
 
     def validate(self, review: Review) -> None:
         obj = review.object

@@ -8,7 +8,7 @@ orphaned objects. Users may send objects without these finalizers, or with more;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import DELETE, Review
@@ -69,6 +69,19 @@ class SystemFinalizersAdmission(Plugin):
             return
         wanted = _finalizers(review, rule, obj)
         if wanted != finalizers_of(obj):
+            metadata_of(obj)["finalizers"] = wanted
+
+    def restore(self, review: Review, before: Mapping[str, Any]) -> None:
+        """Also in a write by the platform, webhooks and policies of a tenant neither add nor remove the system's finalizers."""
+        obj, rule = review.object, FINALIZERS.get(review.definition.group_resource)
+        if obj is None or rule is None or not self._is_own(review):
+            return
+        had: Sequence[str] = before.get("finalizers") or ()
+        names = (*rule.kept, *rule.borne)
+        sent = finalizers_of(obj)
+        wanted = [each for each in had if each in names and each not in sent]
+        wanted += [each for each in sent if each not in names or each in had]
+        if wanted != sent:
             metadata_of(obj)["finalizers"] = wanted
 
     def _is_own(self, review: Review) -> bool:

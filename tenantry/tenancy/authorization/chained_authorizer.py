@@ -9,9 +9,6 @@ from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
 from tenantry.tenancy.authorization.cluster_access import Access
 
-NOT_PERMITTED = "workspace access not permitted"
-"""The reason for callers without access. It is the same for workspaces that exist and for those that do not."""
-
 
 class ChainedAuthorizer(Protocol):
     """Decides, or lets the next link decide. `access`: the caller's access in the cluster, computed once for all links."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import NOT_PERMITTED, Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
     KCP_ADMIN_GROUP,
@@ -12,7 +12,7 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object, annotations_of
-from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED, groups_of
+from tenantry.tenancy.authorization.chained_authorizer import groups_of
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.effective_users import is_local
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tenantry.apiserver.authentication.service_account_tokens import CREDENTIAL_ID_EXTRA
-from tenantry.apiserver.user import SCOPES_EXTRA, WARRANT_EXTRA, User, home_of, seen_in, with_home, without_privileges
+from tenantry.apiserver.user import (
+    CREDENTIAL_ID_EXTRA,
+    SCOPES_EXTRA,
+    WARRANT_EXTRA,
+    User,
+    home_of,
+    seen_in,
+    with_home,
+    without_privileges,
+)
 
 _OF_ONE_REQUEST = frozenset({WARRANT_EXTRA, CREDENTIAL_ID_EXTRA})
 """Extra values of one request or token. They are not stored."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import NOT_PERMITTED, Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
     LOGICAL_CLUSTER_ADMIN_GROUP,
 )
 from tenantry.kube.objects import Object
-from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED, groups_of
+from tenantry.tenancy.authorization.chained_authorizer import groups_of
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.effective_users import is_local
 from tenantry.tenancy.authorization.initializer_rights import initializer_groups, waited_for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tenantry.kube.definition import ResourceDefinition
@@ -29,6 +30,7 @@ from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES, WORKLOADS_EXPOR
 from tenantry.tenancy.types.workspace import WORKSPACE
 from tenantry.tenancy.types.workspace_authentication_configuration import WORKSPACE_AUTHENTICATION_CONFIGURATION
 from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
+from tenantry.tenancy.well_known import ROOT
 
 SYSTEM_TYPES: tuple[KcpType, ...] = (
     API_BINDING,
@@ -95,7 +97,7 @@ class SystemDefinitions:
             known = self._bound.get(key)
             uid = uids[kcp_type.plural]
             if known is None or known.identity != identity or known.uid != uid:
-                self._bound[key] = kcp_type.define(identity=identity, uid=uid)
+                self._bound[key] = replace(kcp_type.define(identity=identity, uid=uid), provider=ROOT)
 
     def offer(self, export: str, identity: str, uids: Mapping[str, str]) -> None:
         """Makes the types of an export of `OFFERED_TYPES` known. The arguments are those of `bind`."""

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 import orjson
 
-from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.authorization import NOT_PERMITTED, Attributes
+from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.storage_errors import range_of
 from tenantry.apiserver.user import User, home_of, is_service_account
@@ -30,7 +31,6 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.retry_on_conflict import Attempts
-from tenantry.tenancy.authorization.chained_authorizer import NOT_PERMITTED
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.effective_users import effective_users
 from tenantry.tenancy.authorization.stored_user import globally_named
@@ -93,11 +93,11 @@ class HomeWorkspaces:
         self._require_person(user)
         cluster = self._directory.home_of(user.name)
         if cluster is None:
-            self._require_permission(user)
+            await self._require_permission(user)
             cluster = await self._draw(user)
         found = await self._read(cluster)
         if found is None:
-            self._require_permission(user)
+            await self._require_permission(user)
             found = await self._make(user, cluster)
         if owner_user(annotations_of(found)).get("username") != user.name:
             raise forbidden_request(_attributes(user, "get"), NOT_PERMITTED)
@@ -114,8 +114,8 @@ class HomeWorkspaces:
         if is_service_account(user) or home_of(user) or user not in effective_users(user, ROOT):
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
-    def _require_permission(self, user: User) -> None:
-        if not self._authorizer.authorize(_attributes(user, "create")).allowed:
+    async def _require_permission(self, user: User) -> None:
+        if not (await decided(lambda: self._authorizer.authorize(_attributes(user, "create")))).allowed:
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     async def _draw(self, user: User) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import time
 from pathlib import Path
@@ -147,10 +148,13 @@ async def test_token_verifies_with_the_published_key(issuer: TokenIssuer) -> Non
 @pytest.mark.parametrize(
     ("uids", "text"),
     [
-        ({}, "has been invalidated"),
+        ({}, 'serviceaccounts "robot" not found'),
         ({"serviceaccounts_robot": "other"}, r"service account UID \(other\) does not match claim \(u\)"),
         ({"serviceaccounts_robot": "u"}, "has been invalidated"),
-        ({"serviceaccounts_robot": "u", "secrets_holder": "x"}, r"bound secret UID \(x\) does not match claim \(s\)"),
+        (
+            {"serviceaccounts_robot": "u", "secrets_holder": "x"},
+            r"secret UID \(x\) does not match service account secret ref claim \(s\)",
+        ),
     ],
 )
 async def test_a_token_dies_with_what_it_is_bound_to(issuer: TokenIssuer, uids: dict[str, str], text: str) -> None:
@@ -203,7 +207,7 @@ async def test_expired_forged_and_foreign_tokens(issuer: TokenIssuer, tmp_path: 
         await tokens.authenticate_token(good, [])
     forger = TokenIssuer.load(tmp_path / "other.key")
     forged, _ = forger.issue(cluster="abc", namespace="default", name="robot", uid="u")
-    with pytest.raises(InvalidToken, match="Signature"):
+    with pytest.raises(InvalidToken, match="no keys found"):
         await tokens.authenticate_token(forged, [])
     unsigned = jwt.encode({"iss": OWN, "sub": "x", "exp": time.time() + 60}, "", algorithm="none")
     with pytest.raises(InvalidToken):
@@ -211,6 +215,39 @@ async def test_expired_forged_and_foreign_tokens(issuer: TokenIssuer, tmp_path: 
     foreign = jwt.encode({"iss": "https://other", "sub": "x"}, "k" * 32, algorithm="HS256")
     assert await tokens.authenticate_token(foreign, []) is None
     assert await tokens.authenticate_token("a.b.c", []) is None
+
+
+async def test_times_of_tokens(issuer: TokenIssuer) -> None:
+    token, expires = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", lifetime_seconds=600)
+    begin = expires - 600
+    moments = [0.0]
+    tokens = ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u"), now=lambda: moments[-1])
+    for moment, problem in (
+        (begin - 61, "service account token is not valid yet"),
+        (begin - 59, ""),
+        (expires + 59, ""),
+        (expires + 61, "service account token has expired"),
+    ):
+        moments.append(moment)
+        if problem:
+            with pytest.raises(InvalidToken, match=f"^{problem}$"):
+                await tokens.authenticate_token(token, [])
+        else:
+            assert await tokens.authenticate_token(token, []) is not None
+
+
+async def test_issuers_of_the_operators_choice(issuer: TokenIssuer) -> None:
+    renamed = issuer.named(["https://new", OWN], ["a", "b"])
+    tokens = ServiceAccountTokens(renamed, Objects(serviceaccounts_robot="u"))
+    new, _ = renamed.issue(cluster="abc", namespace="default", name="robot", uid="u")
+    claims = jwt.decode(new, options={"verify_signature": False})
+    assert (claims["iss"], claims["aud"]) == ("https://new", ["a", "b"])
+    old, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", audiences=["b"])
+    for token in (new, old):
+        identity = await tokens.authenticate_token(token, [])
+        assert identity is not None and "b" in identity.audiences
+    # The other way round, the new issuer is not known.
+    assert await ServiceAccountTokens(issuer, Objects()).authenticate_token(new, []) is None
 
 
 def test_token_cluster_of_other_tokens() -> None:
@@ -236,7 +273,9 @@ def test_client_certificate_is_user_and_groups(authority: CertificateAuthority) 
     pair = authority.issue_client("alice", ["devs", "ops"])
     request = Request("GET", "/", client_certificate=der(pair.certificate))
 
-    assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"))
+    credential = "X509SHA256=" + hashlib.sha256(der(pair.certificate)).hexdigest()
+    extra = (("authentication.kubernetes.io/credential-id", (credential,)),)
+    assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"), "", extra)
     assert method.authenticate_request(Request("GET", "/")) is None
 
 
@@ -329,3 +368,24 @@ def test_certificates_are_kept_and_renewed_for_other_names(tmp_path: Path) -> No
     (tmp_path / "ca.key").unlink()
     with pytest.raises(CertificateError, match=r"ca\.key is missing"):
         CertificateAuthority.load_or_create(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_anonymous"),
+    [
+        ("/livez", True),
+        ("/clusters/root:a/livez", True),
+        ("/livez/ping", False),
+        ("/clusters/root/api", False),
+        ("/clusters/livez", False),
+        ("/services/x/livez", False),
+        ("/", False),
+    ],
+)
+async def test_anonymous_requests_of_some_paths(path: str, is_anonymous: bool) -> None:
+    union = UnionAuthenticator(anonymous_paths=["/livez"])
+    assert (await union.authenticate(Request("GET", path), None) == ANONYMOUS_USER) is is_anonymous
+    assert (
+        await union.authenticate(Request("GET", path, headers={"authorization": "Basic x"}), None) is None
+    ) is not is_anonymous
+    assert await UnionAuthenticator(anonymous=False, anonymous_paths=["/livez"]).authenticate(Request("GET", path), None) is None

@@ -29,6 +29,9 @@ TYPES = {definition.plural: definition for definition in BUILTINS}
 RESOURCE = {"verb": "get", "resource": "configmaps", "namespace": "ns"}
 
 
+HOOK = {"kind": "ValidatingWebhookConfiguration", "apiVersion": "admissionregistration.k8s.io/v1", "name": "x"}
+
+
 class Deep(Rules):
     def allows_deep(self, attributes: Attributes) -> bool:
         return attributes.user.name == "deep"
@@ -287,6 +290,14 @@ async def test_token_request(ask: Asking) -> None:
     assert review["status"]["user"]["username"] == "system:serviceaccount:ns:robot"
 
 
+@pytest.mark.parametrize("version", [None, "", "v1", "v2", "a/b/c"])
+async def test_only_the_group_of_a_bound_secret_counts(ask: Asking, version: str | None) -> None:
+    reference = {"kind": "Secret", "name": "holder"} | ({"apiVersion": version} if version is not None else {})
+    answer = await token_for(ask, {"spec": {"boundObjectRef": reference}})
+    claims = jwt.decode(answer["status"]["token"], options={"verify_signature": False})
+    assert claims["kubernetes.io"]["secret"] == {"name": "holder", "uid": "holder-uid"}
+
+
 async def test_token_for_others_and_bound_to_a_secret(ask: Asking) -> None:
     reference = {"kind": "Secret", "apiVersion": "v1", "name": "holder", "uid": "holder-uid"}
     answer = await token_for(ask, {"spec": {"audiences": ["one", "two"], "expirationSeconds": 600, "boundObjectRef": reference}})
@@ -328,6 +339,38 @@ async def test_token_for_others_and_bound_to_a_secret(ask: Asking) -> None:
             409,
             'Operation cannot be fulfilled on Secret "holder": the UID in the bound object reference (other) does not match '
             "the UID in record. The object might have been deleted and then recreated",
+        ),
+        ({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "none"}}}, 404, 'pods "none" not found'),
+        ({"spec": {"boundObjectRef": {"kind": "Node", "name": "none"}}}, 404, 'nodes "none" not found'),
+        ({"spec": {"boundObjectRef": {"kind": "Node"}}}, 400, "Name parameter required."),
+        (
+            {"spec": {"boundObjectRef": {"kind": "Secret", "apiVersion": "apps/v1", "name": "holder"}}},
+            400,
+            "cannot bind token to object of type apps/v1, Kind=Secret",
+        ),
+        (
+            {"spec": {"boundObjectRef": HOOK, "audiences": ["a"], "attestations": {"admissionReviewAPIGroups": ["*"]}}},
+            400,
+            "cannot bind token to object of type admissionregistration.k8s.io/v1, Kind=ValidatingWebhookConfiguration "
+            "(feature gate APIServerWebhookAuthenticationToken is disabled)",
+        ),
+        (
+            {"spec": {"boundObjectRef": HOOK, "audiences": ["a"], "attestations": {"admissionReviewAPIGroups": [""]}}},
+            422,
+            'TokenRequest.authentication.k8s.io "" is invalid: spec.attestations[admissionReviewAPIGroups][0]: '
+            'Invalid value: "": may not be an empty string',
+        ),
+        (
+            {"spec": {"attestations": {"a": ["b"]}, "expirationSeconds": 1}},
+            422,
+            'TokenRequest.authentication.k8s.io "" is invalid: spec.attestations: Invalid value: {"a":["b"]}: '
+            "attestations may only be specified with a webhook bound object reference",
+        ),
+        (
+            {"metadata": {"uid": "other"}},
+            409,
+            'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "robot": the UID in the token request (other) '
+            "does not match the UID of the service account (robot-uid)",
         ),
         (
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}},

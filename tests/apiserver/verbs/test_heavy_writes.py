@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.worker_threads import AT_ONCE, workers
 from tenantry.http.messages import Response
@@ -156,7 +157,8 @@ class Changing:
 
 
 async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: RangeServer, gated: Gated) -> None:
-    admission = server.scope.admission = Changing()
+    admission = Changing()
+    server.scope.admission = AdmissionChain([admission])
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
     await gated.computed.wait()
     admission.closed = True
@@ -167,7 +169,8 @@ async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: 
 
 
 async def test_what_mutating_admission_read_must_not_have_changed(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    admission = server.scope.admission = Changing()
+    admission = Changing()
+    server.scope.admission = AdmissionChain([admission])
 
     async def relabel() -> None:
         # After the first part admission labels with the first; after the second the label is another.

@@ -4,6 +4,7 @@ import asyncio
 import pytest
 
 from tenantry.apiserver import worker_threads
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.kube.custom import definition_from_crd
@@ -428,7 +429,8 @@ class Refusing:
 
 
 async def test_admission_sees_and_changes_every_write(server: RangeServer) -> None:
-    admission = server.scope.admission = Refusing()
+    admission = Refusing()
+    server.scope.admission = AdmissionChain([admission])
     created = await server("POST", CMS, cm("a"))
     assert (created.json["metadata"]["labels"], created.warnings) == ({"mutated": "yes"}, ["looked at"])
     answer = await server("POST", CMS, cm("bad"))
@@ -463,7 +465,8 @@ class Counting:
 
 
 async def test_what_admission_writes_is_in_the_same_transaction(server: RangeServer) -> None:
-    counting = server.scope.admission = Counting(server)
+    counting = Counting(server)
+    server.scope.admission = AdmissionChain([counting])
     answers = await asyncio.gather(*(server("POST", CMS, cm(f"c{i}")) for i in range(20)))
     assert {answer.status for answer in answers} == {201}
     assert (await server("GET", "/api/v1/namespaces/quota/configmaps/used")).json["data"] == {"n": "20"}

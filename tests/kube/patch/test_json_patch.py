@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.patch import json_patch
+from tenantry.kube.patch.json_patch import OperationFailed, apply_operations
 from tenantry.kube.status import StatusError
 
 DOCUMENT = {"data": {"a": "1", "b/c": "2", "t~x": "3"}, "list": ["x", "y", "z"], "deep": {"list": [{"a": 1}]}, "null": None}
@@ -153,3 +154,66 @@ def test_add_then_test_then_remove(document: dict[str, Any], key: str, value: An
     assert added == {**document, key: value}
     removed = json_patch.apply(added, [{"op": "remove", "path": path}])
     assert removed == {name: below for name, below in document.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        (
+            {"op": "remove", "path": "/a/none"},
+            "error in remove for path: '/a/none': Unable to remove nonexistent key: none: missing value",
+        ),
+        ({"op": "remove", "path": "/none/a"}, 'remove operation does not apply: doc is missing path: "/none/a": missing value'),
+        (
+            {"op": "remove", "path": "/l/7"},
+            "error in remove for path: '/l/7': Unable to access invalid index: 7: invalid index referenced",
+        ),
+        ({"op": "remove", "path": "/l/x"}, "error in remove for path: '/l/x': strconv.Atoi: parsing \"x\": invalid syntax"),
+        ({"op": "add", "path": "/none/a"}, 'add operation does not apply: doc is missing path: "/none/a": missing value'),
+        ({"op": "add", "path": "a"}, 'add operation does not apply: doc is missing path: "a": missing value'),
+        (
+            {"op": "add", "path": "/l/x"},
+            "error in add for path: '/l/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax",
+        ),
+        (
+            {"op": "add", "path": "/l/-9"},
+            "error in add for path: '/l/-9': Unable to access invalid index: -9: invalid index referenced",
+        ),
+        ({"op": "replace", "path": "/none/a"}, "replace operation does not apply: doc is missing path: /none/a: missing value"),
+        ({"op": "replace", "path": "/l/7"}, "replace operation does not apply: doc is missing key: /l/7: missing value"),
+        ({"op": "replace", "path": "", "value": 1}, "replace operation value must be object or array: %!w(<nil>)"),
+        ({"op": "move", "path": "/a"}, "move operation failed to decode from: operation, missing from field: missing value"),
+        (
+            {"op": "move", "path": "/a", "from": "/no/a"},
+            "move operation does not apply: doc is missing from path: /no/a: missing value",
+        ),
+        (
+            {"op": "move", "path": "/a", "from": "/none"},
+            "error in move for path: 'none': Unable to remove nonexistent key: none: missing value",
+        ),
+        (
+            {"op": "move", "path": "/no/a", "from": "/a"},
+            "move operation does not apply: doc is missing destination path: /no/a: missing value",
+        ),
+        (
+            {"op": "copy", "path": "/a", "from": "/no/a"},
+            "copy operation does not apply: doc is missing from path: /no/a: missing value",
+        ),
+        (
+            {"op": "copy", "path": "/l/x", "from": "/a"},
+            "error while adding value during copy: value was not a proper array index: 'x': "
+            'strconv.Atoi: parsing "x": invalid syntax',
+        ),
+        ({"op": "test", "path": "/no/a", "value": 1}, "test operation does not apply: is missing path: /no/a: missing value"),
+        ({"op": "test", "path": "/l/0", "value": 9}, "testing value /l/0 failed: test failed"),
+        ({"op": "frob", "path": "/a"}, "Unexpected kind: frob"),
+        ({"path": "/a"}, "Unexpected kind: unknown"),
+        ({"op": "add"}, "add operation failed to decode path: missing value"),
+        ({"op": "test"}, "test operation failed to decode path: operation missing path field: missing value"),
+    ],
+)
+def test_failures_are_named_for_admission(operation: dict[str, Any], error: str) -> None:
+    with pytest.raises(OperationFailed) as raised:
+        apply_operations({"a": {"b": 1}, "l": [1, 2]}, [operation])
+    assert str(raised.value) == error
+    assert raised.value.is_test == error.endswith("test failed")

@@ -148,9 +148,9 @@ async def test_long_expressions_are_compiled_in_a_thread(monkeypatch: pytest.Mon
     places: list[bool] = []
     own = cel_expression.Compilation.__init__
 
-    def noting(self: cel_expression.Compilation, text: str, variables: tuple[str, ...]) -> None:
+    def noting(self: cel_expression.Compilation, text: str, variables: tuple[str, ...], **others: bool) -> None:
         places.append(threading.current_thread() is threading.main_thread())
-        own(self, text, variables)
+        own(self, text, variables, **others)
 
     monkeypatch.setattr(cel_expression.Compilation, "__init__", noting)
     long = " && ".join(f"object.metadata.name != 'n{number}'" for number in range(50))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tenantry.kube.schema import cel_text, cel_time
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
-from tenantry.kube.schema.cel_functions.arguments import INT_MIN, FunctionTable, bounded, text_of, unsigned
+from tenantry.kube.schema.cel_functions.arguments import INT_MAX, INT_MIN, UINT_MAX, FunctionTable, bounded, text_of, unsigned
 from tenantry.kube.schema.cel_values import (
     PER_CHARACTER,
     Cost,
@@ -62,7 +63,7 @@ def _int(cost: Cost, value: Any) -> int:
         case str():
             if not (value.lstrip("+-").isdigit() and value.isascii() and len(value) <= 64):
                 raise CelError("type conversion error from 'string' to 'int'")
-            return bounded(int(value))
+            return _in_range(int(value), INT_MIN, INT_MAX, "int")
         case Timestamp():
             return value.nanoseconds // 10**9
         case Duration():
@@ -83,8 +84,14 @@ def _uint(cost: Cost, value: Any) -> UInt:
         case str():
             if not (value.isdigit() and value.isascii() and len(value) <= 64):
                 raise CelError("type conversion error from 'string' to 'uint'")
-            return unsigned(int(value))
+            return UInt(_in_range(int(value), 0, UINT_MAX, "uint"))
     raise NoOverload
+
+
+def _in_range(number: int, smallest: int, largest: int, kind: str) -> int:
+    if not smallest <= number <= largest:
+        raise CelError(f"type conversion error from 'string' to '{kind}'")
+    return number
 
 
 @FUNCTIONS.function("double")
@@ -97,7 +104,10 @@ def _double(cost: Cost, value: Any) -> float:
     try:
         if "_" in text or text != text.strip():
             raise ValueError
-        return float(text)
+        number = float(text)
+        if math.isinf(number) and "inf" not in text.lower():
+            raise ValueError
+        return number
     except ValueError:
         raise CelError("type conversion error from 'string' to 'double'") from None
 

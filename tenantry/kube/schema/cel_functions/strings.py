@@ -146,6 +146,12 @@ def _format(cost: Cost, template: Any, arguments: Any) -> str:
     return formatted(cost, template, list_of(arguments))
 
 
+@FUNCTIONS.function("jsonpatch.escapeKey")
+def _escape_key(cost: Cost, text: Any) -> str:
+    cost.text(len(text_of(text)))
+    return str(text).replace("~", "~0").replace("/", "~1")
+
+
 @FUNCTIONS.function("strings.quote")
 def _quote(cost: Cost, text: Any) -> str:
     cost.text(len(text_of(text)))

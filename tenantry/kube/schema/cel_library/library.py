@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tenantry.kube.schema.cel_functions.arguments import Function
 from tenantry.kube.schema.cel_library import (
+    authorizer,
     ip_functions,
     list_functions,
     lists,
@@ -27,5 +28,6 @@ FUNCTIONS: dict[tuple[str, bool], Function] = {
     **versions.FUNCTIONS,
     **ip_functions.FUNCTIONS,
     **named_formats.FUNCTIONS,
+    **authorizer.FUNCTIONS,
 }
 """(name, is member) → function. Of a member, the value before the dot is the first argument."""

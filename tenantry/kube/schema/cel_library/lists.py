@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import Function, FunctionTable, int_of, list_of, search_cost, text_of
 from tenantry.kube.schema.cel_functions.arithmetic import add
 from tenantry.kube.schema.cel_values import Cost, contains, equal, less, traversal
@@ -25,8 +26,12 @@ def _is_sorted(cost: Cost, items: Any) -> bool:
 def _sum(cost: Cost, items: Any) -> Any:
     traversal(cost, list_of(items))
     total = items[0] if items else 0
-    for item in items[1:]:
-        total = add(_NO_COST, total, item)
+    try:
+        for item in items[1:]:
+            total = add(_NO_COST, total, item)
+    except NoOverload as error:
+        # It is the sum of two items that does not exist, and not that of the list.
+        raise CelError(str(error)) from None
     return total
 
 
@@ -37,8 +42,10 @@ def _extreme(name: str, later_wins: Callable[[Cost, Any, Any], bool]) -> Functio
             raise CelError(f"{name} called on empty list")
         best = items[0]
         for item in items[1:]:
-            if later_wins(cost, best, item):
-                best = item
+            # As upstream, items that cannot be compared are passed over.
+            with suppress(NoOverload):
+                if later_wins(cost, best, item):
+                    best = item
         return best
 
     return extreme

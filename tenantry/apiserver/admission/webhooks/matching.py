@@ -1,0 +1,174 @@
+"""Which webhooks are asked about a write: rules, selectors, conditions; and the object in the version that each of them wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission.review import Review
+from tenantry.apiserver.admission.webhooks.webhook import Webhook
+from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.deferred import Deferred, at_once, decided
+from tenantry.apiserver.worker_threads import workers
+from tenantry.kube.admission.conditions import Matched, match
+from tenantry.kube.admission.evaluation import Allowance, Inputs, Unanswered
+from tenantry.kube.admission_matching import AdmissionRequest, Labels, MatchedResource, NamespaceMissing
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.schema.cel import LoopBudgetExceeded
+from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question
+from tenantry.kube.status import forbidden, not_found
+from tenantry.kube.types import BUILTINS
+from tenantry.storage.keys import Key
+
+_NAMESPACES = "core/namespaces"
+_ANSWERS_MAX = 64
+"""The most questions to the authorizer of the conditions of one webhook in a thread. Each costs another evaluation."""
+
+Ask = Callable[[Review, Question], Answer]
+"""Asks the authorizer, for the user of a review."""
+
+
+class ReviewMatcher:
+    """Matches webhooks with one review as it is now."""
+
+    __slots__ = ("_converted", "_labels", "_review", "obj", "old", "request")
+
+    def __init__(self, review: Review) -> None:
+        self._review = review
+        self.request: AdmissionRequest = review.request
+        self.obj = review.shown()
+        self.old = review.shown_old()
+        self._labels: dict[str, Labels] = {}
+        self._converted: dict[MatchedResource, tuple[Object | None, Object | None]] = {}
+
+    def match(self, webhook: Webhook) -> MatchedResource | None:
+        """The resource in which a webhook is asked, by rules and selectors. Raises StatusError 404 for a missing namespace."""
+        try:
+            return webhook.matcher.match(self.request, self.obj, self.old, self._labels_of)
+        except NamespaceMissing as error:
+            raise not_found(GroupResource("", "namespaces"), str(error)) from None
+
+    def objects(self, matched: MatchedResource) -> tuple[Object | None, Object | None]:
+        """The object and the old object in the kind of a match."""
+        found = self._converted.get(matched)
+        if found is None:
+            if matched.kind == self.request.matched.kind:
+                found = self.obj, self.old
+            else:
+                own = self.request.matched
+                definition = self._review.definition
+                found = tuple_of(convert(each, definition, own, matched) for each in (self.obj, self.old))
+            self._converted[matched] = found
+        return found
+
+    def _labels_of(self, namespace: str) -> Labels:
+        known = self._labels.get(namespace)
+        if known is None:
+            review = self._review
+            record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, _NAMESPACES, "", namespace))
+            if record is None:
+                raise NamespaceMissing(namespace)
+            known = self._labels[namespace] = record.head.labels
+        return known
+
+
+def tuple_of(pair: Any) -> tuple[Object | None, Object | None]:
+    first, second = pair
+    return first, second
+
+
+class _LoopAnswers:
+    def __init__(self, review: Review, ask: Ask) -> None:
+        self._review = review
+        self._ask = ask
+
+    def answer(self, question: Question) -> Answer:
+        try:
+            return at_once(self._ask, self._review, question)
+        except Deferred:
+            raise LoopBudgetExceeded from None
+
+
+class _KnownAnswers:
+    def __init__(self) -> None:
+        self.known: dict[Question, Answer] = {}
+
+    def answer(self, question: Question) -> Answer:
+        known = self.known.get(question)
+        if known is None:
+            raise Unanswered(question)
+        return known
+
+
+async def meets_conditions(
+    webhook: Webhook, review: Review, values: Mapping[str, Any], objects: tuple[Object | None, Object | None], ask: Ask
+) -> bool:
+    """Whether the match conditions of a webhook hold. Raises StatusError 403 where they fail and the webhook does not ignore
+    failures."""
+    if not webhook.conditions:
+        return True
+
+    def inputs(answers: Answers) -> Inputs:
+        return Inputs(object=objects[0], old_object=objects[1], request=values, params=None, namespace=None, answers=answers)
+
+    try:
+        found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), Allowance(at_once=True), {})
+    except LoopBudgetExceeded:
+        found = await _matched_in_thread(webhook, review, inputs, ask)
+    if found.error and not webhook.ignores_failures:
+        name = review.name if review.named else ""
+        raise forbidden(review.definition.group_resource, name, found.error)
+    return found.matches
+
+
+async def _matched_in_thread(webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], ask: Ask) -> Matched:
+    known = _KnownAnswers()
+    for _ in range(_ANSWERS_MAX):
+        try:
+            return await workers.run(
+                review.cluster, lambda: match(webhook.conditions, inputs(known), Allowance(at_once=False), {})
+            )
+        except Unanswered as missing:
+            question = missing.question
+        known.known[question] = await decided(partial(ask, review, question))
+    raise forbidden(review.definition.group_resource, review.name, "the conditions ask the authorizer too often")
+
+
+def convert(
+    obj: Object | None, definition: ResourceDefinition, source: MatchedResource, target: MatchedResource
+) -> Object | None:
+    """An object (a new one) in the kind of another version of its type, or of a type that shares its storage."""
+    if obj is None:
+        return None
+    found: Object = records.copy(obj)
+    stored = definition.versions[source.resource.version].to_storage
+    if stored is not None:
+        found = stored(found) or found
+    other = _sharing(definition, target)
+    read = other.versions[target.resource.version].from_storage
+    if read is not None:
+        found = read(found) or found
+    group, version, kind = target.kind
+    found["apiVersion"], found["kind"] = f"{group}/{version}" if group else version, kind
+    return found
+
+
+def normalised(obj: Object, definition: ResourceDefinition, matched: MatchedResource) -> None:
+    """Brings what a webhook has made of an object into the form of its version, in place. Raises Mismatch."""
+    other = _sharing(definition, matched)
+    # Upstream drops nulls where it decodes a request, and here it adds defaults alone.
+    normalise(other, other.versions[matched.resource.version], obj, keeps_nulls=True)
+
+
+def _sharing(definition: ResourceDefinition, matched: MatchedResource) -> ResourceDefinition:
+    if definition.group_resource == (matched.resource.group, matched.resource.resource):
+        return definition
+    return next(
+        each
+        for each in BUILTINS
+        if each.storage_key == definition.storage_key
+        and each.group_resource == (matched.resource.group, matched.resource.resource)
+    )

@@ -1,0 +1,253 @@
+"""AdmissionReviews as they are sent, and what is read of the answers (k8s.io/apiserver/pkg/admission/plugin/webhook/request)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import orjson
+
+from tenantry.apiserver.admission.review import Review
+from tenantry.apiserver.user import User
+from tenantry.apiserver.worker_threads import weigh
+from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
+from tenantry.kube.answer_tables import STATUS
+from tenantry.kube.codec import json_codec, yaml_codec
+from tenantry.kube.codec.json_syntax import syntax_error
+from tenantry.kube.go_decode import Mismatch, normaliser
+from tenantry.kube.go_text import quote
+from tenantry.kube.message_tables import message
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+
+GROUP = "admission.k8s.io"
+_KIND = "AdmissionReview"
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+_RESPONSE = message(
+    "io.k8s.api.admission.v1.AdmissionResponse",
+    """
+    1 uid              string(types.UID)
+    2 allowed          bool always
+    3 status           *Status
+    4 patch            bytes
+    5 patchType        *string(v1.PatchType)
+    6 auditAnnotations map[]string
+    7 warnings         []string
+    """,
+    STATUS,
+)
+_REVIEW = message("io.k8s.api.admission.v1.AdmissionReview", "2 response *AdmissionResponse", _RESPONSE, root=True)
+_check = normaliser(_REVIEW)
+
+
+class InvalidAnswer(Exception):
+    """What is wrong with an answer, in upstream's words. `read`: it could be read, and is no review that answers the request."""
+
+    def __init__(self, text: str, *, read: bool = True) -> None:
+        super().__init__(text)
+        self.read = read
+
+
+class InvalidPatch(Exception):
+    """What is wrong with the patch of an answer, in upstream's words."""
+
+
+class AdmissionResponse(NamedTuple):
+    """`status`: a metav1.Status. `operations`: those of a JSON patch, of that `weight` (`worker_threads.weigh`)."""
+
+    allowed: bool
+    status: Object | None
+    operations: Sequence[Any]
+    weight: int
+    annotations: Mapping[str, str]
+    warnings: list[str]
+
+
+def request_values(review: Review, request: AdmissionRequest, matched: MatchedResource) -> Object:
+    """An AdmissionRequest without uid and objects. `request`: `review.request`; `matched`: what it was matched as."""
+    own = request.matched
+    values: Object = {"kind": _kind(matched.kind), "resource": _resource(matched.resource)}
+    if request.subresource:
+        values["subResource"] = request.subresource
+    values |= {"requestKind": _kind(own.kind), "requestResource": _resource(own.resource)}
+    if request.subresource:
+        values["requestSubResource"] = request.subresource
+    if request.name:
+        values["name"] = request.name
+    if request.namespace:
+        values["namespace"] = request.namespace
+    return values | {
+        "operation": review.operation,
+        "userInfo": _user_info(review.user),
+        "dryRun": review.dry_run,
+        "options": review.operation_options,
+    }
+
+
+def encode_review(version: str, uid: str, values: Object, obj: Object | None, old: Object | None) -> bytes:
+    """An AdmissionReview with a request. It may run in a thread."""
+    return orjson.dumps(
+        {
+            "kind": _KIND,
+            "apiVersion": f"{GROUP}/{version}",
+            "request": {"uid": uid, **values, "object": obj, "oldObject": old},
+        }
+    )
+
+
+def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> AdmissionResponse:
+    """The response in an AdmissionReview. It may run in a thread. Raises InvalidAnswer and InvalidPatch."""
+    value = _value(body)
+    if not isinstance(value, dict):
+        found = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+        raise InvalidAnswer(
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {_TYPE_META}",
+            read=False,
+        )
+    api_version, kind = value.get("apiVersion") or "", value.get("kind") or ""
+    _check_kind(api_version, kind, version)
+    try:
+        _check(value)
+    except Mismatch as mismatch:
+        raise InvalidAnswer(mismatch.text(), read=False) from None
+    response: Object | None = value.get("response")
+    if response is None:
+        raise InvalidAnswer("webhook response was absent")
+    patch = base64.b64decode(response.get("patch") or "")
+    patch_type: str | None = response.get("patchType")
+    if version == "v1":
+        _check_v1(response, api_version, kind, uid)
+        _check_patch(patch, patch_type, mutating=mutating)
+    elif mutating and patch:
+        patch_type = "JSONPatch"
+    return AdmissionResponse(
+        bool(response.get("allowed")),
+        response.get("status"),
+        _operations(patch, patch_type or "") if mutating and response.get("allowed") else (),
+        weigh(patch),
+        response.get("auditAnnotations") or {},
+        response.get("warnings") or [],
+    )
+
+
+def _operations(patch: bytes, patch_type: str) -> Sequence[Any]:
+    """The operations of a JSON patch. Raises InvalidPatch."""
+    if not patch:
+        return ()
+    undecodable = "received undecodable patch in webhook response: "
+    try:
+        operations = orjson.loads(patch)
+    except ValueError:
+        raise InvalidPatch(undecodable + syntax_error(patch)) from None
+    if operations is None:
+        return ()
+    wrong = (
+        operations
+        if not isinstance(operations, list)
+        else next((each for each in operations if not isinstance(each, dict) and each is not None), None)
+    )
+    if wrong is not None:
+        found = {dict: "object", list: "array", str: "string", bool: "bool"}.get(type(wrong), "number")
+        target = "jsonpatch.Patch" if wrong is operations else "jsonpatch.Operation"
+        why = f"json: cannot unmarshal {found} into Go value of type {target}"
+        raise InvalidPatch(undecodable + why)
+    if operations and patch_type != "JSONPatch":
+        raise InvalidPatch(f'unsupported patch type "{patch_type}"')
+    listed: Sequence[Any] = operations
+    return listed
+
+
+def denial(webhook: str, status: Object | None) -> StatusError:
+    """The error for a write that a webhook has denied."""
+    found = status or {}
+    text = f'admission webhook "{webhook}" denied the request'
+    why = found.get("message") or found.get("reason") or ""
+    code = found.get("code") or 0
+    details: Object | None = found.get("details")
+    headers = {}
+    retry = (details or {}).get("retryAfterSeconds")
+    if retry:
+        headers["Retry-After"] = str(retry)
+    return StatusError(
+        max(400, code),
+        found.get("reason") or "",
+        f"{text}: {why}" if why else f"{text} without explanation",
+        details=details,
+        headers=headers,
+        list_metadata=found.get("metadata") or None,
+    )
+
+
+def _value(body: bytes) -> Any:
+    """JSON, or else YAML, which every text is."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # Go's decoder reads a little more: large numbers, and texts with bytes that are no UTF-8.
+        with suppress(StatusError):
+            return json_codec.decode(body)[0]
+    try:
+        return yaml_codec.decode(body)[0]
+    except StatusError as error:
+        raise InvalidAnswer(f"couldn't get version/kind; json parse error: {error.message}", read=False) from None
+
+
+def _check_kind(api_version: Any, kind: Any, version: str) -> None:
+    for field, value in (("apiVersion", api_version), ("kind", kind)):
+        if not isinstance(value, str):
+            found = {list: "array", dict: "object", bool: "bool"}.get(type(value), "number")
+            raise InvalidAnswer(
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go struct field .{field} of "
+                "type string",
+                read=False,
+            )
+    wanted = f"{GROUP}/{version}"
+    given, name = api_version or wanted, kind or _KIND
+    if given == wanted and name == _KIND:
+        return
+    if name == _KIND and given in (f"{GROUP}/v1", f"{GROUP}/v1beta1"):
+        sent = given.rpartition("/")[2]
+        raise InvalidAnswer(
+            f"converting ({sent}.{_KIND}) to ({version}.{_KIND}): unknown conversion",
+            read=False,
+        )
+    raise InvalidAnswer(f"no kind {quote(name)} is registered for version {quote(given)} {_SCHEME}", read=False)
+
+
+def _check_v1(response: Object, api_version: str, kind: str, uid: str) -> None:
+    answered = response.get("uid") or ""
+    if answered != uid:
+        raise InvalidAnswer(f"expected response.uid={quote(uid)}, got {quote(answered)}")
+    if api_version != f"{GROUP}/v1" or kind != _KIND:
+        given = api_version or "/"
+        raise InvalidAnswer(f"expected webhook response of {GROUP}/v1, Kind={_KIND}, got {given}, Kind={kind}")
+
+
+def _check_patch(patch: bytes, patch_type: str | None, *, mutating: bool) -> None:
+    if not mutating:
+        if patch:
+            raise InvalidAnswer("validating webhook may not return response.patch")
+        if patch_type is not None:
+            raise InvalidAnswer("validating webhook may not return response.patchType")
+        return
+    if patch and patch_type is None:
+        raise InvalidAnswer("webhook returned response.patch but not response.patchType")
+    if not patch and patch_type is not None:
+        raise InvalidAnswer("webhook returned response.patchType but not response.patch")
+    if patch_type == "":
+        raise InvalidAnswer('webhook returned invalid response.patchType of ""')
+
+
+def _kind(kind: GroupVersionKind) -> Object:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+
+
+def _resource(resource: GroupVersionResource) -> Object:
+    return {"group": resource.group, "version": resource.version, "resource": resource.resource}
+
+
+def _user_info(user: User) -> Object:
+    return dict(user.to_user_info())

@@ -1,0 +1,1 @@
+"""Authorizers beside RBAC, and in which order all are asked."""

@@ -1,0 +1,81 @@
+"""The steps of a write in which dynamic admission is asked (`apiserver.admission.dynamic`).
+
+    mutating plugins ─► mutating dynamic admission ─┬─► schema, strategy, validation ─► validating plugins ─┐
+           ▲                                        │                                                       ▼
+           └── once more, where something changed ──┘              commit ◄── look again ◄── validating dynamic admission
+
+Plugins run again after a change, so that what dynamic admission wrote is as if the client had sent it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenantry.apiserver.admission.dynamic import Reinvocation, WholeAdmission, metadata_before
+from tenantry.apiserver.admission.review import Review
+from tenantry.apiserver.verbs.metadata import check_namespace
+from tenantry.apiserver.verbs.write import Part
+from tenantry.kube.apply.managers import decode
+from tenantry.kube.objects import Object, with_own_containers
+
+_ROUNDS = 2
+
+
+def ask_mutating(admission: WholeAdmission, review: Review, plugins: Callable[[], Part[None]]) -> Part[bool]:
+    """Asks mutating dynamic admission, which may change `review.object`. On the loop, before and after. `plugins` runs the
+    mutating plugins again. Returns whether other code may have run meanwhile. Raises StatusError."""
+    rounds = Reinvocation()
+    asked = False
+    for _ in range(_ROUNDS):
+        changed = rounds.changes
+        before = metadata_before(review.object) if review.object is not None else {}
+        for each in admission.dynamic:
+            ask = each.mutating(review, rounds)
+            if ask is not None:
+                yield ask
+                asked = True
+        if rounds.changes == changed:
+            break
+        admission.restore(review, before)
+        yield from plugins()
+        if not rounds.wanted:
+            break
+        rounds.again, rounds.wanted = True, False
+    return asked
+
+
+def take_changes(review: Review, managed: list[Object] | None) -> None:
+    """Checks what dynamic admission has made of the object. `managed`: managedFields before. Raises StatusError."""
+    obj = review.object
+    assert obj is not None
+    metadata = obj["metadata"]
+    check_namespace(obj, review.namespace)
+    entries = metadata.get("managedFields")
+    if not entries:
+        metadata.pop("managedFields", None)
+    if not entries or entries == managed:
+        return
+    try:
+        decode(entries)
+    except ValueError as error:
+        if managed is not None:
+            metadata["managedFields"] = managed
+        else:
+            metadata.pop("managedFields", None)
+        review.warnings.append(
+            ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating "
+            f"admission controller; please fix your requests: {error}"
+        )
+
+
+def ask_validating(admission: WholeAdmission, review: Review) -> Part[Object | None]:
+    """Asks validating dynamic admission about the final object. On the loop, before and after. Returns a copy of the object where
+    other code may have run meanwhile. Raises StatusError."""
+    before: Object | None = None
+    for each in admission.dynamic:
+        ask = each.validating(review)
+        if ask is not None:
+            if before is None:
+                before = with_own_containers(review.object or {})
+            yield ask
+    return before

@@ -1,0 +1,200 @@
+"""One HTTP/1.1 connection to a server that a tenant names (a webhook). It is not trusted: what it sends is bounded, and each call
+has a deadline of its caller.
+
+`upstream_connection.py` is for servers of the platform: it passes answers on, and this one collects them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import NamedTuple, cast
+
+from tenantry.http.chunks import BadChunk, ChunkScanner, unchunked
+
+_HEAD_LIMIT_BYTES = 64 << 10
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_BODILESS = frozenset((204, 304))
+
+
+class OutgoingError(Exception):
+    """A call failed. The text names the cause as Go's net/http does. `unanswered`: the server sent nothing on a connection that
+    it had kept open, so the call may be repeated on a new one. `timed_out`: the deadline has passed."""
+
+    def __init__(self, text: str, *, unanswered: bool = False, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.unanswered = unanswered
+        self.timed_out = timed_out
+
+
+class OutgoingAnswer(NamedTuple):
+    """An answer. `fields`: the headers by lower-case name; of a repeated one the last."""
+
+    status: int
+    fields: dict[bytes, bytes]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.fields.get(b"content-type", b"").decode("latin-1")
+
+
+class OutgoingConnection(asyncio.Protocol):
+    """A connection that a pool keeps. One exchange at a time."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.reused = False
+        self._transport: asyncio.Transport | None = None
+        self._answered: asyncio.Future[OutgoingAnswer] | None = None
+        self._data = bytearray()
+        self._limit = 0
+        self._status = 0
+        self._fields: dict[bytes, bytes] | None = None
+        self._length: int | None = None
+        self._scanner: ChunkScanner | None = None
+        self._chunks = bytearray()
+        self._keeps = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether an exchange may begin."""
+        return self._transport is not None and not self._transport.is_closing() and self._keeps and self._answered is None
+
+    async def exchange(self, request: bytes, limit_bytes: int) -> OutgoingAnswer:
+        """Sends a request and returns the whole answer, of at most `limit_bytes`. Raises OutgoingError. Cancelling it aborts the
+        connection, as the rest of the answer would be taken for the next one."""
+        transport = self._transport
+        if transport is None or not self.usable:
+            raise OutgoingError("EOF", unanswered=True)
+        self._limit, self._fields, self._length, self._scanner = limit_bytes, None, None, None
+        self._data.clear()
+        self._chunks.clear()
+        answered: asyncio.Future[OutgoingAnswer] = asyncio.get_running_loop().create_future()
+        self._answered = answered
+        try:
+            transport.write(request)
+            answer = await answered
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._answered = None
+        if not self._keeps:
+            self.abort()
+        return answer
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered is None or self._answered.done():
+            self.abort()
+            return
+        self._data += data
+        try:
+            while self._fields is None:
+                if not self._read_head():
+                    return
+            self._read_body()
+        except BadChunk as error:
+            self._fail(OutgoingError(f"malformed chunked encoding: {error}"))
+        except OutgoingError as error:
+            self._fail(error)
+
+    def eof_received(self) -> bool:
+        if self._fields is not None and self._length is None and self._scanner is None:
+            # RFC 9112 §6.3: without a length, the body ends with the connection.
+            self._keeps = False
+            self._finish(bytes(self._data))
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if error is not None and not isinstance(error, ConnectionError):
+            self._fail(OutgoingError(str(error)))
+        elif error is not None:
+            self._fail(OutgoingError("read: connection reset by peer", unanswered=self._is_unanswered))
+        else:
+            self._fail(OutgoingError("EOF" if self._fields is None else "unexpected EOF", unanswered=self._is_unanswered))
+
+    @property
+    def _is_unanswered(self) -> bool:
+        return self.reused and self._fields is None and not self._data
+
+    def _read_head(self) -> bool:
+        """Reads a head, if it is complete. 1xx answers are skipped."""
+        end = self._data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._data) > _HEAD_LIMIT_BYTES:
+                raise OutgoingError(f"server response headers exceeded {_HEAD_LIMIT_BYTES} bytes; aborted")
+            return False
+        lines = bytes(self._data[:end]).split(b"\r\n")
+        del self._data[: end + 4]
+        found = _STATUS_LINE.fullmatch(lines[0])
+        if found is None:
+            raise OutgoingError("malformed HTTP response")
+        fields: dict[bytes, bytes] = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(b":")
+            if not colon or not name or name[:1] in b" \t":
+                raise OutgoingError("malformed MIME header line")
+            fields[name.lower()] = value.strip()
+        self._status = int(found[2])
+        if self._status < 200:
+            return bool(self._data)
+        connection = fields.get(b"connection", b"").lower()
+        self._keeps = b"close" not in connection and (found[1] == b"1" or b"keep-alive" in connection)
+        self._frame(fields)
+        self._fields = fields
+        return True
+
+    def _frame(self, fields: dict[bytes, bytes]) -> None:
+        declared = fields.get(b"content-length")
+        if self._status in _BODILESS:
+            self._length = 0
+        elif b"transfer-encoding" in fields:
+            if fields[b"transfer-encoding"].lower() != b"chunked" or declared is not None:
+                raise OutgoingError("unsupported transfer encoding")
+            self._scanner = ChunkScanner()
+        elif declared is not None:
+            if not declared.isdigit() or len(declared) > 12:
+                raise OutgoingError("bad Content-Length")
+            self._length = int(declared)
+        else:
+            self._keeps = False
+
+    def _read_body(self) -> None:
+        if self._scanner is not None:
+            self._chunks += self._scanner.feed(bytes(self._data))
+            self._data.clear()
+            self._check_size(len(self._chunks))
+            if self._scanner.done:
+                self._keeps = self._keeps and not self._scanner.behind
+                self._finish(unchunked(bytes(self._chunks)))
+            return
+        self._check_size(self._length or 0)
+        self._check_size(len(self._data))
+        if self._length is not None and len(self._data) >= self._length:
+            self._keeps = self._keeps and len(self._data) == self._length
+            self._finish(bytes(self._data[: self._length]))
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._limit:
+            raise OutgoingError(f"the answer has more than {self._limit} bytes")
+
+    def _finish(self, body: bytes) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(OutgoingAnswer(self._status, self._fields or {}, body))
+
+    def _fail(self, error: OutgoingError) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(error)
+        self.abort()

@@ -1,0 +1,291 @@
+"""Evaluates expressions of admission within a budget, on the values of one write.
+
+What a policy may cost is Kubernetes' own (k8s.io/apiserver/pkg/apis/cel). On the event loop all policies of a write have a small
+allowance together; where it is spent, the same evaluation is made in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tenantry.kube.admission.environment import VARIABLES
+from tenantry.kube.go_text import quote
+from tenantry.kube.schema.cel import CALL_LIMIT, LoopBudgetExceeded
+from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_expression import Expression
+from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question, authorizer, resource_check
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields
+
+POLICY_LIMIT = 10_000_000
+"""What the expressions of a policy may cost for one binding and parameter (RuntimeCELCostBudget)."""
+CONDITIONS_LIMIT = 2_500_000
+"""The same for all conditions of a policy or a webhook (RuntimeCELCostBudgetMatchConditions)."""
+WRITE_LIMIT = 50_000_000
+"""What all policies may cost for one write. Kubernetes has no such limit."""
+CHECK_ON_LOOP = 1_000
+"""What an authorization check takes of the allowance: about 0.1 ms."""
+AT_ONCE_LIMIT = 5_000
+"""What all policies may cost for one write on the event loop: about 2 ms."""
+_COMPILED_AT_ONCE = 300
+"""So many characters of expressions may be compiled on the event loop for one write."""
+_SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+
+def expression(text: str, *, patch_types: bool = False) -> Expression:
+    """An expression over the variables of admission. `patch_types`: it is a mutation, which may construct objects and patches."""
+    return Expression(text, VARIABLES, patch_types=patch_types)
+
+
+class EvaluationError(Exception):
+    """An expression that failed. The text is Kubernetes'."""
+
+
+class OutOfBudget(Exception):
+    """The budget of a policy is spent. The text is Kubernetes'."""
+
+    def __init__(self) -> None:
+        super().__init__(_SPENT)
+
+
+class Unanswered(Exception):
+    """An expression needs an answer of the authorizer, and is evaluated where that cannot be asked."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
+class KnownAnswers:
+    """The answers that an evaluation in a thread may need. Raises Unanswered for others."""
+
+    def __init__(self) -> None:
+        self.known: dict[Question, Answer] = {}
+
+    def answer(self, question: Question) -> Answer:
+        known = self.known.get(question)
+        if known is None:
+            raise Unanswered(question)
+        return known
+
+
+class Allowance:
+    """What the expressions of one write may still cost, all together. `at_once`: on the event loop, where it is small, and
+    LoopBudgetExceeded is raised when it is spent."""
+
+    __slots__ = ("at_once", "characters", "left")
+
+    def __init__(self, *, at_once: bool) -> None:
+        self.at_once = at_once
+        self.left = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
+        self.characters = _COMPILED_AT_ONCE
+
+    def spend(self, units: int) -> None:
+        """Takes what other work costs. Raises LoopBudgetExceeded."""
+        self.left = max(0, self.left - units)
+        if self.at_once and not self.left:
+            raise LoopBudgetExceeded
+
+    def prepare(self, program: Expression) -> None:
+        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here."""
+        if self.at_once:
+            self.characters -= len(program.text)
+            if self.characters < 0:
+                raise LoopBudgetExceeded
+
+
+class _LoopCost(Cost):
+    """On the event loop, authorization checks count as what they take there."""
+
+    __slots__ = ("checks",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.checks = 0
+
+    def fixed(self, units: int) -> None:
+        self.checks += units
+        # Whether this ends the expression is decided in the thread, where the whole cost is counted.
+        if self.checks + self.spent > CALL_LIMIT:
+            raise LoopBudgetExceeded
+        self.left -= CHECK_ON_LOOP
+        self.checks -= CHECK_ON_LOOP
+        if self.left < 0:
+            raise CostExceeded
+
+    @property
+    def whole(self) -> int:
+        return self.spent + self.checks
+
+
+class Inputs:
+    """The values of one write, for one policy and parameter: JSON values, which are not changed. `namespace` is None where the
+    object has none. `request` is an AdmissionRequest without the objects. Both may be functions that make them, which are called
+    where an expression names them."""
+
+    __slots__ = ("answers", "namespace", "object", "old_object", "params", "request")
+
+    def __init__(
+        self,
+        *,
+        object: Any,
+        old_object: Any,
+        request: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+        params: Any,
+        namespace: Any,
+        answers: Answers,
+    ) -> None:
+        self.object = object
+        self.old_object = old_object
+        self.request = request
+        self.params = params
+        self.namespace = namespace
+        self.answers = answers
+
+    def made_request(self) -> Mapping[str, Any]:
+        request = self.request
+        return request() if callable(request) else request
+
+    def made_namespace(self) -> Any:
+        return self.namespace() if callable(self.namespace) else self.namespace
+
+    def made_authorizer(self) -> Any:
+        return authorizer(self.answers)
+
+    def requested(self) -> Any:
+        """The check of `authorizer.requestResource`."""
+        request = self.made_request()
+        resource = request["requestResource"]
+        return resource_check(
+            self.answers,
+            group=resource["group"],
+            resource=resource["resource"],
+            subresource=request.get("requestSubResource", ""),
+            namespace=request.get("namespace", ""),
+            name=request.get("name", ""),
+        )
+
+
+_LATER: Sequence[tuple[str, int, Callable[[Inputs], Any]]] = (
+    ("request", VARIABLES.index("request"), Inputs.made_request),
+    ("namespaceObject", VARIABLES.index("namespaceObject"), Inputs.made_namespace),
+    ("authorizer", VARIABLES.index("authorizer"), Inputs.made_authorizer),
+    ("requestResource", VARIABLES.index("authorizer.requestResource"), Inputs.requested),
+)
+"""Values that are made where the text of an expression has a word, and so may have the variable."""
+_LATER_WITHOUT_NAMESPACE = tuple(each for each in _LATER if each[0] != "namespaceObject")
+
+
+class Activation:
+    """Evaluates the expressions of a list with one budget, one after the other. The variables of the policy are evaluated once,
+    where one of them is used."""
+
+    __slots__ = ("_allowance", "_inputs", "_later", "_values", "left")
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        variables: Mapping[str, Expression],
+        allowance: Allowance,
+        budget: int,
+        *,
+        with_namespace: bool = True,
+    ) -> None:
+        self.left = budget
+        self._allowance = allowance
+        self._inputs = inputs
+        self._later = _LATER if with_namespace else _LATER_WITHOUT_NAMESPACE
+        composed = _Composed(self, variables)
+        self._values = [inputs.object, inputs.old_object, None, inputs.params, None, composed, None, None]
+
+    def run(self, program: Expression) -> Any:
+        """The result. Raises EvaluationError, and OutOfBudget where no further expression may be evaluated."""
+        try:
+            result = self.value(program)
+            if self.left < 0:
+                raise OutOfBudget
+            return result
+        except CostExceeded:
+            error: object = "operation cancelled: actual cost limit exceeded"
+        except CelError as raised:
+            if not program.compiles:
+                raise EvaluationError(f"compilation error: compilation failed: {raised}") from None
+            error = raised
+        if self.left < 0:
+            raise OutOfBudget
+        raise EvaluationError(f"expression '{program.text}' resulted in error: {error}")
+
+    def value(self, program: Expression) -> Any:
+        """As `run`. Raises CelError, CostExceeded where the call costs more than one may, and OutOfBudget."""
+        allowance = self._allowance
+        found = program.known()
+        if found is None:
+            allowance.prepare(program)
+            found = program.compile()
+        if isinstance(found, str):
+            raise CelError(found)
+        self._make_values(program.text)
+        if self.left < 0:
+            raise OutOfBudget
+        left = allowance.left
+        limit = min(CALL_LIMIT, self.left, left)
+        cost = _LoopCost(limit) if allowance.at_once else Cost(limit)
+        try:
+            return found.run(self._values, cost)
+        except CostExceeded:
+            if limit == left and allowance.at_once:
+                raise LoopBudgetExceeded from None
+            if limit < CALL_LIMIT:
+                raise OutOfBudget from None
+            raise
+        finally:
+            allowance.left = max(0, allowance.left - max(1, cost.spent))
+            self.left -= cost.whole if isinstance(cost, _LoopCost) else cost.spent
+
+    def _make_values(self, text: str) -> None:
+        made = False
+        for word, place, make in self._later:
+            if word in text:
+                self._values[place] = make(self._inputs)
+                made = True
+        if made:
+            self._later = [each for each in self._later if each[0] not in text]
+
+
+class _Composed(LazyFields):
+    """`variables`: the expressions of a policy by their names."""
+
+    __slots__ = ("_activation", "_known", "_programs")
+
+    def __init__(self, activation: Activation, programs: Mapping[str, Expression]) -> None:
+        self._activation = activation
+        self._programs = programs
+        self._known: dict[str, Any] = {}
+
+    def field(self, name: str) -> Any:
+        program = self._programs.get(name)
+        if program is None:
+            raise CelError(f"no such key: {name}")
+        value = self._known.get(name, self)
+        if value is self:
+            value = self._known[name] = self._evaluate(name, program)
+        if isinstance(value, CelError):
+            raise CelError(str(value))
+        return value
+
+    def has(self, name: str) -> bool:
+        if name not in self._programs:
+            return False
+        self.field(name)
+        return True
+
+    def _evaluate(self, name: str, program: Expression) -> Any:
+        try:
+            return self._activation.value(program)
+        except CostExceeded:
+            why = "operation cancelled: actual cost limit exceeded"
+        except CelError as error:
+            if not program.compiles:
+                return CelError(f"composited variable {quote(name)} fails to compile: compilation failed: {error}")
+            why = str(error)
+        return CelError(f"composited variable {quote(name)} fails to evaluate: {why}")

@@ -1,0 +1,1 @@
+"""The configuration files of an API server (`apiserver.config.k8s.io`): what they mean, and what is wrong with them."""

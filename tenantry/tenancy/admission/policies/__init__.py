@@ -1,0 +1,1 @@
+"""Admission policies in effect: which apply to a write, their parameters, and what they decide."""

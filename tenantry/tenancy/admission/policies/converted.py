@@ -1,0 +1,73 @@
+"""The objects of a write in the version in which a policy is matched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission.review import Review
+from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource
+from tenantry.kube.objects import Object, group_version
+from tenantry.kube.schema.cel import LoopBudgetExceeded
+from tenantry.tenancy.admission.policies.seen_request import request_of
+
+
+class Converted(NamedTuple):
+    """The new and the old object, and what makes the request."""
+
+    object: Object | None
+    old_object: Object | None
+    request: Callable[[], Object]
+
+
+class Conversions:
+    """What the policies of one write see, made once for each version."""
+
+    def __init__(self, review: Review, request: AdmissionRequest, shown: Object | None, old: Object | None) -> None:
+        self._review = review
+        self._request = request
+        self._shown = shown
+        self._old = old
+        self._known: dict[MatchedResource, Converted] = {}
+
+    def to(self, matched: MatchedResource, *, at_once: bool) -> Converted:
+        """Raises LoopBudgetExceeded where a conversion is needed on the event loop (`at_once`)."""
+        known = self._known.get(matched)
+        if known is None:
+            known = self._known[matched] = self._converted(matched, at_once)
+        return known
+
+    def _converted(self, matched: MatchedResource, at_once: bool) -> Converted:
+        made: list[Object] = []
+
+        def request() -> Object:
+            if not made:
+                made.append(request_of(self._review, matched, self._request))
+            return made[0]
+
+        if matched.kind == self._request.matched.kind:
+            return Converted(self._shown, self._old, request)
+        convert = self._conversion(matched, at_once)
+        return Converted(convert(self._shown), convert(self._old), request)
+
+    def _conversion(self, matched: MatchedResource, at_once: bool) -> Callable[[Object | None], Object | None]:
+        definition, version = self._review.definition, self._review.version
+        target = definition.versions.get(matched.kind.version) if matched.kind.group == definition.group else None
+        api_version = group_version(matched.kind.group, matched.kind.version)
+        if target is None or (version.to_storage is None and target.from_storage is None):
+            return lambda obj: None if obj is None else {**obj, "apiVersion": api_version, "kind": matched.kind.kind}
+        if at_once:
+            raise LoopBudgetExceeded
+
+        def convert(obj: Object | None) -> Object | None:
+            if obj is None:
+                return None
+            made: Object = records.copy(obj)
+            for step in (version.to_storage, target.from_storage):
+                if step is not None:
+                    made = step(made) or made
+            made["apiVersion"] = api_version
+            return made
+
+        return convert

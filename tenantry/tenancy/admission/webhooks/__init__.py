@@ -1,0 +1,1 @@
+"""Which webhooks are in effect in a logical cluster."""
