@@ -190,12 +190,12 @@ def _applied(result: Any, obj: Object, form: Form, converter: Converter) -> Obje
     except NotConvertible:
         raise MutationFailed("invalid return type: *dynamic.ObjectVal") from None
     config |= {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
-    if errors := validate(node, config):
+    if errors := validate(node, config, all_unknown=False):
         raise MutationFailed(f"error applying patch: failed to convert patch object to typed object: {error_text(errors)}")
     if atomic := _atomic_parts(node, config, ""):
         what = f"may not mutate atomic arrays, maps or structs: {', '.join(atomic[:CAUSES_MAX])}"
         raise MutationFailed(f"error applying patch: invalid ApplyConfiguration: {what}")
-    if not form.is_typed and (errors := validate(node, obj, repeats=True)):
+    if not form.is_typed and (errors := validate(node, obj, repeats=True, all_unknown=False)):
         raise MutationFailed(f"error applying patch: failed to convert original object to typed object: {error_text(errors)}")
     try:
         merged = merge(node, obj, config)

@@ -11,16 +11,19 @@ from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.status import CAUSES_MAX, cut
 
 
-def validate(node: Node, value: Any, *, repeats: bool = False) -> list[str]:
-    """The errors of a value, each with its path. Repeated list items are errors, except with `repeats`."""
+def validate(node: Node, value: Any, *, repeats: bool = False, all_unknown: bool = True) -> list[str]:
+    """The errors of a value, each with its path. Repeated list items are errors, except with `repeats`. Without `all_unknown`
+    nothing is told of an object beyond its first field that the schema does not have, as upstream does; there, which field is
+    the first one of a body is by chance."""
     errors: list[str] = []
-    _validate(node, value, None, _Report(errors, repeats))
+    _validate(node, value, None, _Report(errors, repeats, all_unknown))
     return errors
 
 
 class _Report(NamedTuple):
     errors: list[str]
     repeats: bool
+    all_unknown: bool
 
     def add(self, path: _Path, text: str) -> None:
         if len(self.errors) < CAUSES_MAX:
@@ -93,9 +96,10 @@ def _validate_fields(map_type: MapType, value: dict[str, Any], path: _Path, repo
     for name, below in value.items():
         node = map_type.at(name)
         if node is None:
-            # Upstream names the one that it finds first, in no order.
             report.add((path, f".{name}"), "field not declared in schema")
-            continue
+            if report.all_unknown:
+                continue
+            return
         _validate(node, below, (path, f".{name}"), report)
 
 
