@@ -79,7 +79,7 @@ def _warnings(crd: Object) -> dict[str, None]:
 
 def _look(document: Object, unknown: set[str], sets: set[str]) -> None:
     name, items = document.get("format"), document.get("items")
-    if name and not formats.is_known(name):
+    if name and not formats.is_known(name, document.get("type") or ""):
         unknown.add(name)
     if document.get("x-kubernetes-list-type") == "set" and isinstance(items, dict) and items.get("type") in ("object", "array"):
         sets.add(items["type"])

@@ -153,7 +153,7 @@ _CHECKS: dict[str, Format] = {
     "k8sshortname": lambda text: not dns1123_label_errors(text),
     "k8slongname": lambda text: not dns1123_subdomain_errors(text),
 }
-_NUMBER_FORMATS = frozenset(("int32", "int64", "float", "double"))
+_NUMBER_FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 
 
 def find(name: str) -> Format | None:
@@ -161,6 +161,8 @@ def find(name: str) -> Format | None:
     return _CHECKS.get(name.replace("-", ""))
 
 
-def is_known(name: str) -> bool:
-    """Whether kube-apiserver 1.37 knows a format. Creating a definition with another format gives a warning."""
-    return name in _NUMBER_FORMATS or find(name) is not None
+def is_known(name: str, kind: str) -> bool:
+    """Whether kube-apiserver 1.37 knows a format of a type. Creating a definition with another format gives a warning."""
+    if kind in ("", "string"):
+        return find(name) is not None
+    return name in _NUMBER_FORMATS.get(kind, ())

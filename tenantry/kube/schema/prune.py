@@ -31,6 +31,19 @@ def _nothing(value: Any, path: Path, removed: ReportedPaths) -> None:
     pass
 
 
+def _empty(value: Any, path: Path, removed: ReportedPaths) -> None:
+    """Prunes an object or a list where the schema has none: nothing in it is known. Lists may be deeper than Python's stack."""
+    waiting: list[tuple[Any, Path]] = [(value, path)]
+    while waiting:
+        value, path = waiting.pop()
+        if type(value) is dict:
+            for key in value:
+                removed.add((path, key))
+            value.clear()
+        elif type(value) is list:
+            waiting += ((item, (path, index)) for index, item in enumerate(value) if type(item) is dict or type(item) is list)
+
+
 def _compile(schema: Schema, known: dict[int, _Prune]) -> _Prune | None:
     """The pruning function. None where no field below can be unknown."""
     if id(schema) in known:
@@ -40,10 +53,10 @@ def _compile(schema: Schema, known: dict[int, _Prune]) -> _Prune | None:
     if isinstance(schema.additional, Schema) and not schema.properties:
         return _compile_map(schema.additional, known)
     keeps = schema.preserve_unknown or bool(schema.additional) or not (schema.type or schema.properties)
-    if (schema.type not in ("", "object") and not schema.properties) or (
-        keeps and not schema.properties and not schema.embedded_resource
-    ):
+    if keeps and not schema.properties and not schema.embedded_resource:
         return None
+    if schema.type not in ("", "object") and not schema.properties:
+        return None if schema.int_or_string else _empty
     return _compile_object(schema, keeps, known)
 
 
@@ -53,8 +66,11 @@ def _compile_list(items: Schema, known: dict[int, _Prune]) -> _Prune | None:
         return None
 
     def prune_list(value: Any, path: Path, removed: ReportedPaths) -> None:
-        if type(value) is list:
-            for index, item in enumerate(value):
+        if type(value) is not list:
+            _empty(value, path, removed)
+            return
+        for index, item in enumerate(value):
+            if type(item) is dict or type(item) is list:
                 each(item, (path, index), removed)
 
     return prune_list
@@ -66,8 +82,11 @@ def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
         return None
 
     def prune_map(value: Any, path: Path, removed: ReportedPaths) -> None:
-        if type(value) is dict:
-            for key, item in value.items():
+        if type(value) is not dict:
+            _empty(value, path, removed)
+            return
+        for key, item in value.items():
+            if type(item) is dict or type(item) is list:
                 each(item, (path, key), removed)
 
     return prune_map
@@ -78,6 +97,7 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
 
     def prune_object(value: Any, path: Path, removed: ReportedPaths) -> None:
         if type(value) is not dict:
+            _empty(value, path, removed)
             return
         unknown: list[str] | None = None
         for key, item in value.items():
@@ -89,7 +109,7 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
                         unknown = []
                     unknown.append(key)
                 continue
-            if inner is not None:
+            if inner is not None and (type(item) is dict or type(item) is list):
                 inner(item, (path, key), removed)
         if unknown is not None:
             for key in unknown:

@@ -52,6 +52,13 @@ SCHEMA = obj_schema(
             {"closed": {"apiVersion": "v1", "kind": "K", "spec": {"a": "1"}}},
             ["spec.closed.spec.b", "spec.closed.zz"],
         ),
+        # Where the schema has no object or no list, nothing in it is known.
+        ({"color": {"a": 1}, "sub": [{"x": 1}, 2]}, {"color": {}, "sub": [{}, 2]}, ["spec.color.a", "spec.sub[0].x"]),
+        (
+            {"list": {"n": 1}, "map": [[{"n": 1}]], "nul": [[{"a": [{}]}]]},
+            {"list": {}, "map": [[{}]], "nul": [[{}]]},
+            ["spec.list.n", "spec.map[0][0].n", "spec.nul[0][0].a"],
+        ),
     ],
 )
 def test_unknown_fields_go(spec: Any, left: Any, removed: list[str]) -> None:
@@ -127,3 +134,11 @@ def test_too_many_defaults_are_taken_back(obj: Any) -> None:
     assert obj == before
     assert default_within(obj, schema, 1000)
     assert obj["other"] == obj["null"] == "z"
+
+
+def test_lists_may_be_deeper_than_the_stack() -> None:
+    value: Any = {"a": 1}
+    for _ in range(5000):
+        value = [value]
+    obj = {"spec": {"color": value}}
+    assert len(prune(obj, from_openapi(SCHEMA))) == 1

@@ -105,6 +105,22 @@ def test_formats(name: str) -> None:
     assert (check(good), check(bad)) == (True, False)
 
 
-def test_known_formats() -> None:
-    assert formats.is_known("int32")
-    assert not formats.is_known("frob")
+@pytest.mark.parametrize(
+    ("name", "kind", "known"),
+    [
+        ("date-time", "string", True),
+        ("datetime", "", True),
+        ("cidr", "string", True),
+        ("cidr", "array", False),
+        ("frob", "string", False),
+        ("int32", "string", False),
+        ("int32", "integer", True),
+        ("int32", "number", False),
+        ("uint32", "integer", False),
+        ("double", "number", True),
+        ("double", "boolean", False),
+    ],
+)
+def test_known_formats(name: str, kind: str, known: bool) -> None:
+    """Of which types they are known: strings (and what has no type), integers and numbers have their own, others none."""
+    assert formats.is_known(name, kind) is known
