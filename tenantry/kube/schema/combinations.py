@@ -20,7 +20,7 @@ def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) ->
     """The checks. `compile_branch` compiles the combined schemas."""
     checks: list[Check] = []
     if schema.enum is not None:
-        checks.append(_enumerated(schema.enum))
+        checks.append(enumerated(schema.enum))
     if schema.all_of:
         checks.append(_all_of([compile_branch(s) for s in schema.all_of]))
     if schema.any_of:
@@ -40,7 +40,8 @@ def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) ->
     return checks
 
 
-def _enumerated(values: tuple[Any, ...]) -> Check:
+def enumerated(values: tuple[Any, ...]) -> Check:
+    """Refuses what is not one of the values. A null never is (kube-openapi)."""
     texts = frozenset(v for v in values if isinstance(v, str))
     others = frozenset(identity(v) for v in values if not isinstance(v, str))
     whole = frozenset(v for v in values if type(v) is int)
@@ -50,7 +51,7 @@ def _enumerated(values: tuple[Any, ...]) -> Check:
         if type(value) is str:
             if value in texts:
                 return
-        elif identity(value) in others:
+        elif value is not None and identity(value) in others:
             return
         elif type(value) is float and abs(value) < _WIDEST and int(value) in whole:
             # Upstream converts the value to the type of the listed one before it compares them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.field_errors import counted
-from tenantry.kube.schema.combinations import general_checks
+from tenantry.kube.schema.combinations import enumerated, general_checks
 from tenantry.kube.schema.number_checks import number_checks
 from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
@@ -78,12 +78,19 @@ def _compile_node(schema: Schema, known: dict[int, Check]) -> Check | None:
     if not types and not any(inner.values()):
         return None
     expected = ",".join(types)
-    return _typed(types, expected, schema.format, schema.nullable or not types, inner)
+    on_null = enumerated(schema.enum) if schema.enum is not None else None
+    return _typed(types, expected, schema.format, schema.nullable or not types, inner, on_null)
 
 
 def _typed(
-    types: tuple[str, ...], expected: str, text_format: str, nullable: bool, inner: dict[type, Check | None] | None
+    types: tuple[str, ...],
+    expected: str,
+    text_format: str,
+    nullable: bool,
+    inner: dict[type, Check | None] | None,
+    on_null: Check | None = None,
 ) -> Check:
+    """`on_null`: what is checked of a null beside its type."""
     allowed: set[type] = {kind for kind, name in _TYPE_NAMES.items() if name in types} if types else set(_TYPE_NAMES)
     if "number" in types:
         allowed.add(int)
@@ -106,6 +113,8 @@ def _typed(
         if value is None:
             if not nullable:
                 out.append(_type_problem(value, path, expected))
+            if on_null is not None:
+                on_null(value, path, out)
             return
         whole = kind is float and whole_floats and abs(value) <= _SAFE_FLOAT and value == int(value)
         if not whole:

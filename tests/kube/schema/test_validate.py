@@ -199,6 +199,14 @@ def test_of_a_string_the_first_thing_is_told_that_is_wrong_with_lengths_and_patt
     assert len(found) == len(told) and all(text in error.text for text, error in zip(told, found, strict=True))
 
 
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize("enum", [["x"], ["x", None]])
+def test_an_enum_never_has_null(nullable: bool, enum: list[Any]) -> None:
+    schema = from_openapi({"type": "string", "nullable": nullable, "enum": enum})
+    kinds = [error.kind for error in validate(None, schema)]
+    assert kinds == ["NotSupported"] if nullable else ["TypeInvalid", "NotSupported"]
+
+
 def test_a_prefix_is_in_fields_and_not_in_messages() -> None:
     [error] = validate("z", from_openapi(S | {"pattern": "^a$"}), path="x.default")
     assert (error.field, error.text) == ("x.default", "Invalid value: \"z\":  in body should match '^a$'")
