@@ -81,7 +81,7 @@ async def test_long_expressions_are_compiled_in_a_thread(monkeypatch: pytest.Mon
 
 async def test_many_policies_are_read_and_matched_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     many = (record for number in range(400) for record in bound(f"p{number}", spec(f"object.metadata.name != 'n{number}'")))
-    await write(monkeypatch, many, config_map("x"))
+    await write(monkeypatch, many, config_map("x"), LINES_OF_AN_EVALUATION // 2)
 
 
 async def test_rules_of_many_resources_are_matched_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,9 @@ class Decision(NamedTuple):
     seconds: float = 0.0
 
 
+_ADMITTED = Decision(ADMIT, False)
+
+
 class Published(NamedTuple):
     """An audit annotation. `error` is not empty where it could not be made, and the write is refused for it."""
 
@@ -163,7 +166,7 @@ def _decisions(
         elif isinstance(messages, OutOfBudget):
             decisions.append(failed(f"failed messageExpression: {messages}", seconds))
         elif outcome is True:
-            decisions.append(Decision(ADMIT, False, "", "", seconds))
+            decisions.append(_ADMITTED)
         else:
             made = _shown(messages[place]) if messages else ""
             message = made or validation.message.strip() or f"failed expression: {validation.program.text.strip()}"

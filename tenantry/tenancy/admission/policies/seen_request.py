@@ -7,7 +7,7 @@ from typing import Any
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.user import seen_in
-from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource
+from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.objects import Object
 from tenantry.kube.types import namespace as namespace_type
 from tenantry.storage.keys import Key
@@ -36,10 +36,10 @@ def request_of(review: Review, matched: MatchedResource, request: AdmissionReque
     resource, kind = request.matched
     made: dict[str, Any] = {
         "uid": "",
-        "kind": matched.kind._asdict(),
-        "resource": matched.resource._asdict(),
-        "requestKind": kind._asdict(),
-        "requestResource": resource._asdict(),
+        "kind": _kind(matched.kind),
+        "resource": _resource(matched.resource),
+        "requestKind": _kind(kind),
+        "requestResource": _resource(resource),
         "operation": request.operation,
         "userInfo": seen_in(review.user, review.cluster).to_user_info(),
         "object": None,
@@ -54,6 +54,16 @@ def request_of(review: Review, matched: MatchedResource, request: AdmissionReque
     if request.namespace:
         made["namespace"] = request.namespace
     return made
+
+
+def _kind(kind: GroupVersionKind) -> Object:
+    group, version, name = kind
+    return {"group": group, "version": version, "kind": name}
+
+
+def _resource(resource: GroupVersionResource) -> Object:
+    group, version, name = resource
+    return {"group": group, "version": version, "resource": name}
 
 
 def namespace_object(range_: Range, cluster: str, name: str) -> Object | None:
