@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -60,8 +61,8 @@ def binding(number: int) -> Record:
 
 
 @asynccontextmanager
-async def bare_shard(records: Iterator[Record]) -> AsyncIterator[ServedCluster]:
-    async with ServedCluster() as shard:
+async def bare_shard(records: Iterator[Record], **parts: Any) -> AsyncIterator[ServedCluster]:
+    async with ServedCluster(**parts) as shard:
         await shard.tenancy.runner.stop()
         shard.cell.range_of(CLUSTER).load(records)
         shard.tenancy.apis._clusters.clear()

@@ -32,8 +32,6 @@ from tenantry.kube.status import StatusError, bad_request, internal, new_uid, re
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 64
-"""So many webhooks are matched on the event loop before a write."""
 CALLED_MAX = 100
 """The most webhooks that are called about one write. Kubernetes has no such limit."""
 _ANNOTATION_BYTES_MAX = 10 << 10
@@ -92,7 +90,7 @@ class CallContext:
         if not webhook.conditions:
             return True
         values = request_values(review, matcher.request, matched)
-        return await meets_conditions(webhook, review, values, matcher.objects(matched), self.ask)
+        return await meets_conditions(webhook, review, values, matcher.objects(matched), self.ask, matcher.allowance)
 
     async def call(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,17 +32,29 @@ Ask = Callable[[Review, Question], Answer]
 """Asks the authorizer, for the user of a review."""
 
 
+AT_ONCE = 64
+"""So many webhooks may be matched on the event loop for a write."""
+_WEIGHT_AT_ONCE = 500
+"""The most comparisons that this may take: a millisecond."""
+
+
+def is_short(webhooks: Sequence[Webhook]) -> bool:
+    """Whether these webhooks may be matched on the event loop."""
+    return len(webhooks) <= AT_ONCE and sum(webhook.weight for webhook in webhooks) <= _WEIGHT_AT_ONCE
+
+
 class ReviewMatcher:
-    """Matches webhooks with one review as it is now."""
+    """Matches webhooks with one review as it is now. `allowance`: what match conditions may still cost on the event loop."""
 
-    __slots__ = ("_converted", "_labels", "_review", "obj", "old", "request")
+    __slots__ = ("_converted", "_labels", "_review", "allowance", "obj", "old", "request")
 
-    def __init__(self, review: Review) -> None:
+    def __init__(self, review: Review, allowance: Allowance | None = None) -> None:
+        self.allowance = allowance or Allowance(at_once=True)
         self._review = review
         self.request: AdmissionRequest = review.request
         self.obj = review.shown()
         self.old = review.shown_old()
-        self._labels: dict[str, Labels] = {}
+        self._labels: dict[str, Labels | None] = {}
         self._converted: dict[MatchedResource, tuple[Object | None, Object | None]] = {}
 
     def match(self, webhook: Webhook) -> MatchedResource | None:
@@ -50,6 +63,19 @@ class ReviewMatcher:
             return webhook.matcher.match(self.request, self.obj, self.old, self._labels_of)
         except NamespaceMissing as error:
             raise not_found(GroupResource("", "namespaces"), str(error)) from None
+
+    async def match_each(self, webhooks: Sequence[Webhook], begin: int = 0) -> Sequence[tuple[int, MatchedResource]]:
+        """The places of those that `match`, from `begin` on. Many are matched in a thread."""
+        if is_short(webhooks):
+            return self._match_each(webhooks, begin)
+        with suppress(NamespaceMissing):
+            # Memory is read on the event loop.
+            self._labels_of(self.request.namespace)
+        return await workers.run(self._review.cluster, lambda: self._match_each(webhooks, begin))
+
+    def _match_each(self, webhooks: Sequence[Webhook], begin: int) -> Sequence[tuple[int, MatchedResource]]:
+        found = ((index, self.match(webhooks[index])) for index in range(begin, len(webhooks)))
+        return [(index, matched) for index, matched in found if matched is not None]
 
     def objects(self, matched: MatchedResource) -> tuple[Object | None, Object | None]:
         """The object and the old object in the kind of a match."""
@@ -65,13 +91,13 @@ class ReviewMatcher:
         return found
 
     def _labels_of(self, namespace: str) -> Labels:
-        known = self._labels.get(namespace)
-        if known is None:
+        if namespace not in self._labels:
             review = self._review
             record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, _NAMESPACES, "", namespace))
-            if record is None:
-                raise NamespaceMissing(namespace)
-            known = self._labels[namespace] = record.head.labels
+            self._labels[namespace] = None if record is None else record.head.labels
+        known = self._labels[namespace]
+        if known is None:
+            raise NamespaceMissing(namespace)
         return known
 
 
@@ -104,7 +130,12 @@ class _KnownAnswers:
 
 
 async def meets_conditions(
-    webhook: Webhook, review: Review, values: Mapping[str, Any], objects: tuple[Object | None, Object | None], ask: Ask
+    webhook: Webhook,
+    review: Review,
+    values: Mapping[str, Any],
+    objects: tuple[Object | None, Object | None],
+    ask: Ask,
+    allowance: Allowance,
 ) -> bool:
     """Whether the match conditions of a webhook hold. Raises StatusError 403 where they fail and the webhook does not ignore
     failures."""
@@ -115,7 +146,7 @@ async def meets_conditions(
         return Inputs(object=objects[0], old_object=objects[1], request=values, params=None, namespace=None, answers=answers)
 
     try:
-        found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), Allowance(at_once=True), {})
+        found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), allowance, {})
     except LoopBudgetExceeded:
         found = await _matched_in_thread(webhook, review, inputs, ask)
     if found.error and not webhook.ignores_failures:

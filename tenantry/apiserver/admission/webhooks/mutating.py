@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import orjson
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.call_context import (
-    AT_ONCE,
     CALLED_MAX,
     CallContext,
     Encoded,
@@ -18,7 +18,7 @@ from tenantry.apiserver.admission.webhooks.call_context import (
     annotate_json,
     too_many,
 )
-from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, convert, normalised
+from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, convert, is_short, normalised
 from tenantry.apiserver.admission.webhooks.metrics import ADMIT, INTERNAL_ERROR
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
@@ -79,7 +79,7 @@ class MutatingWebhooks:
                 kept.changed()
             if not kept.again:
                 return None
-        elif len(webhooks) <= AT_ONCE:
+        elif is_short(webhooks):
             matcher = ReviewMatcher(review)
             if all(matcher.match(webhook) is None for webhook in webhooks):
                 return None
@@ -97,12 +97,14 @@ class MutatingWebhooks:
         kept: _Rounds = rounds.values.setdefault(_NAME, _Rounds())
         number = 1 if rounds.again else 0
         matcher = ReviewMatcher(review)
+        matches = deque(await matcher.match_each(webhooks))
         called = 0
-        for index, webhook in enumerate(webhooks):
+        while matches:
+            index, matched = matches.popleft()
+            webhook = webhooks[index]
             if rounds.again and webhook.uid not in kept.again:
                 continue
-            matched = matcher.match(webhook)
-            if matched is None or not await self._context.meets_conditions(webhook, matcher, review, matched):
+            if not await self._context.meets_conditions(webhook, matcher, review, matched):
                 continue
             called += 1
             if called > CALLED_MAX:
@@ -110,7 +112,8 @@ class MutatingWebhooks:
             place = f"round_{number}_index_{index}"
             changed = await self._call(webhook, matcher, review, matched, found.cluster, deadline, place)
             if changed:
-                matcher = ReviewMatcher(review)
+                matcher = ReviewMatcher(review, matcher.allowance)
+                matches = deque(await matcher.match_each(webhooks, index + 1))
                 rounds.changes += 1
                 rounds.wanted = True
                 kept.changed()

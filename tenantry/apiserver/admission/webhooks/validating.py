@@ -9,14 +9,13 @@ from copy import copy
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.call_context import (
-    AT_ONCE,
     CALLED_MAX,
     CallContext,
     Encoded,
     WebhooksNotRead,
     too_many,
 )
-from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher
+from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, is_short
 from tenantry.apiserver.admission.webhooks.metrics import VALIDATING
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
@@ -46,7 +45,7 @@ class ValidatingWebhooks:
         webhooks = found.about(review.definition.plural)
         if not webhooks:
             return None
-        if len(webhooks) > AT_ONCE:
+        if not is_short(webhooks):
             return Ask(lambda deadline: self._match_and_call(review, found, webhooks, deadline))
         matcher = ReviewMatcher(review)
         matches = [(webhook, matched) for webhook in webhooks if (matched := matcher.match(webhook)) is not None]
@@ -62,13 +61,9 @@ class ValidatingWebhooks:
 
     async def _match_and_call(self, review: Review, found: WebhookSet, webhooks: Sequence[Webhook], deadline: float) -> None:
         matcher = ReviewMatcher(review)
-        matches: list[tuple[Webhook, MatchedResource]] = []
-        for index, webhook in enumerate(webhooks):
-            matched = matcher.match(webhook)
-            if matched is not None:
-                matches.append((webhook, matched))
-            if index % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
+        matches = [(webhooks[index], matched) for index, matched in await matcher.match_each(webhooks)]
+        if len(matches) > CALLED_MAX:
+            raise too_many(len(matches))
         await self._call(review, matcher, found, matches, deadline)
 
     async def _call(
@@ -84,8 +79,6 @@ class ValidatingWebhooks:
             for webhook, matched in matches
             if await self._context.meets_conditions(webhook, matcher, review, matched)
         ]
-        if len(called) > CALLED_MAX:
-            raise too_many(len(called))
         owner = found.cluster
         encoded: dict[MatchedResource, Encoded] = {}
         errors: list[StatusError] = []

@@ -57,6 +57,8 @@ class Webhook:
     destination: Destination | None
     service: ServiceReference | None
     bundle: bytes
+    weight: int
+    """About how many comparisons it takes to match it with a request."""
 
 
 class WebhookSet:
@@ -135,7 +137,18 @@ def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
         destination=destination,
         service=service,
         bundle=bundle,
+        weight=_weight(spec),
     )
+
+
+def _weight(spec: Mapping[str, Any]) -> int:
+    weight = 1
+    for rule in spec.get("rules") or ():
+        weight += 4 + len(rule.get("resources") or ())
+    for name in ("namespaceSelector", "objectSelector"):
+        selector = spec.get(name) or {}
+        weight += len(selector.get("matchLabels") or ()) + len(selector.get("matchExpressions") or ())
+    return weight
 
 
 def _service(spec: Mapping[str, Any]) -> ServiceReference:
