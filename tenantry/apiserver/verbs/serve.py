@@ -36,7 +36,8 @@ _ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
     "status": {"get": get, "update": update, "patch": patch},
     "scale": {"get": get_scale, "update": update_scale, "patch": patch_scale},
 }
-_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"update": update}
+_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
+"""As far as the type has these verbs (`Version.verbs_of`)."""
 _WITHOUT_CLUSTER = frozenset(("list", "watch"))
 _DEEPEST = 3
 
@@ -114,7 +115,7 @@ def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
         if connector is not None:
             return _of_visible(connector)
         verb = _ON_SUBRESOURCES.get(name, _ON_OTHER_SUBRESOURCES).get(info.verb)
-        if verb is not None:
+        if verb is not None and (name in _ON_SUBRESOURCES or info.verb in shape.verbs_of(name)):
             return verb
     raise method_not_allowed(call.group_resource, info.verb) if call.definition.custom else _not_allowed()
 
