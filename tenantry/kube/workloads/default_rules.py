@@ -29,6 +29,17 @@ def _values(**values: Any) -> Rule:
     return fill
 
 
+def _missing(**values: Any) -> Rule:
+    """A rule that sets fields that are missing: Go's pointers, which may be empty."""
+
+    def fill(obj: Object) -> None:
+        for name, value in values.items():
+            if obj.get(name) is None:
+                obj[name] = value
+
+    return fill
+
+
 def _pull_policy(image: str) -> str:
     return "Always" if tag_of(image) == "latest" else "IfNotPresent"
 
@@ -288,12 +299,12 @@ RULES: Mapping[str, Rule] = {
     "core.v1.EndpointPort": _values(protocol="TCP"),
     "core.v1.EphemeralContainer": _container,
     "core.v1.HTTPGetAction": _http_get,
-    "core.v1.HostPathVolumeSource": _values(type=""),
+    "core.v1.HostPathVolumeSource": _missing(type=""),
     "core.v1.NodeStatus": _node_status,
     "core.v1.ObjectFieldSelector": _values(apiVersion="v1"),
     "core.v1.PersistentVolume": _persistent_volume,
     "core.v1.PersistentVolumeClaim": _claim,
-    "core.v1.PersistentVolumeClaimSpec": _values(volumeMode="Filesystem"),
+    "core.v1.PersistentVolumeClaimSpec": _missing(volumeMode="Filesystem"),
     "core.v1.Pod": _pod,
     "core.v1.PodSpec": _pod_spec,
     "core.v1.Probe": _probe,
@@ -301,14 +312,14 @@ RULES: Mapping[str, Rule] = {
     "core.v1.ReplicationController": _replication_controller,
     "core.v1.SecretVolumeSource": _with_mode,
     "core.v1.Service": _service,
-    "core.v1.ServiceAccountTokenProjection": _values(expirationSeconds=3600),
+    "core.v1.ServiceAccountTokenProjection": _missing(expirationSeconds=3600),
     "core.v1.Volume": _volume,
     "discovery.v1.EndpointPort": _endpoint_port,
     "networking.v1.IngressClass": _ingress_class,
     "networking.v1.NetworkPolicy": _network_policy,
-    "networking.v1.NetworkPolicyPort": _values(protocol="TCP"),
-    "scheduling.v1.PriorityClass": _values(preemptionPolicy="PreemptLowerPriority"),
+    "networking.v1.NetworkPolicyPort": _missing(protocol="TCP"),
+    "scheduling.v1.PriorityClass": _missing(preemptionPolicy="PreemptLowerPriority"),
     "storage.v1.CSIDriver": _csi_driver,
-    "storage.v1.StorageClass": _values(reclaimPolicy="Delete", volumeBindingMode="Immediate"),
+    "storage.v1.StorageClass": _missing(reclaimPolicy="Delete", volumeBindingMode="Immediate"),
 }
 """Name of a message → its rule."""
