@@ -108,11 +108,11 @@ def _after_varint(data: bytes, position: int) -> int:
 def encode_message(message: Message, obj: Object) -> bytes:
     """The bytes of a message. `obj` is in the form in which it is stored or served; members that the table does not have are left
     out."""
-    plan: Plan | None = message.memo.get("protobuf.write")
-    if plan is None:
-        plan = message.memo["protobuf.write"] = _plan(message)
-    inlined: tuple[str, ...] | None = message.memo.get("protobuf.inlined")
-    if inlined is not None:
+    known: tuple[Plan, tuple[str, ...]] | None = message.memo.get("protobuf.write")
+    if known is None:
+        known = message.memo["protobuf.write"] = (_plan(message), tuple(field.name for field in message.wire if field.inline))
+    plan, inlined = known
+    if inlined:
         # Each of these messages takes its fields from the object itself.
         obj = obj | dict.fromkeys(inlined, obj)
     get, parts = obj.get, []
@@ -143,9 +143,6 @@ def varint(number: int) -> bytes:
 
 def _plan(message: Message) -> Plan:
     ordered = sorted(message.wire, key=lambda field: field.number)
-    inlined = tuple(field.name for field in ordered if field.inline)
-    if inlined:
-        message.memo["protobuf.inlined"] = inlined
     return tuple((field.name, _writer(field, message), _absent(field), _text_heads(field)) for field in ordered)
 
 
