@@ -75,6 +75,44 @@ async def test_scale_and_status_are_endpoints_of_their_own() -> None:
         assert shown["rows"][0]["cells"][:4] == ["web", "3/4", 0, 0]
 
 
+async def test_a_status_that_cannot_be_is_refused() -> None:
+    async with ServedShard() as shard:
+        await bound(shard)
+        await shard.call("POST", DEPLOYMENTS, MASTER, deployment({"name": "a", "image": "a"}))
+        patch = {"status": {"replicas": 1, "readyReplicas": 3, "availableReplicas": -1}}
+        status, refused = await shard.call("PATCH", f"{DEPLOYMENTS}/web/status", MASTER, patch, **STRATEGIC)
+        assert status == 422
+        causes = [(cause["field"], cause["message"]) for cause in refused["details"]["causes"]]
+        assert causes == [
+            ("status.availableReplicas", "Invalid value: -1: must be greater than or equal to 0"),
+            ("status.readyReplicas", "Invalid value: 3: cannot be greater than status.replicas"),
+        ]
+
+
+async def test_ephemeral_containers_are_added_and_resources_changed_at_their_endpoints() -> None:
+    async with ServedShard() as shard:
+        await bound(shard)
+        container = {"name": "a", "image": "x", "resources": {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+        await shard.call("POST", PODS, MASTER, pod)
+        added = {"spec": {"ephemeralContainers": [{"name": "look", "image": "busybox"}], "nodeName": "ignored"}}
+        status, refused = await shard.call("PATCH", f"{PODS}/p", MASTER, added, **STRATEGIC)
+        assert status == 422 and refused["details"]["causes"][0]["field"] == "spec"
+        status, made = await shard.call("PATCH", f"{PODS}/p/ephemeralcontainers", MASTER, added, **STRATEGIC)
+        assert status == 200, made
+        assert made["spec"]["ephemeralContainers"][0]["imagePullPolicy"] == "Always" and "nodeName" not in made["spec"]
+        changed = {"spec": {"ephemeralContainers": [{"name": "look", "image": "other"}]}}
+        status, refused = await shard.call("PATCH", f"{PODS}/p/ephemeralcontainers", MASTER, changed, **STRATEGIC)
+        assert status == 422 and "may not be changed" in refused["message"]
+        grown = {"spec": {"containers": [{"name": "a", "image": "ignored", "resources": {"requests": {"cpu": "1500m"}}}]}}
+        status, made = await shard.call("PATCH", f"{PODS}/p/resize", MASTER, grown, **STRATEGIC)
+        assert status == 200, made
+        (found,) = made["spec"]["containers"]
+        assert (found["image"], found["resources"]["requests"]) == ("x", {"cpu": "1500m"})
+        grown["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "3"}}
+        assert (await shard.call("PATCH", f"{PODS}/p/resize", MASTER, grown, **STRATEGIC))[0] == 422
+
+
 async def test_protobuf_in_and_out() -> None:
     async with ServedShard() as shard:
         await bound(shard)

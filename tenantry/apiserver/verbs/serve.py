@@ -36,6 +36,7 @@ _ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
     "scale": {"get": get_scale, "update": update_scale, "patch": patch_scale},
 }
 _ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
+"""As far as the type has these verbs (`Version.verbs_of`)."""
 _WITHOUT_CLUSTER = frozenset(("list", "watch"))
 _DEEPEST = 3
 

@@ -18,12 +18,29 @@ _FILE_MODE = 0o644
 _OUTSIDE = ("NodePort", "LoadBalancer")
 
 
+def _part(obj: Object, name: str) -> Object:
+    """A struct that is always there, except where a view hides it: then what is filled in is dropped."""
+    found: Object | None = obj.get(name)
+    return found if found is not None else {}
+
+
 def _values(**values: Any) -> Rule:
     """A rule that sets fields that are missing or empty."""
 
     def fill(obj: Object) -> None:
         for name, value in values.items():
             if obj.get(name) in (None, ""):
+                obj[name] = value
+
+    return fill
+
+
+def _missing(**values: Any) -> Rule:
+    """A rule that sets fields that are missing: Go's pointers, which may be empty."""
+
+    def fill(obj: Object) -> None:
+        for name, value in values.items():
+            if obj.get(name) is None:
                 obj[name] = value
 
     return fill
@@ -69,7 +86,7 @@ def _containers(spec: Object) -> Iterable[Object]:
 
 
 def _pod(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
         spec["terminationGracePeriodSeconds"] = 1
     for container in _containers(spec):
@@ -89,7 +106,7 @@ def _pod(obj: Object) -> None:
 
 
 def _service(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     affinity = spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
     if affinity == "None":
         spec.pop("sessionAffinityConfig", None)
@@ -113,14 +130,16 @@ def _service(obj: Object) -> None:
 
 
 def _persistent_volume(obj: Object) -> None:
-    obj["status"]["phase"] = obj["status"].get("phase") or "Pending"
-    spec = obj["spec"]
+    status = _part(obj, "status")
+    status["phase"] = status.get("phase") or "Pending"
+    spec = _part(obj, "spec")
     spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
     spec.setdefault("volumeMode", "Filesystem")
 
 
 def _claim(obj: Object) -> None:
-    obj["status"]["phase"] = obj["status"].get("phase") or "Pending"
+    status = _part(obj, "status")
+    status["phase"] = status.get("phase") or "Pending"
 
 
 def _node_status(obj: Object) -> None:
@@ -129,7 +148,7 @@ def _node_status(obj: Object) -> None:
 
 
 def _replication_controller(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     labels = labels_of(spec.get("template") or {})
     if labels:
         spec["selector"] = spec.get("selector") or dict(labels)
@@ -137,9 +156,9 @@ def _replication_controller(obj: Object) -> None:
 
 
 def _deployment(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     spec.setdefault("replicas", 1)
-    strategy = spec["strategy"]
+    strategy = _part(spec, "strategy")
     strategy["type"] = strategy.get("type") or "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
@@ -150,8 +169,8 @@ def _deployment(obj: Object) -> None:
 
 
 def _daemon_set(obj: Object) -> None:
-    spec = obj["spec"]
-    strategy = spec["updateStrategy"]
+    spec = _part(obj, "spec")
+    strategy = _part(spec, "updateStrategy")
     strategy["type"] = strategy.get("type") or "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
@@ -164,9 +183,9 @@ def _daemon_set(obj: Object) -> None:
 
 
 def _stateful_set(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     spec["podManagementPolicy"] = spec.get("podManagementPolicy") or "OrderedReady"
-    strategy = spec["updateStrategy"]
+    strategy = _part(spec, "updateStrategy")
     if not strategy.get("type"):
         strategy["type"] = "RollingUpdate"
         strategy.setdefault("rollingUpdate", {})
@@ -185,16 +204,16 @@ def _stateful_set(obj: Object) -> None:
 
 
 def _replica_set(obj: Object) -> None:
-    obj["spec"].setdefault("replicas", 1)
+    _part(obj, "spec").setdefault("replicas", 1)
 
 
 def _job(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", _INT32_MAX if "backoffLimitPerIndex" in spec else 6)
-    labels = labels_of(spec["template"])
+    labels = labels_of(_part(spec, "template"))
     if labels and not labels_of(obj):
         obj["metadata"]["labels"] = dict(labels)
     spec.setdefault("completionMode", "NonIndexed")
@@ -204,7 +223,7 @@ def _job(obj: Object) -> None:
 
 
 def _cron_job(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
     spec.setdefault("suspend", False)
     spec.setdefault("successfulJobsHistoryLimit", 3)
@@ -225,7 +244,7 @@ _SCALING_POLICIES: Mapping[str, Object] = {
 
 
 def _autoscaler(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     spec.setdefault("minReplicas", 1)
     if not spec.get("metrics"):
         target = {"type": "Utilization", "averageUtilization": 80}
@@ -238,19 +257,19 @@ def _autoscaler(obj: Object) -> None:
 
 
 def _network_policy(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
 def _ingress_class(obj: Object) -> None:
-    parameters = obj["spec"].get("parameters")
+    parameters = _part(obj, "spec").get("parameters")
     if parameters is not None and parameters.get("scope") is None:
         parameters["scope"] = "Cluster"
 
 
 def _csi_driver(obj: Object) -> None:
-    spec = obj["spec"]
+    spec = _part(obj, "spec")
     spec.setdefault("attachRequired", True)
     for name in ("podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount", "preventPodSchedulingIfMissing"):
         spec.setdefault(name, False)
@@ -288,12 +307,12 @@ RULES: Mapping[str, Rule] = {
     "core.v1.EndpointPort": _values(protocol="TCP"),
     "core.v1.EphemeralContainer": _container,
     "core.v1.HTTPGetAction": _http_get,
-    "core.v1.HostPathVolumeSource": _values(type=""),
+    "core.v1.HostPathVolumeSource": _missing(type=""),
     "core.v1.NodeStatus": _node_status,
     "core.v1.ObjectFieldSelector": _values(apiVersion="v1"),
     "core.v1.PersistentVolume": _persistent_volume,
     "core.v1.PersistentVolumeClaim": _claim,
-    "core.v1.PersistentVolumeClaimSpec": _values(volumeMode="Filesystem"),
+    "core.v1.PersistentVolumeClaimSpec": _missing(volumeMode="Filesystem"),
     "core.v1.Pod": _pod,
     "core.v1.PodSpec": _pod_spec,
     "core.v1.Probe": _probe,
@@ -301,14 +320,14 @@ RULES: Mapping[str, Rule] = {
     "core.v1.ReplicationController": _replication_controller,
     "core.v1.SecretVolumeSource": _with_mode,
     "core.v1.Service": _service,
-    "core.v1.ServiceAccountTokenProjection": _values(expirationSeconds=3600),
+    "core.v1.ServiceAccountTokenProjection": _missing(expirationSeconds=3600),
     "core.v1.Volume": _volume,
     "discovery.v1.EndpointPort": _endpoint_port,
     "networking.v1.IngressClass": _ingress_class,
     "networking.v1.NetworkPolicy": _network_policy,
-    "networking.v1.NetworkPolicyPort": _values(protocol="TCP"),
-    "scheduling.v1.PriorityClass": _values(preemptionPolicy="PreemptLowerPriority"),
+    "networking.v1.NetworkPolicyPort": _missing(protocol="TCP"),
+    "scheduling.v1.PriorityClass": _missing(preemptionPolicy="PreemptLowerPriority"),
     "storage.v1.CSIDriver": _csi_driver,
-    "storage.v1.StorageClass": _values(reclaimPolicy="Delete", volumeBindingMode="Immediate"),
+    "storage.v1.StorageClass": _missing(reclaimPolicy="Delete", volumeBindingMode="Immediate"),
 }
 """Name of a message → its rule."""

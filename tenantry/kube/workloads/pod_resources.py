@@ -51,7 +51,8 @@ def is_pod_level(resource: str) -> bool:
 
 
 def default_pod_requests(spec: Object) -> None:
-    """Fills in what a Pod with limits for all its containers requests: what they request, else its limits. Changes `spec`."""
+    """Fills in what a Pod that has requests or limits for all its containers does not say: what they request, else its limits,
+    and what they are limited to, if each of them is. Changes `spec`."""
     resources = spec.get("resources")
     if not resources or not (resources.get("limits") or resources.get("requests")):
         return
@@ -60,13 +61,17 @@ def default_pod_requests(spec: Object) -> None:
     for name, amount in container_amounts(spec, "limits").items():
         if name.startswith(_HUGE_PAGES) and name not in requests:
             limits.setdefault(name, amount)
-    if limits:
-        for name, amount in container_amounts(spec, "requests").items():
-            if name in _POD_LEVEL:
-                requests.setdefault(name, amount)
-        for name, amount in limits.items():
-            if is_pod_level(name):
-                requests.setdefault(name, amount)
+    for name, amount in container_amounts(spec, "requests").items():
+        if name in _POD_LEVEL:
+            requests.setdefault(name, amount)
+    for name, amount in limits.items():
+        if is_pod_level(name):
+            requests.setdefault(name, amount)
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    for name, amount in container_amounts(spec, "limits").items():
+        limited = all(name in _of(container, "limits") for container in containers)
+        if limited and is_pod_level(name) and name in requests and parse(amount) >= parse(requests[name]):
+            limits.setdefault(name, amount)
     for side, amounts in (("limits", limits), ("requests", requests)):
         if amounts:
             resources[side] = amounts

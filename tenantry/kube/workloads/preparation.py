@@ -26,11 +26,19 @@ def create_claim(obj: Object) -> None:
     """Both fields for the source of the data say the same."""
     obj["status"] = {"phase": "Pending"}
     spec = obj["spec"]
+    if not _is_known_source(spec.get("dataSource") or {}):
+        spec.pop("dataSource", None)
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
     if source is not None and reference is None:
         spec["dataSourceRef"] = {"apiGroup": source.get("apiGroup"), "kind": source.get("kind"), "name": source.get("name")}
     elif source is None and reference is not None and not reference.get("namespace"):
         spec["dataSource"] = {"apiGroup": reference.get("apiGroup"), "kind": reference.get("kind"), "name": reference.get("name")}
+
+
+def _is_known_source(source: Object) -> bool:
+    """Whether it is a claim or a snapshot: others are for the newer field."""
+    place = (source.get("apiGroup") or "", source.get("kind"))
+    return place in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 
 
 def create_daemon_set(obj: Object) -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tenantry.kube.names import dns1123_label_errors
-from tenantry.kube.workloads import preparation
+from tenantry.kube.workloads import pod_endpoints, preparation
 from tenantry.kube.workloads.job_labels import make_selector
-from tenantry.kube.workloads.strategy import Rules
-from tenantry.kube.workloads.validation import controllers, jobs, networking, nodes_and_classes, pods, services, storage
+from tenantry.kube.workloads.strategy import Endpoint, Rules
+from tenantry.kube.workloads.validation import (
+    controllers,
+    jobs,
+    networking,
+    nodes_and_classes,
+    pods,
+    replicas,
+    services,
+    storage,
+)
 from tenantry.kube.workloads.validation.claims import claim_errors
 
 RULES: Mapping[str, Rules] = {
@@ -17,10 +26,13 @@ RULES: Mapping[str, Rules] = {
     "CronJob": Rules(errors=jobs.cron_job_errors),
     "DaemonSet": Rules(
         errors=controllers.daemon_set_errors,
+        status_errors=replicas.daemon_set_status,
         on_create=preparation.create_daemon_set,
         on_update=preparation.update_daemon_set,
     ),
-    "Deployment": Rules(errors=controllers.deployment_errors, keeps_labels=True, annotations_count=True),
+    "Deployment": Rules(
+        errors=controllers.deployment_errors, status_errors=replicas.deployment_status, keeps_labels=True, annotations_count=True
+    ),
     "EndpointSlice": Rules(errors=networking.slice_errors),
     "Endpoints": Rules(
         errors=services.endpoints_errors,
@@ -49,12 +61,23 @@ RULES: Mapping[str, Rules] = {
     "PersistentVolumeClaim": Rules(
         errors=claim_errors, on_create=preparation.create_claim, tracks_generation=False, returns_deleted=True
     ),
-    "Pod": Rules(errors=pods.pod_errors, on_create=preparation.create_pod, returns_deleted=True, marks_deleted=True),
+    "Pod": Rules(
+        errors=pods.pod_errors,
+        on_create=preparation.create_pod,
+        endpoints={
+            "ephemeralcontainers": Endpoint(pod_endpoints.keep_all_but_ephemeral, pod_endpoints.ephemeral_errors),
+            "resize": Endpoint(pod_endpoints.keep_all_but_resources, pod_endpoints.resize_errors),
+        },
+        returns_deleted=True,
+        marks_deleted=True,
+    ),
     "PodDisruptionBudget": Rules(errors=controllers.budget_errors, unconditional_update=False),
     "PodTemplate": Rules(errors=pods.pod_template_errors, returns_deleted=True),
     "PriorityClass": Rules(errors=nodes_and_classes.priority_class_errors),
-    "ReplicaSet": Rules(errors=controllers.replica_set_errors),
-    "ReplicationController": Rules(errors=controllers.replication_controller_errors, propagation="Orphan"),
+    "ReplicaSet": Rules(errors=controllers.replica_set_errors, status_errors=replicas.replica_set_status),
+    "ReplicationController": Rules(
+        errors=controllers.replication_controller_errors, status_errors=replicas.replica_set_status, propagation="Orphan"
+    ),
     "RuntimeClass": Rules(errors=nodes_and_classes.runtime_class_errors, tracks_generation=False),
     "Service": Rules(
         name_errors=dns1123_label_errors,
@@ -65,7 +88,9 @@ RULES: Mapping[str, Rules] = {
         tracks_generation=False,
         returns_deleted=True,
     ),
-    "StatefulSet": Rules(name_errors=dns1123_label_errors, errors=controllers.stateful_set_errors),
+    "StatefulSet": Rules(
+        name_errors=dns1123_label_errors, errors=controllers.stateful_set_errors, status_errors=replicas.stateful_set_status
+    ),
     "StorageClass": Rules(errors=storage.class_errors, tracks_generation=False, returns_deleted=True),
     "VolumeAttributesClass": Rules(errors=storage.attributes_class_errors, tracks_generation=False),
 }

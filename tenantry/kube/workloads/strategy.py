@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.go_decode import normaliser
@@ -37,6 +37,13 @@ def _unchanged(obj: Object, old: Object) -> None:
     return None
 
 
+class Endpoint(NamedTuple):
+    """The rules of a subresource: `prepare` restores what it may not change, in an object, given the stored one."""
+
+    prepare: Callable[[Object, Object], None]
+    errors: Callable[[Object, Object | None], list[FieldError]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The rules of one type (pkg/registry and pkg/apis/…/validation in Kubernetes).
@@ -51,6 +58,8 @@ class Rules:
     warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
     on_create: Callable[[Object], None] = _nothing
     on_update: Callable[[Object, Object], None] = _unchanged
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    """Subresources beyond /status and /scale."""
     tracks_generation: bool = True
     keeps_status: bool = False
     """A creator may set the status (Nodes)."""
@@ -102,6 +111,11 @@ class WorkloadStrategy(Strategy):
         self.default(obj)
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        endpoint = self._rules.endpoints.get(subresource)
+        if endpoint is not None:
+            keep(obj, old, "status")
+            endpoint.prepare(obj, old)
+            return
         if subresource == "status":
             keep(obj, old, *({*obj, *old}.difference(("apiVersion", "kind", "metadata", "status"))))
             if self._rules.keeps_labels:
@@ -122,6 +136,9 @@ class WorkloadStrategy(Strategy):
         return self._rules.warnings(obj, old)
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        endpoint = self._rules.endpoints.get(subresource)
+        if endpoint is not None:
+            return endpoint.errors(obj, old)
         if subresource == "status":
             return self._rules.status_errors(obj, old)
         return self._rules.errors(obj, old)

@@ -105,11 +105,16 @@ def _storage(spec: Object, status: Object) -> str:
 _EVALUATORS: Mapping[GroupResource, Callable[[Object], Usage]] = {PODS: _pod, SERVICES: _service, CLAIMS: _claim}
 
 
-def is_key(name: str) -> bool:
-    """Whether a key of a quota counts something else of these types than their number."""
-    if name in _COMPUTE or name in ("services.loadbalancers", "services.nodeports"):
-        return True
-    return name.startswith((_REQUESTS, "limits.", _HUGE_PAGES)) or _OF_CLASS in name
+def counted_by(key: str) -> GroupResource | None:
+    """The type whose objects a key of a quota is about; None for keys that only count other types."""
+    name = key.removeprefix("count/")
+    if name.partition(".")[0] == "services":
+        return SERVICES if name in ("services", "services.loadbalancers", "services.nodeports") else None
+    if name in ("persistentvolumeclaims", "requests.storage") or _OF_CLASS in name:
+        return CLAIMS
+    if name == "pods" or key in _COMPUTE or key.startswith((_REQUESTS, "limits.", _HUGE_PAGES)):
+        return PODS
+    return None
 
 
 def in_scope(requirement: Object, resource: GroupResource, obj: Object) -> bool:

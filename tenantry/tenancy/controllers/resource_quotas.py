@@ -11,7 +11,7 @@ from tenantry.controllers.object_controller import CollectionController, ObjectC
 from tenantry.kube.objects import Object
 from tenantry.kube.quota import has_scopes, resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
-from tenantry.kube.workloads.usage import EVALUATED, is_key
+from tenantry.kube.workloads.usage import EVALUATED, counted_by
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -75,7 +75,8 @@ class ResourceQuotaController(CollectionController):
         if record is None:
             return
         spec = orjson.loads(record.value).get("spec")
-        evaluated = [d for resource in EVALUATED if (d := self._apis.definition(key.cluster, *resource)) and not d.custom]
+        wanted = {counted_by(name) for name in (spec or {}).get("hard") or ()}
+        evaluated = [d for r in EVALUATED if r in wanted and (d := self._apis.definition(key.cluster, *r)) and not d.custom]
         async with QuotaTotals(range_, key, {"spec": spec}, evaluated) as totals:
 
             def counted(quota: Object) -> Object | None:
@@ -98,7 +99,8 @@ class ResourceQuotaController(CollectionController):
         used: dict[str, str] = {}
         for name in hard:
             resource = resource_of(name)
-            if resource in evaluated or is_key(name):
+            about = counted_by(name)
+            if about is not None and (about in evaluated or resource is None):
                 used[name] = summed.get(name, "0")
             elif resource is not None and (definition := self._apis.definition(key.cluster, *resource)) is not None:
                 used[name] = "0" if scoped else str(count(range_, key, definition, whole_cluster=whole_cluster))

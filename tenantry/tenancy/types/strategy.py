@@ -17,6 +17,9 @@ class TypeStrategy(Strategy):
         self.tracks_generation = inner.tracks_generation
         self.graceful = inner.graceful
         self.returns_deleted = inner.returns_deleted
+        self.marks_deleted = inner.marks_deleted
+        self.propagation = inner.propagation
+        self.status_resets = inner.status_resets
         self.may_take_long = inner.may_take_long or type(self).may_take_long
         self.refuses = inner.refuses or type(self).refuses
 
@@ -37,6 +40,9 @@ class TypeStrategy(Strategy):
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         self._inner.prepare_for_update(obj, old, subresource)
+
+    def counts(self, obj: Object, old: Object) -> bool:
+        return self._inner.counts(obj, old)
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         return self._inner.validate(obj, old, subresource)

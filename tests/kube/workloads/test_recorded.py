@@ -79,3 +79,19 @@ def test_an_invalid_object_is_refused_with_the_same_causes(case: Any) -> None:
     ]
     wrong_labels = [each for each in case["causes"] if each[1] == "metadata.labels"]
     assert named + wrong_labels + causes == case["causes"]
+
+
+@pytest.mark.parametrize(
+    "case", RECORDED["created"], ids=lambda case: f"{case['sent']['kind']}-{case['sent']['metadata']['name']}"
+)
+def test_defaults_do_without_what_a_view_hides(case: Any) -> None:
+    definition = DEFINITIONS[case["sent"]["kind"]]
+    made = created(case["sent"])
+    for name in ("spec", "status", "template"):
+        hidden = {key: value for key, value in deepcopy(made).items() if key != name}
+        definition.strategy.default(hidden)
+        assert name not in hidden
+        for inner in made.get(name) or ():
+            partly = deepcopy(made)
+            del partly[name][inner]
+            definition.strategy.default(partly)

@@ -17,6 +17,7 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 NOT_NEGATIVE = "must be greater than or equal to 0"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 _PORT_NAME_CHARACTERS = 15
+_DRIVER_NAME_CHARACTERS = 63
 _PERCENT = re.compile(r"[0-9]+%", re.ASCII)
 _PERCENT_ERROR = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
@@ -52,7 +53,7 @@ def port_name_errors(name: str) -> list[str]:
     errors = []
     if len(name) > _PORT_NAME_CHARACTERS:
         errors.append(f"must be no more than {_PORT_NAME_CHARACTERS} characters")
-    if not re.fullmatch(r"[-a-z0-9]*", name):
+    if not re.fullmatch(r"[-a-z0-9]+", name):
         errors.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search(r"[a-z]", name):
         errors.append("must contain at least one letter (a-z)")
@@ -83,6 +84,21 @@ def one_of(value: str | None, path: str, allowed: Sequence[str], *, missing: str
     if not value:
         return [required(path, missing)] if missing is not None else []
     return [] if value in allowed else [not_supported(path, value, allowed)]
+
+
+def member(value: str | None, path: str, allowed: Sequence[str]) -> list[FieldError]:
+    """A value that may be missing, and is not empty where it is there."""
+    return [] if value is None or value in allowed else [not_supported(path, value, allowed)]
+
+
+def driver_name(name: str, path: str) -> list[FieldError]:
+    """The name of a driver of volumes, which is required."""
+    if not name:
+        return [required(path)]
+    errors = []
+    if len(name) > _DRIVER_NAME_CHARACTERS:
+        errors.append(FieldError("TooLong", path, f"Too long: may not be more than {_DRIVER_NAME_CHARACTERS} bytes"))
+    return errors + [invalid(path, name, text) for text in dns1123_subdomain_errors(name.lower())]
 
 
 def environment_name(name: str, path: str) -> list[FieldError]:

@@ -9,7 +9,7 @@ from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
-from tenantry.kube.workloads.validation.checks import one_of, subdomain
+from tenantry.kube.workloads.validation.checks import member, one_of, subdomain
 
 _ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -29,7 +29,17 @@ def claim_spec_errors(spec: Object, path: str) -> list[FieldError]:
     elif parse(storage) <= 0:
         errors.append(invalid(f"{path}.resources[storage]", storage, POSITIVE))
     errors += subdomain(spec["storageClassName"], f"{path}.storageClassName") if spec.get("storageClassName") else []
+    for name in ("dataSource", "dataSourceRef"):
+        errors += _source_errors(spec[name], f"{path}.{name}") if name in spec else []
     return errors + one_of(spec.get("volumeMode"), f"{path}.volumeMode", VOLUME_MODES)
+
+
+def _source_errors(source: Object, path: str) -> list[FieldError]:
+    errors = [required(f"{path}.{name}") for name in ("name", "kind") if not source.get(name)]
+    if not source.get("apiGroup") and source.get("kind") not in ("", None, "PersistentVolumeClaim"):
+        text = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+        errors.append(invalid(path, source.get("kind"), text))
+    return errors
 
 
 def claim_errors(obj: Object, old: Object | None) -> list[FieldError]:
@@ -54,7 +64,7 @@ def _unchangeable(spec: Object, old: Object) -> Object:
 
 
 def access_mode_errors(modes: list[str] | tuple[str, ...], path: str) -> list[FieldError]:
-    errors = [error for mode in modes for error in one_of(mode, path, _ACCESS_MODES)]
+    errors = [error for mode in modes for error in member(mode, path, _ACCESS_MODES)]
     if "ReadWriteOncePod" in modes and len(modes) > 1:
         errors.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
     return errors

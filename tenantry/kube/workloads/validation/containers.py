@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from tenantry.kube.field_errors import duplicate, forbidden, invalid, required, while_few
+from tenantry.kube.field_errors import duplicate, forbidden, invalid, not_supported, required, while_few
 from tenantry.kube.names import config_key_errors, dns1123_subdomain_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
@@ -15,6 +15,7 @@ from tenantry.kube.workloads.validation.checks import (
     environment_name,
     items,
     label,
+    member,
     not_found,
     one_of,
     port,
@@ -39,6 +40,9 @@ _FIELDS = frozenset(
         "status.podIPs",
     }
 )
+_RESOURCE_FIELDS = tuple(f"{s}.{r}" for s in ("limits", "requests") for r in ("cpu", "ephemeral-storage", "memory"))
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_SECCOMP_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _UID_MAX = (1 << 31) - 1
@@ -69,6 +73,9 @@ def containers_errors(spec: Object, path: str, volumes: Collection[str]) -> list
 
 
 def _init_errors(container: Object, path: str) -> list[FieldError]:
+    wrong = member(container.get("restartPolicy"), f"{path}.restartPolicy", _RESTART_POLICIES)
+    if wrong:
+        return wrong
     if container.get("restartPolicy") == "Always":
         return list(_lifecycle_errors(container, path))
     return [
@@ -189,7 +196,12 @@ def _field_of_pod(reference: Object, path: str) -> list[FieldError]:
 
 
 def _resource_field(reference: Object, path: str) -> list[FieldError]:
-    return [] if reference.get("resource") else [required(f"{path}.resource")]
+    name = reference.get("resource") or ""
+    if not name:
+        return [required(f"{path}.resource")]
+    if name in _RESOURCE_FIELDS or name.startswith(("limits.hugepages-", "requests.hugepages-")):
+        return []
+    return [not_supported(f"{path}.resource", name, _RESOURCE_FIELDS)]
 
 
 def _key_errors(reference: Object, path: str) -> list[FieldError]:
@@ -220,7 +232,7 @@ def _mount_errors(container: Object, path: str, volumes: Collection[str]) -> lis
         name, place = each.get("name") or "", each.get("mountPath") or ""
         if not name:
             errors.append(required(f"{here}.name"))
-        elif name not in volumes:
+        if name not in volumes:
             errors.append(not_found(f"{here}.name", name))
         if not place:
             errors.append(required(f"{here}.mountPath"))
@@ -293,7 +305,25 @@ def _handler(name: str, handler: Object, path: str) -> Iterable[FieldError]:
         yield from port(handler.get("port", 0), f"{path}.port")
 
 
+def seccomp_errors(context: Object, path: str) -> Iterator[FieldError]:
+    """The errors of a seccompProfile."""
+    profile = context.get("seccompProfile")
+    if profile is None:
+        return
+    of, here = profile.get("type") or "", f"{path}.seccompProfile"
+    if not of:
+        yield required(f"{here}.type", "type is required when seccompProfile is set")
+    elif of not in _SECCOMP_TYPES:
+        yield not_supported(f"{here}.type", of, _SECCOMP_TYPES)
+    elif of == "Localhost" and not profile.get("localhostProfile"):
+        yield required(f"{here}.localhostProfile", "must be set when seccomp type is Localhost")
+    elif of != "Localhost" and "localhostProfile" in profile:
+        text = "can only be set when seccomp type is Localhost"
+        yield invalid(f"{here}.localhostProfile", profile["localhostProfile"], text)
+
+
 def _security_errors(context: Object, path: str) -> Iterator[FieldError]:
+    yield from seccomp_errors(context, path)
     for name in ("runAsUser", "runAsGroup"):
         number = context.get(name)
         if number is not None and not 0 <= number <= _UID_MAX:

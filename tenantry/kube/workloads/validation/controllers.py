@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required
-from tenantry.kube.label_selector_validation import label_errors, label_selector_errors
-from tenantry.kube.objects import Object, labels_of
+from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, show, while_few
+from tenantry.kube.label_selector_validation import label_selector_errors
+from tenantry.kube.objects import Object, labels_of, name_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.validation.checks import (
@@ -15,11 +15,13 @@ from tenantry.kube.workloads.validation.checks import (
     amount,
     in_order,
     is_zero,
+    items,
     label,
     not_negative,
     one_of,
     percent_at_most_100,
 )
+from tenantry.kube.workloads.validation.claims import claim_spec_errors
 from tenantry.kube.workloads.validation.pods import template_errors
 
 _MISMATCH = "`selector` does not match template `labels`"
@@ -87,15 +89,25 @@ def deployment_errors(obj: Object, old: Object | None) -> list[FieldError]:
     return errors + _immutable(obj, old, "selector")
 
 
-def _with_valid_selector(spec: Object, errors: list[FieldError]) -> list[FieldError]:
+def _with_valid_selector(spec: Object, errors: list[FieldError], *, text: str = ": invalid label selector") -> list[FieldError]:
     selector = spec.get("selector")
     if selector is None:
         return errors
     try:
         from_object(selector)
     except ValueError:
-        return [invalid("spec.selector", selector, "invalid label selector"), *errors]
+        shown = show({name: selector[name] for name in ("matchLabels",) if name in selector} | _expressions(selector))
+        return [FieldError("Invalid", "spec.selector", f"Invalid value: {shown}{text}"), *errors]
     return errors
+
+
+def _expressions(selector: Object) -> Object:
+    """The requirements of a selector, with their fields in the order of the type."""
+    found = selector.get("matchExpressions")
+    if not found:
+        return {}
+    names = ("key", "operator", "values")
+    return {"matchExpressions": [{name: each[name] for name in names if name in each} for each in found]}
 
 
 def _deployment_strategy(strategy: Object) -> list[FieldError]:
@@ -187,7 +199,9 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors += all_not_negative(spec, "spec", "minReadySeconds") + selector_errors(spec, "statefulset")
     if old is None and spec.get("serviceName"):
         errors += label(spec["serviceName"], "spec.serviceName")
-    errors += _with_valid_selector(spec, own_template_errors(spec, "StatefulSet"))
+    for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
+        errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    errors += _with_valid_selector(spec, own_template_errors(_with_claims(spec), "StatefulSet"), text="")
     fixed = _immutable(obj, old, "serviceName", "podManagementPolicy", "selector")
     if fixed:
         return fixed + errors
@@ -198,6 +212,18 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
         )
         errors.append(forbidden("spec", text))
     return errors
+
+
+def _with_claims(spec: Object) -> Object:
+    """The spec with a volume for each claim in the template, which containers may mount."""
+    claims = list(dict.fromkeys(name_of(claim) for claim in spec.get("volumeClaimTemplates") or ()))
+    if not claims:
+        return spec
+    template = spec.get("template") or {}
+    pods = template.get("spec") or {}
+    others = [volume for volume in pods.get("volumes") or () if volume.get("name") not in set(claims)]
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims] + others
+    return {**spec, "template": {**template, "spec": {**pods, "volumes": volumes}}}
 
 
 _CHANGEABLE = frozenset(
@@ -230,7 +256,7 @@ def replication_controller_errors(obj: Object, old: Object | None) -> list[Field
     if selector and not selector.items() <= labels_of(template).items():
         errors.append(invalid("spec.template.metadata.labels", in_order(labels_of(template)) or None, _MISMATCH))
     chosen = {**spec, "selector": {}}
-    errors += label_errors(selector, "spec.selector") + own_template_errors(chosen, "ReplicationController")
+    errors += own_template_errors(chosen, "ReplicationController")
     return errors + replicas
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, while_few
+from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, show, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
+from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object, labels_of, name_of
 from tenantry.kube.quantity import parse
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.cron import is_time_zone, schedule_problem
 from tenantry.kube.workloads.job_labels import CONTROLLER_UID
-from tenantry.kube.workloads.validation.checks import all_not_negative, in_order, items, not_negative, one_of
+from tenantry.kube.workloads.validation.checks import all_not_negative, in_order, items, member, not_negative, one_of
 from tenantry.kube.workloads.validation.pods import template_errors
 
+_INDEXES_MAX = 100_000
+_WINDOW_SECONDS_MAX = 3600
+_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _COMPLETION_MODES = ("NonIndexed", "Indexed")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _CRON_NAME_CHARACTERS = 52
@@ -70,13 +74,22 @@ def job_spec_errors(spec: Object, path: str) -> list[FieldError]:
     )
     errors += all_not_negative(spec, path, "backoffLimitPerIndex", "maxFailedIndexes")
     mode = spec.get("completionMode")
-    if mode:
-        errors += one_of(mode, f"{path}.completionMode", _COMPLETION_MODES)
+    if mode is not None:
+        errors += member(mode, f"{path}.completionMode", _COMPLETION_MODES)
+        if mode == "Indexed" and spec.get("parallelism", 0) > _INDEXES_MAX:
+            text = f"must be less than or equal to {_INDEXES_MAX} when completion mode is Indexed"
+            errors.append(invalid(f"{path}.parallelism", spec["parallelism"], text))
+        unbounded = "backoffLimitPerIndex" in spec and "maxFailedIndexes" not in spec
+        if mode == "Indexed" and unbounded and (spec.get("completions") or 0) > _INDEXES_MAX:
+            text = f"must be specified when completions is above {_INDEXES_MAX}"
+            errors.append(required(f"{path}.maxFailedIndexes", text))
         if mode == "Indexed" and spec.get("completions") is None:
             errors.append(required(f"{path}.completions", "when completion mode is Indexed"))
         if mode == "NonIndexed" and "backoffLimitPerIndex" in spec:
             text = "requires indexed completion mode"
             errors.append(invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], text))
+    for here, rule in while_few(errors, items(spec.get("podFailurePolicy") or {}, "rules", f"{path}.podFailurePolicy")):
+        errors += _failure_rule_errors(rule, here)
     template = spec.get("template") or {}
     errors += template_errors(template, f"{path}.template")
     policy = (template.get("spec") or {}).get("restartPolicy") or ""
@@ -87,6 +100,26 @@ def job_spec_errors(spec: Object, path: str) -> list[FieldError]:
         errors.append(not_supported(here, policy, ("OnFailure", "Never")))
     elif policy != "Never" and "podFailurePolicy" in spec:
         errors.append(invalid(here, policy, 'only "Never" is supported when podFailurePolicy is specified'))
+    return errors
+
+
+def _failure_rule_errors(rule: Object, path: str) -> list[FieldError]:
+    action = rule.get("action") or ""
+    errors: list[FieldError] = []
+    if not action:
+        errors.append(required(f"{path}.action", f"valid values: [{' '.join(show(each) for each in _ACTIONS)}]"))
+    elif action not in _ACTIONS:
+        errors.append(not_supported(f"{path}.action", action, _ACTIONS))
+    for here, pattern in items(rule, "onPodConditions", path):
+        of = pattern.get("type") or ""
+        errors += [invalid(f"{here}.type", of, text) for text in qualified_name_errors(of)]
+        errors += one_of(pattern.get("status"), f"{here}.status", ("False", "True", "Unknown"), missing="")
+    chosen = [name for name in ("onExitCodes", "onPodConditions") if rule.get(name)]
+    if len(chosen) != 1:
+        text = "specifying both OnExitCodes and OnPodConditions is not supported"
+        if not chosen:
+            text = "specifying one of OnExitCodes and OnPodConditions is required"
+        errors.append(FieldError("Invalid", path, f"Invalid value: {text}"))
     return errors
 
 
@@ -155,14 +188,21 @@ def autoscaler_errors(obj: Object, old: Object | None) -> list[FieldError]:
     smallest, largest = spec.get("minReplicas"), spec.get("maxReplicas", 0)
     if smallest is not None and smallest < 0:
         errors.append(invalid("spec.minReplicas", smallest, "must be greater than or equal to 0"))
-    if largest < 0:
-        errors.append(invalid("spec.maxReplicas", largest, "must be greater than 0"))
     if smallest is not None and largest < smallest:
         errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to `minReplicas`"))
     target = spec.get("scaleTargetRef") or {}
     errors += [required(f"spec.scaleTargetRef.{name}") for name in ("kind", "name") if not target.get(name)]
-    if not target.get("apiVersion"):
-        errors.append(invalid("spec.scaleTargetRef.apiVersion", "", "apiVersion must specify API group"))
+    version = target.get("apiVersion") or ""
+    if "/" not in version and not (version and target.get("kind") == "ReplicationController"):
+        errors.append(invalid("spec.scaleTargetRef.apiVersion", version, "apiVersion must specify API group"))
+    for name in ("scaleUp", "scaleDown"):
+        seconds = ((spec.get("behavior") or {}).get(name) or {}).get("stabilizationWindowSeconds")
+        if seconds is not None and seconds < 0:
+            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
+            errors.append(invalid(path, seconds, "must be greater than or equal to zero"))
+        elif seconds is not None and seconds > _WINDOW_SECONDS_MAX:
+            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
+            errors.append(invalid(path, seconds, f"must be less than or equal to {_WINDOW_SECONDS_MAX}"))
     has_other = False
     for here, metric in while_few(errors, items(spec, "metrics", "spec")):
         has_other = has_other or metric.get("type") in ("External", "Object")
@@ -170,13 +210,16 @@ def autoscaler_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if smallest == 0 and not has_other:
         text = "must specify at least one Object or External metric to support scaling to zero replicas"
         errors.append(forbidden("spec.metrics", text))
+    if largest < 0:
+        errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to 1"))
     return errors if largest else [*errors, required("spec.maxReplicas")]
 
 
 def _metric_errors(metric: Object, path: str) -> list[FieldError]:
     of = metric.get("type") or ""
     if not of:
-        return [required(f"{path}.type", "must specify a metric source type")]
+        unknown = not_supported(f"{path}.type", of, sorted(_SOURCES))
+        return [required(f"{path}.type", "must specify a metric source type"), unknown]
     source = _SOURCES.get(of)
     if source is None:
         return [not_supported(f"{path}.type", of, sorted(_SOURCES))]
@@ -193,11 +236,24 @@ def _metric_errors(metric: Object, path: str) -> list[FieldError]:
 
 
 def _target_errors(of: str, target: Object, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    kind = target.get("type") or ""
+    if not kind:
+        errors.append(required(f"{path}.type", "must specify a metric target type"))
+    if kind not in ("Utilization", "Value", "AverageValue"):
+        errors.append(invalid(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue"))
+    errors += [
+        invalid(f"{path}.{name}", target[name], "must be positive")
+        for name in ("value", "averageValue")
+        if target.get(name) is not None and parse(target[name]) <= 0
+    ]
+    return errors + _amount_errors(of, target, path)
+
+
+def _amount_errors(of: str, target: Object, path: str) -> list[FieldError]:
     if of == "Pods":
         average = target.get("averageValue")
-        if average is None or parse(average) <= 0:
-            return [required(f"{path}.averageValue", "must specify a positive target averageValue")]
-        return []
+        return [required(f"{path}.averageValue", "must specify a positive target averageValue")] if average is None else []
     if of in ("Resource", "ContainerResource"):
         if target.get("averageUtilization") is None and target.get("averageValue") is None:
             text = "must set either a target raw value or a target utilization"

@@ -21,6 +21,7 @@ from tenantry.kube.workloads.validation.checks import (
     is_network,
     items,
     label,
+    member,
     network,
     one_of,
     port,
@@ -140,6 +141,8 @@ def ingress_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if parameters is None:
         return errors
     errors += [required(f"spec.parameters.{name}") for name in ("kind", "name") if not parameters.get(name)]
+    if parameters.get("apiGroup") is not None:
+        errors += subdomain(parameters["apiGroup"], "spec.parameters.apiGroup")
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
     errors += one_of(scope, "spec.parameters.scope", ("Cluster", "Namespace"), missing="")
     if scope == "Namespace" and not namespace:
@@ -169,7 +172,7 @@ def policy_errors(obj: Object, old: Object | None) -> list[FieldError]:
 
 
 def _policy_port_errors(each: Object, path: str) -> Iterator[FieldError]:
-    yield from one_of(each.get("protocol"), f"{path}.protocol", _POLICY_PROTOCOLS)
+    yield from member(each.get("protocol"), f"{path}.protocol", _POLICY_PROTOCOLS)
     number, end = each.get("port"), each.get("endPort")
     if number is None:
         if end is not None:
@@ -247,7 +250,9 @@ def _slice_port_errors(each: Object, path: str, names: set[str]) -> list[FieldEr
     if name in names:
         errors.append(duplicate(f"{path}.name", name))
     names.add(name)
-    return errors + one_of(each.get("protocol"), f"{path}.protocol", PROTOCOLS, missing="")
+    if each.get("protocol") is None:
+        return [*errors, required(f"{path}.protocol")]
+    return errors + member(each["protocol"], f"{path}.protocol", PROTOCOLS)
 
 
 def _slice_endpoint_errors(endpoint: Object, of: str, path: str) -> list[FieldError]:
@@ -268,6 +273,8 @@ def _slice_endpoint_errors(endpoint: Object, of: str, path: str) -> list[FieldEr
             # Upstream names the list and not the item.
             errors.append(invalid(f"{path}.addresses", address, f"must be an {of} address"))
         errors += endpoint_address(address, here)
+    if endpoint.get("nodeName") is not None:
+        errors += subdomain(endpoint["nodeName"], f"{path}.nodeName")
     if endpoint.get("hostname") is not None:
         errors += label(endpoint["hostname"], f"{path}.hostname")
     return errors

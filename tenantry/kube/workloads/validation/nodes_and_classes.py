@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, required, while_few
 from tenantry.kube.label_selector_validation import label_errors
-from tenantry.kube.names import label_value_errors, qualified_name_errors
+from tenantry.kube.names import dns1123_label_errors, label_value_errors, qualified_name_errors
 from tenantry.kube.objects import Object, name_of
+from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
-from tenantry.kube.workloads.validation.checks import items, label, network, one_of
-from tenantry.kube.workloads.validation.resources import name_errors
+from tenantry.kube.workloads.validation.checks import NOT_NEGATIVE, items, network, one_of
+from tenantry.kube.workloads.validation.resources import resource_errors
 from tenantry.kube.workloads.validation.scheduling import EFFECTS, toleration_errors
 
 _PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
@@ -35,6 +36,10 @@ def node_errors(obj: Object, old: Object | None) -> list[FieldError]:
         seen.add(place)
     for index, each in enumerate(spec.get("podCIDRs") or ()):
         errors += network(each, f"spec.podCIDRs[{index}]")
+    for name in ("capacity", "allocatable"):
+        for resource, amount in (obj.get("status") or {}).get(name, {}).items() if old is None else ():
+            if parse(amount) < 0:
+                errors.append(invalid(f"status.{name}.{resource}", amount, NOT_NEGATIVE))
     if old is not None:
         before = old["spec"]
         for name in ("podCIDR", "podCIDRs", "providerID"):
@@ -76,9 +81,13 @@ def priority_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
 
 def runtime_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     handler = obj.get("handler") or ""
-    errors = label(handler, "handler") if handler else [required("handler")]
-    for name in (obj.get("overhead") or {}).get("podFixed") or {}:
-        errors += [invalid(f"overhead.podFixed[{name}]", name, text) for text in name_errors(name)]
+    errors = [required("handler")]
+    if handler:
+        errors = [
+            invalid("handler", handler, text.replace("63 characters", "63 bytes")) for text in dns1123_label_errors(handler)
+        ]
+    fixed = (obj.get("overhead") or {}).get("podFixed") or {}
+    errors += resource_errors({"limits": fixed}, "overhead")
     scheduling = obj.get("scheduling") or {}
     errors += label_errors(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
     errors += toleration_errors(scheduling, "scheduling")

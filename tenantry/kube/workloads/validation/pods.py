@@ -21,7 +21,8 @@ from tenantry.kube.workloads.validation.checks import (
     subdomain,
     unique,
 )
-from tenantry.kube.workloads.validation.containers import containers_errors
+from tenantry.kube.workloads.validation.containers import containers_errors, seccomp_errors
+from tenantry.kube.workloads.validation.resources import pod_level_errors
 from tenantry.kube.workloads.validation.scheduling import affinity_errors, spread_errors, toleration_errors
 from tenantry.kube.workloads.validation.volumes import volumes_errors
 
@@ -53,6 +54,7 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
     """ValidatePodSpec."""
     errors, volumes = volumes_errors(spec, path)
     errors += containers_errors(spec, path, volumes)
+    errors += pod_level_errors(spec, f"{path}.resources")
     errors += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", _RESTART_POLICIES, missing="")
     errors += one_of(spec.get("dnsPolicy"), f"{path}.dnsPolicy", _DNS_POLICIES, missing="")
     if spec.get("dnsPolicy") == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
@@ -106,6 +108,7 @@ def _security_errors(context: Object, path: str) -> list[FieldError]:
         elif not _is_sysctl(name):
             text = f"must have at most 253 characters and match regex ^{_SYSCTL}$"
             errors.append(invalid(f"{here}.name", name, text))
+    errors += seccomp_errors(context, path)
     return errors + unique((f"{here}.name", each.get("name") or "") for here, each in items(context, "sysctls", path))
 
 

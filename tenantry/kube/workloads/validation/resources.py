@@ -9,6 +9,7 @@ from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
+from tenantry.kube.workloads.pod_resources import container_amounts
 from tenantry.kube.workloads.validation.checks import NOT_NEGATIVE
 
 _OF_CONTAINERS = frozenset({"cpu", "memory", "ephemeral-storage"})
@@ -47,6 +48,26 @@ def resource_errors(resources: Object, path: str) -> list[FieldError]:
                 errors.append(invalid(f"{path}.requests", amount, f"must be less than or equal to {name} limit of {limit}"))
         elif _is_whole(name):
             errors.append(required(f"{path}.limits", "Limit must be set for non overcommitable resources"))
+    return errors
+
+
+def pod_level_errors(spec: Object, path: str) -> list[FieldError]:
+    """The errors of what a Pod requests and is limited to itself: its containers have to fit (ValidatePodResources)."""
+    own = spec.get("resources") or {}
+    if not own:
+        return []
+    errors = resource_errors(own, path)
+    summed = container_amounts(spec, "requests")
+    for name, amount in (own.get("requests") or {}).items():
+        if name in summed and parse(amount) < parse(summed[name]):
+            text = f"must be greater than or equal to aggregate container requests of {summed[name]}"
+            errors.append(invalid(f"{path}.requests[{name}]", amount, text))
+    limits: Mapping[str, str] = own.get("limits") or {}
+    for index, container in while_few(errors, enumerate(spec.get("containers") or ())):
+        for name, amount in ((container.get("resources") or {}).get("limits") or {}).items():
+            if name in limits and parse(amount) > parse(limits[name]):
+                text = f"must be less than or equal to pod limits of {limits[name]}"
+                errors.append(invalid(f"{path}.containers[{index}][{name}].limits", amount, text))
     return errors
 
 

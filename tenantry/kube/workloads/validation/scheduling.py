@@ -9,7 +9,7 @@ from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
-from tenantry.kube.workloads.validation.checks import items, one_of
+from tenantry.kube.workloads.validation.checks import items, member, one_of
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _WHEN_UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
@@ -42,17 +42,17 @@ def toleration_errors(spec: Object, path: str) -> list[FieldError]:
 
 def spread_errors(spec: Object, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], str] = {}
     for here, each in while_few(errors, items(spec, "topologySpreadConstraints", path)):
         if each.get("maxSkew", 0) <= 0:
             errors.append(invalid(f"{here}.maxSkew", each.get("maxSkew", 0), "must be greater than zero"))
         key, when = each.get("topologyKey") or "", each.get("whenUnsatisfiable") or ""
         if not key:
             errors.append(required(f"{here}.topologyKey", "can not be empty"))
-        errors += one_of(when, f"{here}.whenUnsatisfiable", _WHEN_UNSATISFIABLE) if when else []
-        if (key, when) in seen:
-            errors.append(duplicate(f"{here}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {when}}}"))
-        seen.add((key, when))
+        errors += member(when, f"{here}.whenUnsatisfiable", _WHEN_UNSATISFIABLE)
+        first = seen.setdefault((key, when), here)
+        if first != here:
+            errors.append(duplicate(f"{first}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {when}}}"))
         if "labelSelector" in each:
             errors += label_selector_errors(each["labelSelector"], f"{here}.labelSelector")
     return errors

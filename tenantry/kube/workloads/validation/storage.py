@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required
-from tenantry.kube.names import dns1123_subdomain_errors, qualified_name_errors
+from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
-from tenantry.kube.workloads.validation.checks import one_of, subdomain
+from tenantry.kube.workloads.validation.checks import driver_name, one_of, subdomain
 from tenantry.kube.workloads.validation.claims import POSITIVE, VOLUME_MODES, access_mode_errors
 from tenantry.kube.workloads.validation.volumes import source_errors
 
@@ -19,7 +19,6 @@ _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 _FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLE_MODES = ("Persistent", "Ephemeral")
 _PARAMETERS_MAX, _PARAMETERS_BYTES = 512, 256 << 10
-_DRIVER_NAME_CHARACTERS = 63
 
 
 def volume_errors(obj: Object, old: Object | None) -> list[FieldError]:
@@ -42,6 +41,8 @@ def volume_errors(obj: Object, old: Object | None) -> list[FieldError]:
             errors.append(invalid(f"spec.capacity[{name}]", amount, POSITIVE))
     errors += one_of(spec.get("persistentVolumeReclaimPolicy"), "spec.persistentVolumeReclaimPolicy", _RECLAIM_POLICIES)
     errors += source_errors(spec, "spec")
+    if "csi" in spec and not spec["csi"].get("volumeHandle"):
+        errors.append(required("spec.csi.volumeHandle"))
     if spec.get("storageClassName"):
         errors += subdomain(spec["storageClassName"], "spec.storageClassName")
     errors += one_of(spec.get("volumeMode"), "spec.volumeMode", VOLUME_MODES)
@@ -91,7 +92,9 @@ def _parameters_errors(parameters: Mapping[str, str], *, empty_allowed: bool) ->
 def attributes_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates a VolumeAttributesClass."""
     driver = obj.get("driverName") or ""
-    errors = _driver_name_errors(driver, "driverName")
+    errors = [invalid("driverName", driver.lower(), text) for text in (qualified_name_errors(driver.lower()) if driver else ())]
+    if not driver:
+        errors.append(required("driverName"))
     errors += _parameters_errors(obj.get("parameters") or {}, empty_allowed=False)
     if old is not None:
         if obj.get("driverName") != old.get("driverName"):
@@ -101,19 +104,10 @@ def attributes_class_errors(obj: Object, old: Object | None) -> list[FieldError]
     return errors
 
 
-def _driver_name_errors(name: str, path: str) -> list[FieldError]:
-    if not name:
-        return [required(path)]
-    errors = []
-    if len(name) > _DRIVER_NAME_CHARACTERS:
-        errors.append(FieldError("TooLong", path, f"Too long: may not be more than {_DRIVER_NAME_CHARACTERS} bytes"))
-    return errors + [invalid(path, name, text) for text in dns1123_subdomain_errors(name.lower())]
-
-
 def driver_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates a CSIDriver."""
     spec = obj["spec"]
-    errors = _driver_name_errors(obj["metadata"].get("name") or "", "metadata.name")
+    errors = driver_name(obj["metadata"].get("name") or "", "metadata.name")
     errors += one_of(spec.get("fsGroupPolicy"), "spec.fsGroupPolicy", _FS_GROUP_POLICIES)
     for mode in spec.get("volumeLifecycleModes") or ():
         errors += one_of(mode, "spec.volumeLifecycleModes", _LIFECYCLE_MODES)

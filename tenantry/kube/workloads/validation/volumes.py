@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tenantry.kube.field_errors import duplicate, forbidden, invalid, required, while_few
 from tenantry.kube.objects import Object
+from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
-from tenantry.kube.workloads.validation.checks import items, label, one_of
+from tenantry.kube.workloads.validation.checks import driver_name, items, label, one_of
 from tenantry.kube.workloads.validation.claims import claim_spec_errors
 from tenantry.kube.workloads.validation.containers import field_errors, inner_path_errors, outward_errors
 
+_LUN_MAX = 255
 _MODE_RANGE = "must be a number between 0 and 0777 (octal), both inclusive"
 _HOST_PATH_TYPES = (
     "",
@@ -26,12 +28,12 @@ _OF_VOLUMES = ("metadata.annotations", "metadata.labels")
 _REQUIRED: Mapping[str, Sequence[str]] = {
     "azureDisk": ("diskName", "diskURI"),
     "azureFile": ("secretName", "shareName"),
-    "csi": ("driver",),
     "flexVolume": ("driver",),
     "gcePersistentDisk": ("pdName",),
     "gitRepo": ("repository",),
     "glusterfs": ("endpoints", "path"),
     "hostPath": ("path",),
+    "image": ("reference",),
     "iscsi": ("targetPortal", "iqn"),
     "nfs": ("server", "path"),
     "persistentVolumeClaim": ("claimName",),
@@ -88,16 +90,15 @@ def volumes_errors(spec: Object, path: str) -> tuple[list[FieldError], set[str]]
     errors: list[FieldError] = []
     names: set[str] = set()
     for here, volume in while_few(errors, items(spec, "volumes", path)):
-        errors += source_errors(volume, here)
         name = volume.get("name") or ""
-        if not name:
-            errors.append(required(f"{here}.name"))
-        else:
-            wrong = label(name, f"{here}.name")
-            errors += wrong
-            if not wrong and name in names:
-                errors.append(duplicate(f"{here}.name", name))
-        names.add(name)
+        wrong = source_errors(volume, here)
+        wrong += label(name, f"{here}.name") if name else [required(f"{here}.name")]
+        if not wrong and name in names:
+            wrong.append(duplicate(f"{here}.name", name))
+        errors += wrong
+        if not wrong:
+            # A volume with errors is none that containers may mount.
+            names.add(name)
     return errors, names
 
 
@@ -136,7 +137,9 @@ def _with_items(source: Object, path: str) -> Iterable[FieldError]:
 
 def _downward(source: Object, path: str) -> Iterable[FieldError]:
     yield from _mode_errors(source.get("defaultMode"), f"{path}.defaultMode")
-    for here, item in items(source, "items", path):
+    # Upstream names the list and not the item.
+    here = path
+    for item in source.get("items") or ():
         if not item.get("path"):
             yield required(f"{here}.path")
         yield from inner_path_errors(item.get("path") or "", f"{here}.path")
@@ -162,10 +165,32 @@ def _projected(source: Object, path: str) -> Iterable[FieldError]:
         token = each.get("serviceAccountToken")
         if token is not None:
             if not token.get("path"):
-                yield required(f"{here}.serviceAccountToken.path")
+                yield required(f"{path}.path")
             if token.get("expirationSeconds", 3600) < 600:
                 text = "may not specify a duration less than 10 minutes"
                 yield invalid(f"{here}.serviceAccountToken.expirationSeconds", token["expirationSeconds"], text)
+
+
+def _empty_directory(source: Object, path: str) -> Iterable[FieldError]:
+    if parse(source.get("sizeLimit") or "0") < 0:
+        yield forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+
+
+def _nfs(source: Object, path: str) -> Iterable[FieldError]:
+    if not (source.get("path") or "").startswith("/"):
+        yield invalid(f"{path}.path", source.get("path") or "", "must be an absolute path")
+
+
+def _iscsi(source: Object, path: str) -> Iterable[FieldError]:
+    name = source.get("iqn") or ""
+    if name and not name.startswith(("iqn", "eui", "naa")):
+        yield invalid(f"{path}.iqn", name, "must be valid format starting with iqn, eui, or naa")
+    if not 0 <= source.get("lun", 0) <= _LUN_MAX:
+        yield invalid(f"{path}.lun", source.get("lun"), f"must be between 0 and {_LUN_MAX}, inclusive")
+
+
+def _csi(source: Object, path: str) -> Iterable[FieldError]:
+    return driver_name(source.get("driver") or "", f"{path}.driver")
 
 
 def _ephemeral(source: Object, path: str) -> Iterable[FieldError]:
@@ -183,6 +208,10 @@ def _mode_errors(mode: int | None, path: str) -> Iterator[FieldError]:
 
 _MORE: Mapping[str, Callable[[Object, str], Iterable[FieldError]]] = {
     "configMap": _with_items,
+    "csi": _csi,
+    "emptyDir": _empty_directory,
+    "iscsi": _iscsi,
+    "nfs": _nfs,
     "downwardAPI": _downward,
     "ephemeral": _ephemeral,
     "hostPath": _host_path,
