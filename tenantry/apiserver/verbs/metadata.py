@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
 from tenantry.kube.status import bad_request, new_uid
@@ -51,6 +52,17 @@ def remove_cluster(obj: Object) -> None:
             del metadata["annotations"]
         else:
             metadata["annotations"] = {key: value for key, value in annotations.items() if key != CLUSTER_ANNOTATION}
+
+
+def without_cluster(value: Any) -> Any:
+    """The value, or where it is an object with kcp.io/cluster, a copy without it. The value is anything that a patch makes."""
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(annotations, dict) or CLUSTER_ANNOTATION not in annotations:
+        return value
+    copy: Object = {**value, "metadata": dict(value["metadata"])}
+    remove_cluster(copy)
+    return copy
 
 
 def set_cluster(obj: Object, cluster: str) -> None:
