@@ -53,6 +53,7 @@ class ReportedPaths:
 
     def __init__(self) -> None:
         self._paths: dict[str, None] = {}
+        self._later: ReportedPaths | None = None
         self.count = 0
         """How many paths were added, including those after the first hundred, which are not kept."""
 
@@ -64,3 +65,14 @@ class ReportedPaths:
     @property
     def paths(self) -> list[str]:
         return list(self._paths)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.count and (self._later is None or self._later.is_empty)
+
+    @property
+    def later(self) -> ReportedPaths:
+        """Paths that are reported after all of these."""
+        if self._later is None:
+            self._later = ReportedPaths()
+        return self._later

@@ -54,6 +54,17 @@ def remove_cluster(obj: Object) -> None:
             metadata["annotations"] = {key: value for key, value in annotations.items() if key != CLUSTER_ANNOTATION}
 
 
+def without_cluster(value: Any) -> Any:
+    """The value, or where it is an object with kcp.io/cluster, a copy without it. The value is anything that a patch makes."""
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(annotations, dict) or CLUSTER_ANNOTATION not in annotations:
+        return value
+    copy: Object = {**value, "metadata": dict(value["metadata"])}
+    remove_cluster(copy)
+    return copy
+
+
 def set_cluster(obj: Object, cluster: str) -> None:
     """Sets kcp.io/cluster, which every stored object has."""
     metadata = obj["metadata"]

@@ -169,8 +169,9 @@ def _json_name(value: Any) -> str:
     return {list: "array", dict: "object", str: "string", bool: "bool"}.get(type(value), "number")
 
 
-def _whole(obj: Object) -> str:
-    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
+def _whole(obj: Any) -> str:
+    """The object in a text: without the annotation that names its logical cluster, as clients of kube-apiserver know it."""
+    return orjson.dumps(metadata.without_cluster(obj), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def refused_patch(value: str, why: str) -> StatusError:

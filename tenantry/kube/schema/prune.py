@@ -16,11 +16,14 @@ EMBEDDED_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 
 
 def prune(obj: Object, schema: Schema) -> list[str]:
-    """Removes unknown fields from `obj`, in place. Returns the first hundred paths (`spec.list[0].size`), sorted as upstream
-    prints them."""
+    """Removes unknown fields from `obj`, in place. Returns the first hundred paths (`spec.list[0].size`) in upstream's order:
+    those in the object's own metadata, the others, and those in the metadata of embedded objects, each sorted."""
     removed = ReportedPaths()
     compiled(schema, "prune", _compile_root)(obj, None, removed)
-    return sorted(removed.paths) if removed.count else []
+    if removed.is_empty:
+        return []
+    found = sorted(removed.paths, key=lambda path: (not path.startswith("metadata."), path))
+    return [*found, *sorted(removed.later.paths)][: ReportedPaths.MAX]
 
 
 def _compile_root(schema: Schema) -> _Prune:
@@ -123,5 +126,7 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
     if schema.embedded_resource:
         for name in EMBEDDED_FIELDS:
             entries.setdefault(name, None)
-        entries["metadata"] = _compile(OBJECT_META.schema, known)
+        metadata = _compile(OBJECT_META.schema, known)
+        assert metadata is not None
+        entries["metadata"] = lambda value, path, removed: metadata(value, path, removed.later)
     return prune_object

@@ -595,6 +595,18 @@ async def test_numbers_are_stored_as_go_writes_them() -> None:
     await running.scope.cell.close()
 
 
+async def test_texts_of_refused_patches_show_the_object_as_kube_apiserver_does(server: RangeServer) -> None:
+    await server("POST", THINGS, thing("x"))
+    assert (await server("GET", THINGS + "/x")).json["metadata"]["annotations"] == {"kcp.io/cluster": CLUSTER}
+    for annotations in ({}, {"a": "b"}):
+        await server("PATCH", THINGS + "/x", {"metadata": {"annotations": annotations}})
+        refused = await server("PATCH", THINGS + "/x?fieldValidation=Strict", {"zzz": 1})
+        assert refused.status == 422 and "kcp.io" not in refused.message
+        assert ("annotations" in refused.message) is bool(annotations)
+    for odd in ({"metadata": None}, {"metadata": {"annotations": None}}, {"metadata": {"annotations": {"kcp.io/cluster": None}}}):
+        assert (await server("PATCH", THINGS + "/x?fieldValidation=Strict", {**odd, "zzz": 1})).status == 422
+
+
 async def test_the_status_of_a_definition_takes_a_condition_twice_and_labels() -> None:
     """Unlike a custom resource, in which a list of type map has no item twice, and unlike the status of other types."""
     server = await start([custom_resource_definition.DEFINITION])

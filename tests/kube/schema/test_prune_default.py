@@ -69,7 +69,22 @@ def test_unknown_fields_go(spec: Any, left: Any, removed: list[str]) -> None:
 
 def test_metadata_is_pruned_as_object_meta() -> None:
     obj = {"apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "labels": {"a": "b"}, "zzz": 1}, "extra": 1}
-    assert prune(obj, with_object_fields(from_openapi(SCHEMA))) == ["extra", "metadata.zzz"]
+    assert prune(obj, with_object_fields(from_openapi(SCHEMA))) == ["metadata.zzz", "extra"]
+
+
+def test_unknown_fields_of_metadata_come_first_and_those_of_embedded_metadata_last() -> None:
+    root = with_object_fields(from_openapi(SCHEMA))
+    inner = {"kind": "K", "metadata": {"zz": 1}, "spec": {"b": 1}, "zz": 1}
+    obj = {"aa": 1, "metadata": {"zz": 1}, "spec": {"closed": inner, "zz": 1}}
+    assert prune(obj, root) == [
+        "metadata.zz",
+        "aa",
+        "spec.closed.spec.b",
+        "spec.closed.zz",
+        "spec.zz",
+        "spec.closed.metadata.zz",
+    ]
+    assert prune(obj, root) == []
 
 
 @pytest.mark.parametrize(
