@@ -183,7 +183,7 @@ def standard_plan(seats: int) -> Plan:
 
 
 def _schema(name: str, uid: str, spec: Object, level: Level) -> _Schema:
-    lines = f"X-Kubernetes-PF-FlowSchema-UID: {uid}\r\nX-Kubernetes-PF-PriorityLevel-UID: {level.uid}\r\n"
+    lines = f"X-Kubernetes-Pf-Flowschema-Uid: {uid}\r\nX-Kubernetes-Pf-Prioritylevel-Uid: {level.uid}\r\n"
     rules = [
         _Rule(rule.get("subjects") or (), rule.get("resourceRules") or (), rule.get("nonResourceRules") or ())
         for rule in spec.get("rules") or ()

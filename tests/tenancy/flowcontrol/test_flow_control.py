@@ -118,7 +118,7 @@ async def test_headers_name_what_decided(stack: Stack) -> None:
     async def named() -> tuple[str, str]:
         """(uid of the schema, uid of the level) of a request of Ada's."""
         seen = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/configmaps", ADA)
-        return seen["X-Kubernetes-PF-FlowSchema-UID"], seen["X-Kubernetes-PF-PriorityLevel-UID"]
+        return seen["X-Kubernetes-Pf-Flowschema-Uid"], seen["X-Kubernetes-Pf-Prioritylevel-Uid"]
 
     by_default = standard_uid("FlowSchema", "global-default"), standard_uid("PriorityLevelConfiguration", "global-default")
     assert await named() == by_default
@@ -129,9 +129,9 @@ async def test_headers_name_what_decided(stack: Stack) -> None:
     assert await named() == by_default
     for path in ("configmaps", "livez"):
         refused = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/{path}", person("eve"))
-    assert refused["X-Kubernetes-PF-FlowSchema-UID"] == by_default[0]
+    assert refused["X-Kubernetes-Pf-Flowschema-Uid"] == by_default[0]
     other = await stack.flow(f"/clusters/{cluster}/api/v1/namespaces/default/configmaps", MASTER)
-    assert other["X-Kubernetes-PF-FlowSchema-UID"] == standard_uid("FlowSchema", "exempt")
+    assert other["X-Kubernetes-Pf-Flowschema-Uid"] == standard_uid("FlowSchema", "exempt")
 
 
 async def test_what_is_kept(stack: Stack) -> None:
