@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,4 +68,3 @@ async def test_matching_takes_few_lines_of_a_turn(monkeypatch: pytest.MonkeyPatc
             assert status == 201, answer
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
     calls.close()
-    await asyncio.sleep(0)
