@@ -157,8 +157,12 @@ class Environment:
     def add_variable(self, name: str, text: str) -> None:
         """Adds a variable, which later expressions may use: as dyn where its expression does not compile. Raises
         CompilationError then."""
-        self._composed[name] = Declared(DYN)
-        self._composed[name] = Declared(_declared(self.type_of(text)))
+        found = DYN
+        try:
+            found = _declared(self.type_of(text))
+        finally:
+            # Its own expression does not know it.
+            self._composed[name] = Declared(found)
 
     def type_of(self, text: str, *, authorizer: bool = True, patch_types: bool = False) -> Type:
         """The type of an expression. `authorizer`: it may use the authorizer. `patch_types`: it is a mutation, and may construct

@@ -276,15 +276,18 @@ class _Checker:
         name, target = node.function, node.target
         if target is not None:
             prefix = dotted(target)
-            if prefix is not None and f"{prefix}.{name}" in functions():
+            if prefix is not None and self._is_function(f"{prefix}.{name}"):
                 self._namespaced[node.id] = name = f"{prefix}.{name}"
                 target = None
         if target is not None:
             self.check(target)
         overloads = functions().get(name)
-        if overloads is None or (name.startswith("jsonpatch.") and not self._patch_types):
+        if overloads is None:
             return self._wrong(node, f"undeclared reference to '{name}' (in container '')")
         return self._resolve(node, name, overloads, target)
+
+    def _is_function(self, name: str) -> bool:
+        return name in functions() and (self._patch_types or not name.startswith("jsonpatch."))
 
     def _resolve(self, node: CallNode, name: str, overloads: tuple[Overload, ...], target: Node | None) -> Type:
         arguments = node.arguments if target is None else (target, *node.arguments)

@@ -204,7 +204,9 @@ def _annotations_errors(environment: Environment, annotations: list[Object], nam
     errors: list[FieldError] = []
     if len(annotations) > _ANNOTATIONS_MAX:
         text = f"must not have more than {_ANNOTATIONS_MAX} auditAnnotations"
-        errors.append(invalid(path, annotations, text))
+        # As Go prints upstream's internal type.
+        shown = [{"Key": each.get("key", ""), "ValueExpression": each.get("valueExpression", "")} for each in annotations]
+        errors.append(invalid(path, shown, text))
     known: set[str] = set()
     for index, annotation in while_few(errors, enumerate(annotations)):
         key = annotation.get("key") or ""

@@ -246,3 +246,25 @@ def test_variables_have_the_types_of_their_expressions() -> None:
 def test_messages_may_not_ask_the_authorizer() -> None:
     with pytest.raises(CompilationError, match="undeclared reference to 'authorizer'"):
         Environment().require("authorizer.path('/').check('get').reason()", authorizer=False)
+
+
+def test_a_variable_does_not_know_itself() -> None:
+    environment = Environment(composes=True)
+    with pytest.raises(CompilationError, match="undefined field 'a'"):
+        environment.add_variable("a", "variables.a")
+
+
+def test_functions_of_patches_are_none_of_validations() -> None:
+    with pytest.raises(CompilationError) as raised:
+        Environment().require("jsonpatch.escapeKey('a') == 'a'", BOOLEAN)
+    assert "1:1: undeclared reference to 'jsonpatch'" in str(raised.value)
+    assert "1:20: undeclared reference to 'escapeKey'" in str(raised.value)
+
+
+def test_variables_can_be_found_by_their_names() -> None:
+    assert messages(decide("dyn(variables)['a'] == 1", variables=[{"name": "a", "expression": "1"}])) == [""]
+
+
+@pytest.mark.parametrize("value", ["authorizer", "authorizer.path('/x')", "authorizer.group('')", "authorizer.requestResource"])
+def test_the_authorizer_has_no_equality(value: str) -> None:
+    assert messages(decide(f"{value} == {value}")) == [f"expression '{value} == {value}' resulted in error: no such overload"]

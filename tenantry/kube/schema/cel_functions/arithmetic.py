@@ -9,7 +9,7 @@ from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import PER_POINTER, FunctionTable, bounded, int_of, unsigned
 from tenantry.kube.schema.cel_keyed_lists import MapList, SetList
-from tenantry.kube.schema.cel_values import Cost, UInt, is_key, type_name
+from tenantry.kube.schema.cel_values import Cost, LazyFields, UInt, is_key, type_name
 
 FUNCTIONS = FunctionTable()
 
@@ -113,6 +113,8 @@ def index(holder: Any, key: Any) -> Any:
         if not 0 <= key < len(holder):
             raise CelError(f"index out of bounds: {int(key)}")
         return holder[key]
+    if isinstance(holder, LazyFields) and type(key) is str:
+        return holder.field(key)
     if type(holder) is not dict or not is_key(key) or key not in holder:
         raise CelError(f"no such key: {key}")
     return holder[key]
