@@ -130,6 +130,7 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
 AWAITED = {
     "tenantry/base/tasks.py": "the one place",
     "tenantry/http/connection.py": "answers on a connection: logs every error, and ends the connection with it",
+    "tenantry/apiserver/deferred.py:decided": "the work that it asks for is awaited, and `Waiting` counts how often",
     "tenantry/client/aio.py": "catches everything itself: the client brings no metrics into the programs that use it",
 }
 """Where tasks are made otherwise, and who notices their end."""
