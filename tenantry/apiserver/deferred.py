@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TypeVar, TypeVarTuple
 
 from tenantry.http.messages import Place
-from tenantry.kube.status import too_many_requests
+from tenantry.kube.status import StatusError, too_many_requests
 
 ATTEMPTS = 16
 """How often a decision is tried. It may need the RBAC of several clusters, and each of them may change while it is read."""
@@ -126,9 +126,7 @@ class Waiting:
 
     async def work(self, deferred: Deferred) -> None:
         if self._attempts >= ATTEMPTS or len(self._answers) >= QUESTIONS_MAX:
-            raise too_many_requests(
-                "the RBAC or the types that this request rests on change faster than they can be read, try again"
-            )
+            raise _never_decided()
         if isinstance(deferred, Question):
             asked = deferred.ask()
             self._answers[deferred.key] = await (asked if self._place is None else self._place.away(asked))
@@ -144,10 +142,15 @@ async def decided(decide: Callable[[], T], deferred: Deferred | None = None, *, 
     Raises StatusError 429 where the data changes faster than the work can be done, or where it asks too many questions.
     """
     waiting = Waiting(place)
-    while True:
+    for _ in range(ATTEMPTS + QUESTIONS_MAX + 1):
         if deferred is not None:
             await waiting.work(deferred)
         try:
             return waiting.at_once(decide)
         except Deferred as raised:
             deferred = raised
+    raise _never_decided()
+
+
+def _never_decided() -> StatusError:
+    return too_many_requests("the RBAC or the types that this request rests on change faster than they can be read, try again")

@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenantry.http.certificates import CertificateAuthority
-from tests.support.api import CONFIG_MAPS, NAMESPACES, RBAC, Api
+from tests.e2e.people import bind
+from tests.support.api import CONFIG_MAPS, NAMESPACES, RBAC, WORKSPACES, Api
 from tests.support.forms import Platform, platform
 from tests.support.https_servers import Answer, HttpsServer, TokenIssuerServer
 from tests.support.tools import kubectls, program
@@ -113,6 +114,17 @@ def test_kubectl_with_a_login(own: Platform, issuer: TokenIssuerServer, unique: 
 
     wait_for(lambda: ran().returncode == 0)
     assert "namespace/default" in ran().stdout
+
+
+@pytest.mark.views
+def test_a_login_in_a_view(own: Platform, issuer: TokenIssuerServer, unique: Any) -> None:
+    place = own.root.workspace(unique("view"))
+    team = place.workspace("team")
+    bind(team, {"kind": "User", "name": "oidc:ann@example.com"}, "cluster-admin", name="ann")
+    mine = place.at(f"/services/workspaces/{place.name}").caller(issuer.token(**claims()))
+    wait_for(lambda: [item["metadata"]["name"] for item in mine.items(WORKSPACES)] == ["team"])
+    refused = mine.caller(issuer.token(aud="else", **claims()))
+    assert refused.request("GET", WORKSPACES).status == 401
 
 
 def test_tokens_that_are_refused(own: Platform, issuer: TokenIssuerServer) -> None:

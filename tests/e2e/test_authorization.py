@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +228,32 @@ def test_the_flags_of_one_webhook(form: str, tmp_path: Path, tokens: Path, polic
         assert policy.requests[-1][1]["apiVersion"] == "authorization.k8s.io/v1beta1"
         policy.allowed = lambda spec: False
         assert someone.request("GET", CONFIG_MAPS).status == 200
+
+
+@pytest.mark.one_process("its requests go to one process, which has few seats")
+def test_a_slow_webhook_delays_those_who_need_it(form: str, tmp_path: Path, tokens: Path, person: Any) -> None:
+    with Policy() as slow:
+        held = threading.Event()
+        kubeconfig = slow.kubeconfig(tmp_path / "kubeconfig")
+        after = {"type": "Webhook", "name": "slow", "webhook": webhook(kubeconfig, timeout="20s")}
+        config = tmp_path / "config.yaml"
+        config.write_text(configuration(RBAC_AUTHORIZER, after))
+        flags = ("--authorization-config", str(config), "--max-requests-inflight", "4")
+        with platform(form, tmp_path, token_file=tokens, authentication=flags) as own, ThreadPoolExecutor(12) as threads:
+            place, quick, stuck = own.root.workspace("slow"), person(), person()
+            someone = granted(place, quick, "get", "list")
+            wait_for(lambda: someone.request("GET", CONFIG_MAPS).status == 200)
+            other = place.caller(stuck.token)
+            assert other.request("GET", CONFIG_MAPS).status == 403
+            slow.allowed = lambda spec: held.wait(20)
+            try:
+                waiting = [threads.submit(other.request, "GET", f"{CONFIG_MAPS}/c{number}") for number in range(12)]
+                wait_for(lambda: len(slow.specs(stuck.name)) == 13)
+                assert someone.request("GET", CONFIG_MAPS).status == 200
+                assert not any(each.done() for each in waiting)
+            finally:
+                held.set()
+            assert {each.result().status for each in waiting} == {404}
 
 
 def test_questions_within_a_write(own: Platform, policy: Policy, person: Any, unique: Any) -> None:

@@ -6,11 +6,12 @@ that issuer, and whose audience is one of those of the configuration.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantry.apiserver.authentication import json_web_tokens
-from tenantry.apiserver.authentication.issuer_keys import IssuerKeys, IssuerKeySets
+from tenantry.apiserver.authentication.issuer_keys import READ_SECONDS, IssuerKeys, IssuerKeySets
 from tenantry.apiserver.authentication.jwt_verification import NotVerified, verify
 from tenantry.http.calls import CallFailed
 
@@ -64,8 +65,11 @@ class DistributedClaims:
 
     async def _resolved(self, endpoint: str, access_token: str) -> Any:
         try:
-            tls = await self._sets.tls(self._authority)
-            answer = await self._sets.get(endpoint, tls, token=access_token, answer_bytes=ANSWER_BYTES_MAX)
+            async with asyncio.timeout(READ_SECONDS):
+                tls = await self._sets.tls(self._authority)
+                answer = await self._sets.get(endpoint, tls, token=access_token, answer_bytes=ANSWER_BYTES_MAX)
+        except TimeoutError:
+            raise ClaimError(f'while getting distributed claim "{self._claim}": no answer in {READ_SECONDS:g} seconds') from None
         except (CallFailed, OSError, ValueError) as error:
             raise ClaimError(f'while getting distributed claim "{self._claim}": {error}') from None
         if not 200 <= answer.status <= 226:

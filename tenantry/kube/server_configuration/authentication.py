@@ -72,7 +72,7 @@ _USER_RULE = message(
     2 message    string
     """,
 )
-_JWT = message(
+JWT = message(
     _REF + "JWTAuthenticator",
     """
     1 issuer               Issuer
@@ -100,7 +100,7 @@ MESSAGE = message(
     1 jwt       []JWTAuthenticator
     2 anonymous *AnonymousAuthConfig
     """,
-    _JWT,
+    JWT,
     _ANONYMOUS,
     root=True,
 )

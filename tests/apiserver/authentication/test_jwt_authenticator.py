@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -20,7 +23,17 @@ from tenantry.apiserver.authentication.jwt_authenticator import IssuerTokens, Jw
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.calls import Calls
-from tenantry.kube.server_configuration.authentication import ClaimRule, ExtraMapping, Issuer, JwtAuthenticator, Mapping, UserRule
+from tenantry.kube.go_decode import normaliser
+from tenantry.kube.server_configuration.authentication import (
+    JWT,
+    ClaimRule,
+    ExtraMapping,
+    Issuer,
+    JwtAuthenticator,
+    Mapping,
+    UserRule,
+    jwt_authenticator,
+)
 from tenantry.kube.server_configuration.decoding import ConfigurationError
 from tests.support.https_servers import TokenIssuerServer
 
@@ -348,3 +361,35 @@ async def test_a_cached_user_ends_with_its_token(issuer: TokenIssuerServer) -> N
 def test_a_configuration_that_is_not_valid(issuer: TokenIssuerServer) -> None:
     with pytest.raises(ConfigurationError, match=r"^issuer.url: Invalid value: .* URL scheme must be https"):
         IssuerTokens(configuration(issuer, issuer=Issuer(url="http://x", audiences=("a",))), IssuerKeySets(Calls()))
+
+
+RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "cases" / "configuration" / "claims.json").read_text())
+"""Configurations, and what kube-apiserver 1.37.2 made of the claims of tokens: a user, or why not."""
+LISTS_OF_FUNCTIONS = "expression must return a string or a list of strings"
+"""kube-apiserver refuses the lists that `split` makes as groups; they are texts here."""
+
+
+@pytest.mark.parametrize("case", RECORDED)
+async def test_recorded_claims(issuer: TokenIssuerServer, case: dict[str, Any]) -> None:
+    obj = copy.deepcopy(case["configuration"])
+    normaliser(JWT)(obj)
+    parsed = jwt_authenticator(obj)
+    splits = ".split(" in parsed.groups.expression
+    async with key_sets() as sets:
+        tokens = JwtTokens([IssuerTokens(replace(parsed, issuer=configuration(issuer).issuer), sets)], [OWN])
+        for token in case["tokens"]:
+            found: Any
+            try:
+                identity = await tokens.authenticate_token(issuer.token(**token["claims"]), [OWN])
+                found = {"user": identity.user.to_user_info()} if identity is not None else None
+            except InvalidToken as error:
+                found = str(error)
+            wanted = token["answer"]
+            if splits and isinstance(wanted, str) and wanted.endswith(LISTS_OF_FUNCTIONS):
+                assert isinstance(found, dict)
+                continue
+            if isinstance(wanted, dict):
+                wanted = {"user": dict(sorted(wanted["user"].items()))}
+                assert isinstance(found, dict), found
+                found = {"user": dict(sorted(found["user"].items()))}
+            assert found == wanted, token["claims"]
