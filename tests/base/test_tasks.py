@@ -130,7 +130,6 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
 AWAITED = {
     "tenantry/base/tasks.py": "the one place",
     "tenantry/http/connection.py": "answers on a connection: logs every error, and ends the connection with it",
-    "tenantry/apiserver/deferred.py:decided": "the work that it asks for is awaited, and `Waiting` counts how often",
     "tenantry/client/aio.py": "catches everything itself: the client brings no metrics into the programs that use it",
 }
 """Where tasks are made otherwise, and who notices their end."""
@@ -168,6 +167,7 @@ def _pauses(nodes: list[ast.stmt]) -> bool:
 
 BOUNDED_OTHERWISE = {
     "registry/service.py:_watch": "the error is the timeout that it waited for",
+    "tenantry/apiserver/deferred.py:decided": "the work that it asks for is awaited, and `Waiting` counts how often",
     "tenantry/client/aio.py:_keep_following": "one gap is followed anew at once, a second one after a pause",
     "tenantry/storage/etcd/store.py:read": "each attempt asks for half as much, and one key is the last",
     "tenantry/storage/etcd/watch.py:_response": "_failed and its own _pause back off",
