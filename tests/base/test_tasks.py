@@ -167,7 +167,6 @@ def _pauses(nodes: list[ast.stmt]) -> bool:
 
 BOUNDED_OTHERWISE = {
     "registry/service.py:_watch": "the error is the timeout that it waited for",
-    "tenantry/apiserver/deferred.py:decided": "the work that it asks for is awaited, and `Waiting` counts how often",
     "tenantry/client/aio.py:_keep_following": "one gap is followed anew at once, a second one after a pause",
     "tenantry/storage/etcd/store.py:read": "each attempt asks for half as much, and one key is the last",
     "tenantry/storage/etcd/watch.py:_response": "_failed and its own _pause back off",
