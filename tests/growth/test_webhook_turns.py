@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from tests.growth.test_api_turns import bare_shard
 from tests.growth.turns import counted_turns
 from tests.support.clusters import CLUSTER, config_map
 from tests.support.people import MASTER
+from tests.support.waiting import one_turn
 from tests.support.webhooks import rule
 
 LINES_OF_A_TURN = 16_000
@@ -69,4 +69,4 @@ async def test_matching_takes_few_lines_of_a_turn(monkeypatch: pytest.MonkeyPatc
             assert status == 201, answer
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
     calls.close()
-    await asyncio.sleep(0)
+    await one_turn()

@@ -154,7 +154,8 @@ async def run(target: Target, compute: Compute) -> Outcome:
             if (in_thread or asked or not is_light(weight)) and attempt >= HEAVY_ATTEMPTS:
                 break
             try:
-                if in_thread or not is_light(weight):
+                if in_thread or asked or not is_light(weight):
+                    # One that was overtaken while it asked takes turns with the others that were.
                     outcome = await _in_parts(target, compute, keys, deadline)
                 else:
                     steps = compute(record)

@@ -106,6 +106,16 @@ async def test_a_write_that_is_overtaken_while_it_is_reviewed_is_reviewed_again(
         assert asked == [{"first": "1"}, {"second": "2"}, {"first": "1", "second": "2"}]
 
 
+async def test_many_writers_of_one_object_succeed(hooks: WebhookServer) -> None:
+    async with serving() as cluster:
+        await cluster.post("configmaps", config_map("one"))
+        await install(cluster, "validating", "guard", hooks.webhook("guard"))
+        written = {f"k{number}": "v" for number in range(24)}
+        await asyncio.gather(*(cluster.patch("configmaps", "one", {"data": {key: "v"}}) for key in written))
+        stored = cluster.find("configmaps", "one")
+        assert stored is not None and stored["data"] == written
+
+
 async def test_reserved_metadata_is_not_a_webhooks_to_write(hooks: WebhookServer) -> None:
     async with serving() as cluster:
         sets = patch(
