@@ -17,7 +17,7 @@ from tenantry.kube.admission import evaluation, validating
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.policies import parameters, policy_index, validating_policies
 from tests.support import tenancies
-from tests.support.clusters import ServedCluster, config_map, definition
+from tests.support.clusters import ServedCluster, conditions, config_map, definition
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
 from tests.tenancy.rbac_objects import BOB, rule, writers
@@ -227,6 +227,10 @@ async def test_types_are_checked_once_for_each_generation() -> None:
 async def test_metadata_of_custom_types_is_typed_too() -> None:
     async with ServedCluster() as cluster:
         await cluster.post("customresourcedefinitions", definition("things", "Thing"), "")
+        crd = "things.x.example"
+        await cluster.until(
+            lambda: conditions(cluster.find("customresourcedefinitions", crd, "")).get("Established", ("",))[0] == "True"
+        )
         things = {"apiGroups": ["x.example"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["things"]}
         await install(cluster, policy("t", "'a' in object.metadata.labels && object.metadata.zzz == 1", rules=[things]))
         await cluster.until(lambda: (cluster.find(POLICIES, "t", "") or {}).get("status", {}).get("observedGeneration") == 1)

@@ -21,7 +21,11 @@ from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 P = TypeVar("P")
 _Objects = tuple[Sequence[tuple[str, bytes]], Sequence[tuple[str, bytes]]]
 """Policies and bindings: (name, JSON) of each."""
-_CLUSTERS_BYTES_MAX = 32 << 20
+_CLUSTERS_BYTES_MAX = 64 << 20
+_CLUSTER_BYTES_MAX = 16 << 20
+"""The policies of a cluster that take more memory are read for each write."""
+_BYTES_OF_A_BYTE = 16
+"""The memory that a policy takes for each byte of its JSON: 12 where it is short, less for longer ones."""
 _AT_ONCE_BYTES = 32 << 10
 """So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
 _ALL = "*"
@@ -108,7 +112,9 @@ class PolicyIndex(Generic[P]):
         self._policies = policies
         self._bindings = bindings
         self._compile = compile
-        self._clusters: Cache[str, ClusterPolicies[P]] = Cache(name, bytes_max=_CLUSTERS_BYTES_MAX, keeps_large=True)
+        self._clusters: Cache[str, ClusterPolicies[P]] = Cache(
+            name, bytes_max=_CLUSTERS_BYTES_MAX, entry_bytes_max=_CLUSTER_BYTES_MAX
+        )
         configurations.follow((policies, bindings), self._changed)
 
     def of(self, cluster: str) -> ClusterPolicies[P] | None:
@@ -119,10 +125,10 @@ class PolicyIndex(Generic[P]):
         found = self._clusters.get(cluster)
         if found is None:
             objects = self._objects(cluster)
-            if sum(len(raw) for each in objects for _, raw in each) > _AT_ONCE_BYTES:
+            if _size(objects) > _AT_ONCE_BYTES:
                 raise NotRead(lambda: self._read(cluster, objects), lambda made: self._keep(cluster, objects, made))
             found = self._read(cluster, objects)
-            self._clusters.put(cluster, found)
+            self._clusters.put(cluster, found, _size(objects) * _BYTES_OF_A_BYTE)
         return found
 
     def _objects(self, cluster: str) -> _Objects:
@@ -131,7 +137,7 @@ class PolicyIndex(Generic[P]):
     def _keep(self, cluster: str, objects: _Objects, made: ClusterPolicies[P]) -> None:
         # What has changed while it was read is read again by the next write.
         if self._objects(cluster) == objects:
-            self._clusters.put(cluster, made)
+            self._clusters.put(cluster, made, _size(objects) * _BYTES_OF_A_BYTE)
 
     def _read(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
         policies, bindings = objects
@@ -156,6 +162,10 @@ class PolicyIndex(Generic[P]):
 
     def _changed(self, cluster: str) -> None:
         self._clusters.pop(cluster)
+
+
+def _size(objects: _Objects) -> int:
+    return sum(len(raw) for each in objects for _, raw in each)
 
 
 def spec_of(raw: bytes) -> Mapping[str, Any]:
