@@ -38,6 +38,12 @@ TYPES = {
     for each in (*BUILTINS, *SYSTEM_DEFINITIONS, *_EXPORTED, definition_from_crd({"spec": SYNC_TARGET}))
     if "status" in each.versions[each.storage_version].subresources and each.stored
 }
+_POLICY = {
+    "matchConstraints": {
+        "resourceRules": [{"apiGroups": ["x"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["things"]}]
+    },
+    "validations": [{"expression": "true"}],
+}
 JUNK: tuple[Any, ...] = (None, True, -1, 5, 1.5, 2**64 - 1, 1e300, "", "x", "True", [], [None], ["x", 5], {}, {"a": {"b": []}})
 TEXTS = (
     *("", "x", "v1", "root:none", "/", "ü" * 300),
@@ -79,6 +85,7 @@ def seed_of(definition: ResourceDefinition, cluster: str) -> Object:
         "logicalclusters": made_of("core.kcp.io/v1alpha1", "LogicalCluster", "cluster"),
         "apibindings": provider.binding(cluster, "a"),
         "apiexportendpointslices": made_of(api_version, kind, spec={"export": {"path": cluster, "name": "a"}}),
+        "validatingadmissionpolicies": made_of(api_version, kind, spec=_POLICY),
         "virtualworkspaces": made_of(api_version, kind, spec={"export": {"name": "a"}}),
         "synctargets": made_of(api_version, kind, spec={}),
     }
