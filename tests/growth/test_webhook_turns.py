@@ -19,7 +19,6 @@ from tests.growth.test_api_turns import bare_shard
 from tests.growth.turns import counted_turns
 from tests.support.clusters import CLUSTER, config_map
 from tests.support.people import MASTER
-from tests.support.waiting import one_turn
 from tests.support.webhooks import rule
 
 LINES_OF_A_TURN = 16_000
@@ -69,4 +68,3 @@ async def test_matching_takes_few_lines_of_a_turn(monkeypatch: pytest.MonkeyPatc
             assert status == 201, answer
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
     calls.close()
-    await one_turn()
