@@ -91,18 +91,6 @@ def seed_of(definition: ResourceDefinition, cluster: str) -> Object:
         "synctargets": made_of(api_version, kind, spec={}),
         "certificatesigningrequests": signing_request("x"),
         "podcertificaterequests": made_of(api_version, kind, spec=pod_request()["spec"]),
-        "validatingadmissionpolicies": made_of(
-            api_version,
-            kind,
-            spec={
-                "validations": [{"expression": "true"}],
-                "matchConstraints": {
-                    "resourceRules": [
-                        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}
-                    ]
-                },
-            },
-        ),
         "storageversionmigrations": made_of(api_version, kind, spec={"resource": {"group": "", "resource": "configmaps"}}),
         "flowschemas": made_of(api_version, kind, spec={"priorityLevelConfiguration": {"name": "none"}}),
         "prioritylevelconfigurations": made_of(

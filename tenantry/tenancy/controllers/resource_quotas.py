@@ -23,8 +23,8 @@ from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, RESOURCE_QUOTAS
 
 _TYPES = frozenset((CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS))
-"""After their events a logical cluster may have other types than before. What is used of a type that does not exist is not known
-(Kubernetes)."""
+"""After an event of these, a logical cluster may have other types than before. What is used of a type that does not exist is not
+known (Kubernetes)."""
 _ALL_NAMESPACES = "*"
 
 
