@@ -64,12 +64,12 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         # Upstream answers "any version" from its cache, which ignores limits.
         limit = 0
     exact = options.match == EXACT or token is not None or bool(limit and not options.match)
-    if version and is_foreign(version, range_):
-        if exact:
-            raise _gone(token, version)
-    elif version:
+    if version:
         await wait_for_version(range_, version)
-        await range_.backfilled(version)
+        if not is_foreign(version, range_):
+            await range_.backfilled(version)
+        elif exact:
+            raise _gone(token, version)
     candidates = Candidates(range_, wanted, call.scope.cluster, call.namespace or None)
     await candidates.prepare()
     require_readable(range_)

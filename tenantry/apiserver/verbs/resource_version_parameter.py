@@ -34,14 +34,14 @@ def watched(text: str) -> int:
 
 
 def is_foreign(wanted: int, range_: Range) -> bool:
-    """Whether a version is one of another cell: it counts as older than every version here, and as compacted
+    """Whether a version is one of another cell: it counts as compacted, and is older if its number is less
     (docs/decisions/0007-versions-of-another-cell-are-gone.md)."""
     current = range_.version
     return bool(current) and resource_version.cell_of(wanted) != resource_version.cell_of(current)
 
 
 def check_cell(wanted: int, range_: Range) -> None:
-    """Raises StatusError 410 where a watch is to go on from a version of another cell: the client has to list again."""
+    """Raises StatusError 410 for a version of another cell: the client has to list again."""
     if is_foreign(wanted, range_):
         raise expired(f"too old resource version: {wanted} ({range_.version})")
 
@@ -55,9 +55,11 @@ def too_large(wanted: int, current: int) -> StatusError:
 
 
 async def wait_for_version(range_: Range, wanted: int) -> None:
-    """Waits until the range has reached the version. Raises StatusError 504 after `WAIT_SECONDS`."""
-    if wanted <= range_.version or is_foreign(wanted, range_):
+    """Waits until the range has reached the version. Raises StatusError: 504 after `WAIT_SECONDS`, 410 for a greater version of
+    another cell, which it never reaches."""
+    if wanted <= range_.version:
         return
+    check_cell(wanted, range_)
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             await range_.reached(wanted)

@@ -32,7 +32,7 @@ async def watch(call: Call) -> Reply:
     version, range_ = watched(options.resource_version), call.scope.range
     require_readable(range_)
     initial = options.send_initial_events
-    if version and initial and is_foreign(version, range_):
+    if initial and version < range_.version and is_foreign(version, range_):
         # It begins with the state of now, which is not older.
         version = 0
     if version:

@@ -100,7 +100,8 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
 
     def prune_object(value: Any, path: Path, removed: ReportedPaths) -> None:
         if type(value) is not dict:
-            _empty(value, path, removed)
+            if schema.type:
+                _empty(value, path, removed)
             return
         unknown: list[str] | None = None
         for key, item in value.items():
