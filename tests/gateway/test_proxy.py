@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -200,7 +201,11 @@ async def test_a_verified_certificate_becomes_identity_headers(door: Door) -> No
         caller = Caller(door, session, door.caller("ada", ["team:a", "team:b"]))
         async with caller("GET", f"/clusters/{A}/x", headers={"X-Remote-User": "root", "X-Remote-Group": "root"}) as answer:
             headers = (await answer.json())["headers"]
-    assert [pair for pair in headers if pair[0].startswith("x-remote")] == [
+    remote = [pair for pair in headers if pair[0].startswith("x-remote")]
+    credential, value = remote.pop(0)
+    assert credential == "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
+    assert re.fullmatch("X509SHA256=[0-9a-f]{64}", value)
+    assert remote == [
         ["x-remote-group", "team:a"],
         ["x-remote-group", "team:b"],
         ["x-remote-user", "ada"],
