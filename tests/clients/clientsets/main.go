@@ -395,7 +395,7 @@ func workloads(config, typed *rest.Config, seen *answers) {
 	done("update a scale", err)
 	step("scale", []any{scale.Spec.Replicas, scale.Status.Selector})
 	applied = must[*appsv1.Deployment]("get a deployment")(client.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{}))
-	applied.Status.ReadyReplicas = 2
+	applied.Status.Replicas, applied.Status.ReadyReplicas = 3, 2
 	updated := must[*appsv1.Deployment]("update a status")(client.AppsV1().Deployments("default").UpdateStatus(ctx, applied, metav1.UpdateOptions{}))
 	step("deployment status", []any{updated.Status.ReadyReplicas, *updated.Spec.Replicas})
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace("default"))
