@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tenantry.apiserver.admission.webhooks import mutating
 from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
 from tenantry.apiserver.admission.webhooks.services import Services
+from tenantry.apiserver.user import MASTERS_GROUP, User, service_account_groups, with_home
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.kube.objects import Object
 from tests.support.clusters import CLUSTER, ServedCluster, config_map
@@ -19,6 +21,7 @@ from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
 from tests.support.webhooks import GROUP, PLURALS, WebhookServer, configuration, deny, patch, rule
 
+ACCOUNT = "system:serviceaccount:kube-system:admin"
 PROVIDER, CONSUMER, ELSEWHERE = "rprovider0000000", "rconsumer0000000", "900consumer00000"
 COWBOYS = rule("cowboys", group="wild.west")
 
@@ -59,6 +62,35 @@ async def test_a_validating_webhook_denies(hooks: WebhookServer) -> None:
         (request,) = hooks.asked("guard")
         assert request["object"]["metadata"]["annotations"]["kcp.io/cluster"] == CLUSTER
         assert request["operation"] == "CREATE" and request["name"] == "one" and request["namespace"] == "default"
+
+
+async def test_a_denial_has_a_code_that_http_has(hooks: WebhookServer) -> None:
+    async with serving() as cluster:
+        denied = {"allowed": False, "status": {"code": 2_000_000_000}}
+        await install(cluster, "validating", "guard", hooks.webhook("guard", lambda review: denied))
+        assert (await cluster.refused("configmaps", config_map("one")))[0] == 999
+
+
+async def test_a_service_account_of_another_workspace_is_not_taken_for_a_local_one(hooks: WebhookServer) -> None:
+    async with serving() as cluster:
+        await install(cluster, "validating", "guard", hooks.webhook("guard"))
+        groups = (*service_account_groups("kube-system"), MASTERS_GROUP)
+        await cluster.post("configmaps", config_map("one"), who=with_home(User(ACCOUNT, groups), PROVIDER))
+        await cluster.post("configmaps", config_map("two"), who=with_home(User(ACCOUNT, groups), CLUSTER))
+        seen = [request["userInfo"] for request in hooks.asked("guard")]
+        assert [each["username"] for each in seen] == [f"system:kcp:serviceaccount:{PROVIDER}:kube-system:admin", ACCOUNT]
+        assert "system:serviceaccounts" not in seen[0]["groups"]
+
+
+async def test_a_long_patch_is_not_encoded_for_the_audit_log(hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[object] = []
+    monkeypatch.setattr(mutating, "annotate_json", lambda review, key, value: noted.append(value.get("patch")))
+    async with serving() as cluster:
+        for size in (10, 20_000):
+            add = patch({"op": "add", "path": "/data", "value": {f"k{number}": "" for number in range(size)}})
+            await install(cluster, "mutating", f"adds{size}", hooks.webhook(f"adds{size}", add))
+        await cluster.post("configmaps", config_map("one"))
+    assert [len(each[0]["value"]) for each in noted if isinstance(each, list)] == [10]
 
 
 async def test_a_mutating_webhook_changes_what_is_stored(hooks: WebhookServer) -> None:

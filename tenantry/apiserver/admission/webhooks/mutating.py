@@ -35,6 +35,7 @@ _NAME = "webhooks"
 _PREFIX = "mutation.webhook.admission.k8s.io/"
 _PATCH_PREFIX = "patch.webhook.admission.k8s.io/"
 _FAILED_OPEN = f"failed-open.{_PREFIX}"
+_NOTED_WEIGHT = 11_000
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 
 
@@ -160,16 +161,10 @@ class MutatingWebhooks:
             except StatusError:
                 context.calls.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
                 raise
-            annotate_json(
-                review,
-                _PATCH_PREFIX + place,
-                {
-                    "configuration": webhook.configuration,
-                    "webhook": webhook.name,
-                    "patch": operations,
-                    "patchType": "JSONPatch",
-                },
-            )
+            if response.weight <= _NOTED_WEIGHT:
+                # No annotation has a longer patch, so that the loop encodes none.
+                noted = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": operations}
+                annotate_json(review, _PATCH_PREFIX + place, noted | {"patchType": "JSONPatch"})
             return changed
         finally:
             annotate_json(
