@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from tenantry.apiserver.admission.webhooks import mutating
+from tenantry.apiserver.admission.webhooks import caller, mutating
 from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
+from tenantry.apiserver.admission.webhooks.review_document import decode_response
 from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.user import MASTERS_GROUP, User, service_account_groups, with_home
+from tenantry.http.outgoing import OutgoingCalls
+from tenantry.http.outgoing_connection import OutgoingAnswer
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.kube.objects import Object
 from tests.support.clusters import CLUSTER, ServedCluster, config_map
@@ -272,3 +275,25 @@ async def test_configurations_from_before_the_export_are_copied_too(hooks: Webho
             await there.bind(ELSEWHERE, PROVIDER, "cowboys")
             status, _ = await create_cowboy(there, ELSEWHERE)
             assert status == 403
+
+
+@pytest.mark.parametrize("body", [b"a: b\n" * 1_000, b'{"a":' * 2_000 + b"1" + b"}" * 2_000])
+async def test_answers_that_may_be_yaml_are_read_in_a_thread(
+    hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    threads: list[bool] = []
+
+    def decoded(*given: Any, **how: Any) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return decode_response(*given, **how)
+
+    monkeypatch.setattr(caller, "decode_response", decoded)
+
+    async def answer(self: object, to: object, request: bytes, **how: object) -> OutgoingAnswer:
+        return OutgoingAnswer(200, {}, body)
+
+    monkeypatch.setattr(OutgoingCalls, "call", answer)
+    async with serving() as cluster:
+        await install(cluster, "validating", "guard", hooks.webhook("guard"))
+        assert (await cluster.refused("configmaps", config_map("one")))[0] == 500
+    assert threads == [True]
