@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.apiserver.admission.conversion import convert
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.call_context import (
@@ -18,7 +19,7 @@ from tenantry.apiserver.admission.webhooks.call_context import (
     annotate_json,
     too_many,
 )
-from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, convert, is_short, normalised
+from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, is_short, normalised
 from tenantry.apiserver.admission.webhooks.metrics import ADMIT, INTERNAL_ERROR
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
