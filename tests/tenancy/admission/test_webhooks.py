@@ -151,6 +151,28 @@ async def test_many_writers_of_one_object_succeed(hooks: WebhookServer) -> None:
         assert stored is not None and stored["data"] == written
 
 
+async def test_a_webhook_may_write_the_large_object_about_which_it_is_asked(hooks: WebhookServer) -> None:
+    """Heavy writes of one object take turns."""
+    large = {**config_map("one"), "data": {f"k{number}": "v" for number in range(2_000)}}
+    async with serving() as cluster:
+        loop, url = asyncio.get_running_loop(), cluster.url("configmaps", "one")
+        written: list[int] = []
+
+        async def write() -> int:
+            return (await cluster.call("PUT", url, MASTER, {**large, "data": {**large["data"], "by": "webhook"}}))[0]
+
+        def write_first(review: Object) -> Object:
+            if review["request"]["object"]["data"].get("by") == "user" and not written:
+                written.append(asyncio.run_coroutine_threadsafe(write(), loop).result(8))
+            return {"allowed": True}
+
+        await cluster.post("configmaps", large)
+        await install(cluster, "validating", "guard", hooks.webhook("guard", write_first))
+        status, answer = await cluster.call("PUT", url, MASTER, {**large, "data": {**large["data"], "by": "user"}})
+        assert (status, written) == (200, [200]), answer.get("message")
+        assert answer["data"]["by"] == "user"
+
+
 async def test_reserved_metadata_is_not_a_webhooks_to_write(hooks: WebhookServer) -> None:
     async with serving() as cluster:
         sets = patch(
