@@ -22,7 +22,8 @@ _THREADS = 2
 _READ_AT_A_TIME = 16
 _END = b"-----END CERTIFICATE-----"
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!SHA1"
-"""Those of TLS 1.2, about the ones of Go. With finite-field Diffie-Hellman a server chooses how long the event loop computes."""
+"""The ciphers of TLS 1.2, about the ones of Go. With finite-field Diffie-Hellman a server chooses how long the event loop
+computes."""
 
 
 class TrustContexts:

@@ -50,7 +50,7 @@ class Facts:
         if not self.is_on_loop:
             raise Unknown(need)
         if len(self._known) >= FACTS_MAX:
-            # It is one too many, and the thread says so; to find it here would be in vain.
+            # It is one too many. The thread says so, without finding it.
             raise LoopBudgetExceeded
         try:
             found = at_once(self._find, need)
