@@ -19,9 +19,11 @@ class ChunkScanner:
     trailers, because no client uses them.
     """
 
-    __slots__ = ("_left", "_line", "_trailers", "behind", "done")
+    __slots__ = ("_chunks_left", "_left", "_line", "_trailers", "behind", "done")
 
-    def __init__(self) -> None:
+    def __init__(self, chunks_max: int | None = None) -> None:
+        """`chunks_max`: a body with more of them (or more lines behind it) is bad."""
+        self._chunks_left = chunks_max
         self.done = False
         self.behind = b""
         """The bytes after the end of the body."""
@@ -49,6 +51,10 @@ class ChunkScanner:
                     raise BadChunk("a chunk's size is too long")
                 self._line = data[at:]
                 break
+            if self._chunks_left is not None:
+                self._chunks_left -= 1
+                if self._chunks_left < 0:
+                    raise BadChunk("there are too many chunks")
             if self._trailers:
                 if end == at:
                     self.done = True

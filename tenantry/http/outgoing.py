@@ -56,7 +56,7 @@ class OutgoingCalls:
         self.shares = Shares("webhook_call_bytes", in_flight_bytes)
         self.lookups = NameLookups()
         self._networks = networks
-        self._trust = TrustContexts()
+        self.trust = TrustContexts()
         self._idle: OrderedDict[tuple[str, Destination], list[OutgoingConnection]] = OrderedDict()
         self._idle_count = 0
         self._waiting: dict[str, deque[_Waiter]] = {}
@@ -74,6 +74,7 @@ class OutgoingCalls:
         """Closes the idle connections, and ends what waits. Calls in flight end with their requests."""
         self._closed = True
         self.lookups.close()
+        self.trust.close()
         if self._sweep is not None:
             self._sweep.cancel()
         for kept in self._idle.values():
@@ -117,10 +118,10 @@ class OutgoingCalls:
         return answer
 
     async def _connect(self, to: Destination, owner: str) -> OutgoingConnection:
-        tls = self._trust.known(to.bundle)
+        tls = self.trust.known(to.bundle)
         if tls is None:
             try:
-                tls = await self._trust.of(to.bundle)
+                tls = await self.trust.of(to.bundle, owner)
             except ValueError as error:
                 raise OutgoingError(str(error)) from None
         addresses: Sequence[str] = (to.host,)

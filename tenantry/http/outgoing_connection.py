@@ -14,6 +14,11 @@ from tenantry.http.chunks import BadChunk, ChunkScanner, unchunked
 
 _HEAD_LIMIT_BYTES = 64 << 10
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_HEADERS_MAX = 1_000
+_INFORMATIONAL_MAX = 5
+"""So many 1xx answers come before an answer, as in Go's net/http."""
+_CHUNKS_MAX = 4_000
+"""The event loop reads each of them: those of 4 MiB have a kilobyte each."""
 _BODILESS = frozenset((204, 304))
 
 
@@ -54,6 +59,7 @@ class OutgoingConnection(asyncio.Protocol):
         self._length: int | None = None
         self._scanner: ChunkScanner | None = None
         self._chunks = bytearray()
+        self._informational = 0
         self._keeps = True
 
     @property
@@ -68,6 +74,7 @@ class OutgoingConnection(asyncio.Protocol):
         if transport is None or not self.usable:
             raise OutgoingError("EOF", unanswered=True)
         self._limit, self._fields, self._length, self._scanner = limit_bytes, None, None, None
+        self._informational = 0
         self._data.clear()
         self._chunks.clear()
         answered: asyncio.Future[OutgoingAnswer] = asyncio.get_running_loop().create_future()
@@ -131,11 +138,13 @@ class OutgoingConnection(asyncio.Protocol):
 
     def _read_head(self) -> bool:
         """Reads a head, if it is complete. 1xx answers are skipped."""
-        end = self._data.find(b"\r\n\r\n")
+        end = self._data.find(b"\r\n\r\n", 0, _HEAD_LIMIT_BYTES)
         if end < 0:
-            if len(self._data) > _HEAD_LIMIT_BYTES:
+            if len(self._data) >= _HEAD_LIMIT_BYTES:
                 raise OutgoingError(f"server response headers exceeded {_HEAD_LIMIT_BYTES} bytes; aborted")
             return False
+        if self._data.count(b"\r\n", 0, end) > _HEADERS_MAX:
+            raise OutgoingError(f"server response has more than {_HEADERS_MAX} headers; aborted")
         lines = bytes(self._data[:end]).split(b"\r\n")
         del self._data[: end + 4]
         found = _STATUS_LINE.fullmatch(lines[0])
@@ -149,6 +158,9 @@ class OutgoingConnection(asyncio.Protocol):
             fields[name.lower()] = value.strip()
         self._status = int(found[2])
         if self._status < 200:
+            self._informational += 1
+            if self._informational > _INFORMATIONAL_MAX:
+                raise OutgoingError("net/http: too many 1xx informational responses")
             return bool(self._data)
         connection = fields.get(b"connection", b"").lower()
         self._keeps = b"close" not in connection and (found[1] == b"1" or b"keep-alive" in connection)
@@ -163,7 +175,7 @@ class OutgoingConnection(asyncio.Protocol):
         elif b"transfer-encoding" in fields:
             if fields[b"transfer-encoding"].lower() != b"chunked" or declared is not None:
                 raise OutgoingError("unsupported transfer encoding")
-            self._scanner = ChunkScanner()
+            self._scanner = ChunkScanner(_CHUNKS_MAX)
         elif declared is not None:
             if not declared.isdigit() or len(declared) > 12:
                 raise OutgoingError("bad Content-Length")

@@ -12,21 +12,24 @@ import ipaddress
 from collections.abc import Callable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PRIVATE = tuple(
+    ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
+"""Python takes these for global addresses. RFC 3879 has abolished them, and machines still route them."""
 
 
 def _private(address: Address) -> bool:
-    if address in _SHARED:
-        return True
-    special = (
-        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved
-    )
-    return address.is_private and not special
+    return any(address in network for network in _PRIVATE)
+
+
+def _public(address: Address) -> bool:
+    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _SITE_LOCAL
 
 
 _NAMED: dict[str, Callable[[Address], bool]] = {
-    "public": lambda address: address.is_global and not address.is_multicast and not address.is_reserved,
+    "public": _public,
     "loopback": lambda address: address.is_loopback,
     "private": _private,
     "any": lambda address: True,

@@ -31,6 +31,7 @@ EXEMPT_KINDS = frozenset(
 
 Labels = Mapping[str, str]
 _ALL = "*"
+_COMPARED = 10
 
 
 class GroupVersionKind(NamedTuple):
@@ -113,10 +114,11 @@ class Rule:
 class Matcher:
     """The rules and selectors of a webhook, or the MatchResources of a policy or of its binding.
 
-    `without_rules`: whether it matches every resource where it has no rules, as MatchResources of bindings do.
+    `without_rules`: whether it matches every resource where it has no rules, as MatchResources of bindings do. `weight`: 1, and
+    one more for each rule, and for so many resources or terms of a selector as are compared in the time that a rule takes.
     """
 
-    __slots__ = ("equivalent", "excluded", "namespace_selector", "object_selector", "rules", "without_rules")
+    __slots__ = ("equivalent", "excluded", "namespace_selector", "object_selector", "rules", "weight", "without_rules")
 
     def __init__(
         self,
@@ -135,6 +137,8 @@ class Matcher:
         self.namespace_selector = _selector(namespace_selector)
         self.object_selector = _selector(object_selector)
         self.without_rules = without_rules
+        rules_weight = sum(1 + len(rule.resources) // _COMPARED for rule in (*self.rules, *self.excluded))
+        self.weight = 1 + rules_weight + (_terms(namespace_selector) + _terms(object_selector)) // _COMPARED
 
     @classmethod
     def of_resources(cls, resources: Mapping[str, Any] | None) -> Matcher:
@@ -263,6 +267,13 @@ def _set(values: Iterable[str] | None) -> frozenset[str] | None:
 
 def _allows(values: frozenset[str] | None, value: str) -> bool:
     return values is None or value in values
+
+
+def _terms(selector: Object | None) -> int:
+    given = selector or {}
+    return len(given.get("matchLabels") or ()) + sum(
+        1 + len(term.get("values") or ()) // _COMPARED for term in given.get("matchExpressions") or ()
+    )
 
 
 def _selector(selector: Object | None) -> LabelSelector:

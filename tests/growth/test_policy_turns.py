@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
+from tenantry.tenancy.admission.policies import validating_policies
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 from tests.growth.test_api_turns import bare_shard
 from tests.growth.turns import counted_turns
@@ -95,3 +97,58 @@ async def test_dear_expressions_are_evaluated_in_a_thread(monkeypatch: pytest.Mo
     loop = "object.data.all(a, object.data.all(b, object.data.all(c, a + b + c != '')))"
     data = {f"k{number:02}": "v" for number in range(40)}
     await write(monkeypatch, bound("p", spec(loop)), {**config_map("x"), "data": data}, LINES_OF_AN_EVALUATION)
+
+
+@pytest.mark.parametrize("count", [250, 1_000])
+async def test_parameters_are_selected_in_a_thread(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    async with bare_shard(_with_parameters(count)) as shard:
+        other = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
+        assert (await shard.call("POST", ITEMS.replace("configmaps", "secrets"), MASTER, other, "dryRun=All"))[0] == 201
+        for _ in range(2):
+            status, answer = await answered(monkeypatch, shard, ITEMS, config_map("x"), LINES_OF_AN_EVALUATION // 2)
+            assert status == (201 if count < 256 else 403), answer
+    if status == 403:
+        assert "more than 256 answers and parameters" in answer["message"]
+
+
+def _with_parameters(count: int) -> Iterator[Record]:
+    """Objects, and bindings that select among them."""
+    for number in range(90):
+        value = orjson.dumps({"metadata": {"name": f"c{number}", "namespace": "default", "uid": f"{number}"}})
+        yield Record(Key(CLUSTER, "core/configmaps", "default", f"c{number}"), value, 1, Head(f"{number}", labels={"a": "b"}))
+    yield stored(VALIDATING_ADMISSION_POLICIES, "p", {**spec("true"), "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}})
+    for number in range(count):
+        reference = {"namespace": "default", "selector": {"matchLabels": {"z": f"{number}"}}, "parameterNotFoundAction": "Allow"}
+        binding = {"policyName": "p", "validationActions": ["Deny"], "paramRef": reference}
+        yield stored(VALIDATING_ADMISSION_POLICY_BINDINGS, f"b{number}", binding)
+
+
+async def test_resources_of_a_rule_are_compared_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = (*(f"r{number}" for number in range(20_000)), "configmaps")
+    await write(monkeypatch, bound("p", spec("true", resources=resources)), config_map("x"))
+
+
+async def test_warnings_and_failures_of_many_bindings_are_few_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Review] = []
+
+    def concluded(review: Review, outcomes: Any) -> None:
+        found.append(review)
+        conclude(review, outcomes)
+
+    conclude = validating_policies._conclude
+    monkeypatch.setattr(validating_policies, "_conclude", concluded)
+    async with bare_shard(_warned()) as shard:
+        status, answer = await shard.call("POST", ITEMS, MASTER, config_map("x"), "dryRun=All")
+        assert status == 201, answer
+    [review] = found
+    assert len(review.warnings) == 100 and sum(map(len, review.warnings)) < 3_000_000
+    assert sum(map(len, review.audit_annotations.values())) < 2_000_000
+
+
+def _warned() -> Iterator[Record]:
+    content = spec("false")
+    content["validations"][0]["message"] = "m" * 100_000
+    yield stored(VALIDATING_ADMISSION_POLICIES, "p", content)
+    for number in range(500):
+        binding = {"policyName": "p", "validationActions": ["Warn", "Audit"]}
+        yield stored(VALIDATING_ADMISSION_POLICY_BINDINGS, f"b{number}", binding)

@@ -13,6 +13,7 @@ import pytest
 from tenantry.http.outgoing import ANSWER_BYTES_MAX, Destination, OutgoingCalls
 from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingError
 from tenantry.http.reachable_networks import ReachableNetworks
+from tenantry.http.trust import TrustContexts
 from tests.support.waiting import until
 from tests.support.webhooks import certificate
 
@@ -192,3 +193,54 @@ async def test_waiting_calls_go_on_when_others_have_ended(tmp_path: Path) -> Non
         assert [answer.body for answer in answers] == [b"good"] * 40
     assert calls.shares.used == 0
     calls.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 6 + OK, "net/http: too many 1xx informational responses"),
+        (b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 1_001 + b"\r\n", "more than 1000 headers"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 4_001 + b"0\r\n\r\n", "too many chunks"),
+    ],
+)
+async def test_an_answer_of_many_small_parts_is_none(calls: OutgoingCalls, answer: bytes, text: str, tmp_path: Path) -> None:
+    async with serving(Server(answer), tmp_path) as to:
+        with pytest.raises(OutgoingError, match=text):
+            await call(calls, to)
+
+
+async def test_a_server_may_neither_choose_a_long_computation_nor_another_handshake() -> None:
+    trust = TrustContexts()
+    context = await trust.of(certificate()[0], "one")
+    assert not [each["name"] for each in context.get_ciphers() if each["name"].startswith(("DHE", "ADH"))]
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    trust.close()
+
+
+async def test_the_loop_goes_on_while_a_long_bundle_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL has the lock of Python while it reads a piece of a bundle."""
+    pieces: list[int] = []
+
+    load = ssl.SSLContext.load_verify_locations
+
+    def counted(context: ssl.SSLContext, *, cadata: str) -> None:
+        pieces.append(cadata.count("BEGIN CERTIFICATE"))
+        load(context, cadata=cadata)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+    bundle = b"# one\n" + certificate()[0] * 200
+    trust = TrustContexts()
+    first, second = await asyncio.gather(trust.of(bundle, "one"), trust.of(bundle, "two"))
+    assert first is second and trust.shares.used == 0
+    assert sum(pieces) == 200 and max(pieces) <= 3
+    trust.close()
+
+
+async def test_a_tenant_reads_few_bundles_at_a_time() -> None:
+    trust = TrustContexts()
+    bundles = [certificate()[0] * (3 + number) for number in range(9)]
+    found = await asyncio.gather(*(trust.of(bundle, "one") for bundle in bundles), return_exceptions=True)
+    assert [str(each) for each in found if isinstance(each, ValueError)] == [
+        "too many bundles of certificates are read at the same time"
+    ]
+    trust.close()

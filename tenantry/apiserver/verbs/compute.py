@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import CREATE, UPDATE, Review, SubresourceForm
+from tenantry.apiserver.user import seen_in
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating, take_changes
 from tenantry.apiserver.verbs.preconditions import check_version
@@ -48,7 +49,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
     if definition.strategy.notes_requester:
-        definition.strategy.note_requester(obj, target.user.to_user_info())
+        definition.strategy.note_requester(obj, seen_in(target.user, target.cluster).to_user_info())
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None, at_once=not in_thread)
     if definition.custom:

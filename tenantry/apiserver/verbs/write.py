@@ -143,7 +143,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
-    in_thread = asked = False
+    in_thread = asked = overtaken = False
     waiting = Waiting()
     deadline = asyncio.get_running_loop().time() + ASKING_SECONDS
     try:
@@ -158,7 +158,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
             try:
                 if in_thread or asked or not is_light(weight):
                     # One that was overtaken while it asked takes turns with the others that were.
-                    outcome = await _in_parts(target, compute, keys, deadline, waiting)
+                    outcome = await _in_turn(target, compute, keys, deadline, waiting, overtaken=overtaken)
                 else:
                     steps = compute(record)
                     done = waiting.at_once(_run_at_once, steps, False)
@@ -175,6 +175,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
                 in_thread = True
                 continue
             except RecordChanged:
+                overtaken = True
                 continue
             outcome.weight = weight
             if not outcome.changes:
@@ -187,6 +188,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
                     _refuse_hidden(target)
                 if stale.key not in keys:
                     keys.append(stale.key)
+                overtaken = True
                 continue
             if not outcome.deleted:
                 outcome.record = committed[0]
@@ -275,34 +277,58 @@ async def _answer(ask: Ask, deadline: float) -> StatusError | None:
     return None
 
 
-_computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+class _Turn(asyncio.Lock):
+    """`asking`: whether the write whose turn it is awaits an Ask."""
+
+    asking = False
+
+
+_computing: WeakValueDictionary[Key, _Turn] = WeakValueDictionary()
 """At most one heavy write of an object at a time: of two at once, one would be computed for nothing."""
 
 
-async def _in_parts(target: Target, compute: Compute, keys: Collection[Key], deadline: float, waiting: Waiting) -> Outcome:
+async def _in_turn(
+    target: Target, compute: Compute, keys: Collection[Key], deadline: float, waiting: Waiting, *, overtaken: bool
+) -> Outcome:
+    """As `_in_parts`, when it is this write's turn. Only one that was `overtaken` before waits for one that asks: a webhook that
+    writes the object about which it is asked would wait for its own answer."""
+    turn = _computing.setdefault(target.key, _Turn())
+    if turn.asking and not overtaken:
+        return await _in_parts(target, compute, keys, deadline, waiting, _Turn())
+    async with turn:
+        return await _in_parts(target, compute, keys, deadline, waiting, turn)
+
+
+async def _in_parts(
+    target: Target, compute: Compute, keys: Collection[Key], deadline: float, waiting: Waiting, turn: _Turn
+) -> Outcome:
     """Runs a heavy computation, with the parts off the loop in a thread. Its last part runs on the loop, without an await before
     the return. Raises RecordChanged, Deferred."""
     cell = target.scope.cell
-    lock = _computing.setdefault(target.key, asyncio.Lock())
-    async with lock:
+    await cell.writes_done(keys)
+    record = current_record(target)
+    steps = compute(record)
+    place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
+    while True:
+        refused = None
+        if isinstance(place, Ask):
+            turn.asking = True
+            try:
+                refused = await _answer(place, deadline)
+            finally:
+                turn.asking = False
+        # Other writes may have been submitted while the thread worked.
         await cell.writes_done(keys)
-        record = current_record(target)
-        steps = compute(record)
-        place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
-        while True:
-            refused = await _answer(place, deadline) if isinstance(place, Ask) else None
-            # Other writes may have been submitted while the thread worked.
-            await cell.writes_done(keys)
-            if current_record(target) is not record:
-                raise RecordChanged
-            if isinstance(place, Ask):
-                place, outcome = waiting.at_once(_part, steps, True, refused)
-            while outcome is None and place is ON_LOOP:
-                place, outcome = waiting.at_once(_part, steps, True)
-            if outcome is not None:
-                return outcome
-            if place is OFF_LOOP:
-                place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
+        if current_record(target) is not record:
+            raise RecordChanged
+        if isinstance(place, Ask):
+            place, outcome = waiting.at_once(_part, steps, True, refused)
+        while outcome is None and place is ON_LOOP:
+            place, outcome = waiting.at_once(_part, steps, True)
+        if outcome is not None:
+            return outcome
+        if place is OFF_LOOP:
+            place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
 
 
 def _part(steps: Steps, answer: bool | None, refused: StatusError | None = None) -> tuple[Place | Ask, Outcome | None]:

@@ -30,7 +30,8 @@ class PolicyTypeCheckController(ObjectController):
     """Checks a policy once for each generation, in a thread."""
 
     name = "policy-type-checks"
-    workers = 1
+    workers = 2
+    """As many as threads: long policies of one cluster leave one of them to the others."""
 
     def __init__(self, *, apis: ClusterApis, scopes: ClusterScopes) -> None:
         self._apis = apis

@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from tenantry.apiserver.admission.webhooks import caller, mutating
 from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
+from tenantry.apiserver.admission.webhooks.review_document import decode_response
 from tenantry.apiserver.admission.webhooks.services import Services
+from tenantry.apiserver.user import MASTERS_GROUP, User, service_account_groups, with_home
+from tenantry.http.outgoing import OutgoingCalls
+from tenantry.http.outgoing_connection import OutgoingAnswer
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.kube.objects import Object
 from tests.support.clusters import CLUSTER, ServedCluster, config_map
@@ -19,6 +24,7 @@ from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard
 from tests.support.webhooks import GROUP, PLURALS, WebhookServer, configuration, deny, patch, rule
 
+ACCOUNT = "system:serviceaccount:kube-system:admin"
 PROVIDER, CONSUMER, ELSEWHERE = "rprovider0000000", "rconsumer0000000", "900consumer00000"
 COWBOYS = rule("cowboys", group="wild.west")
 
@@ -59,6 +65,35 @@ async def test_a_validating_webhook_denies(hooks: WebhookServer) -> None:
         (request,) = hooks.asked("guard")
         assert request["object"]["metadata"]["annotations"]["kcp.io/cluster"] == CLUSTER
         assert request["operation"] == "CREATE" and request["name"] == "one" and request["namespace"] == "default"
+
+
+async def test_a_denial_has_a_code_that_http_has(hooks: WebhookServer) -> None:
+    async with serving() as cluster:
+        denied = {"allowed": False, "status": {"code": 2_000_000_000}}
+        await install(cluster, "validating", "guard", hooks.webhook("guard", lambda review: denied))
+        assert (await cluster.refused("configmaps", config_map("one")))[0] == 999
+
+
+async def test_a_service_account_of_another_workspace_is_not_taken_for_a_local_one(hooks: WebhookServer) -> None:
+    async with serving() as cluster:
+        await install(cluster, "validating", "guard", hooks.webhook("guard"))
+        groups = (*service_account_groups("kube-system"), MASTERS_GROUP)
+        await cluster.post("configmaps", config_map("one"), who=with_home(User(ACCOUNT, groups), PROVIDER))
+        await cluster.post("configmaps", config_map("two"), who=with_home(User(ACCOUNT, groups), CLUSTER))
+        seen = [request["userInfo"] for request in hooks.asked("guard")]
+        assert [each["username"] for each in seen] == [f"system:kcp:serviceaccount:{PROVIDER}:kube-system:admin", ACCOUNT]
+        assert "system:serviceaccounts" not in seen[0]["groups"]
+
+
+async def test_a_long_patch_is_not_encoded_for_the_audit_log(hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[object] = []
+    monkeypatch.setattr(mutating, "annotate_json", lambda review, key, value: noted.append(value.get("patch")))
+    async with serving() as cluster:
+        for size in (10, 20_000):
+            add = patch({"op": "add", "path": "/data", "value": {f"k{number}": "" for number in range(size)}})
+            await install(cluster, "mutating", f"adds{size}", hooks.webhook(f"adds{size}", add))
+        await cluster.post("configmaps", config_map("one"))
+    assert [len(each[0]["value"]) for each in noted if isinstance(each, list)] == [10]
 
 
 async def test_a_mutating_webhook_changes_what_is_stored(hooks: WebhookServer) -> None:
@@ -114,6 +149,28 @@ async def test_many_writers_of_one_object_succeed(hooks: WebhookServer) -> None:
         await asyncio.gather(*(cluster.patch("configmaps", "one", {"data": {key: "v"}}) for key in written))
         stored = cluster.find("configmaps", "one")
         assert stored is not None and stored["data"] == written
+
+
+async def test_a_webhook_may_write_the_large_object_about_which_it_is_asked(hooks: WebhookServer) -> None:
+    """Heavy writes of one object take turns."""
+    large = {**config_map("one"), "data": {f"k{number}": "v" for number in range(2_000)}}
+    async with serving() as cluster:
+        loop, url = asyncio.get_running_loop(), cluster.url("configmaps", "one")
+        written: list[int] = []
+
+        async def write() -> int:
+            return (await cluster.call("PUT", url, MASTER, {**large, "data": {**large["data"], "by": "webhook"}}))[0]
+
+        def write_first(review: Object) -> Object:
+            if review["request"]["object"]["data"].get("by") == "user" and not written:
+                written.append(asyncio.run_coroutine_threadsafe(write(), loop).result(8))
+            return {"allowed": True}
+
+        await cluster.post("configmaps", large)
+        await install(cluster, "validating", "guard", hooks.webhook("guard", write_first))
+        status, answer = await cluster.call("PUT", url, MASTER, {**large, "data": {**large["data"], "by": "user"}})
+        assert (status, written) == (200, [200]), answer.get("message")
+        assert answer["data"]["by"] == "user"
 
 
 async def test_reserved_metadata_is_not_a_webhooks_to_write(hooks: WebhookServer) -> None:
@@ -240,3 +297,25 @@ async def test_configurations_from_before_the_export_are_copied_too(hooks: Webho
             await there.bind(ELSEWHERE, PROVIDER, "cowboys")
             status, _ = await create_cowboy(there, ELSEWHERE)
             assert status == 403
+
+
+@pytest.mark.parametrize("body", [b"a: b\n" * 1_000, b'{"a":' * 2_000 + b"1" + b"}" * 2_000])
+async def test_answers_that_may_be_yaml_are_read_in_a_thread(
+    hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    threads: list[bool] = []
+
+    def decoded(*given: Any, **how: Any) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return decode_response(*given, **how)
+
+    monkeypatch.setattr(caller, "decode_response", decoded)
+
+    async def answer(self: object, to: object, request: bytes, **how: object) -> OutgoingAnswer:
+        return OutgoingAnswer(200, {}, body)
+
+    monkeypatch.setattr(OutgoingCalls, "call", answer)
+    async with serving() as cluster:
+        await install(cluster, "validating", "guard", hooks.webhook("guard"))
+        assert (await cluster.refused("configmaps", config_map("one")))[0] == 500
+    assert threads == [True]

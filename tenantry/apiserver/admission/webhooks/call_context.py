@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 CALLED_MAX = 100
 """The most webhooks that are called about one write. Kubernetes has no such limit."""
-_ANNOTATION_BYTES_MAX = 10 << 10
+ANNOTATION_BYTES_MAX = 10 << 10
 _ANNOTATIONS_MAX = 200
 _WARNINGS_MAX = 100
 _READ_ATTEMPTS = 8
@@ -173,7 +173,7 @@ def too_many(count: int) -> StatusError:
 def annotate(review: Review, key: str, value: str) -> None:
     """Adds an annotation for the audit log; the first of a key stays, as upstream."""
     annotations = review.audit_annotations
-    if key not in annotations and len(annotations) < _ANNOTATIONS_MAX and len(key) + len(value) <= _ANNOTATION_BYTES_MAX:
+    if key not in annotations and len(annotations) < _ANNOTATIONS_MAX and len(key) + len(value) <= ANNOTATION_BYTES_MAX:
         annotations[key] = value
 
 

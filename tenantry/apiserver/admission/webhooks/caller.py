@@ -23,7 +23,9 @@ from tenantry.http.outgoing import Destination, OutgoingCalls
 from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingError
 
 _AT_ONCE_BYTES = 32 << 10
-"""An answer up to this size is decoded on the event loop."""
+"""An answer in JSON up to this size is decoded on the event loop."""
+_YAML_AT_ONCE_BYTES = 1 << 10
+"""The same for other answers, which may be YAML."""
 _TEXT_CHARACTERS = 2048
 _MESSAGES = {
     400: "the server rejected our request for an unknown reason",
@@ -76,7 +78,7 @@ class WebhookCaller:
             decode: Callable[[], AdmissionResponse] = lambda: decode_response(  # noqa: E731
                 answer.body, version=version, uid=sent.uid, mutating=sent.mutating
             )
-            return decode() if len(answer.body) <= _AT_ONCE_BYTES else await workers.run(owner, decode)
+            return decode() if _is_short(answer.body) else await workers.run(owner, decode)
         except InvalidPatch as error:
             raise CallFailed(str(error)) from None
         except InvalidAnswer as error:
@@ -90,6 +92,18 @@ class WebhookCaller:
         if webhook.destination is None:
             raise OutgoingError("unsupported URL")
         return webhook.destination, webhook.host
+
+
+def _is_short(body: bytes) -> bool:
+    if len(body) <= _YAML_AT_ONCE_BYTES:
+        return True
+    if len(body) > _AT_ONCE_BYTES:
+        return False
+    try:
+        orjson.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _request(host: str, path: str, query: str, body: bytes) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tenantry.apiserver import records
+from tenantry.apiserver.admission.conversion import convert, sharing
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.webhook import Webhook
 from tenantry.apiserver.decoding import normalise
@@ -21,7 +21,6 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question
 from tenantry.kube.status import forbidden, not_found
-from tenantry.kube.types import BUILTINS
 from tenantry.storage.keys import Key
 
 _NAMESPACES = "core/namespaces"
@@ -168,38 +167,8 @@ async def _matched_in_thread(webhook: Webhook, review: Review, inputs: Callable[
     raise forbidden(review.definition.group_resource, review.name, "the conditions ask the authorizer too often")
 
 
-def convert(
-    obj: Object | None, definition: ResourceDefinition, source: MatchedResource, target: MatchedResource
-) -> Object | None:
-    """An object (a new one) in the kind of another version of its type, or of a type that shares its storage."""
-    if obj is None:
-        return None
-    found: Object = records.copy(obj)
-    stored = definition.versions[source.resource.version].to_storage
-    if stored is not None:
-        found = stored(found) or found
-    other = _sharing(definition, target)
-    read = other.versions[target.resource.version].from_storage
-    if read is not None:
-        found = read(found) or found
-    group, version, kind = target.kind
-    found["apiVersion"], found["kind"] = f"{group}/{version}" if group else version, kind
-    return found
-
-
 def normalised(obj: Object, definition: ResourceDefinition, matched: MatchedResource) -> None:
     """Brings what a webhook has made of an object into the form of its version, in place. Raises Mismatch."""
-    other = _sharing(definition, matched)
+    other = sharing(definition, matched)
     # Upstream drops nulls where it decodes a request, and here it adds defaults alone.
     normalise(other, other.versions[matched.resource.version], obj, keeps_nulls=True)
-
-
-def _sharing(definition: ResourceDefinition, matched: MatchedResource) -> ResourceDefinition:
-    if definition.group_resource == (matched.resource.group, matched.resource.resource):
-        return definition
-    return next(
-        each
-        for each in BUILTINS
-        if each.storage_key == definition.storage_key
-        and each.group_resource == (matched.resource.group, matched.resource.resource)
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.apiserver.admission.conversion import convert
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.call_context import (
@@ -18,7 +19,7 @@ from tenantry.apiserver.admission.webhooks.call_context import (
     annotate_json,
     too_many,
 )
-from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, convert, is_short, normalised
+from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, is_short, normalised
 from tenantry.apiserver.admission.webhooks.metrics import ADMIT, INTERNAL_ERROR
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
@@ -35,6 +36,7 @@ _NAME = "webhooks"
 _PREFIX = "mutation.webhook.admission.k8s.io/"
 _PATCH_PREFIX = "patch.webhook.admission.k8s.io/"
 _FAILED_OPEN = f"failed-open.{_PREFIX}"
+_NOTED_WEIGHT = 11_000
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 
 
@@ -160,16 +162,10 @@ class MutatingWebhooks:
             except StatusError:
                 context.calls.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
                 raise
-            annotate_json(
-                review,
-                _PATCH_PREFIX + place,
-                {
-                    "configuration": webhook.configuration,
-                    "webhook": webhook.name,
-                    "patch": operations,
-                    "patchType": "JSONPatch",
-                },
-            )
+            if response.weight <= _NOTED_WEIGHT:
+                # No annotation has a longer patch, so that the loop encodes none.
+                noted = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": operations}
+                annotate_json(review, _PATCH_PREFIX + place, noted | {"patchType": "JSONPatch"})
             return changed
         finally:
             annotate_json(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.user import User
+from tenantry.apiserver.user import seen_in
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.answer_tables import STATUS
@@ -24,6 +24,8 @@ from tenantry.kube.status import StatusError
 
 GROUP = "admission.k8s.io"
 _KIND = "AdmissionReview"
+_CODE_MAX = 999
+"""What a status line of HTTP can have; Go panics on a larger one."""
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _RESPONSE = message(
@@ -81,7 +83,7 @@ def request_values(review: Review, request: AdmissionRequest, matched: MatchedRe
         values["namespace"] = request.namespace
     return values | {
         "operation": review.operation,
-        "userInfo": _user_info(review.user),
+        "userInfo": dict(seen_in(review.user, review.cluster).to_user_info()),
         "dryRun": review.dry_run,
         "options": review.operation_options,
     }
@@ -172,7 +174,7 @@ def denial(webhook: str, status: Object | None) -> StatusError:
     if retry:
         headers["Retry-After"] = str(retry)
     return StatusError(
-        max(400, code),
+        min(max(400, code), _CODE_MAX),
         found.get("reason") or "",
         f"{text}: {why}" if why else f"{text} without explanation",
         details=details,
@@ -247,7 +249,3 @@ def _kind(kind: GroupVersionKind) -> Object:
 
 def _resource(resource: GroupVersionResource) -> Object:
     return {"group": resource.group, "version": resource.version, "resource": resource.resource}
-
-
-def _user_info(user: User) -> Object:
-    return dict(user.to_user_info())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tenantry.apiserver import records
+from tenantry.apiserver.admission.conversion import convert, is_converted
 from tenantry.apiserver.admission.review import Review
 from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource
-from tenantry.kube.objects import Object, group_version
+from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.tenancy.admission.policies.seen_request import request_of
 
@@ -48,26 +48,8 @@ class Conversions:
 
         if matched.kind == self._request.matched.kind:
             return Converted(self._shown, self._old, request)
-        convert = self._conversion(matched, at_once)
-        return Converted(convert(self._shown), convert(self._old), request)
-
-    def _conversion(self, matched: MatchedResource, at_once: bool) -> Callable[[Object | None], Object | None]:
-        definition, version = self._review.definition, self._review.version
-        target = definition.versions.get(matched.kind.version) if matched.kind.group == definition.group else None
-        api_version = group_version(matched.kind.group, matched.kind.version)
-        if target is None or (version.to_storage is None and target.from_storage is None):
-            return lambda obj: None if obj is None else {**obj, "apiVersion": api_version, "kind": matched.kind.kind}
-        if at_once:
+        definition, own = self._review.definition, self._request.matched
+        if at_once and is_converted(definition, own, matched):
             raise LoopBudgetExceeded
-
-        def convert(obj: Object | None) -> Object | None:
-            if obj is None:
-                return None
-            made: Object = records.copy(obj)
-            for step in (version.to_storage, target.from_storage):
-                if step is not None:
-                    made = step(made) or made
-            made["apiVersion"] = api_version
-            return made
-
-        return convert
+        made_new, made_old = (convert(each, definition, own, matched) for each in (self._shown, self._old))
+        return Converted(made_new, made_old, request)

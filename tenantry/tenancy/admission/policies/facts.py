@@ -42,19 +42,25 @@ class Facts:
         self.is_on_loop = True
 
     def get(self, need: Hashable) -> Any:
-        """Raises Unknown in a thread, LoopBudgetExceeded on the loop, and TooManyFacts."""
+        """Raises Unknown in a thread, and LoopBudgetExceeded on the loop."""
         try:
             return self._known[need]
         except KeyError:
             pass
         if not self.is_on_loop:
             raise Unknown(need)
+        if len(self._known) >= FACTS_MAX:
+            # It is one too many. The thread says so, without finding it.
+            raise LoopBudgetExceeded
         try:
             found = at_once(self._find, need)
         except Deferred:
             raise LoopBudgetExceeded from None
         self.put(need, found)
         return found
+
+    def knows(self, need: Hashable) -> bool:
+        return need in self._known
 
     def put(self, need: Hashable, found: Any) -> None:
         """Raises TooManyFacts."""

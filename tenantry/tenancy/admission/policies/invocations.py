@@ -9,14 +9,17 @@ from typing import Generic, NamedTuple, TypeVar
 from tenantry.kube.admission.evaluation import Allowance
 from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource, NamespaceMissing
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts
+from tenantry.tenancy.admission.policies.facts import Facts
 from tenantry.tenancy.admission.policies.parameters import ParamError, ParamKind, Params
 from tenantry.tenancy.admission.policies.policy_index import Binding, ClusterPolicies, ParamRef, PolicyHook
 
 P = TypeVar("P")
 _NO_PARAMS: Sequence[Object | None] = (None,)
 _MATCH_COST = 4
-"""What it takes of the allowance to match a policy or a binding, for each of its rules and once more."""
+"""What it takes of the allowance to match a policy or a binding, by its weight."""
+_BINDING_COST = 20
+_PARAMS_COST, _SELECTED_PARAMS_COST = 100, 600
+"""What it takes of the allowance to find the parameters of a binding, by name or by a selector."""
 
 
 class NamespaceNeed(NamedTuple):
@@ -59,7 +62,7 @@ def invocations(
         return labels
 
     for hook in hooks:
-        allowance.spend(_MATCH_COST * (1 + len(hook.matcher.rules)))
+        allowance.spend(_MATCH_COST * hook.matcher.weight)
         try:
             matched = hook.matcher.match(request, obj, old, namespace_labels)
         except NamespaceMissing as missing:
@@ -75,8 +78,9 @@ def invocations(
             yield Invocation(hook, None, matched, None, error)
             continue
         for binding in hook.bindings:
+            allowance.spend(_BINDING_COST)
             if binding.matcher is not None:
-                allowance.spend(_MATCH_COST * (1 + len(binding.matcher.rules)))
+                allowance.spend(_MATCH_COST * binding.matcher.weight)
                 try:
                     if binding.matcher.match(request, obj, old, namespace_labels) is None:
                         continue
@@ -85,8 +89,8 @@ def invocations(
                     yield Invocation(hook, binding, matched, None, error)
                     continue
             try:
-                found = _params(kind, bool(namespaced), binding.param_ref, request, facts)
-            except (ParamError, TooManyFacts) as problem:
+                found = _params(kind, bool(namespaced), binding.param_ref, request, facts, allowance)
+            except ParamError as problem:
                 yield Invocation(hook, binding, matched, None, f"failed to configure binding: {problem}")
                 continue
             for params in found:
@@ -102,9 +106,14 @@ def namespace_of(request: AdmissionRequest, facts: Facts) -> Object | None:
 
 
 def _params(
-    kind: ParamKind | None, namespaced: bool, reference: ParamRef | None, request: AdmissionRequest, facts: Facts
+    kind: ParamKind | None,
+    namespaced: bool,
+    reference: ParamRef | None,
+    request: AdmissionRequest,
+    facts: Facts,
+    allowance: Allowance,
 ) -> Sequence[Object | None]:
-    """The parameters of a binding; None stands for none. Raises ParamError."""
+    """The parameters of a binding; None stands for none. Raises ParamError, and as `Facts.get`."""
     if kind is None or reference is None:
         return _NO_PARAMS
     namespace = ""
@@ -114,7 +123,10 @@ def _params(
             raise ParamError("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources")
     elif reference.namespace:
         raise ParamError("paramRef.namespace must not be provided for a cluster-scoped `paramKind`")
-    found: Sequence[Object] | ParamError = facts.get(Params(kind, namespace, reference.name, reference.selector))
+    wanted = Params(kind, namespace, reference.name, reference.selector)
+    if not facts.knows(wanted):
+        allowance.spend(_PARAMS_COST if reference.name else _SELECTED_PARAMS_COST)
+    found: Sequence[Object] | ParamError = facts.get(wanted)
     if isinstance(found, ParamError):
         raise ParamError(str(found))
     if not found and reference.denies_missing:

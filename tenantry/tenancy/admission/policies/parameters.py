@@ -19,7 +19,7 @@ from tenantry.tenancy.admission.policies.remote_parameters import RemoteParamete
 from tenantry.tenancy.cluster_apis import ClusterApis
 
 _AT_ONCE_BYTES = 32 << 10
-_AT_ONCE_RECORDS = 500
+_AT_ONCE_RECORDS = 100
 """So many objects are compared with a selector on the event loop, and so many bytes decoded."""
 PARAMS_MAX = 1_000
 PARAMS_BYTES_MAX = 8 << 20

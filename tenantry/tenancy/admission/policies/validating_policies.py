@@ -27,7 +27,7 @@ from tenantry.kube.admission.validating import (
     validate,
 )
 from tenantry.kube.objects import Object
-from tenantry.kube.status import Cause, StatusError, forbidden
+from tenantry.kube.status import TEXT_CHARACTERS, Cause, StatusError, cut, forbidden
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
@@ -42,6 +42,7 @@ from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 _FAILURES_KEY = "validation.policy.admission.k8s.io/validation_failure"
 _FAILURES_MAX = 50
+_WARNINGS_MAX = 100
 _INVOCATION_COST = 30
 """What an invocation takes of the allowance beside its expressions: about 15 µs."""
 _ANNOTATIONS_BYTES_MAX = 256 << 10
@@ -87,9 +88,9 @@ class _Evaluation:
                 self._outcomes.append(_Outcome(invocation, self._result(invocation, allowance)))
 
     def _result(self, invocation: Invocation[ValidatingPolicy], allowance: Allowance) -> Result:
+        allowance.spend(_INVOCATION_COST)
         if invocation.error:
             return Result() if invocation.hook.ignores_failures else Result((Decision(ERROR, True, invocation.error),))
-        allowance.spend(_INVOCATION_COST)
         converted = self._conversions.to(invocation.matched, at_once=allowance.at_once)
         inputs = Inputs(
             object=converted.object,
@@ -150,18 +151,20 @@ def _enforce(
         if action == "Deny":
             denied.append((invocation, decision))
         elif action == "Audit":
+            if len(failures) >= _FAILURES_MAX:
+                continue
             failures.append(
                 {
-                    "message": decision.message,
+                    "message": cut(decision.message, TEXT_CHARACTERS),
                     "policy": policy,
                     "binding": binding,
                     "expressionIndex": place,
                     "validationActions": list(invocation.binding.actions),
                 }
             )
-        else:
+        elif len(review.warnings) < _WARNINGS_MAX:
             what = f"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}'"
-            review.warnings.append(f"{what}: {decision.message}")
+            review.warnings.append(f"{what}: {cut(decision.message, TEXT_CHARACTERS)}")
         failed = error_type(decision.message) if decision.evaluation == ERROR else "no_error"
         VALIDATING.observe((failed, action.lower()), decision.seconds)
 
@@ -169,7 +172,7 @@ def _enforce(
 def _annotate(review: Review, annotations: dict[str, dict[str, None]], failures: Sequence[Object]) -> None:
     left = _ANNOTATIONS_BYTES_MAX
     if failures:
-        review.audit_annotations[_FAILURES_KEY] = orjson.dumps(failures[:_FAILURES_MAX]).decode()
+        review.audit_annotations[_FAILURES_KEY] = orjson.dumps(failures).decode()
     for key, values in annotations.items():
         value = ", ".join(values)
         left -= len(value)
@@ -184,7 +187,9 @@ def _cut(value: str) -> str:
 
 def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: Decision) -> StatusError:
     of_binding = f" with binding '{invocation.binding.name}'" if invocation.binding is not None else ""
-    text = f"ValidatingAdmissionPolicy '{invocation.hook.name}'{of_binding} denied request: {decision.message}"
+    text = (
+        f"ValidatingAdmissionPolicy '{invocation.hook.name}'{of_binding} denied request: {cut(decision.message, TEXT_CHARACTERS)}"
+    )
     error = forbidden(review.definition.group_resource, name_in_denial(review), text, causes=[Cause("", text, "")])
     error.reason = decision.reason or "Invalid"
     error.code = _CODES.get(error.reason, 422)
