@@ -193,7 +193,8 @@ class ServiceAccountTokens:
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
         token = token.strip()
         unverified = _unverified_claims(token)
-        if unverified is None or unverified.get("iss") not in self._issuer.accepted:
+        issuer = unverified.get("iss") if unverified is not None else None
+        if not isinstance(issuer, str) or issuer not in self._issuer.accepted:
             return None
         claims = self._verified(token)
         if claims is None:
@@ -284,6 +285,9 @@ def token_cluster(request: Request) -> str | None:
 
 
 def _unverified_claims(token: str) -> dict[str, Any] | None:
+    # A header may have bytes that are no text, and an encoder of one raises at them.
+    if not token.isascii():
+        return None
     parts = token.split(".")
     if len(parts) != 3:
         return None

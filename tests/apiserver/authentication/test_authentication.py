@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 import time
@@ -215,6 +216,31 @@ async def test_expired_forged_and_foreign_tokens(issuer: TokenIssuer, tmp_path: 
     foreign = jwt.encode({"iss": "https://other", "sub": "x"}, "k" * 32, algorithm="HS256")
     assert await tokens.authenticate_token(foreign, []) is None
     assert await tokens.authenticate_token("a.b.c", []) is None
+
+
+@pytest.mark.parametrize("claims", ['{"iss":["a"]}', '{"iss":{}}', '{"iss":1}', '{"iss":null}', "[]", "1"])
+async def test_an_issuer_that_is_no_text_is_none(issuer: TokenIssuer, claims: str) -> None:
+    token = f"e30.{base64.urlsafe_b64encode(claims.encode()).rstrip(b'=').decode()}.AAAA"
+    assert await ServiceAccountTokens(issuer, Objects()).authenticate_token(token, ()) is None
+
+
+async def test_bytes_that_are_no_text_are_no_token(issuer: TokenIssuer) -> None:
+    token, _ = issuer.issue(cluster="c", namespace="ns", name="robot", uid="1")
+    union = UnionAuthenticator(tokens=[ServiceAccountTokens(issuer, Objects(robot="1"))])
+    header, payload, signature = token.split(".")
+    for broken in (f"\udc80.{payload}.{signature}", f"{header}\udcff.{payload}.{signature}", f"é.{payload}.{signature}"):
+        with pytest.raises(StatusError) as refused:
+            await union.authenticate(bearer(broken), None)
+        assert refused.value.code == 401
+        assert token_cluster(bearer(broken)) is None
+
+
+async def test_no_method_reads_a_token_beyond_128_kib() -> None:
+    token = "t" * (128 * 1024)
+    union = UnionAuthenticator(tokens=[StaticTokens({token: User("pat"), f"{token}t": User("too-long")})])
+    assert (await union.review(token, ())).user.name == "pat"
+    with pytest.raises(InvalidToken, match="invalid bearer token"):
+        await union.review(f"{token}t", ())
 
 
 async def test_times_of_tokens(issuer: TokenIssuer) -> None:
