@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tenantry.apiserver.authentication.json_web_tokens import CHARACTERS_MAX
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User, is_known_in
+from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User, as_authenticated, is_known_in
 from tenantry.base.cache import Cache
 from tenantry.http.messages import Place
 from tenantry.kube.status import unauthorized
@@ -133,7 +133,7 @@ class UnionAuthenticator:
                 errors.append(str(error))
                 continue
             if identity is not None:
-                return replace(identity, user=with_group(identity.user, AUTHENTICATED_GROUP))
+                return replace(identity, user=as_authenticated(identity.user))
         raise InvalidToken(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
 
     def forget(self) -> None:
@@ -172,7 +172,3 @@ def bearer_token(request: Request) -> str:
         return ""
     scheme, _, token = header.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def with_group(user: User, group: str) -> User:
-    return user if group in user.groups else replace(user, groups=(*user.groups, group))

@@ -15,10 +15,10 @@ from tenantry.apiserver.authentication.cluster_authority import cluster_of, name
 from tenantry.apiserver.forwarded import BEYOND_CAPACITY
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
-    AUTHENTICATED_GROUP,
     CREDENTIAL_ID_EXTRA,
     SYSTEM_PREFIX,
     User,
+    as_authenticated,
     is_privileged_group,
     make_extra,
     of_cluster,
@@ -108,7 +108,7 @@ class ClientCertificates:
             return None
         groups = names_in(certificate.subject, NameOID.ORGANIZATION_NAME)
         extra = {CREDENTIAL_ID_EXTRA: [f"X509SHA256={digest.hex()}"]}
-        user = User(name[0], tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uids[0] if uids else "", make_extra(extra))
+        user = as_authenticated(User(name[0], tuple(dict.fromkeys(groups)), uids[0] if uids else "", make_extra(extra)))
         if not bound:
             return user
         cluster = cluster_of(certificate)
@@ -174,7 +174,7 @@ class RequestHeaders:
             request.beyond_capacity = self._is_peer(der)
         groups = [value for header in self._group_headers for value in request.header_values(header)]
         uid = next((value for header in self._uid_headers if (value := request.header(header))), "")
-        return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
+        return as_authenticated(User(name, tuple(dict.fromkeys(groups)), uid, make_extra(self._extra(request))))
 
     def trusts(self, der: bytes) -> bool:
         """Whether this certificate (DER) belongs to a front proxy."""

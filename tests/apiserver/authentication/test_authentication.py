@@ -24,6 +24,7 @@ from tenantry.apiserver.authentication.service_account_tokens import (
     token_cluster,
 )
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from tenantry.apiserver.forwarded import request_head
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User
 from tenantry.http.certificates import CertificateAuthority, CertificateError
@@ -303,6 +304,36 @@ def test_client_certificate_is_user_and_groups(authority: CertificateAuthority) 
     extra = (("authentication.kubernetes.io/credential-id", (credential,)),)
     assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"), "", extra)
     assert method.authenticate_request(Request("GET", "/")) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "groups"),
+    [
+        (User("pat", ("dev",)), ("dev", "system:authenticated")),
+        (User("pat", ("system:authenticated", "dev")), ("system:authenticated", "dev")),
+        (User("pat", ("system:unauthenticated",)), ("system:unauthenticated",)),
+        (User("pat", ("system:unauthenticated", "system:authenticated")), ("system:unauthenticated", "system:authenticated")),
+        (User("system:anonymous", ("system:unauthenticated",)), ("system:unauthenticated",)),
+        (User("system:anonymous"), ()),
+    ],
+)
+async def test_who_is_called_anonymous_is_not_authenticated(
+    authority: CertificateAuthority, user: User, groups: tuple[str, ...]
+) -> None:
+    union = UnionAuthenticator(tokens=[StaticTokens({"t": user})])
+    found = await union.authenticate(bearer("t"), None)
+    assert found is not None and found.groups == groups
+    certified = authority.issue_client(user.name, user.groups)
+    of_certificate = ClientCertificates(authority.certificate).authenticate_request(
+        Request("GET", "/", client_certificate=der(certified.certificate))
+    )
+    assert of_certificate is not None and of_certificate.groups == groups
+    # And as another process of the platform passes it on.
+    lines = request_head(Request("GET", "/"), found, length=None).decode().split("\r\n")[1:-2]
+    headers = CIMultiDict((name, value) for name, _, value in (line.partition(": ") for line in lines))
+    proxy = Request("GET", "/", headers=headers, client_certificate=der(authority.issue_client("proxy").certificate))
+    passed_on = RequestHeaders(authority.certificate).authenticate_request(proxy)
+    assert passed_on is not None and set(passed_on.groups) == set(groups)
 
 
 def test_certificates_of_others_and_for_servers_are_nobody(authority: CertificateAuthority) -> None:
