@@ -24,6 +24,7 @@ from tenantry.apiserver.user import (
     of_cluster,
 )
 from tenantry.base.cache import Cache
+from tenantry.kube.certificates import UNREADABLE
 
 _BEYOND_CAPACITY = BEYOND_CAPACITY.lower()
 _REMEMBERED_BYTES = 4 << 20
@@ -59,7 +60,7 @@ class CertificateVerifier:
         try:
             certificate = x509.load_der_x509_certificate(der)
             usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except (ValueError, x509.ExtensionNotFound):
+        except (*UNREADABLE, x509.ExtensionNotFound):
             return None
         if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
             return None
