@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.kubeconfig_file import Endpoint, KubeconfigError, read_endpoint
+from tenantry.apiserver.review_turns import ReviewTurns
+from tenantry.base.fair_queue import Owners
 from tenantry.http.calls import CallAnswer, CallFailed, Calls
 
 TIMEOUT_SECONDS = 30.0
@@ -63,22 +65,25 @@ class ReviewCalls:
         self._observed = observed
         self._pause = pause
         self._looked = time.monotonic()
+        self._turns = ReviewTurns()
 
-    async def send(self, kind: str, api_version: str, spec: dict[str, Any]) -> dict[str, Any]:
-        """The status of the review that the webhook answers with. Raises ReviewFailed."""
+    async def send(self, kind: str, api_version: str, spec: dict[str, Any], *, owners: Owners = ()) -> dict[str, Any]:
+        """The status of the review that the webhook answers with. `owners`: who take turns where many reviews are sent. Raises
+        ReviewFailed."""
         body = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": {}, "spec": spec, "status": {}})
         try:
             async with asyncio.timeout(WHOLE_SECONDS):
-                return _status(await self._answered(body), kind, api_version)
+                return _status(await self._answered(body, owners), kind, api_version)
         except TimeoutError:
             raise ReviewFailed(f"no answer in {WHOLE_SECONDS:g} seconds", timed_out=True) from None
 
-    async def _answered(self, body: bytes) -> CallAnswer:
+    async def _answered(self, body: bytes, owners: Owners) -> CallAnswer:
         pause_seconds = _FIRST_PAUSE_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             endpoint = await self._current()
             try:
-                answer = await self._timed(endpoint, body)
+                async with self._turns.turn(owners):
+                    answer = await self._timed(endpoint, body)
             except CallFailed as error:
                 if not error.reset or attempt == ATTEMPTS:
                     raise ReviewFailed(str(error), timed_out=error.timed_out) from None
