@@ -36,10 +36,12 @@ logger = logging.getLogger(__name__)
 
 
 class ReviewFailed(Exception):
-    """The webhook gave no usable answer; the text says why. `timed_out`: it did not answer in time."""
+    """The webhook gave no usable answer; the text says why. `answer`: the beginning of what it said, for logs: callers may see the
+    text. `timed_out`: it did not answer in time."""
 
-    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+    def __init__(self, text: str, *, answer: str = "", timed_out: bool = False) -> None:
         super().__init__(text)
+        self.answer = answer
         self.timed_out = timed_out
 
 
@@ -93,7 +95,7 @@ class ReviewCalls:
                     return answer
                 if not again or attempt == ATTEMPTS:
                     shown = answer.body[:_SHOWN_CHARACTERS].decode(errors="replace")
-                    raise ReviewFailed(f"it answered {answer.status}: {shown}", timed_out=answer.status == 504)
+                    raise ReviewFailed(f"it answered {answer.status}", answer=shown, timed_out=answer.status == 504)
             await self._pause(pause_seconds * (1 + _JITTER * random.random()))
             pause_seconds *= _PAUSE_FACTOR
         raise AssertionError("the last attempt returns or raises")
