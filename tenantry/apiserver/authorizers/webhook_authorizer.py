@@ -131,7 +131,10 @@ class WebhookAuthorizer:
         try:
             status = await self._calls.send("SubjectAccessReview", f"{_GROUP}/{self._rules.version}", spec, owners=owners)
         except ReviewFailed as error:
-            logger.error("cannot ask an authorization webhook", extra={"authorizer": self.name, "error": str(error), "answer": error.answer})
+            logger.error(
+                "cannot ask an authorization webhook",
+                extra={"authorizer": self.name, "error": str(error), "answer": error.answer},
+            )
             if self._rules.on_error is Verdict.NO_OPINION:
                 self._metrics.failed_open(self.name, "timeout" if error.timed_out else "error")
             return self._on_error
