@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 
 class ReviewFailed(Exception):
-    """The webhook gave no usable answer; the text says why. `answer`: the beginning of what it said, for logs: callers may see the
-    text. `timed_out`: it did not answer in time."""
+    """The webhook gave no usable answer; the text says why, and callers may see it. `answer`: the beginning of what it said, for
+    logs. `timed_out`: it did not answer in time."""
 
     def __init__(self, text: str, *, answer: str = "", timed_out: bool = False) -> None:
         super().__init__(text)
