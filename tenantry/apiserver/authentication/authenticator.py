@@ -166,9 +166,10 @@ def _path_in_cluster(path: str) -> str:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of `Authorization: Bearer …`, empty where there is none. Other schemes are ignored, as in kube-apiserver."""
+    """The token of `Authorization: Bearer …`, empty where there is none. Other schemes are ignored, as in kube-apiserver, and so
+    is what follows a token."""
     header = request.headers.get("authorization")
     if not header:
         return ""
-    scheme, _, token = header.strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    parts = header.strip().split(" ", 2)
+    return parts[1] if len(parts) > 1 and parts[0].lower() == "bearer" else ""

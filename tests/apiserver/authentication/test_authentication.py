@@ -14,7 +14,7 @@ from cryptography import x509
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication import admin_tokens
-from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator
+from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator, bearer_token
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.authentication.service_account_tokens import (
     BoundObject,
@@ -275,6 +275,23 @@ async def test_issuers_of_the_operators_choice(issuer: TokenIssuer) -> None:
         assert identity is not None and "b" in identity.audiences
     # The other way round, the new issuer is not known.
     assert await ServiceAccountTokens(issuer, Objects()).authenticate_token(new, []) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer t", "t"),
+        (" bEARER t ", "t"),
+        ("Bearer t more", "t"),
+        ("Bearer  t", ""),
+        ("Bearer", ""),
+        ("Bearer\tt", ""),
+        ("Basic t", ""),
+        ("", ""),
+    ],
+)
+def test_headers_of_tokens(header: str, token: str) -> None:
+    assert bearer_token(Request("GET", "/", headers={"authorization": header})) == token
 
 
 def test_token_cluster_of_other_tokens() -> None:
