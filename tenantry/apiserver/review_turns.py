@@ -1,5 +1,5 @@
-"""Whose review a webhook gets next. Without turns, one tenant with many questions would have all of the connections to it, and
-the questions of others would end with their time."""
+"""Tenants take turns at a webhook that reviews. Without turns, one with many questions would have all of the connections to it,
+and the questions of others would end with their time."""
 
 from __future__ import annotations
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tenantry.apiserver.review_turns import ReviewTurns
-from tests.support.waiting import one_turn
-
-
-async def settled() -> None:
-    for _ in range(5):
-        await one_turn()
+from tests.support.waiting import quiet
 
 
 class Asked:
@@ -35,17 +30,17 @@ class Asked:
     async def end(self, number: int = 1) -> None:
         for _ in range(number):
             self.ended.release()
-            await settled()
+            await quiet()
 
 
 async def test_one_tenants_questions_delay_no_others() -> None:
     asked = Asked(2)
     for number in range(8):
         asked.ask(f"a{number}", "cluster a", f"user {number}")
-    await settled()
+    await quiet()
     asked.ask("b0", "cluster b", "user b")
     asked.ask("b1", "cluster b", "user b")
-    await settled()
+    await quiet()
     assert asked.begun == ["a0", "a1"]
     await asked.end(4)
     # However many users the first tenant has.
@@ -58,9 +53,9 @@ async def test_a_stranger_does_not_take_the_turns_of_a_workspace() -> None:
     asked = Asked(1)
     for number in range(6):
         asked.ask(f"s{number}", "cluster a", "user stranger")
-    await settled()
+    await quiet()
     asked.ask("member", "cluster a", "user member")
-    await settled()
+    await quiet()
     await asked.end(2)
     assert "member" in asked.begun
     await asked.end(5)
@@ -70,16 +65,16 @@ async def test_a_stranger_does_not_take_the_turns_of_a_workspace() -> None:
 async def test_who_goes_away_leaves_the_turn_to_others() -> None:
     asked = Asked(1)
     first, second, third = (asked.ask(name, "cluster a") for name in ("first", "second", "third"))
-    await settled()
+    await quiet()
     second.cancel()
-    await settled()
+    await quiet()
     # The turn is given to the one that waits in the moment in which that is cancelled.
     asked.ended.release()
     first.cancel()
     third.cancel()
-    await settled()
+    await quiet()
     await asyncio.gather(first, second, third, return_exceptions=True)
     asked.ask("fourth", "cluster a")
-    await settled()
+    await quiet()
     assert asked.begun[-1] == "fourth"
     await asked.end()
