@@ -118,6 +118,7 @@ class Shard:
             webhooks=self.webhooks,
             authorizers=authorizers,
         )
+        lookup.apis = tenancy.apis.read
         self.catalog = tenancy.catalog
         self.directory = tenancy.directory
         self.ownership = Ownership(

@@ -89,6 +89,7 @@ class ViewServer:
             authorizers=authorizers,
             follows=True,
         )
+        lookup.apis = tenancy.apis.read
         tenancy.local_ranges.follow(partial(forget_tokens, authenticator))
         made = make_views(tenancy, classes)
         self.views = chosen(made, only)

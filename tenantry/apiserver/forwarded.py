@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
+from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
 from tenantry.kube.status import StatusError, unauthorized
 
 NOT_OWNER = "X-Tenantry-Not-Owner"
@@ -115,8 +115,10 @@ def _identity(user: User) -> Iterable[str]:
     yield f"X-Remote-User: {_value(user.name)}"
     if user.uid:
         yield f"X-Remote-Uid: {_value(user.uid)}"
+    # Who receives it adds the group of all who are authenticated (`as_authenticated`).
+    adds = user.name != ANONYMOUS and UNAUTHENTICATED_GROUP not in user.groups
     for group in user.groups:
-        if group != AUTHENTICATED_GROUP:
+        if not adds or group != AUTHENTICATED_GROUP:
             yield f"X-Remote-Group: {_value(group)}"
     for name, values in user.extra:
         for value in values:

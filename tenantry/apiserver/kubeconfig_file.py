@@ -71,14 +71,16 @@ class _Reading:
         return Endpoint(url, self._tls(cluster, user), self._headers(user), _text(cluster, "tls-server-name"), tuple(self._files))
 
     def _named(self, document: dict[str, Any], many: str, one: str, name: str) -> dict[str, Any]:
+        entries = document.get(many) or []
+        if not isinstance(entries, list):
+            raise ValueError(f"its {many} are no list")
         if not name and one != "user":
             # A file with one cluster needs no context, as kube-apiserver's documentation shows.
-            entries = document.get(many)
-            only = entries[0] if isinstance(entries, list) and len(entries) == 1 else None
+            only = entries[0] if len(entries) == 1 else None
             if only is None:
                 raise ValueError(f"it does not say which of its {many} is the current one")
             return _mapping(_mapping(only).get(one))
-        for entry in document.get(many) or ():
+        for entry in entries:
             if isinstance(entry, dict) and entry.get("name") == name:
                 return _mapping(entry.get(one))
         if one == "user" and not name:

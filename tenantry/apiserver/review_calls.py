@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.kubeconfig_file import Endpoint, KubeconfigError, read_endpoint
+from tenantry.apiserver.review_turns import ReviewTurns
+from tenantry.base.fair_queue import Owners
 from tenantry.http.calls import CallAnswer, CallFailed, Calls
 
 TIMEOUT_SECONDS = 30.0
@@ -34,10 +36,12 @@ logger = logging.getLogger(__name__)
 
 
 class ReviewFailed(Exception):
-    """The webhook gave no usable answer; the text says why. `timed_out`: it did not answer in time."""
+    """The webhook gave no usable answer; the text says why, and callers may see it. `answer`: the beginning of what it said, for
+    logs. `timed_out`: it did not answer in time."""
 
-    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+    def __init__(self, text: str, *, answer: str = "", timed_out: bool = False) -> None:
         super().__init__(text)
+        self.answer = answer
         self.timed_out = timed_out
 
 
@@ -63,22 +67,25 @@ class ReviewCalls:
         self._observed = observed
         self._pause = pause
         self._looked = time.monotonic()
+        self._turns = ReviewTurns()
 
-    async def send(self, kind: str, api_version: str, spec: dict[str, Any]) -> dict[str, Any]:
-        """The status of the review that the webhook answers with. Raises ReviewFailed."""
+    async def send(self, kind: str, api_version: str, spec: dict[str, Any], *, owners: Owners = ()) -> dict[str, Any]:
+        """The status of the review that the webhook answers with. `owners`: who take turns where many reviews are sent. Raises
+        ReviewFailed."""
         body = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": {}, "spec": spec, "status": {}})
         try:
             async with asyncio.timeout(WHOLE_SECONDS):
-                return _status(await self._answered(body), kind, api_version)
+                return _status(await self._answered(body, owners), kind, api_version)
         except TimeoutError:
             raise ReviewFailed(f"no answer in {WHOLE_SECONDS:g} seconds", timed_out=True) from None
 
-    async def _answered(self, body: bytes) -> CallAnswer:
+    async def _answered(self, body: bytes, owners: Owners) -> CallAnswer:
         pause_seconds = _FIRST_PAUSE_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             endpoint = await self._current()
             try:
-                answer = await self._timed(endpoint, body)
+                async with self._turns.turn(owners):
+                    answer = await self._timed(endpoint, body)
             except CallFailed as error:
                 if not error.reset or attempt == ATTEMPTS:
                     raise ReviewFailed(str(error), timed_out=error.timed_out) from None
@@ -88,7 +95,7 @@ class ReviewCalls:
                     return answer
                 if not again or attempt == ATTEMPTS:
                     shown = answer.body[:_SHOWN_CHARACTERS].decode(errors="replace")
-                    raise ReviewFailed(f"it answered {answer.status}: {shown}", timed_out=answer.status == 504)
+                    raise ReviewFailed(f"it answered {answer.status}", answer=shown, timed_out=answer.status == 504)
             await self._pause(pause_seconds * (1 + _JITTER * random.random()))
             pause_seconds *= _PAUSE_FACTOR
         raise AssertionError("the last attempt returns or raises")

@@ -70,6 +70,14 @@ class User:
         return out
 
 
+def as_authenticated(user: User) -> User:
+    """The user in the group of all who are authenticated. Who is called anonymous, or is said to be unauthenticated, is not in it
+    (kube-apiserver)."""
+    if user.name == ANONYMOUS or AUTHENTICATED_GROUP in user.groups or UNAUTHENTICATED_GROUP in user.groups:
+        return user
+    return replace(user, groups=(*user.groups, AUTHENTICATED_GROUP))
+
+
 def make_extra(extra: Mapping[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(sorted((k, tuple(v)) for k, v in extra.items()))
 

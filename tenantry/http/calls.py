@@ -79,6 +79,9 @@ class Calls:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
             # A refused connection is a ClientOSError, too; client-go does not call it a reset.
             raise CallFailed(str(error), reset=not isinstance(error, aiohttp.ClientConnectorError)) from None
+        except aiohttp.ClientResponseError:
+            # Its text has what was read, which may be the greeting of any server.
+            raise CallFailed("the answer is not HTTP") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise CallFailed(str(error) or type(error).__name__) from None
 

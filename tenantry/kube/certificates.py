@@ -15,7 +15,7 @@ from tenantry.kube.status import FieldError
 
 REQUEST, CERTIFICATE = "CERTIFICATE REQUEST", "CERTIFICATE"
 KUBERNETES_DOMAIN = "kubernetes.io"
-_UNREADABLE = "asn1: structure error: it is no certificate request"
+_NO_REQUEST = "asn1: structure error: it is no certificate request"
 DER_BYTES_MAX = 16 * 1024
 """The longest request or certificate that is read: to read one of 16 KiB may keep the interpreter for some milliseconds."""
 _DOMAIN_MAX = 253
@@ -24,6 +24,10 @@ _FAILURES: Sequence[tuple[type, str]] = (
     (rsa.RSAPublicKey, "crypto/rsa: verification error"),
     (ed25519.Ed25519PublicKey, "x509: Ed25519 verification failure"),
 )
+
+
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What reading a certificate or a request raises, or its extensions, which are read when they are asked for."""
 
 
 class BadRequest(ValueError):
@@ -46,8 +50,8 @@ def read_request(der: bytes) -> x509.CertificateSigningRequest:
         request = x509.load_der_x509_csr(der)
         # Parts are read when they are asked for.
         _ = request.subject, request.extensions
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise BadRequest(_UNREADABLE) from None
+    except UNREADABLE:
+        raise BadRequest(_NO_REQUEST) from None
     return request
 
 
@@ -86,7 +90,7 @@ def read_certificate(der: bytes) -> x509.Certificate | None:
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.subject, certificate.extensions
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return None
     return certificate
 

@@ -1,41 +1,49 @@
-"""Looks up whether a service account, or the Secret of a token, still exists. Called for each token that is not cached."""
+"""Looks up whether a service account, or what a token is bound to, still exists. Called for each token that is not cached."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.objects import Object
 from tenantry.kube.status import unavailable
 from tenantry.placement.peers import Peers, ask
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import RecordEvent
+from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
+
+_STORED = {"serviceaccounts": SERVICE_ACCOUNTS, "secrets": SECRETS}
+_NO_APIS = ApiSet(())
 
 
 class ServiceAccountLookup:
-    """Reads from memory for clusters of this shard, otherwise asks the shard that owns the range."""
+    """Reads from memory for clusters of this shard, otherwise asks the shard that owns the range. `apis`: those of a cluster of
+    this shard, which has Pods and Nodes only where it binds them; set before the first look-up."""
 
     def __init__(self, cell: Cell, range_map: RangeMap, peers: Peers) -> None:
         self._cell = cell
         self._range_map = range_map
         self._peers = peers
+        self.apis: Callable[[str], Awaitable[ApiSet]] = _none
 
     async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
         """The uid; None if the object does not exist. Raises StatusError 503 if the range's owner does not answer."""
         if self._cell.owns(cluster):
-            record = self._cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
-            return record.head.uid if record is not None and not record.head.deleting else None
+            record = await self._record(cluster, resource, namespace, name)
+            return record.head.uid if record is not None else None
         info = self._range_map.range_of(cluster)
         if info is None:
             return None
-        path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
+        within = f"namespaces/{namespace}/" if namespace else ""
+        path = f"/clusters/{cluster}/api/v1/{within}{resource}/{name}"
         reply = await ask(self._peers, info.name, Request("GET", path, user=SYSTEM))
         if reply.status == 404:
             return None
@@ -47,9 +55,30 @@ class ServiceAccountLookup:
         metadata = orjson.loads(reply.body)["metadata"]
         return None if metadata.get("deletionTimestamp") else str(metadata["uid"])
 
+    async def read(self, cluster: str, resource: str, namespace: str, name: str) -> Object | None:
+        """The object, of a cluster of this shard. Raises NotOwned."""
+        record = await self._record(cluster, resource, namespace, name)
+        return orjson.loads(record.value) if record is not None else None
+
+    async def _record(self, cluster: str, resource: str, namespace: str, name: str) -> Record | None:
+        storage_key = _STORED.get(resource)
+        if storage_key is None:
+            found = (await self.apis(cluster)).find("", "v1", resource)
+            # Another export may have objects of that name, which are no Pods.
+            if found is None or found[0].custom:
+                return None
+            storage_key = found[0].storage_key
+        record = self._cell.range_of(cluster).get(Key(cluster, storage_key, namespace, name))
+        return record if record is not None and not record.head.deleting else None
+
+
+async def _none(cluster: str) -> ApiSet:
+    return _NO_APIS
+
 
 def forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
-    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
+    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds, and so do all for a
+    token of a Pod or Node."""
 
     def changed(events: Sequence[RecordEvent]) -> None:
         if any(event.record is None for event in events):

@@ -77,6 +77,9 @@ def test_changes_are_seen(tmp_path: Path) -> None:
         ("a: [", "ParserError"),
         ("clusters: []", "it does not say which of its contexts is the current one"),
         ("current-context: x", 'it has no context "x"'),
+        ("{current-context: x, contexts: 1.5}", "its contexts are no list"),
+        ("{current-context: x, contexts: true}", "its contexts are no list"),
+        ("{current-context: x, contexts: {x: {}}}", "its contexts are no list"),
         ("x" * (BYTES_MAX + 1), f"the file has more than {BYTES_MAX} bytes"),
     ],
 )

@@ -137,3 +137,15 @@ def test_a_watch_gets_what_kubectl_creates(staging: Api, kubectl: Kubectl) -> No
         kubectl("create", "deployment", "web", "--image=x")
         seen = events.until(lambda event: event["type"] == "ADDED")[-1]
     assert seen["object"]["spec"]["progressDeadlineSeconds"] == 600
+
+
+def test_a_token_of_a_pod_lives_as_long_as_it(kubectl: Kubectl, staging: Api) -> None:
+    kubectl("create", "serviceaccount", "robot")
+    kubectl("run", "web", "--image=example.com/web", '--overrides={"spec":{"serviceAccountName":"robot"}}')
+    token = kubectl("create", "token", "robot", "--bound-object-kind=Pod", "--bound-object-name=web").strip()
+    caller = staging.caller(token)
+    reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    extra = caller.create(reviews, {})["status"]["userInfo"]["extra"]
+    assert extra["authentication.kubernetes.io/pod-name"] == ["web"]
+    kubectl("delete", "pod", "web")
+    wait_for(lambda: caller.status_of("POST", reviews, {}) == 401, "the token ends with its Pod")

@@ -199,13 +199,13 @@ async def test_a_verified_certificate_becomes_identity_headers(door: Door) -> No
     await door.edge_shard("one", echo, "range-a")
     async with aiohttp.ClientSession() as session:
         caller = Caller(door, session, door.caller("ada", ["team:a", "team:b"]))
-        async with caller("GET", f"/clusters/{A}/x", headers={"X-Remote-User": "root", "X-Remote-Group": "root"}) as answer:
+        sent = {"X-Remote-User": "root", "X-Remote-Group": "root", "X-Remote-Extra-Authentication.kcp.io%2Fscopes": "all"}
+        async with caller("GET", f"/clusters/{A}/x", headers=sent) as answer:
             headers = (await answer.json())["headers"]
-    remote = [pair for pair in headers if pair[0].startswith("x-remote")]
-    credential, value = remote.pop(0)
-    assert credential == "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
-    assert re.fullmatch("X509SHA256=[0-9a-f]{64}", value)
-    assert remote == [
+    credential, *named = (pair for pair in headers if pair[0].startswith("x-remote"))
+    assert credential[0] == "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
+    assert re.fullmatch("X509SHA256=[0-9a-f]{64}", credential[1])
+    assert named == [
         ["x-remote-group", "team:a"],
         ["x-remote-group", "team:b"],
         ["x-remote-user", "ada"],

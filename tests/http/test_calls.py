@@ -91,3 +91,16 @@ async def test_lost_connections(calls: Calls) -> None:
 def test_a_ca_that_cannot_be_used() -> None:
     with pytest.raises((OSError, ValueError, ssl.SSLError)):
         client_context("nothing")
+
+
+async def test_the_greeting_of_another_server_is_not_told(calls: Calls) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-internal\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/"
+        with pytest.raises(CallFailed) as failed:
+            await calls.send("GET", url, tls=client_context("", insecure=True), timeout_seconds=5, answer_bytes=100)
+    assert "internal" not in str(failed.value)

@@ -57,6 +57,18 @@ def test_the_requester_has_to_have_the_key(key: CertificateIssuerPrivateKeyTypes
         check_signature(parse_request(forged))
 
 
+def test_other_versions_are_not_read() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    der = made.public_bytes(Encoding.DER).replace(b"\x02\x01\x00", b"\x02\x01\x31", 1)
+    with pytest.raises(BadRequest, match="no certificate request"):
+        parse_request(pem.encode("CERTIFICATE REQUEST", der))
+    certificate = x509.load_pem_x509_certificate(CertificateAuthority.create().certificate).public_bytes(Encoding.DER)
+    other = certificate.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x31", 1)
+    assert other != certificate
+    assert certificate_error(pem.encode("CERTIFICATE", other)) == "x509: malformed certificate"
+
+
 def test_long_ones_are_not_read() -> None:
     text = f"a certificate request may not be longer than {DER_BYTES_MAX} bytes"
     with pytest.raises(BadRequest, match=f"^{text}$"):

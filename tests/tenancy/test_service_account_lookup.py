@@ -21,8 +21,10 @@ class Answers:
 
     def __init__(self, reply: Response) -> None:
         self.reply = reply
+        self.asked: list[str] = []
 
     async def call(self, range_name: str, request: Request) -> Reply:
+        self.asked.append(request.path)
         return self.reply
 
 
@@ -39,3 +41,16 @@ async def test_an_account_is_there_or_not_or_nobody_knows(tmp_path: Path) -> Non
             with pytest.raises(StatusError, match="cannot check whether") as refused:
                 await lookup(cluster, "serviceaccounts", "default", "one")
             assert refused.value.code == 503
+
+
+async def test_what_a_token_is_bound_to_is_asked_for_where_it_is(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack:
+        tenancy = stack.tenancy
+        cluster = await stack.workspace("root", "one")
+        tenancy.cell.range_of(cluster).owned = False
+        peers = Answers(Response(200, FOUND))
+        lookup = ServiceAccountLookup(tenancy.cell, tenancy.range_map, peers)
+        for resource, namespace in (("pods", "default"), ("nodes", "")):
+            assert await lookup(cluster, resource, namespace, "one") == "7"
+        core = f"/clusters/{cluster}/api/v1"
+        assert peers.asked == [f"{core}/namespaces/default/pods/one", f"{core}/nodes/one"]

@@ -15,15 +15,16 @@ from tenantry.apiserver.authentication.cluster_authority import cluster_of, name
 from tenantry.apiserver.forwarded import BEYOND_CAPACITY
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
-    AUTHENTICATED_GROUP,
     CREDENTIAL_ID_EXTRA,
     SYSTEM_PREFIX,
     User,
+    as_authenticated,
     is_privileged_group,
     make_extra,
     of_cluster,
 )
 from tenantry.base.cache import Cache
+from tenantry.kube.certificates import UNREADABLE
 
 _BEYOND_CAPACITY = BEYOND_CAPACITY.lower()
 _REMEMBERED_BYTES = 4 << 20
@@ -59,7 +60,7 @@ class CertificateVerifier:
         try:
             certificate = x509.load_der_x509_certificate(der)
             usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except (ValueError, x509.ExtensionNotFound):
+        except (*UNREADABLE, x509.ExtensionNotFound):
             return None
         if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
             return None
@@ -108,7 +109,7 @@ class ClientCertificates:
             return None
         groups = names_in(certificate.subject, NameOID.ORGANIZATION_NAME)
         extra = {CREDENTIAL_ID_EXTRA: [f"X509SHA256={digest.hex()}"]}
-        user = User(name[0], tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uids[0] if uids else "", make_extra(extra))
+        user = as_authenticated(User(name[0], tuple(dict.fromkeys(groups)), uids[0] if uids else "", make_extra(extra)))
         if not bound:
             return user
         cluster = cluster_of(certificate)
@@ -174,7 +175,7 @@ class RequestHeaders:
             request.beyond_capacity = self._is_peer(der)
         groups = [value for header in self._group_headers for value in request.header_values(header)]
         uid = next((value for header in self._uid_headers if (value := request.header(header))), "")
-        return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
+        return as_authenticated(User(name, tuple(dict.fromkeys(groups)), uid, make_extra(self._extra(request))))
 
     def trusts(self, der: bytes) -> bool:
         """Whether this certificate (DER) belongs to a front proxy."""

@@ -12,6 +12,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 from weakref import WeakValueDictionary
@@ -32,6 +33,8 @@ REFRESH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 """The pause after a read that failed."""
 REVALIDATE_SECONDS = 600.0
+_REVALIDATION_SECONDS = 0.5
+"""How long a token waits for keys to be read again where the last read failed: the issuer may be gone for hours."""
 WELL_KNOWN = "/.well-known/openid-configuration"
 _REDIRECTS_MAX = 5
 _SHOWN_CHARACTERS = 256
@@ -81,7 +84,9 @@ class IssuerKeys:
             await self.initialize()
         elif self._clock() - self._read_at > REVALIDATE_SECONDS:
             # Where the issuer does not answer, the known keys stay valid.
-            await self._refreshed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REVALIDATION_SECONDS if self._problem else None):
+                    await self._refreshed()
         if await self._is_signed(token):
             return
         known = self._keys
@@ -140,6 +145,7 @@ class IssuerKeys:
             logger.warning("cannot read the keys of a token issuer", extra={"issuer": self.url, "error": problem})
         else:
             self._read_at = now
+            self._problem = ""
         return problem
 
     async def _discovered(self, tls: ssl.SSLContext) -> str:

@@ -49,7 +49,10 @@ _LEEWAY_SECONDS = 60
 """Allowed difference between the clocks of shards; the same as in kube-apiserver's JWT library."""
 
 Lookup = Callable[[str, str, str, str], Awaitable[str | None]]
-"""(cluster, `serviceaccounts` or `secrets`, namespace, name) → the uid of the object, None where it does not exist."""
+"""(cluster, resource, namespace, name) → the uid of the object, None where it does not exist. The resource: `serviceaccounts`,
+`secrets`, `pods` or `nodes`, which have no namespace."""
+POD_NAME_EXTRA, POD_UID_EXTRA = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
+NODE_NAME_EXTRA, NODE_UID_EXTRA = "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"
 
 
 class KeyFileError(Exception):
@@ -59,11 +62,13 @@ class KeyFileError(Exception):
 @dataclass(frozen=True, slots=True)
 class BoundObject:
     """The object that a token is bound to, besides its service account: the token is valid as long as the object exists. `kind`
-    is as in the API: Secret."""
+    is as in the API: Secret, Pod or Node. `node`: the name and the uid of the Node of a Pod, which the token tells and nothing
+    more; the uid is empty where there is no such object."""
 
     kind: str
     name: str
     uid: str
+    node: tuple[str, str] = ("", "")
 
 
 def new_key() -> bytes:
@@ -154,6 +159,9 @@ class TokenIssuer:
         }
         if bound is not None:
             own[bound.kind.lower()] = {"name": bound.name, "uid": bound.uid}
+            node_name, node_uid = bound.node
+            if node_name:
+                own["node"] = {"name": node_name} | ({"uid": node_uid} if node_uid else {})
         return {
             "aud": list(audiences or self.audiences),
             "iat": now,
@@ -193,7 +201,8 @@ class ServiceAccountTokens:
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
         token = token.strip()
         unverified = _unverified_claims(token)
-        if unverified is None or unverified.get("iss") not in self._issuer.accepted:
+        issuer = unverified.get("iss") if unverified is not None else None
+        if not isinstance(issuer, str) or issuer not in self._issuer.accepted:
             return None
         claims = self._verified(token)
         if claims is None:
@@ -255,20 +264,31 @@ class ServiceAccountTokens:
         secret = own.get("secret")
         if not secret and "exp" not in claims:
             raise InvalidToken("service account token does not expire and is bound to no secret")
+        pod, node = own.get("pod"), own.get("node")
         if secret:
-            await self._check_bound(cluster, namespace, secret)
+            await self._check_bound(cluster, namespace, "secret", secret)
+        if pod:
+            await self._check_bound(cluster, namespace, "pod", pod)
+        elif node:
+            await self._check_bound(cluster, "", "node", node)
         extra = {CLUSTER_NAME_EXTRA: [cluster]}
         if claims.get("jti"):
             extra[CREDENTIAL_ID_EXTRA] = [f"JTI={claims['jti']}"]
+        if pod:
+            extra |= {POD_NAME_EXTRA: [pod["name"]], POD_UID_EXTRA: [pod["uid"]]}
+        if node:
+            extra[NODE_NAME_EXTRA] = [node["name"]]
+            if node.get("uid"):
+                extra[NODE_UID_EXTRA] = [node["uid"]]
         return User(subject, service_account_groups(namespace), uid, make_extra(extra))
 
-    async def _check_bound(self, cluster: str, namespace: str, secret: dict[str, str]) -> None:
-        uid = secret.get("uid", "")
-        found = await self._lookup(cluster, "secrets", namespace, secret.get("name", ""))
+    async def _check_bound(self, cluster: str, namespace: str, what: str, claim: dict[str, str]) -> None:
+        uid = claim.get("uid", "")
+        found = await self._lookup(cluster, f"{what}s", namespace, claim.get("name", ""))
         if found is None:
             raise InvalidToken("service account token has been invalidated")
         if found != uid:
-            raise InvalidToken(f"secret UID ({found}) does not match service account secret ref claim ({uid})")
+            raise InvalidToken(f"{what} UID ({found}) does not match service account {what} ref claim ({uid})")
 
 
 def token_cluster(request: Request) -> str | None:
@@ -284,6 +304,9 @@ def token_cluster(request: Request) -> str | None:
 
 
 def _unverified_claims(token: str) -> dict[str, Any] | None:
+    # A header may have bytes that are no text, and an encoder of one raises at them.
+    if not token.isascii():
+        return None
     parts = token.split(".")
     if len(parts) != 3:
         return None

@@ -70,7 +70,7 @@ class WebhookTokens:
         try:
             status = await self._calls.send("TokenReview", f"{_GROUP}/{self._version}", spec)
         except ReviewFailed as error:
-            logger.error("cannot review a token by webhook", extra={"error": str(error)})
+            logger.error("cannot review a token by webhook", extra={"error": str(error), "answer": error.answer})
             raise InvalidToken(str(error)) from None
         shared: tuple[str, ...] = ()
         if audiences:

@@ -127,11 +127,14 @@ class WebhookAuthorizer:
         return await self._reviewed(key, spec, attributes)
 
     async def _reviewed(self, key: bytes, spec: dict[str, Any], attributes: Attributes) -> Decision:
-        sent = spec
+        owners = (f"cluster {attributes.cluster}", f"user {attributes.user.name}")
         try:
-            status = await self._calls.send("SubjectAccessReview", f"{_GROUP}/{self._rules.version}", sent)
+            status = await self._calls.send("SubjectAccessReview", f"{_GROUP}/{self._rules.version}", spec, owners=owners)
         except ReviewFailed as error:
-            logger.error("cannot ask an authorization webhook", extra={"authorizer": self.name, "error": str(error)})
+            logger.error(
+                "cannot ask an authorization webhook",
+                extra={"authorizer": self.name, "error": str(error), "answer": error.answer},
+            )
             if self._rules.on_error is Verdict.NO_OPINION:
                 self._metrics.failed_open(self.name, "timeout" if error.timed_out else "error")
             return self._on_error

@@ -1,11 +1,13 @@
-"""`serviceaccounts/<name>/token` (TokenRequest): issues a token for a service account, optionally bound to a secret."""
+"""`serviceaccounts/<name>/token` (TokenRequest): issues a token for a service account. It may be bound to a Secret, or to a
+Pod or Node where the logical cluster has these types."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Protocol
 
-from tenantry.apiserver.authentication.service_account_tokens import BoundObject, Lookup, TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import BoundObject, TokenIssuer
 from tenantry.apiserver.endpoints.connected_admission import admit
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
@@ -13,6 +15,7 @@ from tenantry.apiserver.scope import Call, Connector
 from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.go_text import quote
 from tenantry.kube.objects import GroupResource, Object, split_api_version, timestamp
 from tenantry.kube.status import bad_request, conflict, invalid, new_uid, not_found
 from tenantry.kube.token_requests import is_webhook, token_request_errors
@@ -21,7 +24,9 @@ from tenantry.kube.types.reviews import TOKEN_REQUEST
 _GROUP, _KIND = "authentication.k8s.io", "TokenRequest"
 _SERVICE_ACCOUNTS = GroupResource("", "serviceaccounts")
 _BOUND = {"Secret": "secrets", "Pod": "pods", "Node": "nodes"}
-"""Kinds of the core group that tokens are bound to. There are no pods and nodes in a logical cluster."""
+"""Kinds of the core group that tokens are bound to."""
+_DEFAULT_ACCOUNT = "default"
+"""A Pod that names no account has this one: no admission plugin fills it in here."""
 _DEFAULT_SECONDS = 3600
 
 _DEFINITION = ResourceDefinition(
@@ -40,7 +45,17 @@ _DEFINITION = ResourceDefinition(
 """The body's type; the resource of the request is serviceaccounts."""
 
 
-def connectors(issuer: TokenIssuer, lookup: Lookup) -> dict[tuple[str, str, str], Connector]:
+class Objects(Protocol):
+    """What tokens are issued for and bound to. (cluster, resource, namespace, name) → the object."""
+
+    async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
+        """Its uid, as `Lookup`."""
+        ...
+
+    async def read(self, cluster: str, resource: str, namespace: str, name: str) -> Object | None: ...
+
+
+def connectors(issuer: TokenIssuer, lookup: Objects) -> dict[tuple[str, str, str], Connector]:
     """(group, resource, subresource) → the connector that answers it."""
 
     async def token_request(call: Call) -> Reply:
@@ -49,7 +64,7 @@ def connectors(issuer: TokenIssuer, lookup: Lookup) -> dict[tuple[str, str, str]
     return {("", "serviceaccounts", "token"): token_request}
 
 
-async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Reply:
+async def _token_request(call: Call, issuer: TokenIssuer, lookup: Objects) -> Reply:
     if call.verb != "create":
         raise method_not_allowed()
     cluster, namespace, name = call.cluster, call.namespace, call.name
@@ -76,7 +91,7 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Rep
     await admit(call, _DEFINITION, "v1", request, filled)
     spec = request["spec"]
     spec["audiences"], reference = spec.get("audiences") or list(issuer.audiences), spec.get("boundObjectRef")
-    bound = None if reference is None else await _bound(reference, cluster, namespace, lookup)
+    bound = None if reference is None else await _bound(reference, cluster, namespace, name, lookup)
     token, expires = issuer.issue(
         cluster=cluster,
         namespace=namespace,
@@ -97,8 +112,9 @@ def _default(request: Object) -> None:
         spec["expirationSeconds"] = _DEFAULT_SECONDS
 
 
-async def _bound(reference: Object, cluster: str, namespace: str, lookup: Lookup) -> BoundObject:
-    """The object that a token is bound to. Only the group of its version counts (upstream). Raises StatusError."""
+async def _bound(reference: Object, cluster: str, namespace: str, account: str, lookup: Objects) -> BoundObject:
+    """The object that a token of a service account is bound to. Only the group of its version counts (upstream). Raises
+    StatusError."""
     api_version, kind, name = (reference.get(key) or "" for key in ("apiVersion", "kind", "name"))
     group, version = split_api_version(api_version) if api_version.count("/") < 2 else ("", "")
     text = f"{group}/{version}, Kind={kind}"
@@ -110,9 +126,17 @@ async def _bound(reference: Object, cluster: str, namespace: str, lookup: Lookup
         raise bad_request(f"cannot bind token to object of type {text}")
     if not name:
         raise bad_request("Name parameter required.")
-    uid = await lookup(cluster, "secrets", namespace, name) if resource == "secrets" else None
-    if uid is None:
+    found = await lookup.read(cluster, resource, "" if resource == "nodes" else namespace, name)
+    if found is None:
         raise not_found(GroupResource("", resource), name)
+    uid, node = found["metadata"]["uid"], ("", "")
+    if resource == "pods":
+        spec = found.get("spec") or {}
+        if (spec.get("serviceAccountName") or _DEFAULT_ACCOUNT) != account:
+            why = f"cannot bind token for serviceaccount {quote(account)} to pod running with different serviceaccount name."
+            raise bad_request(why)
+        if node_name := spec.get("nodeName"):
+            node = (node_name, await lookup(cluster, "nodes", "", node_name) or "")
     wanted = reference.get("uid") or ""
     if wanted and wanted != uid:
         raise conflict(
@@ -121,4 +145,4 @@ async def _bound(reference: Object, cluster: str, namespace: str, lookup: Lookup
             f"the UID in the bound object reference ({wanted}) does not match the UID in record. "
             "The object might have been deleted and then recreated",
         )
-    return BoundObject(kind, name, uid)
+    return BoundObject(kind, name, uid, node)

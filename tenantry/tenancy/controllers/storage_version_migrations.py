@@ -37,6 +37,8 @@ _RETRIED = frozenset((429, 500, 503, 504))
 _PATIENCE = timedelta(minutes=1)
 """How long a migration waits for its type: clients may create both at once (upstream's time)."""
 _PAUSE_SECONDS = 2.0
+_LATEST = (1 << 63) - 1
+_DIGITS_MAX = len(str(_LATEST))
 
 
 class StorageVersionMigrationController(ObjectController):
@@ -77,7 +79,7 @@ class StorageVersionMigrationController(ObjectController):
             version = str(range_.version)
             await self._begin(key, version)
         try:
-            examined = await self._migrate(range_, key.cluster, definition, int(version))
+            examined = await self._migrate(range_, key.cluster, definition, _number(version))
         except StatusError as error:
             if error.code in _RETRIED:
                 raise Retry(why=error.message) from error
@@ -145,6 +147,12 @@ def _again(target: Target, record: Record | None) -> Steps:
 def _has_shape(definition: ResourceDefinition, record: Record) -> bool:
     """Whether it is known without looking that nothing is to be written: built-in types have one shape."""
     return not definition.custom or records.are_in_shape([record], definition, definition.storage_version)
+
+
+def _number(version: str) -> int:
+    """A resource version that a client wrote: digits, of which there may be any number. One beyond all others is as good as the
+    latest."""
+    return int(version) if len(version) <= _DIGITS_MAX else _LATEST
 
 
 def _has_ended(migration: Object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 import time
@@ -13,7 +14,7 @@ from cryptography import x509
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication import admin_tokens
-from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator
+from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator, bearer_token
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.authentication.service_account_tokens import (
     BoundObject,
@@ -23,6 +24,7 @@ from tenantry.apiserver.authentication.service_account_tokens import (
     token_cluster,
 )
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from tenantry.apiserver.forwarded import request_head
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User
 from tenantry.http.certificates import CertificateAuthority, CertificateError
@@ -217,6 +219,31 @@ async def test_expired_forged_and_foreign_tokens(issuer: TokenIssuer, tmp_path: 
     assert await tokens.authenticate_token("a.b.c", []) is None
 
 
+@pytest.mark.parametrize("claims", ['{"iss":["a"]}', '{"iss":{}}', '{"iss":1}', '{"iss":null}', "[]", "1"])
+async def test_an_issuer_that_is_no_text_is_none(issuer: TokenIssuer, claims: str) -> None:
+    token = f"e30.{base64.urlsafe_b64encode(claims.encode()).rstrip(b'=').decode()}.AAAA"
+    assert await ServiceAccountTokens(issuer, Objects()).authenticate_token(token, ()) is None
+
+
+async def test_bytes_that_are_no_text_are_no_token(issuer: TokenIssuer) -> None:
+    token, _ = issuer.issue(cluster="c", namespace="ns", name="robot", uid="1")
+    union = UnionAuthenticator(tokens=[ServiceAccountTokens(issuer, Objects(robot="1"))])
+    header, payload, signature = token.split(".")
+    for broken in (f"\udc80.{payload}.{signature}", f"{header}\udcff.{payload}.{signature}", f"é.{payload}.{signature}"):
+        with pytest.raises(StatusError) as refused:
+            await union.authenticate(bearer(broken), None)
+        assert refused.value.code == 401
+        assert token_cluster(bearer(broken)) is None
+
+
+async def test_no_method_reads_a_token_beyond_128_kib() -> None:
+    token = "t" * (128 * 1024)
+    union = UnionAuthenticator(tokens=[StaticTokens({token: User("pat"), f"{token}t": User("too-long")})])
+    assert (await union.review(token, ())).user.name == "pat"
+    with pytest.raises(InvalidToken, match="invalid bearer token"):
+        await union.review(f"{token}t", ())
+
+
 async def test_times_of_tokens(issuer: TokenIssuer) -> None:
     token, expires = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", lifetime_seconds=600)
     begin = expires - 600
@@ -250,6 +277,23 @@ async def test_issuers_of_the_operators_choice(issuer: TokenIssuer) -> None:
     assert await ServiceAccountTokens(issuer, Objects()).authenticate_token(new, []) is None
 
 
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer t", "t"),
+        (" bEARER t ", "t"),
+        ("Bearer t more", "t"),
+        ("Bearer  t", ""),
+        ("Bearer", ""),
+        ("Bearer\tt", ""),
+        ("Basic t", ""),
+        ("", ""),
+    ],
+)
+def test_headers_of_tokens(header: str, token: str) -> None:
+    assert bearer_token(Request("GET", "/", headers={"authorization": header})) == token
+
+
 def test_token_cluster_of_other_tokens() -> None:
     legacy = jwt.encode({"kubernetes.io/serviceaccount/clusterName": "old"}, "k" * 32, algorithm="HS256")
     assert token_cluster(bearer(legacy)) == "old"
@@ -277,6 +321,36 @@ def test_client_certificate_is_user_and_groups(authority: CertificateAuthority) 
     extra = (("authentication.kubernetes.io/credential-id", (credential,)),)
     assert method.authenticate_request(request) == User("alice", ("devs", "ops", "system:authenticated"), "", extra)
     assert method.authenticate_request(Request("GET", "/")) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "groups"),
+    [
+        (User("pat", ("dev",)), ("dev", "system:authenticated")),
+        (User("pat", ("system:authenticated", "dev")), ("system:authenticated", "dev")),
+        (User("pat", ("system:unauthenticated",)), ("system:unauthenticated",)),
+        (User("pat", ("system:unauthenticated", "system:authenticated")), ("system:unauthenticated", "system:authenticated")),
+        (User("system:anonymous", ("system:unauthenticated",)), ("system:unauthenticated",)),
+        (User("system:anonymous"), ()),
+    ],
+)
+async def test_who_is_called_anonymous_is_not_authenticated(
+    authority: CertificateAuthority, user: User, groups: tuple[str, ...]
+) -> None:
+    union = UnionAuthenticator(tokens=[StaticTokens({"t": user})])
+    found = await union.authenticate(bearer("t"), None)
+    assert found is not None and found.groups == groups
+    certified = authority.issue_client(user.name, user.groups)
+    of_certificate = ClientCertificates(authority.certificate).authenticate_request(
+        Request("GET", "/", client_certificate=der(certified.certificate))
+    )
+    assert of_certificate is not None and of_certificate.groups == groups
+    # And as another process of the platform passes it on.
+    lines = request_head(Request("GET", "/"), found, length=None).decode().split("\r\n")[1:-2]
+    headers = CIMultiDict((name, value) for name, _, value in (line.partition(": ") for line in lines))
+    proxy = Request("GET", "/", headers=headers, client_certificate=der(authority.issue_client("proxy").certificate))
+    passed_on = RequestHeaders(authority.certificate).authenticate_request(proxy)
+    assert passed_on is not None and set(passed_on.groups) == set(groups)
 
 
 def test_certificates_of_others_and_for_servers_are_nobody(authority: CertificateAuthority) -> None:

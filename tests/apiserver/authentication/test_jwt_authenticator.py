@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import time
@@ -17,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tenantry.apiserver.authentication import json_web_tokens
 from tenantry.apiserver.authentication.authenticator import InvalidToken, UnionAuthenticator
-from tenantry.apiserver.authentication.issuer_keys import REFRESH_SECONDS, RETRY_SECONDS, REVALIDATE_SECONDS, IssuerKeySets
+from tenantry.apiserver.authentication.issuer_keys import (
+    READ_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    REVALIDATE_SECONDS,
+    IssuerKeySets,
+)
 from tenantry.apiserver.authentication.json_web_tokens import SignedToken
 from tenantry.apiserver.authentication.jwt_authenticator import IssuerTokens, JwtTokens
 from tenantry.apiserver.request import Request
@@ -264,6 +271,30 @@ async def test_a_removed_key_is_not_valid_for_ever(issuer: TokenIssuerServer) ->
         clock.now += RETRY_SECONDS
         with pytest.raises(InvalidToken):
             await tokens.user_of(token)
+
+
+async def test_known_keys_wait_once_for_an_issuer_that_hangs(issuer: TokenIssuerServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    async with key_sets(clock) as sets:
+        tokens = IssuerTokens(configuration(issuer), sets)
+        token = tokens_of(issuer)
+        await tokens.user_of(token)
+        issuer.broken = True
+        clock.now += REVALIDATE_SECONDS + 1
+        await tokens.user_of(token)
+        # From now on it takes each request, and answers none.
+        asked = asyncio.Event()
+
+        async def hang(*args: Any, **more: Any) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(sets, "get", hang)
+        clock.now += RETRY_SECONDS
+        async with asyncio.timeout(READ_SECONDS / 2):
+            for _ in range(3):
+                await tokens.user_of(token)
+        assert asked.is_set()
 
 
 async def test_an_issuer_that_does_not_answer_is_tried_again(issuer: TokenIssuerServer) -> None:

@@ -25,11 +25,14 @@ from tenantry.apiserver.authorizers.webhook_authorizer import WebhookAuthorizer,
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.kubeconfig_file import read_endpoint
 from tenantry.apiserver.review_calls import ReviewCalls
+from tenantry.apiserver.review_turns import ReviewTurns
 from tenantry.apiserver.user import User, make_extra
 from tenantry.http.calls import Calls
 from tenantry.kube.server_configuration.authorization_validation import condition
 from tenantry.kube.server_configuration.decoding import ConfigurationError
 from tests.support.https_servers import Answer, HttpsServer
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import one_turn, until
 
 ANN = User("ann", ("dev",), "u-1", make_extra({"example.com/a": ["b"]}))
 QUESTION = Attributes(ANN, "get", "abc", "apps", "v1", "deployments", "status", "default", "web")
@@ -310,3 +313,27 @@ async def test_a_configuration_in_use(webhook: HttpsServer, tmp_path: Path) -> N
     assert "secret" not in str(caught.value) and webhooks.order[0] is first
     with pytest.raises(ConfigurationError, match="from file: empty config data"):
         read_valid(b"")
+
+
+async def test_one_tenants_questions_do_not_delay_anothers(webhook: HttpsServer, tmp_path: Path) -> None:
+    answers, go_on = webhook.answer, threading.Event()
+
+    def slow(path: str, body: Any) -> tuple[int, Any]:
+        go_on.wait(PATIENCE_SECONDS)
+        return answers(path, body)
+
+    webhook.answer = slow
+    at_once = 4
+    async with authorizer(webhook, tmp_path, timeout_seconds=PATIENCE_SECONDS) as asked:
+        asked._calls._turns = ReviewTurns(at_once)
+        flood = [
+            asyncio.ensure_future(ask(asked, Attributes(User(f"u{number}"), "get", "many", path=f"/{number}")))
+            for number in range(5 * at_once)
+        ]
+        await until(lambda: len(webhook.requests) == at_once)
+        last = asyncio.ensure_future(ask(asked, Attributes(User("bob"), "get", "few", path="/x")))
+        await one_turn()
+        go_on.set()
+        await asyncio.gather(last, *flood)
+    place = next(index for index, (_, body, _) in enumerate(webhook.requests) if body["spec"]["user"] == "bob")
+    assert place < 2 * at_once

@@ -42,8 +42,16 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> TokenIssuer:
     return TokenIssuer.load(tmp_path_factory.mktemp("keys") / "sa.key")
 
 
-async def lookup(cluster: str, resource: str, namespace: str, name: str) -> str | None:
-    return {("serviceaccounts", "robot"): "robot-uid", ("secrets", "holder"): "holder-uid"}.get((resource, name))
+class Stored:
+    async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
+        return {("serviceaccounts", "robot"): "robot-uid", ("secrets", "holder"): "holder-uid"}.get((resource, name))
+
+    async def read(self, cluster: str, resource: str, namespace: str, name: str) -> Object | None:
+        uid = await self(cluster, resource, namespace, name)
+        return {"metadata": {"uid": uid}} if uid else None
+
+
+lookup = Stored()
 
 
 class Asking:

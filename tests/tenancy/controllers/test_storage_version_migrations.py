@@ -114,3 +114,15 @@ async def test_reviews_are_not_migrated() -> None:
     async with ServedCluster() as shard:
         await shard.post(MIGRATIONS, migration("tokenreviews", "authentication.k8s.io"), "")
         assert (await ended(shard, "Failed"))["message"] == "tokenreviews.authentication.k8s.io is not stored"
+
+
+@pytest.mark.parametrize("digits", [19, 20, 5000])
+async def test_a_version_beyond_all_others_is_one(monkeypatch: pytest.MonkeyPatch, digits: int) -> None:
+    monkeypatch.setattr(storage_version_migrations, "_PAUSE_SECONDS", 0.01)
+    async with ServedCluster() as shard:
+        await shard.post(MIGRATIONS, migration("things", "a.example"), "")
+        path = shard.url(MIGRATIONS, "m", "")
+        status = {"status": {"resourceVersion": "9" * digits}}
+        assert (await shard.call("PATCH", f"{path}/status", MASTER, status, **MERGE))[0] == 200
+        await shard.post("customresourcedefinitions", definition(("v1", "old")), "")
+        await ended(shard, "Succeeded")
