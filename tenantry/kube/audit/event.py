@@ -174,11 +174,13 @@ def without_managed_fields(value: Object) -> Object:
 
 def _memory(value: Any) -> int:
     """About how many bytes of memory texts, lists and mappings take."""
-    if isinstance(value, str):
+    # Of each event. `isinstance` with Mapping takes several times as long.
+    kind = value.__class__
+    if kind is str:
         return _TEXT_BYTES + len(value)
-    if isinstance(value, Mapping):
-        return _TEXT_BYTES + sum(_memory(name) + _memory(each) for name, each in value.items())
-    return _TEXT_BYTES + sum(map(_memory, value)) if isinstance(value, (list, tuple)) else 0
+    if kind is dict:
+        return _TEXT_BYTES + sum([_TEXT_BYTES + len(name) + _memory(each) for name, each in value.items()])
+    return _TEXT_BYTES + sum(map(_memory, value)) if kind is list or kind is tuple else 0
 
 
 def _unicode(value: Any) -> Any:
