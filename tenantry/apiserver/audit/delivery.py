@@ -183,6 +183,9 @@ class Delivery:
             delivered = True
         except DeliveryFailed as error:
             self._drop(error.lost, str(error))
+        except BaseException:
+            self._drop(len(taken), "the delivery was interrupted")
+            raise
         finally:
             # Until now they are in memory.
             self._bytes -= size

@@ -148,3 +148,17 @@ async def test_nothing_waits_for_what_has_stopped(caplog: pytest.LogCaptureFixtu
     assert waiter.done()
     assert not waiter.result()
     assert sent.lost == 1
+
+
+async def test_what_a_delivery_held_when_the_process_ends_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_LAST_SECONDS", 0.01)
+    backend = Memory()
+    backend.hold.clear()
+    sent = Delivery(backend, BATCH, Pace())
+    sent.start()
+    for _ in range(3):
+        sent.add(event())
+    await until(lambda: not sent._waiting)
+    sent.add(event())
+    await sent.stop()
+    assert sent.lost == 4
