@@ -194,7 +194,7 @@ class Shard:
             serve=StandardContents(self.cell).serve,
             flow_control=flow_control,
             auditor=auditor,
-            annotations_of=partial(audit_annotations, self.cell),
+            annotations_of=partial(audit_annotations, tenancy.directory),
         )
 
     def __repr__(self) -> str:

@@ -126,7 +126,7 @@ class ViewServer:
             open_paths=identity.open_paths,
             serve=writes,
             auditor=auditor,
-            annotations_of=partial(audit_annotations, self.reader),
+            annotations_of=partial(audit_annotations, tenancy.directory),
             passes_on=writes.passes_on,
         )
 

@@ -22,7 +22,7 @@ from tenantry.apiserver.request import Request
 from tenantry.base.fair_queue import FairQueue
 from tenantry.base.metrics import Histogram
 from tenantry.http.errors import TooManyRequests
-from tenantry.kube.flowcontrol.levels import Level, fits
+from tenantry.kube.flowcontrol.levels import Held, Level, fits
 from tenantry.kube.flowcontrol.plan import Flow, Plan
 from tenantry.kube.flowcontrol.standard_objects import STANDARD_LEVELS, STANDARD_SCHEMAS
 from tenantry.kube.status import PlainError
@@ -164,14 +164,17 @@ class FlowControl:
 
     def admit(self, cluster: str) -> None:
         """Gives free seats to the waiting requests of a cluster. To be called when its plan has changed, too."""
+        waiting = self._queues.get(cluster)
+        if waiting is None:
+            # A plan is not compiled before a request needs it.
+            return
         plan = self.plans.of(cluster)
-        for name, queues in list(self._queues.get(cluster, {}).items()):
+        held = self._held.get(cluster, {})
+        seats = Held(held, plan.levels, plan.seats)
+        for name, queues in list(waiting.items()):
             level = plan.levels.get(name)
-            while queues.waiting:
-                held = self._held.get(cluster, {})
-                # A level that was deleted meanwhile limits no request.
-                if level is not None and not fits(level, held, plan.levels, plan.seats):
-                    break
+            # A level that was deleted meanwhile limits no request.
+            while queues.waiting and (level is None or seats.fits(level)):
                 found = queues.waiting.pop()
                 if found is None:
                     break
@@ -180,6 +183,7 @@ class FlowControl:
                 queues.ended(number)
                 if waiter.done():
                     continue
+                seats.took(level)
                 held[name] = held.get(name, 0) + 1
                 self._held[cluster] = held
                 flow.dispatched += 1

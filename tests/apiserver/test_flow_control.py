@@ -153,3 +153,30 @@ async def test_a_change_of_levels_lets_requests_go_on() -> None:
     plans.standard = plan(level(1, queues=1), level(3))
     control.admit("c")
     await jailed
+
+
+async def test_a_change_of_levels_that_nobody_waits_for_compiles_no_plan() -> None:
+    """Each write of a tenant's FlowSchemas would pay for it on the event loop."""
+
+    class NotNow(NoPlans):
+        def of(self, cluster: str) -> Plan:
+            raise AssertionError("a plan is compiled")
+
+    FlowControl(NotNow(plan(level(1), level(1)))).admit("c")
+
+
+async def test_seats_go_round_levels_in_which_requests_wait() -> None:
+    """A seat that is given back goes to one of them at a time, whatever they wait for."""
+    control = FlowControl(NoPlans(plan(level(1, queues=1, length=9), level(1, queues=1, length=9), seats=2)))
+    low, high = flow_of(control, ALICE), flow_of(control, BOB)
+    assert control.take_now("c", low)
+    assert control.take_now("c", high)
+    waiting = [await begun(control, user) for user in (ALICE, BOB, ALICE, BOB)]
+    for flow in (low, high, low, high):
+        control.leave("c", flow)
+        assert sum(control._held["c"].values()) == 2
+    await asyncio.gather(*waiting)
+    for flow in (low, high):
+        control.leave("c", flow)
+    assert not control._held
+    assert not control._queues

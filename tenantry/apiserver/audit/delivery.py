@@ -70,11 +70,13 @@ class Delivery:
         self._backend = backend
         self._mode = mode
         self._pace = pace
-        self._waiting: deque[tuple[Event, asyncio.Future[bool] | None]] = deque()
+        self._waiting: deque[tuple[Event, asyncio.Future[bool] | None, int]] = deque()
+        """Events with their sizes."""
         self._bytes = 0
         self._came = asyncio.Event()
         self._full = asyncio.Event()
         self._closing = False
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._tokens = float(pace.burst)
         self._refilled = 0.0
@@ -99,25 +101,32 @@ class Delivery:
                 self._drop(len(self._waiting), "the process ends")
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        for _, waiter in self._waiting:
+        self._closed = True
+        for _, waiter, _ in self._waiting:
             if waiter is not None and not waiter.done():
                 waiter.set_result(False)
         self._waiting.clear()
-        await self._backend.close()
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._backend.close()
+        except TimeoutError:
+            # A disk that hangs, or a reader of standard output that has stopped.
+            logger.error("an audit backend cannot be closed", extra={"backend": self.name})
 
     def add(self, event: Event) -> asyncio.Future[bool] | None:
         """Takes an event. Returns what tells whether it was delivered; None where the request does not wait for that."""
         waiter: asyncio.Future[bool] | None = None
         if self._mode != BATCH:
             waiter = asyncio.get_running_loop().create_future()
-        if len(self._waiting) >= self._pace.buffered or self._bytes >= BUFFER_BYTES_MAX:
+        if self._closed or len(self._waiting) >= self._pace.buffered or self._bytes >= BUFFER_BYTES_MAX:
             # In the blocking modes, clients that went away while they waited have left theirs.
-            self._drop(1, "the buffer is full")
+            self._drop(1, "the process ends" if self._closed else "the buffer is full")
             if waiter is not None:
                 waiter.set_result(False)
             return waiter
-        self._waiting.append((event, waiter))
-        self._bytes += event.size_bytes
+        size = event.size_bytes
+        self._waiting.append((event, waiter, size))
+        self._bytes += size
         self._came.set()
         if len(self._waiting) >= self._pace.size or self._bytes >= _BATCH_BYTES_MAX:
             self._full.set()
@@ -156,11 +165,11 @@ class Delivery:
 
     async def _batch(self) -> None:
         """Delivers the events that waited longest."""
-        taken: list[tuple[Event, asyncio.Future[bool] | None]] = []
+        taken: list[tuple[Event, asyncio.Future[bool] | None, int]] = []
         size = 0
         while self._waiting and len(taken) < self._pace.size and (not taken or size < _BATCH_BYTES_MAX):
             entry = self._waiting.popleft()
-            size += entry[0].size_bytes
+            size += entry[2]
             taken.append(entry)
         if not self._waiting:
             self._came.clear()
@@ -170,14 +179,17 @@ class Delivery:
             return
         delivered = False
         try:
-            await self._backend.write([event for event, _ in taken])
+            await self._backend.write([event for event, _, _ in taken])
             delivered = True
         except DeliveryFailed as error:
             self._drop(error.lost, str(error))
+        except BaseException:
+            self._drop(len(taken), "the delivery was interrupted")
+            raise
         finally:
             # Until now they are in memory.
             self._bytes -= size
-            for _, waiter in taken:
+            for _, waiter, _ in taken:
                 if waiter is not None and not waiter.done():
                     waiter.set_result(delivered)
 

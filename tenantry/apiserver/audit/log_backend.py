@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tenantry.apiserver.audit.delivery import DeliveryFailed
 from tenantry.apiserver.audit.log_file import LogFile
-from tenantry.apiserver.audit.truncation import Truncation
+from tenantry.apiserver.audit.truncation import Truncation, line_of
 from tenantry.kube.audit.event import Event
+
+logger = logging.getLogger(__name__)
 
 JSON, LEGACY = "json", "legacy"
 FORMATS = (LEGACY, JSON)
@@ -26,19 +29,22 @@ class LogBackend:
         self._truncation = truncation
         # The default executor may be full of other work, such as names that are looked up.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-log")
+        # To pack a file takes seconds, and requests may wait for what is written.
+        self._tidying = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-log-tidy")
 
     async def write(self, events: Sequence[Event]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, events)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
-        self._thread.shutdown(wait=False)
+        for thread in (self._thread, self._tidying):
+            thread.shutdown(wait=False)
 
     def _write(self, events: Sequence[Event]) -> None:
         lines: list[bytes] = []
         lost = 0
         for event in events:
-            line = self._truncation.json(event) if self._truncation is not None else event.json()
+            line = line_of(event, self._truncation)
             if line is None:
                 lost += 1
             else:
@@ -48,5 +54,13 @@ class LogBackend:
                 self._file.write(b"\n".join(lines) + b"\n")
         except OSError as error:
             raise DeliveryFailed(f"cannot write the audit log: {error}", len(events)) from error
+        if self._file.untidy:
+            self._tidying.submit(self._tidy)
         if lost:
-            raise DeliveryFailed("event is too large even after truncating", lost)
+            raise DeliveryFailed("events are too large even after truncating, or cannot be encoded", lost)
+
+    def _tidy(self) -> None:
+        try:
+            self._file.tidy()
+        except OSError as error:
+            logger.error("old audit logs cannot be packed or deleted", extra={"error": str(error)})

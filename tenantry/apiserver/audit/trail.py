@@ -23,6 +23,11 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
+PROXIES_MAX = 16
+"""The addresses of proxies that are recorded. kube-apiserver records all; to read one takes 20 µs of the event loop, and a header
+may name thousands."""
+_ADDRESS_CHARACTERS = 256
+"""More than any address with its zone has."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
 _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _STATUS_BEGINS = b'{"kind":"Status"'
@@ -175,11 +180,12 @@ def _reference(attributes: Attributes) -> Object:
 
 
 def source_ips(request: Request) -> list[str]:
-    """The addresses of a request: those that proxies name, which may be invented, and the last that of the connection."""
+    """The addresses of a request: the last of those that proxies name, which may be invented, and at the end that of the
+    connection."""
     found: list[str] = []
     forwarded, real = request.header("x-forwarded-for"), _address(request.header("x-real-ip").strip())
     if forwarded:
-        found += filter(None, (_address(text.strip()) for text in forwarded.split(",")))
+        found += filter(None, (_address(text.strip()) for text in forwarded.rsplit(",", PROXIES_MAX)[-PROXIES_MAX:]))
     if real and real not in found:
         found.append(real)
     remote = _address(request.remote)
@@ -192,6 +198,6 @@ def source_ips(request: Request) -> list[str]:
 def _address(text: str) -> str:
     """The address in its usual form, empty where it is none."""
     try:
-        return str(ipaddress.ip_address(text)) if text else ""
+        return str(ipaddress.ip_address(text)) if 0 < len(text) <= _ADDRESS_CHARACTERS else ""
     except ValueError:
         return ""

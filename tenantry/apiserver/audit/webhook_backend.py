@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from tenantry.apiserver.audit.delivery import DeliveryFailed
-from tenantry.apiserver.audit.truncation import Truncation
+from tenantry.apiserver.audit.truncation import Truncation, line_of
 from tenantry.apiserver.kubeconfig_file import Endpoint
 from tenantry.http.calls import CallFailed, Calls
 from tenantry.kube.audit.event import Event
@@ -20,6 +20,7 @@ _ANSWER_SECONDS = 30.0
 _ANSWER_BYTES = 1 << 20
 _HEAD = f'{{"kind":"EventList","apiVersion":"{API_VERSION}","metadata":{{}},"items":['.encode()
 _BATCH_BYTES = 10 << 20
+_UNFIT = "events are too large even after truncating, or cannot be encoded"
 _KIND = f'"kind":"Event","apiVersion":"{API_VERSION}",'.encode()
 
 
@@ -37,7 +38,7 @@ class WebhookBackend:
 
     async def write(self, events: Sequence[Event]) -> None:
         batches, lost = await asyncio.to_thread(self._encoded, events)
-        why = "event is too large even after truncating"
+        why = _UNFIT
         for number, body in batches:
             try:
                 await self._send(body)
@@ -51,7 +52,7 @@ class WebhookBackend:
 
     def _encoded(self, events: Sequence[Event]) -> tuple[list[tuple[int, bytes]], int]:
         """The batches, each with its number of events, and how many events are too large."""
-        lines = [self._truncation.json(event) if self._truncation is not None else event.json() for event in events]
+        lines = [line_of(event, self._truncation) for event in events]
         kept = [line.replace(_KIND, b"", 1) for line in lines if line is not None]
         limit = self._truncation.batch_bytes if self._truncation is not None else _BATCH_BYTES
         batches = [(len(batch), _HEAD + b",".join(batch) + b"]}") for batch in _split(kept, limit)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -17,6 +18,7 @@ TRUNCATED = "audit.k8s.io/truncated"
 _USER_AGENT_CHARACTERS = 1024
 _CUT = "...TRUNCATED"
 _FIXED_BYTES = 1024
+_TEXT_BYTES = 64
 _QUOTED = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -36,9 +38,10 @@ class Body:
     def json(self) -> orjson.Fragment | Object | None:
         """The JSON, as orjson takes it; None where it cannot be read. It may take long, so it is not called on the event
         loop."""
-        joined = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        if self.decode is None and not self.omits_managed_fields:
-            return orjson.Fragment(joined.strip())
+        joined = (self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)).strip()
+        # In a text that is not decoded, a line end could only be of `pretty`: an event is one line.
+        if self.decode is None and not self.omits_managed_fields and b"\n" not in joined:
+            return orjson.Fragment(joined) if joined else None
         try:
             value = orjson.loads(joined) if self.decode is None else self.decode(joined)
         except (ValueError, StatusError):
@@ -103,7 +106,12 @@ class Event:
         return out
 
     def json(self) -> bytes:
-        return orjson.dumps(self.to_object())
+        made = self.to_object()
+        try:
+            return orjson.dumps(made)
+        except TypeError:
+            # A text that is not Unicode hides no event.
+            return orjson.dumps(_unicode(made))
 
     def legacy(self) -> str:
         """The line of the format `legacy`."""
@@ -132,7 +140,8 @@ class Event:
     def size_bytes(self) -> int:
         """About how much memory the event takes."""
         bodies = sum(body.size_bytes for body in (self.request_object, self.response_object) if body is not None)
-        return _FIXED_BYTES + len(self.uri) + len(self.user_agent) + bodies
+        of_clients = (self.user, self.impersonated, self.source_ips, self.status, self.annotations)
+        return _FIXED_BYTES + len(self.uri) + len(self.user_agent) + bodies + sum(map(_memory, of_clients))
 
     def truncated(self) -> Event:
         """The event without the objects of request and answer."""
@@ -154,11 +163,33 @@ def without_managed_fields(value: Object) -> Object:
     """An object, a list or a Table without the managedFields of its objects. Changes `value`."""
     if not isinstance(value, dict):
         return value
-    for obj in (value, *(value.get("items") or ()), *((row or {}).get("object") for row in value.get("rows") or ())):
+    # A custom resource may have any values in fields of these names.
+    items, rows = (found if isinstance(found := value.get(name), list) else () for name in ("items", "rows"))
+    for obj in (value, *items, *(row.get("object") for row in rows if isinstance(row, dict))):
         metadata = obj.get("metadata") if isinstance(obj, dict) else None
         if isinstance(metadata, dict):
             metadata.pop("managedFields", None)
     return value
+
+
+def _memory(value: Any) -> int:
+    """About how many bytes of memory texts, lists and mappings take."""
+    # Of each event. `isinstance` with Mapping takes several times as long.
+    kind = value.__class__
+    if kind is str:
+        return _TEXT_BYTES + len(value)
+    if kind is dict:
+        return _TEXT_BYTES + sum([_TEXT_BYTES + len(name) + _memory(each) for name, each in value.items()])
+    return _TEXT_BYTES + sum(map(_memory, value)) if kind is list or kind is tuple else 0
+
+
+def _unicode(value: Any) -> Any:
+    """A value with `?` for what no text of UTF-8 may have."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_unicode(name): _unicode(each) for name, each in value.items()}
+    return [_unicode(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _list(values: Iterable[str]) -> str:

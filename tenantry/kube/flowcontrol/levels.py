@@ -78,19 +78,45 @@ def _percent(seats: int, percent: int) -> int:
     return (seats * percent * 2 + 100) // 200
 
 
-def fits(level: Level, held: Mapping[str, int], levels: Mapping[str, Level], seats: int) -> bool:
-    """Whether a level may take one more seat. `held`: how many each level has; a level that has none may be missing.
+class Held:
+    """How many seats each level of a plan has, summed up once for several questions. `held`: a level that has none may be
+    missing."""
 
-    What a level keeps for itself is always free for it. It has the rest of its nominal part unless others have borrowed that, and
-    borrows what no other level keeps for itself or uses.
-    """
-    mine = held.get(level.name, 0)
-    if level.exempt or mine < level.least:
-        return True
-    used = sum(held.values())
-    if mine < level.nominal:
-        return used < max(seats, level.nominal)
-    if mine >= level.most:
-        return False
-    kept = sum(max(0, each.least - held.get(each.name, 0)) for each in levels.values() if each is not level)
-    return used + kept < seats
+    __slots__ = ("_held", "_kept", "_levels", "_seats", "_used")
+
+    def __init__(self, held: Mapping[str, int], levels: Mapping[str, Level], seats: int) -> None:
+        self._held = held
+        self._levels = levels
+        self._seats = seats
+        self._used = sum(held.values())
+        self._kept: int | None = None
+        """What levels keep for themselves and do not use."""
+
+    def fits(self, level: Level) -> bool:
+        """Whether a level may take one more seat.
+
+        What a level keeps for itself is always free for it. It has the rest of its nominal part unless others have borrowed that,
+        and borrows what no other level keeps for itself or uses.
+        """
+        mine = self._held.get(level.name, 0)
+        if level.exempt or mine < level.least:
+            return True
+        if mine < level.nominal:
+            return self._used < max(self._seats, level.nominal)
+        if mine >= level.most:
+            return False
+        if self._kept is None:
+            self._kept = sum(max(0, each.least - self._held.get(each.name, 0)) for each in self._levels.values())
+        # This level uses all that it keeps.
+        return self._used + self._kept < self._seats
+
+    def took(self, level: Level | None) -> None:
+        """Counts a seat that a level is going to take in `held`. None: one that is not in the plan any more."""
+        self._used += 1
+        if self._kept is not None and level is not None and self._held.get(level.name, 0) < level.least:
+            self._kept -= 1
+
+
+def fits(level: Level, held: Mapping[str, int], levels: Mapping[str, Level], seats: int) -> bool:
+    """Whether a level may take one more seat (`Held`)."""
+    return Held(held, levels, seats).fits(level)

@@ -68,7 +68,7 @@ class Flow:
         return int.from_bytes(digest[:8], "little")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Rule:
     """The rules about resources or paths that hold for some subjects."""
 
@@ -84,8 +84,9 @@ class _Schema:
     rules: list[_Rule]
 
 
-Candidate = tuple[Flow, "tuple[Object, ...] | None"]
+Candidate = tuple[Flow, tuple[Object, ...] | None]
 """A schema whose subjects match a user, with its rules about resources (or paths), None if these match every request."""
+Candidates = tuple[tuple[Candidate, ...], tuple[Candidate, ...]]
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +97,8 @@ class Plan:
     levels: Mapping[str, Level]
     flows: Sequence[Flow]
     _schemas: list[_Schema]
-    _users: Cache[tuple[str, tuple[str, ...]], tuple[tuple[Candidate, ...], tuple[Candidate, ...]]] = field(
+    _url_lengths: Sequence[int]
+    _users: Cache[tuple[str, tuple[str, ...]], Candidates] = field(
         default_factory=lambda: Cache("flow_users", bytes_max=USERS_BYTES_MAX, size=_size)
     )
 
@@ -112,28 +114,46 @@ class Plan:
                 if rules is None or any(_matches_resource(rule, asked) for rule in rules):
                     return flow
         else:
+            urls: frozenset[str] | None = None
             for flow, rules in found[1]:
-                if rules is None or any(_matches_path(rule, asked) for rule in rules):
+                if rules is None:
+                    return flow
+                if urls is None:
+                    urls = self._urls_that_match(asked.path)
+                if any(_matches_path(rule, asked.verb, urls) for rule in rules):
                     return flow
         # Every user is in a group that `catch-all` names; this is for those that have none.
         return self._schemas[-1].flow
 
-    def _candidates(self, user: FlowUser) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    def _candidates(self, user: FlowUser) -> Candidates:
         groups = frozenset(user.groups)
         resources: list[Candidate] = []
         paths: list[Candidate] = []
         for schema in self._schemas:
             of_user = [rule for rule in schema.rules if any(_is_meant(each, user.name, groups) for each in rule.subjects)]
-            for into, rules, is_everything in (
-                (resources, [each for rule in of_user for each in rule.resources], _is_every_resource),
-                (paths, [each for rule in of_user for each in rule.paths], _is_every_path),
-            ):
-                if rules:
-                    into.append((schema.flow, None if any(map(is_everything, rules)) else tuple(rules)))
+            of_resources = tuple(each for rule in of_user for each in rule.resources)
+            if of_resources:
+                resources.append((schema.flow, None if any(map(_is_every_resource, of_resources)) else of_resources))
+            of_paths = tuple(each for rule in of_user for each in rule.paths)
+            if of_paths:
+                paths.append((schema.flow, None if any(map(_is_every_path, of_paths)) else of_paths))
         return _until_everything(resources), _until_everything(paths)
 
+    def _urls_that_match(self, path: str) -> frozenset[str]:
+        """The URLs in rules that match a path, as far as they have the length of one. All URLs together are bounded, so few have
+        different lengths, and one rule with tens of thousands is compared at once."""
+        found = {_EVERYTHING, path}
+        for length in self._url_lengths:
+            if length > len(path) + 1:
+                break
+            if path[length : length + 1] == "/" or path[length - 1 : length] == "/":
+                found.add(path[:length])
+            if length > 1 and path[length - 2] == "/":
+                found.add(f"{path[: length - 1]}*")
+        return frozenset(found)
 
-def _size(found: tuple[tuple[Candidate, ...], tuple[Candidate, ...]]) -> int:
+
+def _size(found: Candidates) -> int:
     """The plan has the rules in any case."""
     return sum(_CANDIDATE_BYTES + 8 * len(rules or ()) for part in found for _, rules in part)
 
@@ -164,7 +184,14 @@ def compile_plan(schemas: Iterable[tuple[str, str, Object]], levels: Iterable[tu
     compiled.sort(key=lambda schema: (schema.precedence, schema.flow.name))
     # The last one is used for whom none matches.
     compiled.sort(key=lambda schema: schema.flow.name == CATCH_ALL)
-    return Plan(seats, made, [schema.flow for schema in compiled], compiled)
+    lengths = {
+        len(url)
+        for schema in compiled
+        for rule in schema.rules
+        for each in rule.paths
+        for url in each.get("nonResourceURLs") or ()
+    }
+    return Plan(seats, made, [schema.flow for schema in compiled], compiled, sorted(lengths))
 
 
 def standard_uid(kind: str, name: str) -> str:
@@ -231,13 +258,5 @@ def _matches_resource(rule: Object, asked: Asked) -> bool:
     return _has(rule.get("namespaces"), asked.namespace) if asked.namespace else bool(rule.get("clusterScope"))
 
 
-def _matches_path(rule: Object, asked: Asked) -> bool:
-    if not _has(rule.get("verbs"), asked.verb):
-        return False
-    for url in rule.get("nonResourceURLs") or ():
-        if url in (_EVERYTHING, asked.path):
-            return True
-        prefix = url.removesuffix("*")
-        if asked.path.startswith(prefix if prefix.endswith("/") else f"{prefix}/"):
-            return True
-    return False
+def _matches_path(rule: Object, verb: str, urls: frozenset[str]) -> bool:
+    return _has(rule.get("verbs"), verb) and not urls.isdisjoint(rule.get("nonResourceURLs") or ())

@@ -17,7 +17,7 @@ from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 
 _BYTES_MAX = 16 << 20
-_PLAN_TO_JSON = 6
+_PLAN_TO_JSON = 13
 """How much memory a plan takes for each byte of its objects, at most, measured. What it remembers of users comes on top."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tenantry.apiserver.audit.auditor import Auditor
 from tenantry.apiserver.audit.delivery import BLOCKING, BLOCKING_STRICT, Delivery, Pace
-from tenantry.apiserver.audit.trail import source_ips
+from tenantry.apiserver.audit.trail import PROXIES_MAX, source_ips
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.http.errors import OUT_OF_TIME, BodyTooLarge
@@ -184,6 +184,11 @@ def test_source_addresses() -> None:
     headers = {"x-forwarded-for": "1.2.3.4, 5.6.7.8, nonsense", "x-real-ip": "9.9.9.9"}
     assert source_ips(Request("GET", "/", headers=headers, remote="127.0.0.1")) == ["1.2.3.4", "5.6.7.8", "9.9.9.9", "127.0.0.1"]
     assert source_ips(Request("GET", "/", headers={"x-forwarded-for": "127.0.0.1"}, remote="127.0.0.1")) == ["127.0.0.1"]
+    # A header may name thousands, each of which would take time of the event loop: only the last ones are read.
+    many = [f"10.0.{number >> 8}.{number & 255}" for number in range(4000)]
+    found = source_ips(Request("GET", "/", headers={"x-forwarded-for": ",".join(many)}, remote="127.0.0.1"))
+    assert found == [*many[-PROXIES_MAX:], "127.0.0.1"]
+    assert source_ips(Request("GET", "/", headers={"x-forwarded-for": "::1%" + "x" * 5000}, remote="::1")) == ["::1"]
 
 
 def test_events_are_small() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from tenantry.apiserver.audit import delivery
 from tenantry.apiserver.audit.delivery import BATCH, BLOCKING, BLOCKING_STRICT, Delivery, DeliveryFailed, Pace
 from tenantry.kube.audit.event import Body, Event
@@ -126,3 +128,37 @@ async def test_the_rate_of_batches_is_bounded() -> None:
     await eventually(lambda: len(backend.batches) == 6)
     assert asyncio.get_running_loop().time() - began >= 0.15, "two at once, then one each 50 ms"
     await sent.stop()
+
+
+async def test_nothing_waits_for_what_has_stopped(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that ends later gets an answer at once, and a backend that hangs does not keep the process."""
+    monkeypatch.setattr(delivery, "_LAST_SECONDS", 0.01)
+    backend = Memory()
+
+    async def close() -> None:
+        await asyncio.Event().wait()
+
+    backend.close = close  # type: ignore[method-assign]
+    sent = Delivery(backend, BLOCKING_STRICT, Pace())
+    sent.start()
+    await sent.stop()
+    assert "cannot be closed" in caplog.text
+    waiter = sent.add(event())
+    assert waiter is not None
+    assert waiter.done()
+    assert not waiter.result()
+    assert sent.lost == 1
+
+
+async def test_what_a_delivery_held_when_the_process_ends_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_LAST_SECONDS", 0.01)
+    backend = Memory()
+    backend.hold.clear()
+    sent = Delivery(backend, BATCH, Pace())
+    sent.start()
+    for _ in range(3):
+        sent.add(event())
+    await until(lambda: not sent._waiting)
+    sent.add(event())
+    await sent.stop()
+    assert sent.lost == 4

@@ -53,6 +53,47 @@ def test_without_managed_fields() -> None:
         assert b'"name":"x"' in shown
 
 
+def test_custom_resources_with_fields_of_lists_and_tables() -> None:
+    """Clients choose the values: no error, which would take the events of others along."""
+    values: tuple[Any, ...] = (5, True, "text", {"a": 1}, ["x", None, 3, {"object": 4}, {"metadata": []}])
+    for odd in values:
+        for name in ("items", "rows", "metadata"):
+            body = Body((orjson.dumps({"kind": "Odd", name: odd}),), omits_managed_fields=True)
+            assert orjson.loads(event(request_object=body).json())["requestObject"] == {"kind": "Odd", name: odd}
+
+
+def test_an_event_is_one_line() -> None:
+    pretty = orjson.dumps({"kind": "ConfigMap", "data": {"a": "b\nc"}}, option=orjson.OPT_INDENT_2)
+    line = event(response_object=Body((pretty, b"\n"))).json()
+    assert b"\n" not in line
+    assert orjson.loads(line)["responseObject"] == {"kind": "ConfigMap", "data": {"a": "b\nc"}}
+
+
+def test_an_empty_body_is_left_out() -> None:
+    assert "responseObject" not in orjson.loads(event(response_object=Body((b"",))).json())
+
+
+def test_texts_that_are_not_unicode() -> None:
+    made = event(user={"username": "\udcff", "groups": ["a"]}, request_object=Body((b'{"kind":"X"}',)))
+    shown = orjson.loads(made.json())
+    assert shown["user"] == {"username": "?", "groups": ["a"]}
+    assert shown["requestObject"] == {"kind": "X"}
+
+
+def test_size_counts_what_clients_choose() -> None:
+    """Events wait in memory, bounded by their sizes."""
+    many = [f"group-{number}" for number in range(1000)]
+    plain = event().size_bytes
+    for more in (
+        {"user": {"groups": many}},
+        {"impersonated": {"groups": many}},
+        {"source_ips": many},
+        {"annotations": dict.fromkeys(many, "x")},
+        {"status": {"message": "x" * 60000}},
+    ):
+        assert event(**more).size_bytes > plain + 50_000
+
+
 def test_what_cannot_be_read_is_left_out() -> None:
     assert "requestObject" not in orjson.loads(event(request_object=Body((b"{",), omits_managed_fields=True)).json())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.kube.flowcontrol.levels import Level, divided, fits
+from tenantry.kube.flowcontrol.levels import Held, Level, divided, fits
 from tenantry.kube.flowcontrol.standard_objects import STANDARD_LEVELS
 from tenantry.kube.objects import Object
 
@@ -72,6 +72,24 @@ def test_no_level_takes_what_another_keeps(seats: int, specs: list[tuple[int, in
     assert sum(held.values()) <= seats + len(specs)
     for name, level in levels.items():
         assert held.get(name, 0) >= level.least or fits(level, held, levels, seats)
+
+
+@given(
+    seats=st.integers(1, 60),
+    specs=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100), st.none() | st.integers(0, 300)), min_size=1, max_size=6),
+    order=st.lists(st.integers(0, 5), max_size=100),
+)
+def test_seats_that_are_summed_up_once(seats: int, specs: list[tuple[int, int, int | None]], order: list[int]) -> None:
+    """Who asks for many levels sums up once, with the same answers as one who sums up for each."""
+    levels = made(seats, **{f"l{n}": limited(*spec) for n, spec in enumerate(specs)})
+    held: dict[str, int] = {}
+    once = Held(held, levels, seats)
+    for number in order:
+        level = levels[f"l{number % len(specs)}"]
+        assert once.fits(level) == fits(level, held, levels, seats)
+        if once.fits(level):
+            once.took(level)
+            held[level.name] = held.get(level.name, 0) + 1
 
 
 @given(queues=st.integers(1, 512), hand=st.integers(1, 6), hash_value=st.integers(0, 2**64 - 1))

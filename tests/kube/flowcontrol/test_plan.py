@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
@@ -164,3 +166,35 @@ def test_what_is_kept() -> None:
     assert first["metadata"]["annotations"] == {AUTO_UPDATE: "true"}
     lends = {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 9, "lendablePercent": 1}}
     assert revised(standard(lends), STANDARD_LEVELS["exempt"], mandatory=True) is None
+
+
+_URLS = st.lists(
+    st.sampled_from(("/", "/a", "/a/", "/a/*", "/ab", "/a/b", "/a/b/*", "/*", "*", "/a/b/ab/")), min_size=1, max_size=4
+)
+_PATHS = st.lists(st.sampled_from(("a", "b", "ab", "", "*")), max_size=5).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(urls=_URLS, path=_PATHS)
+def test_urls_of_paths(urls: list[str], path: str) -> None:
+    """As kube-apiserver compares them: one that does not end with a slash or a star stands for what is below it, too."""
+
+    def matches(url: str) -> bool:
+        prefix = url.removesuffix("*")
+        return url in ("*", path) or path.startswith(prefix if prefix.endswith("/") else f"{prefix}/")
+
+    rules = [{"subjects": [{"kind": "User", "user": {"name": "alice"}}], "nonResourceRules": [_of_urls(urls)]}]
+    found = plan({"matchingPrecedence": 100, "rules": rules}).flow(ALICE, asked(ALICE, path=path))
+    assert (found.name == "s0") == any(map(matches, urls))
+
+
+def _of_urls(urls: list[str]) -> Object:
+    return {"verbs": ["get"], "nonResourceURLs": urls}
+
+
+def test_what_is_compared_of_many_urls() -> None:
+    """A request for a path is compared with tens of thousands of them, or with many slashes: neither takes long."""
+    urls = [f"/{number:x}" for number in range(24_000)]
+    rules = [{"subjects": [{"kind": "User", "user": {"name": "alice"}}], "nonResourceRules": [_of_urls(urls)]}]
+    made = plan({"matchingPrecedence": 100, "rules": rules})
+    assert made.flow(ALICE, asked(ALICE, path="/5dbf/x")).name == "s0"
+    assert len(made._urls_that_match("/a" * 4000)) <= 2 + 3 * 5
