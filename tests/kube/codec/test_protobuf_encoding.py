@@ -52,9 +52,8 @@ def test_members_without_a_number_are_left_out() -> None:
 
 def test_a_list_in_a_map_may_be_null() -> None:
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}}
-    extra: list[Any] = [
-        protobuf.decode(encode(review | {"spec": {"extra": {"a": value}}}))["spec"]["extra"] for value in (None, [])
-    ]
+    values: list[Any] = [None, []]
+    extra: list[Any] = [protobuf.decode(encode(review | {"spec": {"extra": {"a": each}}}))["spec"]["extra"] for each in values]
     assert extra[0] == extra[1] and list(extra[0]) == ["a"]
 
 
