@@ -113,9 +113,11 @@ class ClientFrames:
         if self._opcode == _CLOSE:
             self.close_code = NORMAL
         elif self._opcode == _PING:
-            key, masked = self._control[:4], self._control[4:]
-            payload = bytes(byte ^ key[index % 4] for index, byte in enumerate(masked))
-            self._pong(_head(_PONG, len(payload)) + payload)
+            # As numbers: byte by byte, the pings of one piece would take a long turn.
+            size = len(self._control) - 4
+            key = (self._control[:4] * (size // 4 + 1))[:size]
+            payload = int.from_bytes(self._control[4:], "big") ^ int.from_bytes(key, "big")
+            self._pong(_head(_PONG, size) + payload.to_bytes(size, "big"))
 
 
 def _head_size(head: bytes) -> int:

@@ -17,6 +17,15 @@ Normaliser = Callable[[Object], None]
 Convert = Callable[[Any], Any]
 """Checks a value and returns its canonical form."""
 
+_ZERO_VALUES: dict[str, Any] = {
+    "string": "",
+    "bool": False,
+    "int32": 0,
+    "int64": 0,
+    "double": 0,
+    "Quantity": "0",
+    "IntOrString": 0,
+}
 _INT_LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
@@ -139,16 +148,7 @@ def _zero(item: Field) -> Callable[[], Any]:
             return out
 
         return empty
-    simple: dict[str, Any] = {
-        "string": "",
-        "bool": False,
-        "int32": 0,
-        "int64": 0,
-        "double": 0,
-        "Quantity": "0",
-        "IntOrString": 0,
-    }
-    return lambda: simple.get(of.name)
+    return lambda: _ZERO_VALUES.get(of.name)
 
 
 def _check(of: FieldType) -> tuple[type | None, Convert | None]:
@@ -161,7 +161,8 @@ def _check(of: FieldType) -> tuple[type | None, Convert | None]:
 def _container(of: FieldType) -> Convert:
     plain = {"string": str, "bool": bool}.get(of.name)
     convert, go_type = _element(of, of.go_name), of.go_type
-    zero: Any = {"string": "", "bytes": "", "Quantity": "0"}.get(of.name)
+    # Of times, and of lists in a map, the zero value is null itself.
+    zero: Any = {**_ZERO_VALUES, "bytes": ""}.get(of.name)
 
     def convert_map(value: Any) -> Any:
         if value.__class__ is not dict:
@@ -169,7 +170,10 @@ def _container(of: FieldType) -> Convert:
         for key, item in value.items():
             if item.__class__ is plain:
                 continue
-            converted = zero if item is None else convert(item)
+            if item is None and of.message is None:
+                value[key] = zero
+                continue
+            converted = convert({} if item is None else item)
             if converted is not item:
                 value[key] = converted
         return value

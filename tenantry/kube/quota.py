@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 
 from tenantry.kube.objects import GroupResource, Object, name_of
@@ -48,12 +48,12 @@ def has_scopes(quota: Object) -> bool:
     return bool(requirements_of(quota))
 
 
-def used_by(quota: Object, keys: Iterable[str], resource: GroupResource, obj: Object) -> Amounts:
+def used_by(quota: Object, keys: Collection[str], resource: GroupResource, obj: Object) -> Amounts:
     """What an object of an evaluated resource uses of some keys of a quota. Empty where a scope does not match it."""
     if not all(in_scope(requirement, resource, obj) for requirement in requirements_of(quota)):
         return {}
-    usage = usage_of(resource, obj) or {}
-    return {key: usage[key] for key in keys if key in usage}
+    usage = usage_of(resource, obj, keys) or {}
+    return {key: amount for key, amount in usage.items() if key in keys}
 
 
 def wanted_of(quota: Object, resource: GroupResource, obj: Object, old: Object | None, *, built_in: bool) -> Amounts:

@@ -22,6 +22,7 @@ from tenantry.http.messages import Relay, RelaySink, Reply, Response, Sink, Stre
 from tenantry.http.server import HttpServer
 from tenantry.http.websocket_frames import BINARY, TEXT, ClientFrames, message
 from tenantry.http.websocket_relay import EventTooLarge, WebSocketRelay
+from tests.growth.meter import lines
 from tests.support.patience import PATIENCE_SECONDS
 
 LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -108,6 +109,14 @@ def test_messages_are_dropped_and_pings_answered_however_the_bytes_are_cut(
     pieces = [data[begin:end] for begin, end in itertools.pairwise(at)]
     assert read(pieces) == (0, [(10, ping) for ping in pings])
     assert read([*pieces, sent(8, b"\x03\xe9bye"), sent(9, b"late")]) == (1000, [(10, ping) for ping in pings])
+
+
+def test_a_long_ping_takes_no_more_lines_than_a_short_one() -> None:
+    def spent(size: int) -> int:
+        data = sent(9, b"x" * size)
+        return lines(lambda: ClientFrames(lambda answer: None).feed(data))
+
+    assert spent(125) == spent(4)
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,10 @@ def check_name(obj: Object, name: str) -> None:
 
 
 def remove_cluster(obj: Object) -> None:
-    """Removes kcp.io/cluster. Only the server sets it, so no writer owns or changes it."""
+    """Removes kcp.io/cluster. Only the server sets it, so no writer owns or changes it. The annotations may be of any type."""
     metadata = obj["metadata"]
     annotations = metadata.get("annotations")
-    if annotations and CLUSTER_ANNOTATION in annotations:
+    if isinstance(annotations, dict) and CLUSTER_ANNOTATION in annotations:
         if len(annotations) == 1:
             del metadata["annotations"]
         else:

@@ -222,11 +222,12 @@ def _base64(tag: bytes) -> Writer:
 
 
 def _time(tag: bytes) -> Writer:
-    return lambda value: tag + _seconds(value)
+    # In a map, null is the zero time, of which nothing is written.
+    return lambda value: tag + (b"\x00" if value is None else _seconds(value))
 
 
 def _micro_time(tag: bytes) -> Writer:
-    return lambda value: tag + _microseconds(value)
+    return lambda value: tag + (b"\x00" if value is None else _microseconds(value))
 
 
 @cached("protobuf_times", bytes_max=256 << 10)
@@ -265,7 +266,7 @@ def _json(tag: bytes) -> Writer:
 
 def _values(tag: bytes) -> Writer:
     write = _list(_text(_tag(1, _BYTES)))
-    return lambda value: delimited(tag, write(value))
+    return lambda value: delimited(tag, write(value or ()))
 
 
 def _struct(tag: bytes, message: Message) -> Writer:

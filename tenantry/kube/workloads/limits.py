@@ -13,6 +13,7 @@ from tenantry.kube.workloads.usage import CLAIMS, PODS
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 _MILLI = Decimal("0.001")
+_BOUNDS = ("min", "max", "maxLimitRequestRatio")
 Amounts = Mapping[str, str]
 
 
@@ -21,7 +22,7 @@ def set_defaults(limit_range: Object, pod: Object) -> None:
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
     for item in _items(limit_range):
-        if item.get("type") == "Container":
+        if _of_containers(item):
             limits |= item.get("default") or {}
             requests |= item.get("defaultRequest") or {}
     done: list[str] = []
@@ -31,6 +32,20 @@ def set_defaults(limit_range: Object, pod: Object) -> None:
             done += _fill(container, requests, limits, what)
     if done:
         pod["metadata"]["annotations"] = annotations_of(pod) | {ANNOTATION: "LimitRanger plugin set: " + "; ".join(done)}
+
+
+def steps(limit_range: Object, resource: GroupResource, obj: Object) -> int:
+    """How many amounts of a LimitRange are looked at for an object: those for containers once for each of them."""
+    spec = obj.get("spec") or {}
+    containers = len(spec.get("containers") or ()) + len(spec.get("initContainers") or ()) if resource == PODS else 1
+    return sum(
+        sum(len(amounts) for amounts in item.values() if isinstance(amounts, dict)) * (containers if _of_containers(item) else 1)
+        for item in _items(limit_range)
+    )
+
+
+def _of_containers(item: Object) -> bool:
+    return item.get("type") == "Container"
 
 
 def _items(limit_range: Object) -> list[Object]:
@@ -59,7 +74,8 @@ def refusals(limit_range: Object, resource: GroupResource, obj: Object) -> list[
                 found += _bounds(item, resources.get("requests") or {}, resources.get("limits") or {})
         elif resource == PODS and of == "Pod":
             whole = {name: value for name, value in spec.items() if name != "overhead"}
-            found += _bounds(item, pod_amounts(whole, "requests"), pod_amounts(whole, "limits"))
+            names = {name for bound in _BOUNDS for name in item.get(bound) or ()}
+            found += _bounds(item, pod_amounts(whole, "requests", names), pod_amounts(whole, "limits", names))
         elif resource == CLAIMS and of == "PersistentVolumeClaim":
             requests = (spec.get("resources") or {}).get("requests") or {}
             found += (text for name, amount in _of(item, "min") if (text := _below(of, name, amount, requests, {})))

@@ -6,11 +6,13 @@ them. What the Pod itself says goes before what its containers add up to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Container, Iterable, Mapping
+from decimal import Decimal
 from typing import Literal
 
 from tenantry.kube.objects import Object
-from tenantry.kube.quantity import parse, total
+from tenantry.kube.quantity import exactly, parse, total
 
 Side = Literal["requests", "limits"]
 Amounts = dict[str, str]
@@ -18,31 +20,50 @@ _POD_LEVEL = ("cpu", "memory")
 _HUGE_PAGES = "hugepages-"
 
 
-def pod_amounts(spec: Object, side: Side) -> Amounts:
-    """Resource → quantity, for the whole Pod."""
-    found = container_amounts(spec, side)
+def pod_amounts(spec: Object, side: Side, names: Container[str] | None = None) -> Amounts:
+    """Resource → quantity, for the whole Pod. `names`: of these resources alone."""
+    found = container_amounts(spec, side, names)
     own: Mapping[str, str] = (spec.get("resources") or {}).get(side) or {}
-    found |= {name: amount for name, amount in own.items() if is_pod_level(name)}
+    found |= {name: amount for name, amount in _among(own, names) if is_pod_level(name)}
     overhead: Mapping[str, str] = spec.get("overhead") or {}
-    if side == "requests":
-        return _sum(found, overhead)
-    return {name: total((amount, overhead.get(name, "0"))) if parse(amount) else amount for name, amount in found.items()}
+    for name, amount in _among(overhead, names):
+        if name in found and (side == "requests" or parse(found[name])):
+            found[name] = total((found[name], amount))
+        elif side == "requests":
+            found[name] = amount
+    return found
 
 
-def container_amounts(spec: Object, side: Side) -> Amounts:
-    """Resource → quantity, of the containers of a Pod."""
-    running = _sum(*(_of(container, side) for container in spec.get("containers") or ()))
-    sidecars: Amounts = {}
-    starting: Amounts = {}
+def container_amounts(spec: Object, side: Side, names: Container[str] | None = None) -> Amounts:
+    """Resource → quantity, of the containers of a Pod. `names`: of these resources alone.
+
+    Each amount is looked at once, because a Pod may have very many: what a container does not name, it does not change.
+    """
+    running: dict[str, list[str]] = {}
+    sidecars: dict[str, list[str]] = {}
+    together: dict[str, Decimal] = {}
+    """What the sidecars add up to."""
+    largest: dict[str, tuple[Decimal, str, int]] = {}
+    """What is needed while Pods start: the amount, that of an init container, and beside how many sidecars it is."""
+    for container in spec.get("containers") or ():
+        for name, amount in _among(_of(container, side), names):
+            running.setdefault(name, []).append(amount)
     for container in spec.get("initContainers") or ():
-        own = _of(container, side)
-        if container.get("restartPolicy") == "Always":
-            running = _sum(running, own)
-            own = sidecars = _sum(sidecars, own)
-        else:
-            own = _sum(own, sidecars)
-        starting = _largest(starting, own)
-    return _largest(running, starting)
+        for name, amount in _among(_of(container, side), names):
+            needed = exactly(operator.add, parse(amount), together.get(name, 0))
+            beside = amount
+            if container.get("restartPolicy") == "Always":
+                running.setdefault(name, []).append(amount)
+                sidecars.setdefault(name, []).append(amount)
+                together[name] = needed
+                beside = ""
+            if name not in largest or needed > largest[name][0]:
+                largest[name] = (needed, beside, len(sidecars.get(name, ())))
+    out = {name: total(amounts) for name, amounts in running.items()}
+    for name, (needed, beside, count) in largest.items():
+        if name not in out or needed > parse(out[name]):
+            out[name] = total([*([beside] if beside else []), *sidecars.get(name, [])[:count]])
+    return out
 
 
 def is_pod_level(resource: str) -> bool:
@@ -100,14 +121,6 @@ def _of(container: Object, side: Side) -> Amounts:
     return (container.get("resources") or {}).get(side) or {}
 
 
-def _sum(*parts: Mapping[str, str]) -> Amounts:
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: total(part[name] for part in parts if name in part) for name in names}
-
-
-def _largest(left: Mapping[str, str], right: Mapping[str, str]) -> Amounts:
-    out = dict(left)
-    for name, amount in right.items():
-        if name not in out or parse(amount) > parse(out[name]):
-            out[name] = amount
-    return out
+def _among(amounts: Mapping[str, str], names: Container[str] | None) -> Iterable[tuple[str, str]]:
+    """The amounts of some resources (None: of all)."""
+    return amounts.items() if names is None else [(name, amounts[name]) for name in amounts if name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from decimal import ROUND_UP
 
 from tenantry.kube.objects import GroupResource, Object, annotations_of
@@ -17,7 +17,8 @@ Usage = dict[str, str]
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _OF_CLASS = ".storageclass.storage.k8s.io/"
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
-_HUGE_PAGES, _REQUESTS = "hugepages-", "requests."
+_HUGE_PAGES, _REQUESTS, _LIMITS = "hugepages-", "requests.", "limits."
+_FEW_KEYS = 64
 _TO_SPECIFY = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 
 
@@ -25,22 +26,43 @@ EVALUATED = (PODS, SERVICES, CLAIMS)
 """The types of which more than their number counts."""
 
 
-def usage_of(resource: GroupResource, obj: Object) -> Usage | None:
-    """What an object uses. None for types that are only counted."""
+def usage_of(resource: GroupResource, obj: Object, keys: Collection[str] | None = None) -> Usage | None:
+    """What an object uses, at least of some keys (None: of all). None for types that are only counted."""
+    if resource == PODS:
+        return _pod(obj, keys)
     evaluate = _EVALUATORS.get(resource)
     return evaluate(obj) if evaluate is not None else None
 
 
 def is_evaluated(resource: GroupResource) -> bool:
-    return resource in _EVALUATORS
+    return resource in EVALUATED
 
 
-def _pod(obj: Object) -> Usage:
+class _Counted:
+    """The resources of which a quota has keys, where these are many. A Pod may have many amounts, and a quota many keys: neither
+    is gone through for the other."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = keys
+
+    def __contains__(self, name: object) -> bool:
+        keys = self._keys
+        return name in keys or f"{_REQUESTS}{name}" in keys or f"{_LIMITS}{name}" in keys
+
+
+def _counted(keys: Collection[str]) -> Container[str]:
+    if len(keys) > _FEW_KEYS:
+        return _Counted(keys)
+    return frozenset(key.removeprefix(_REQUESTS).removeprefix(_LIMITS) for key in keys)
+
+
+def _pod(obj: Object, keys: Collection[str] | None) -> Usage:
     used: Usage = {"count/pods": "1"}
     if (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
         return used
     spec = obj.get("spec") or {}
-    return used | _compute(pod_amounts(spec, "requests"), pod_amounts(spec, "limits"))
+    names = None if keys is None else _counted(keys)
+    return used | _compute(pod_amounts(spec, "requests", names), pod_amounts(spec, "limits", names))
 
 
 def _compute(requests: Mapping[str, str], limits: Mapping[str, str]) -> Usage:
@@ -49,7 +71,7 @@ def _compute(requests: Mapping[str, str], limits: Mapping[str, str]) -> Usage:
         if name in requests:
             used[name] = used[_REQUESTS + name] = requests[name]
         if name in limits:
-            used[f"limits.{name}"] = limits[name]
+            used[_LIMITS + name] = limits[name]
     for name, amount in requests.items():
         if name.startswith(_HUGE_PAGES):
             used[name] = used[_REQUESTS + name] = amount
@@ -102,7 +124,7 @@ def _storage(spec: Object, status: Object) -> str:
     return largest if whole == amount else from_amount(whole)
 
 
-_EVALUATORS: Mapping[GroupResource, Callable[[Object], Usage]] = {PODS: _pod, SERVICES: _service, CLAIMS: _claim}
+_EVALUATORS: Mapping[GroupResource, Callable[[Object], Usage]] = {SERVICES: _service, CLAIMS: _claim}
 
 
 def counted_by(key: str) -> GroupResource | None:
@@ -112,7 +134,7 @@ def counted_by(key: str) -> GroupResource | None:
         return SERVICES if name in ("services", "services.loadbalancers", "services.nodeports") else None
     if name in ("persistentvolumeclaims", "requests.storage") or _OF_CLASS in name:
         return CLAIMS
-    if name == "pods" or key in _COMPUTE or key.startswith((_REQUESTS, "limits.", _HUGE_PAGES)):
+    if name == "pods" or key in _COMPUTE or key.startswith((_REQUESTS, _LIMITS, _HUGE_PAGES)):
         return PODS
     return None
 
@@ -193,8 +215,10 @@ def unspecified(keys: Iterable[str], obj: Object) -> str:
     lacking: dict[str, set[str]] = {}
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         resources = container.get("resources") or {}
-        for key in wanted.difference(_compute(resources.get("requests") or {}, resources.get("limits") or {})):
-            lacking.setdefault(key, set()).add(container.get("name") or "")
+        for key in wanted:
+            side = "limits" if key.startswith(_LIMITS) else "requests"
+            if key.removeprefix(f"{side}.") not in (resources.get(side) or {}):
+                lacking.setdefault(key, set()).add(container.get("name") or "")
     if not lacking:
         return ""
     return "must specify " + "; ".join(f"{key} for: {','.join(sorted(lacking[key]))}" for key in sorted(lacking))

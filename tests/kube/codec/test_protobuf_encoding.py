@@ -50,6 +50,13 @@ def test_members_without_a_number_are_left_out() -> None:
     assert encode(obj | {"unknown": {"a": 1}}) == encode(obj)
 
 
+def test_a_list_in_a_map_may_be_null() -> None:
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}}
+    values: list[Any] = [None, []]
+    extra: list[Any] = [protobuf.decode(encode(review | {"spec": {"extra": {"a": each}}}))["spec"]["extra"] for each in values]
+    assert extra[0] == extra[1] and list(extra[0]) == ["a"]
+
+
 def test_a_kind_without_a_message() -> None:
     with pytest.raises(KeyError):
         encode({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {}})

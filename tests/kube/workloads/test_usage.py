@@ -11,6 +11,7 @@ from tenantry.kube.quota import lacking, used_by, wanted_of
 from tenantry.kube.workloads.limits import ANNOTATION, refusals, set_defaults
 from tenantry.kube.workloads.pod_resources import default_pod_requests, pod_amounts, quality_of_service
 from tenantry.kube.workloads.usage import CLAIMS, PODS, SERVICES, usage_of
+from tests.growth.meter import lines
 
 
 def container(requests: Any = None, limits: Any = None, **more: Any) -> Any:
@@ -163,3 +164,39 @@ def test_bounds_of_limit_ranges() -> None:
     claim = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     text = "maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"
     assert refusals(bounds, CLAIMS, claim) == [text]
+
+
+def test_what_a_large_pod_uses_takes_time_in_proportion_to_its_amounts() -> None:
+    """Sidecars that each name other resources: what they need together is not added up again for each of them."""
+
+    def spent(count: int) -> int:
+        sidecars = [container({f"example.com/{number}": "1"}, restartPolicy="Always") for number in range(count)]
+        # An amount that is read for the first time takes longer.
+        usage_of(PODS, pod(initContainers=sidecars))
+        return lines(lambda: usage_of(PODS, pod(initContainers=sidecars)))
+
+    assert spent(800) < 10 * spent(100)
+
+
+def test_a_quota_looks_at_its_own_keys_of_a_pod() -> None:
+    amounts = {"cpu": "1", "memory": "1Gi", "example.com/a": "2"}
+    sent = pod(container(amounts, amounts))
+    few = {"limits.cpu", "requests.example.com/a", "pods"}
+    many = few | {f"requests.example.com/k{number}" for number in range(100)}
+    for keys in (few, many):
+        found = used_by({"spec": {}}, keys, PODS, sent)
+        assert found == {"limits.cpu": "1", "requests.example.com/a": "2", "pods": "1"}
+
+
+@pytest.mark.parametrize("names", [None, ("cpu",)])
+def test_init_containers_run_beside_the_sidecars_before_them(names: Any) -> None:
+    spec = pod(
+        container({"cpu": "1"}),
+        initContainers=[
+            container({"cpu": "3"}),
+            container({"cpu": "1", "memory": "1Gi"}, restartPolicy="Always"),
+            container({"cpu": "4"}),
+            container({"cpu": "1"}, restartPolicy="Always"),
+        ],
+    )["spec"]
+    assert pod_amounts(spec, "requests", names) == {"cpu": "5"} | ({} if names else {"memory": "1Gi"})
