@@ -45,17 +45,6 @@ class Plans(Protocol):
     def of(self, cluster: str) -> Plan: ...
 
 
-class NoPlans:
-    """For processes that serve no logical clusters: every request has the standard plan."""
-
-    def __init__(self, standard: Plan) -> None:
-        self.standard = standard
-        self.own: Container[str] = ()
-
-    def of(self, cluster: str) -> Plan:
-        return self.standard
-
-
 class _Queues:
     """The requests that wait for a level of one cluster."""
 

@@ -14,7 +14,9 @@ from tenantry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, Representation
 from tenantry.base.cache import Cache
 from tenantry.kube.answer_tables import PARTIAL_OBJECT_METADATA
 from tenantry.kube.codec.protobuf_encoding import encode_message, envelope_head, first_field, item
+from tenantry.kube.decode import NOT_OF_ITS_TYPE, is_of_its_type
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.message_tables import Message
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 
@@ -67,7 +69,7 @@ class ProtobufForm:
         """The message of a record, which is kept. May be called in a thread."""
         definition = self._definition
         if definition.protobuf is not None:
-            made = item(encode_message(definition.protobuf, records.decode(record, definition, self._version)))
+            made = item(_encoded(definition, definition.protobuf, records.decode(record, definition, self._version)))
         else:
             made = item(encode_message(PARTIAL_OBJECT_METADATA, {"metadata": self._metadata(record)}))
         _items.put((self._number, record.version, hash(record.value)), made)
@@ -76,7 +78,7 @@ class ProtobufForm:
     def of_object(self, obj: Object) -> bytes:
         """The message of an object that is not stored in this form."""
         message = PARTIAL_OBJECT_METADATA if self._partial else self._definition.protobuf
-        return item(encode_message(message, obj))
+        return item(_encoded(self._definition, message, obj))
 
     def _metadata(self, record: Record) -> Object:
         definition = self._definition
@@ -86,3 +88,13 @@ class ProtobufForm:
         metadata: Object = orjson.loads(bytes(_decoder.decode(record.value).metadata))
         metadata["resourceVersion"] = str(record.version)
         return metadata
+
+
+def _encoded(definition: ResourceDefinition, message: Message, obj: Object) -> bytes:
+    """The object as a message; of one that is not of its built-in type, as from before the type was built in, the metadata."""
+    try:
+        return encode_message(message, obj)
+    except NOT_OF_ITS_TYPE:
+        if is_of_its_type(obj, definition):
+            raise
+        return encode_message(message, {"metadata": obj["metadata"]})

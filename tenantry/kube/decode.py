@@ -7,7 +7,10 @@ cached with it.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
+
+import orjson
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.field_paths import Path, ReportedPaths
@@ -44,6 +47,30 @@ def normalise(obj: Object, definition: ResourceDefinition) -> None:
         raise Mismatch(metadata, "v1.ObjectMeta")
     else:
         normaliser(OBJECT_META)(metadata)
+
+
+NOT_OF_ITS_TYPE = (AttributeError, LookupError, TypeError, ValueError)
+"""What code about a type raises for an object with values of other types. To check each object first would take too long."""
+
+
+def of_its_type(value: bytes, definition: ResourceDefinition) -> Object | None:
+    """A stored object of a built-in type, None where it is none: a workspace may have had a custom type of that name, with other
+    objects, before the type was built in."""
+    obj: Object = orjson.loads(value)
+    return obj if _has_type(obj, definition) else None
+
+
+def is_of_its_type(obj: Object, definition: ResourceDefinition) -> bool:
+    """Like `of_its_type`, for a decoded object, which stays as it is."""
+    return _has_type(deepcopy(obj), definition)
+
+
+def _has_type(obj: Object, definition: ResourceDefinition) -> bool:
+    try:
+        normalise(obj, definition)
+    except Mismatch:
+        return False
+    return True
 
 
 def unknown_fields(obj: Object, schema: Schema) -> list[str]:

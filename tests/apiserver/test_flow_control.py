@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Container
 from typing import Any
 
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.flow_control import FlowControl, NoPlans
+from tenantry.apiserver.flow_control import FlowControl
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.errors import TooManyRequests
@@ -20,6 +20,17 @@ from tests.support.waiting import one_turn, until
 
 EVERY = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
 ALICE, BOB = User("alice", ("system:authenticated",)), User("bob", ("system:authenticated",))
+
+
+class OnePlan:
+    """Every logical cluster has the standard plan."""
+
+    def __init__(self, standard: Plan) -> None:
+        self.standard = standard
+        self.own: Container[str] = ()
+
+    def of(self, cluster: str) -> Plan:
+        return self.standard
 
 
 def level(shares: int, queues: int = 0, length: int = 1, **more: Any) -> Object:
@@ -59,7 +70,7 @@ async def begun(control: FlowControl, user: User, cluster: str = "c", namespace:
 
 
 async def test_a_level_has_its_part_and_clusters_their_own() -> None:
-    control = FlowControl(NoPlans(plan(level(50, borrowingLimitPercent=0), level(50, borrowingLimitPercent=0))))
+    control = FlowControl(OnePlan(plan(level(50, borrowingLimitPercent=0), level(50, borrowingLimitPercent=0))))
     low = flow_of(control, ALICE)
     taken = [control.take_now("c", low) for _ in range(3)]
     assert taken == [True, True, False]
@@ -76,7 +87,7 @@ async def test_a_level_has_its_part_and_clusters_their_own() -> None:
 
 
 async def test_the_one_that_waits_is_next() -> None:
-    control = FlowControl(NoPlans(plan(level(1, queues=8, length=2, borrowingLimitPercent=0), level(3))))
+    control = FlowControl(OnePlan(plan(level(1, queues=8, length=2, borrowingLimitPercent=0), level(3))))
     low = flow_of(control, ALICE)
     assert control.take_now("c", low)
     first, second = await begun(control, ALICE), await begun(control, ALICE)
@@ -104,7 +115,7 @@ async def test_the_one_that_waits_is_next() -> None:
 
 
 async def test_a_request_that_ends_while_it_waits() -> None:
-    control = FlowControl(NoPlans(plan(level(1, queues=1, length=9, borrowingLimitPercent=0), level(3))))
+    control = FlowControl(OnePlan(plan(level(1, queues=1, length=9, borrowingLimitPercent=0), level(3))))
     low = flow_of(control, ALICE)
     assert control.take_now("c", low)
     gone, next_one = await begun(control, ALICE), await begun(control, ALICE)
@@ -132,7 +143,7 @@ async def test_a_request_that_waits_too_long() -> None:
         async def away(self, work: Awaitable[Any]) -> Any:
             return await work
 
-    control = FlowControl(NoPlans(plan(level(1, queues=1, borrowingLimitPercent=0), level(3))))
+    control = FlowControl(OnePlan(plan(level(1, queues=1, borrowingLimitPercent=0), level(3))))
     low = flow_of(control, ALICE)
     assert control.take_now("c", low)
     with pytest.raises(PlainError):
@@ -144,7 +155,7 @@ async def test_a_request_that_waits_too_long() -> None:
 
 
 async def test_a_change_of_levels_lets_requests_go_on() -> None:
-    plans = NoPlans(plan(level(0, queues=1, borrowingLimitPercent=0), level(3)))
+    plans = OnePlan(plan(level(0, queues=1, borrowingLimitPercent=0), level(3)))
     control = FlowControl(plans)
     jailed = await begun(control, ALICE)
     control.admit("c")

@@ -288,6 +288,8 @@ async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_bro
     tmp_path: Path, clock: CertificateClock, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "clients.crt"
+    with pytest.raises(CertificateError, match=r"--client-ca-file: cannot use .*clients\.crt"):
+        ClientAuthority.of(HttpsSettings(client_ca_file=str(path)), certificates)
     first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
     alice, bob = first.issue_client("alice"), second.issue_client("bob")
     path.write_bytes(first.certificate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tenantry.apiserver.audit.log_backend import FORMATS, JSON, LogBackend
 from tenantry.apiserver.audit.log_file import LogFile
 from tenantry.apiserver.audit.truncation import Truncation
 from tenantry.apiserver.audit.webhook_backend import WebhookBackend
+from tenantry.apiserver.duration_flags import seconds_of
 from tenantry.apiserver.kubeconfig_file import KubeconfigError, read_endpoint
 from tenantry.base.flags import SettingError, Settings, setting
 from tenantry.http.calls import Calls
@@ -24,8 +24,6 @@ _DEFAULT = "kube-apiserver's default"
 _MODES = "batch: requests do not wait; blocking: they wait; blocking-strict: they fail where it is not stored"
 _MEGABYTE = 1 << 20
 _MANY = 1 << 31
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +78,14 @@ class AuditSettings(Settings):
         super().__post_init__()
         self._truncation("log")
         self._truncation("webhook")
-        seconds("--audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
-        seconds("--audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait)
+        _seconds("audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
+        _seconds("audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait)
 
     def auditor(self) -> Auditor | None:
         """The audit of the process; None where nothing is recorded. Reads files. Raises SettingError."""
         if not self.audit_policy_file:
+            if self.audit_log_path or self.audit_webhook_config_file:
+                logger.warning("no request is recorded: audit events need a policy, --audit-policy-file")
             return None
         path = Path(self.audit_policy_file)
         try:
@@ -97,7 +97,10 @@ class AuditSettings(Settings):
         if policy.unknown:
             logger.warning("the audit policy has unknown fields", extra={"file": str(path), "fields": list(policy.unknown)})
         deliveries = self._deliveries()
-        return Auditor(policy, deliveries) if deliveries else None
+        if not deliveries:
+            logger.warning("no request is recorded: the policy needs --audit-log-path or --audit-webhook-config-file")
+            return None
+        return Auditor(policy, deliveries)
 
     def _deliveries(self) -> list[Delivery]:
         deliveries: list[Delivery] = []
@@ -124,12 +127,12 @@ class AuditSettings(Settings):
             endpoint = read_endpoint(Path(self.audit_webhook_config_file))
         except KubeconfigError as error:
             raise SettingError(f"initializing audit webhook: {error}") from error
-        backoff = seconds("--audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
+        backoff = _seconds("audit-webhook-initial-backoff", self.audit_webhook_initial_backoff)
         backend = WebhookBackend(endpoint, Calls(), backoff_seconds=backoff, truncation=self._truncation("webhook"))
         pace = Pace(
             buffered=self.audit_webhook_batch_buffer_size,
             size=self.audit_webhook_batch_max_size,
-            wait_seconds=seconds("--audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait),
+            wait_seconds=_seconds("audit-webhook-batch-max-wait", self.audit_webhook_batch_max_wait),
             per_second=self.audit_webhook_batch_throttle_qps if self.audit_webhook_batch_throttle_enable else 0.0,
             burst=self.audit_webhook_batch_throttle_burst,
         )
@@ -144,13 +147,9 @@ class AuditSettings(Settings):
         return Truncation(event, batch) if getattr(self, f"audit_{plugin}_truncate_enabled") else None
 
 
-def seconds(flag: str, text: str) -> float:
-    """A duration as Go writes it: `1m30s`. Raises SettingError."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(parts) != text:
-        raise SettingError(f"{flag} takes a duration such as 30s or 1m30s, not {text!r}")
-    total = 0.0
-    for part in parts:
-        unit = part.lstrip("0123456789.")
-        total += float(part.removesuffix(unit)) * _SECONDS[unit]
-    return total
+def _seconds(flag_name: str, text: str) -> float:
+    """A duration that may pass. Raises SettingError."""
+    found = seconds_of(flag_name, text)
+    if found < 0:
+        raise SettingError(f'invalid argument "{text}" for "--{flag_name}" flag: must be greater than or equal to 0')
+    return found

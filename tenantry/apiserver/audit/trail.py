@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -33,8 +33,6 @@ _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _STATUS_BEGINS = b'{"kind":"Status"'
 _CLOSED_EARLY: Object = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 """kube-apiserver's, for a client that went away before it was answered."""
-
-Emit = Callable[[Event], Awaitable[bool]]
 
 
 class AuditTrail:

@@ -39,14 +39,21 @@ class ClientAuthority:
 
     @classmethod
     def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
-        """The authority that a process's settings name; `certificates` renews it. Raises CertificateError, OSError."""
+        """The authority that a process's settings name; `certificates` renews it. Raises CertificateError."""
         clusters = ClusterAuthority(certificates.authority).pem
         if not settings.client_ca_file:
             return cls(certificates.authority.certificate, clusters=clusters)
-        path = Path(settings.client_ca_file)
-        made = cls(path.read_bytes(), path, clusters=clusters)
+        made = cls.read(Path(settings.client_ca_file), clusters=clusters)
         certificates.keep(made)
         return made
+
+    @classmethod
+    def read(cls, path: Path, *, name: str = "client-ca-file", clusters: bytes = b"") -> ClientAuthority:
+        """The authority of an operator's file. Raises CertificateError."""
+        try:
+            return cls(path.read_bytes(), path, name=name, clusters=clusters)
+        except (OSError, CertificateError) as error:
+            raise CertificateError(f"--{name}: cannot use {path}: {error}") from error
 
     @property
     def trusted(self) -> bytes:

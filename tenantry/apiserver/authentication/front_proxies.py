@@ -12,7 +12,6 @@ from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.settings import FrontProxySettings
 from tenantry.base.flags import SettingError, each_listed
-from tenantry.http.certificates import CertificateError
 from tenantry.http.renewal import Certificates
 
 
@@ -28,15 +27,10 @@ def front_proxies(
     settings: FrontProxySettings, certificates: Certificates, clients: ClientAuthority, *, own: RequestHeaders | None = None
 ) -> FrontProxies | None:
     """Returns those of the settings, None where there are none. `certificates` follows their CA. `clients`: the CA of other
-    client certificates. `own`: the platform's servers, which are none of these. Raises CertificateError, SettingError,
-    OSError."""
+    client certificates. `own`: the platform's servers, which are none of these. Raises CertificateError, SettingError."""
     if not settings.requestheader_client_ca_file:
         return None
-    path = Path(settings.requestheader_client_ca_file)
-    try:
-        authority = ClientAuthority(path.read_bytes(), path, name="requestheader-client-ca-file")
-    except CertificateError as error:
-        raise CertificateError(f"{path}: {error}") from None
+    authority = ClientAuthority.read(Path(settings.requestheader_client_ca_file), name="requestheader-client-ca-file")
     allowed_names = each_listed(settings.requestheader_allowed_names)
     if not allowed_names and _certificates_of(authority.pem) & _certificates_of(clients.pem):
         raise SettingError(

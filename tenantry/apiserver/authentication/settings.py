@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.duration_flags import seconds_of
 from tenantry.base.flags import SettingError, Settings, each_listed, setting
-from tenantry.kube.server_configuration import go_durations
 
 _SIGNING_ALGORITHMS = "ES256,ES384,ES512,PS256,PS384,PS512,RS256,RS384,RS512"
 _REVIEW_VERSIONS = ("v1", "v1beta1")
@@ -133,11 +133,3 @@ class FrontProxySettings(Settings):
         uid_headers = each_listed(self.requestheader_uid_headers)
         if uid_headers and "x-remote-uid" not in map(str.lower, uid_headers):
             raise SettingError("--requestheader-uid-headers is set without specifying the standard X-Remote-Uid header")
-
-
-def seconds_of(flag_name: str, text: str) -> float:
-    """A Go duration in seconds. Raises SettingError."""
-    try:
-        return go_durations.parsed(text) / go_durations.SECOND
-    except ValueError as error:
-        raise SettingError(f'invalid argument "{text}" for "--{flag_name}" flag: {error}') from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.authentication.settings import seconds_of
+from tenantry.apiserver.duration_flags import seconds_of
 from tenantry.base.flags import SettingError, Settings, setting
 
 

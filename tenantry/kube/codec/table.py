@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.columns import CREATED_AT, NAME
+from tenantry.kube.decode import NOT_OF_ITS_TYPE, is_of_its_type
 from tenantry.kube.definition import Column, ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import bad_request
@@ -42,7 +43,13 @@ def table(
     shown = definition.versions[version].columns or _fallback()
     rows: list[Object] = []
     for obj in objects:
-        row: Object = {"cells": _cells(shown, obj, now)}
+        try:
+            cells = _cells(shown, obj, now)
+        except NOT_OF_ITS_TYPE:
+            if is_of_its_type(obj, definition):
+                raise
+            cells = [_cell(column, obj, now) for column in shown]
+        row: Object = {"cells": cells}
         if include_object == "Object":
             row["object"] = obj
         elif include_object != "None":
@@ -75,6 +82,14 @@ def _cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
                 total += size
         cells.append(cell)
     return cells
+
+
+def _cell(column: Column, obj: Object, now: datetime) -> Any:
+    """A cell of an object that is not of its type: null where there is none."""
+    try:
+        return column.cell(obj, now)
+    except NOT_OF_ITS_TYPE:
+        return None
 
 
 def column_definition(column: Column) -> Object:

@@ -110,10 +110,6 @@ class Expression:
         """Whether it selects a field of the variable itself: `claims.email`, `claims.?email`."""
         return any(_selected(node) == (variable, field) for node in _all(self.root))
 
-    def names_field(self, field: str) -> bool:
-        """Whether it selects a field of that name, of whatever."""
-        return any((found := _field(node)) is not None and found[1] == field for node in _all(self.root))
-
 
 def unescape(name: str) -> str:
     """The field that an escaped name stands for: `a__dot__b` → `a.b`, `__namespace__` → `namespace`."""

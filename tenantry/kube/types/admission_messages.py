@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tenantry.kube.message_tables import LABEL_SELECTOR, message
 from tenantry.kube.objects import Object
 
@@ -95,8 +92,3 @@ def default_match_resources(resources: Object | None) -> None:
     resources.setdefault("objectSelector", {})
     for rule in (*(resources.get("resourceRules") or ()), *(resources.get("excludeResourceRules") or ())):
         rule.setdefault("scope", "*")
-
-
-def param_kind_text(kind: Mapping[str, Any]) -> str:
-    """A ParamKind as Go prints its group, version and kind: `v1, Kind=ConfigMap`."""
-    return f"{kind.get('apiVersion', '')}, Kind={kind.get('kind', '')}"

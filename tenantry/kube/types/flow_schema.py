@@ -117,6 +117,12 @@ _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy
 _SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
 
 
+def _row_order(obj: Object) -> tuple[int, str]:
+    spec = _spec(obj)
+    precedence = spec.get("matchingPrecedence") if isinstance(spec, dict) else None
+    return precedence if isinstance(precedence, int) else 0, obj["metadata"]["name"]
+
+
 class FlowSchemaStrategy(Strategy):
     tracks_generation = True
 
@@ -339,7 +345,7 @@ DEFINITION = ResourceDefinition(
                 AGE,
                 column("MissingPL", "references a broken or non-existent PriorityLevelConfiguration", _missing_level),
             ),
-            row_order=lambda obj: (_spec(obj).get("matchingPrecedence") or 0, obj["metadata"]["name"]),
+            row_order=_row_order,
             subresources=frozenset({"status"}),
         )
     },

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tenantry.apiserver.admission.review import Review
+from tenantry.kube.decode import of_its_type
+from tenantry.kube.types import BUILTINS
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.local_ranges import LocalRanges
+
+_TYPES = {definition.storage_key: definition for definition in BUILTINS if definition.group == "admissionregistration.k8s.io"}
+
+
+def readable(resource: str, objects: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
+    """The objects of a list that are of their type."""
+    return [(name, raw) for name, raw in objects if of_its_type(raw, _TYPES[resource]) is not None]
 
 
 class AdmissionConfigurations:

@@ -15,6 +15,7 @@ from tenantry.kube.status import FieldError, invalid
 from tenantry.kube.types.admission_messages import GROUP
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.tenancy.admission.configurations import readable
 from tenantry.tenancy.admission.policies.policy_index import spec_of
 from tenantry.tenancy.cluster_apis import ClusterApis
 
@@ -77,6 +78,8 @@ class ParamAccessAdmission(Plugin):
         verb = "get" if name else "list"
         key = Key(review.cluster, f"{GROUP}/{_BINDINGS[review.definition.plural]}", "", policy)
         record = self._cell.range_of(review.cluster).get(key)
+        if record is not None and not readable(key.resource, [(policy, record.value)]):
+            record = None
         kind = spec_of(record.value).get("paramKind") if record is not None else None
         wanted = _ANY if kind is None else self._wanted(review.cluster, kind)
         if self._may(review, verb, wanted, name, reference.get("namespace") or ""):

@@ -10,14 +10,13 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-import orjson
-
 from tenantry.apiserver import local_client
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices
 from tenantry.kube import pem
 from tenantry.kube.certificates import read_certificate
+from tenantry.kube.decode import of_its_type
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
@@ -74,7 +73,8 @@ class CertificateRequestExpiry:
         swept, now = 0, self._now()
         for range_ in list(self._cell.ranges.values()):
             async for record in in_slices(range_.each(definition.storage_key)):
-                if not record.head.deleting and over(orjson.loads(record.value), now):
+                obj = None if record.head.deleting else of_its_type(record.value, definition)
+                if obj is not None and over(obj, now):
                     swept += await self._delete(definition, record)
         return swept
 

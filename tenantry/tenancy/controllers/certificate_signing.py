@@ -9,13 +9,12 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 
-import orjson
-
 from tenantry.apiserver import local_client
 from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority, Refused
 from tenantry.apiserver.worker_threads import workers
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.certificates import BadRequest, check_signature, parse_request
+from tenantry.kube.decode import of_its_type
 from tenantry.kube.objects import Object
 from tenantry.kube.types.certificate_signing_request import (
     APPROVED,
@@ -55,8 +54,8 @@ class CertificateSigningController(ObjectController):
         record = range_.get(key)
         if record is None or record.head.deleting:
             return
-        found: Object = orjson.loads(record.value)
-        if not _waits(found):
+        found = of_its_type(record.value, DEFINITION)
+        if found is None or not _waits(found):
             return
         # The key of the requester may be a slow one.
         status = await workers.run(key.cluster, lambda: self._answer(found, key.cluster))

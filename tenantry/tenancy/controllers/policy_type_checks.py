@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import orjson
-
 from tenantry.apiserver import local_client
 from tenantry.apiserver.verbs.compute import reset_fields
 from tenantry.apiserver.worker_threads import workers
@@ -15,6 +13,7 @@ from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.admission.type_checking import params_type, types_of, warnings_of
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.apply.server_side import apply
+from tenantry.kube.decode import of_its_type
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.validating_admission_policy import POLICIES
 from tenantry.storage.keys import Key
@@ -81,7 +80,9 @@ class PolicyTypeCheckController(ObjectController):
 
 def _checked(value: bytes, apis: ApiSet) -> Object | None:
     """The part of the status that this controller owns; None where the policy was checked already."""
-    policy: Object = orjson.loads(value)
+    policy = of_its_type(value, POLICIES)
+    if policy is None:
+        return None
     generation = policy["metadata"].get("generation", 0)
     if generation <= (policy.get("status") or {}).get("observedGeneration", 0):
         return None

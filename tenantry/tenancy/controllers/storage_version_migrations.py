@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-import orjson
-
 from tenantry.apiserver import local_client, records
 from tenantry.apiserver.user import SYSTEM
 from tenantry.apiserver.verbs.compute import store_change
@@ -20,6 +18,7 @@ from tenantry.apiserver.verbs.write import OFF_LOOP, Outcome, Steps, Target, run
 from tenantry.base.time_slices import in_slices
 from tenantry.controllers.controller import Retry
 from tenantry.controllers.object_controller import ObjectController
+from tenantry.kube.decode import of_its_type
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.status import StatusError
@@ -60,8 +59,8 @@ class StorageVersionMigrationController(ObjectController):
         record = range_.get(key)
         if record is None or record.head.deleting:
             return
-        migration: Object = orjson.loads(record.value)
-        if _has_ended(migration):
+        migration = of_its_type(record.value, DEFINITION)
+        if migration is None or _has_ended(migration):
             return
         group, plural = migrated_resource(migration)
         definition = self._apis.definition(key.cluster, group, plural)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import orjson
-
 from tenantry.apiserver import local_client
 from tenantry.base.time_slices import in_slices
 from tenantry.controllers.object_controller import CollectionController, ObjectCollection
+from tenantry.kube.decode import of_its_type
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.flowcontrol.standard_objects import (
     AUTO_UPDATE,
@@ -87,7 +86,9 @@ class FlowControlController(CollectionController):
         record = range_.get(key)
         if record is None or record.head.deleting:
             return
-        obj = orjson.loads(record.value)
+        obj = of_its_type(record.value, definition)
+        if obj is None:
+            return
         spec = specs.get(key.name)
         if spec is None:
             if parse_bool(annotations_of(obj).get(AUTO_UPDATE)):

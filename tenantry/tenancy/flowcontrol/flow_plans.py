@@ -8,15 +8,19 @@ from functools import partial
 import orjson
 
 from tenantry.base.cache import Cache
+from tenantry.kube.decode import NOT_OF_ITS_TYPE
 from tenantry.kube.flowcontrol.plan import USERS_BYTES_MAX, Plan, compile_plan, standard_plan
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.admission.flow_control_size import BYTES_MAX
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 
 _BYTES_MAX = 16 << 20
+_READ_BYTES_MAX = 2 * BYTES_MAX
+"""A plan is made of so many bytes at most. Only objects of a custom type, from before the types were built in, can be more."""
 _PLAN_TO_JSON = 13
 """How much memory a plan takes for each byte of its objects, at most, measured. What it remembers of users comes on top."""
 
@@ -56,8 +60,14 @@ class FlowPlans:
                 specs = found[resource] = []
                 for record in range_.each(resource, cluster):
                     size += len(record.value)
+                    if size > _READ_BYTES_MAX:
+                        break
                     specs.append((record.key.name, record.head.uid, orjson.loads(record.value).get("spec") or {}))
-            plan = compile_plan(found[FLOW_SCHEMAS], found[PRIORITY_LEVELS], self._seats)
+            try:
+                plan = compile_plan(found[FLOW_SCHEMAS], found[PRIORITY_LEVELS], self._seats)
+            except NOT_OF_ITS_TYPE:
+                # Objects of a custom type, from before the types were built in. Nothing of them is in effect.
+                plan = standard_plan(self._seats)
             kept = plan, size * _PLAN_TO_JSON + USERS_BYTES_MAX
             self._plans.put(cluster, kept)
         return kept[0]

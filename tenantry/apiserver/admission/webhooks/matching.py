@@ -14,7 +14,7 @@ from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.admission.conditions import Matched, match
-from tenantry.kube.admission.evaluation import Allowance, Inputs, Unanswered
+from tenantry.kube.admission.evaluation import Allowance, Inputs, KnownAnswers, Unanswered
 from tenantry.kube.admission_matching import AdmissionRequest, Labels, MatchedResource, NamespaceMissing
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
@@ -117,17 +117,6 @@ class _LoopAnswers:
             raise LoopBudgetExceeded from None
 
 
-class _KnownAnswers:
-    def __init__(self) -> None:
-        self.known: dict[Question, Answer] = {}
-
-    def answer(self, question: Question) -> Answer:
-        known = self.known.get(question)
-        if known is None:
-            raise Unanswered(question)
-        return known
-
-
 async def meets_conditions(
     webhook: Webhook,
     review: Review,
@@ -155,7 +144,7 @@ async def meets_conditions(
 
 
 async def _matched_in_thread(webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], ask: Ask) -> Matched:
-    known = _KnownAnswers()
+    known = KnownAnswers()
     for _ in range(_ANSWERS_MAX):
         try:
             return await workers.run(

@@ -9,7 +9,7 @@ from typing import Any
 from tenantry.kube.field_errors import forbidden, invalid, required, while_few
 from tenantry.kube.label_selector_validation import label_errors
 from tenantry.kube.names import qualified_name_errors
-from tenantry.kube.objects import Object, labels_of
+from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.validation.checks import (
     INT32_MAX,
@@ -151,7 +151,3 @@ def _unchangeable(spec: Object, old: Object) -> Object:
 def pod_template_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates a PodTemplate."""
     return template_errors(obj.get("template") or {}, "template")
-
-
-def template_labels(template: Object) -> Mapping[str, str]:
-    return labels_of(template)

@@ -13,10 +13,11 @@ import orjson
 
 from tenantry.base.cache import Cache
 from tenantry.kube.admission_matching import Matcher, Rule, equivalents_of
+from tenantry.kube.decode import NOT_OF_ITS_TYPE
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import labels
 from tenantry.kube.selectors.labels import LabelSelector
-from tenantry.tenancy.admission.configurations import AdmissionConfigurations
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations, readable
 
 P = TypeVar("P")
 _Objects = tuple[Sequence[tuple[str, bytes]], Sequence[tuple[str, bytes]]]
@@ -140,6 +141,12 @@ class PolicyIndex(Generic[P]):
             self._clusters.put(cluster, made, _size(objects) * _BYTES_OF_A_BYTE)
 
     def _read(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
+        try:
+            return self._made(cluster, objects)
+        except NOT_OF_ITS_TYPE:
+            return self._made(cluster, (readable(self._policies, objects[0]), readable(self._bindings, objects[1])))
+
+    def _made(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
         policies, bindings = objects
         bound: dict[str, list[Binding]] = {}
         for name, raw in bindings:

@@ -14,7 +14,8 @@ from tenantry.apiserver.admission.webhooks.call_context import WebhooksNotRead
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet, read_webhooks
 from tenantry.apiserver.worker_threads import workers
 from tenantry.base.cache import Cache
-from tenantry.tenancy.admission.configurations import AdmissionConfigurations
+from tenantry.kube.decode import NOT_OF_ITS_TYPE
+from tenantry.tenancy.admission.configurations import AdmissionConfigurations, readable
 from tenantry.tenancy.resources import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
 
 _BYTES_MAX = 64 << 20
@@ -42,11 +43,11 @@ class ClusterWebhooks:
             configurations = self._configurations.list(resource, cluster)
             if sum(len(raw) for _, raw in configurations) > _AT_ONCE_BYTES:
                 raise WebhooksNotRead(partial(self._read, cluster, resource, configurations))
-            found = self._keep(cluster, resource, configurations, read_webhooks(configurations))
+            found = self._keep(cluster, resource, configurations, _webhooks(resource, configurations))
         return found
 
     async def _read(self, cluster: str, resource: str, configurations: Sequence[tuple[str, bytes]]) -> None:
-        webhooks = await workers.run(cluster, lambda: read_webhooks(configurations))
+        webhooks = await workers.run(cluster, lambda: _webhooks(resource, configurations))
         # What has changed while it was read is read again.
         if self._configurations.list(resource, cluster) == configurations:
             self._keep(cluster, resource, configurations, webhooks)
@@ -64,3 +65,10 @@ class ClusterWebhooks:
     def _changed(self, cluster: str) -> None:
         for resource in (MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS):
             self._known.pop((cluster, resource))
+
+
+def _webhooks(resource: str, configurations: Sequence[tuple[str, bytes]]) -> Sequence[Webhook]:
+    try:
+        return read_webhooks(configurations)
+    except NOT_OF_ITS_TYPE:
+        return read_webhooks(readable(resource, configurations))
