@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -117,13 +118,14 @@ def use(custom: ResourceDefinition, shape: Version, obj: Object) -> None:
         orjson.dumps(column.cell(obj, datetime(2024, 1, 1, tzinfo=UTC)))
     for select in shape.selectable.values():
         select(obj)
-    merged = server_side.apply(
-        None, deepcopy(obj), manager="m", force=False, api_version=custom.api_version(shape.name), schema=shape.schema, now=_NOW
+    apply = partial(
+        server_side.apply, manager="m", force=False, api_version=custom.api_version(shape.name), schema=shape.schema, now=_NOW
     )
-    again = server_side.apply(
-        merged, deepcopy(obj), manager="m", force=False, api_version=custom.api_version(shape.name), schema=shape.schema, now=_NOW
-    )
-    assert again == merged, "applied twice is as once"
+    try:
+        merged = apply(None, deepcopy(obj))
+    except StatusError:
+        return
+    assert apply(merged, deepcopy(obj)) == merged, "applied twice is as once"
 
 
 def _texts(errors: Iterable[FieldError]) -> None:

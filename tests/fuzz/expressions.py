@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.admission.webhooks.review_document import InvalidAnswer, InvalidPatch, decode_response
+from tenantry.apiserver.admission.webhooks.review_document import InvalidAnswer, InvalidPatch, decode_response, denial
 from tenantry.apiserver.decoding import normalise
+from tenantry.http.answer_head import AnswerHead
+from tenantry.http.head import head
 from tenantry.kube import jsonpath
 from tenantry.kube.admission.evaluation import Allowance, Inputs, KnownAnswers
 from tenantry.kube.admission.forms import form_of
@@ -289,10 +291,17 @@ def read_response(data: bytes) -> None:
         try:
             response = decode_response(data, version=version, uid="u", mutating=mutates)
             document = apply_operations(_OBJECT, response.operations)
+            refused = denial("x", response.status)
         except (InvalidAnswer, InvalidPatch, OperationFailed, StatusError) as error:
             str(error).encode(errors="surrogatepass")
             continue
-        orjson.dumps(document)
+        orjson.dumps([document, refused.to_object()])
+        sent = head(
+            refused.code, content_type="", request_id="x", date="", headers=refused.headers, content_length=0, close=False
+        )
+        lines = sent.split(b"\r\n")
+        assert AnswerHead().parse_status(lines[0]), lines[0]
+        assert lines[1] == b"Audit-Id: x", lines
 
 
 _CEL_WORDS = (
