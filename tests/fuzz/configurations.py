@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.body_decoding import parse_at_once
 from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.negotiation import JSON
 from tenantry.apiserver.user import User
 from tenantry.kube.apply import server_side
 from tenantry.kube.apply.typed import compile_schema
@@ -76,8 +78,8 @@ def definitions() -> Iterator[bytes]:
 def define(data: bytes) -> None:
     """A definition is refused, or what it defines works: objects are pruned, filled in and validated, once for all."""
     try:
-        pair = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        pair = parse_at_once(data, JSON, "", False)[0]
+    except StatusError:
         return
     if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], dict):
         return

@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.admission.webhooks.review_document import InvalidAnswer, InvalidPatch, decode_response, denial
+from tenantry.apiserver.body_decoding import parse_at_once
 from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.negotiation import JSON
 from tenantry.http.answer_head import AnswerHead
 from tenantry.http.head import head
 from tenantry.kube import jsonpath
@@ -197,8 +199,8 @@ def _sent(definition: Any, spec: Any) -> Any:
 
 def _json_of(data: bytes) -> Any:
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
+        return parse_at_once(data, JSON, "", False)[0]
+    except StatusError:
         return None
 
 

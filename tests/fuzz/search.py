@@ -106,7 +106,7 @@ def main(name: str, folder: Path, seconds: int) -> None:
         f"-timeout={_HANGS_SECONDS}",
         f"-rss_limit_mb={_MEMORY_MB}",
         f"-artifact_prefix={folder}/crash-",
-        f"-dict={words}",
+        *([f"-dict={words}"] if target.words else []),
         "-print_final_stats=0",
         "-verbosity=0",
         str(folder / "corpus"),
