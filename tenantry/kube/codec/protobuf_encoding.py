@@ -265,7 +265,8 @@ def _json(tag: bytes) -> Writer:
 
 def _values(tag: bytes) -> Writer:
     write = _list(_text(_tag(1, _BYTES)))
-    return lambda value: delimited(tag, write(value))
+    # An entry of `extra` may be null.
+    return lambda value: delimited(tag, write(value or ()))
 
 
 def _struct(tag: bytes, message: Message) -> Writer:
