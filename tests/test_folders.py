@@ -18,6 +18,7 @@ WHOLE_SYSTEM = {
     "distributed": "what only processes of their own can suffer",
     "e2e": "unmodified clients on real processes",
     "faults": "platforms that are broken under load",
+    "fuzz": "inputs that are searched for by what they reach, over all packages",
     "growth": "how the work grows with what is sent, over all packages",
     "support": "what tests run on",
 }

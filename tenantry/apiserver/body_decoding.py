@@ -72,14 +72,5 @@ def _parse(body: bytes, media_type: str, kind: str, duplicates: bool, api_versio
 
 
 def _check_depth(value: Any, kind: str, body: bytes) -> None:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_STORED_DEPTH):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return
-    raise json_codec.unrecognized(kind, "couldn't get version/kind; json parse error: exceeded max depth", body)
+    if json_size.nests_too_deeply(value):
+        raise json_codec.unrecognized(kind, "couldn't get version/kind; json parse error: exceeded max depth", body)

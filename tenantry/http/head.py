@@ -35,7 +35,7 @@ def head(
 
     Control characters in values are replaced, so that a text of a user cannot add a header.
     """
-    text = f"{_STATUS_LINES.get(code) or f'HTTP/1.1 {code} Unknown'}Audit-Id: {request_id}\r\nDate: {date}\r\n"
+    text = f"{_status_line(code)}Audit-Id: {request_id}\r\nDate: {date}\r\n"
     if code not in BODILESS:
         if content_type:
             text += f"Content-Type: {content_type}\r\n"
@@ -58,8 +58,11 @@ def head(
 
 def relayed_head(code: int, header: bytes, *, close: bool) -> bytes:
     """The head of a relayed answer: our status line and the other server's header lines."""
-    first = (_STATUS_LINES.get(code) or f"HTTP/1.1 {code} Unknown\r\n").encode()
-    return first + header + (b"Connection: close\r\n\r\n" if close else b"\r\n")
+    return _status_line(code).encode() + header + (b"Connection: close\r\n\r\n" if close else b"\r\n")
+
+
+def _status_line(code: int) -> str:
+    return _STATUS_LINES.get(code) or f"HTTP/1.1 {code} Unknown\r\n"
 
 
 def warning_values(warnings: Iterable[str]) -> list[str]:

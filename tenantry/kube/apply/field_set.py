@@ -287,13 +287,17 @@ def _canonical_element(text: str) -> str | None:
     kind = text[0]
     if kind == "f":
         return text
-    if kind == "v":
-        return value_element(orjson.loads(text[2:]))
-    if kind == "k":
-        keys = orjson.loads(text[2:])
-        if not isinstance(keys, dict):
-            raise ValueError(f"not an object: {text}")
-        return key_element(keys)
+    try:
+        if kind == "v":
+            return value_element(orjson.loads(text[2:]))
+        if kind == "k":
+            keys = orjson.loads(text[2:])
+            if not isinstance(keys, dict):
+                raise ValueError(f"not an object: {text}")
+            return key_element(keys)
+    except TypeError as error:
+        # orjson reads deeper nesting than it writes.
+        raise ValueError(f"exceeded max depth: {text[:2]}") from error
     if kind == "i":
         return f"i:{int(text[2:])}"
     return None

@@ -16,6 +16,7 @@ from tenantry.kube.apply.managed_fields import compare_objects
 from tenantry.kube.apply.owned_fields import fields_of
 from tenantry.kube.apply.typed import Node, TypedError
 from tenantry.kube.apply.typed_validation import validate
+from tenantry.kube.codec.json_size import nests_too_deeply
 from tenantry.kube.objects import Object, annotations_of
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
@@ -30,7 +31,7 @@ def upgradable_fields(live: Object, node: Node, api_version: str) -> FieldSet:
         return EMPTY
     try:
         last = orjson.loads(text)
-        if not isinstance(last, dict) or last.get("apiVersion") != api_version or validate(node, last):
+        if not isinstance(last, dict) or last.get("apiVersion") != api_version or nests_too_deeply(last) or validate(node, last):
             return EMPTY
         fields = fields_of(node, last)
         for changed in compare_objects(node, last, live):

@@ -33,9 +33,17 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
         body, value = _second_chance(body, kind)
     # Each key has exactly one colon outside of strings. Colons inside strings are the same in both texts, unless one is
     # escaped. So equal counts mean that no key was lost.
-    if duplicates and (count_byte(body, b":") != count_byte(orjson.dumps(value), b":") or (b"\\" in body and b"\\u003" in body)):
+    if duplicates and ((b"\\" in body and b"\\u003" in body) or count_byte(body, b":") != _colons(value)):
         return value, _duplicates(body)
     return value, []
+
+
+def _colons(value: Any) -> int:
+    try:
+        return count_byte(orjson.dumps(value), b":")
+    except TypeError:
+        # orjson reads deeper nesting than it writes; callers refuse it.
+        return -1
 
 
 def encode(value: Any) -> bytes:
@@ -86,7 +94,11 @@ def _with_numbers(read: Callable[[str], float]) -> Callable[[bytes], Any]:
 
 def _out_of_range(body: bytes, kind: str, number: str) -> StatusError | None:
     """The refusal of a number beyond float64 in an object of this kind; None for another body."""
-    value = json_slices.loads(body, _with_numbers(lambda text: 0.0))
+    try:
+        value = json_slices.loads(body, _with_numbers(lambda text: 0.0))
+    except (ValueError, RecursionError):
+        # Python's parser refuses integers of thousands of digits, and nesting that orjson allows.
+        return None
     if not kind or not isinstance(value, dict) or value.get("kind") != kind:
         return None
     version = str(value.get("apiVersion")).rpartition("/")[2]

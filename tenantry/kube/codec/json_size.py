@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.codec.byte_count import count_byte
+from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 
 MAX_VALUES = 200_000
 """The most values of one body or object: objects, lists, strings, numbers and literals; keys do not count. One MiB of a custom
@@ -61,3 +62,19 @@ def holds_too_many(value: Any) -> bool:
         if found > MAX_VALUES:
             return True
     return False
+
+
+def nests_too_deeply(value: Any) -> bool:
+    """Whether a decoded value has more levels of containers than MAX_STORED_DEPTH. Writing it may fail, and so may what calls
+    itself for each level."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_STORED_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True

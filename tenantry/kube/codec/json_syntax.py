@@ -6,10 +6,9 @@ from __future__ import annotations
 import re
 
 MAX_DEPTH = 1024
-"""Levels of nesting that orjson reads."""
+"""Levels of nesting that orjson reads. Deeper bodies are refused; Go's limit is 10,000."""
 MAX_STORED_DEPTH = 240
 """Levels of nesting that a body may have: orjson writes 254, and an answer may add some levels around the object."""
-"""Deeper bodies are refused (Go's limit is 10,000; orjson's is this)."""
 
 _MAX_TOKENS = 50_000
 """How much of a text is searched, so that a large invalid body cannot block the event loop."""

@@ -266,6 +266,7 @@ def _json(tag: bytes) -> Writer:
 
 def _values(tag: bytes) -> Writer:
     write = _list(_text(_tag(1, _BYTES)))
+    # An entry of `extra` may be null.
     return lambda value: delimited(tag, write(value or ()))
 
 

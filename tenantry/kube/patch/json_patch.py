@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from tenantry.kube.go_text import quote
-from tenantry.kube.patch.json_values import copy_of, equal, json_type
+from tenantry.kube.patch.json_values import check_depth, copy_of, equal, json_type
 from tenantry.kube.status import StatusError, bad_request
 
 MAX_OPERATIONS = 10_000
@@ -70,7 +70,7 @@ def apply_operations(document: Any, operations: Sequence[Any]) -> Any:
     for operation in operations:
         patched.apply(operation or {})
     if patched.deepened:
-        copy_of(patched.root)
+        check_depth(patched.root)
     return patched.root
 
 
@@ -196,6 +196,7 @@ class _Document:
         path = _path_of(operation, "copy", bare=True)
         container, key = self.locate(path, "copy operation does not apply: doc is missing destination", path)
         if isinstance(value, dict | list | str):
+            check_depth(value)
             self.copied_bytes += len(orjson.dumps(value))
             if self.copied_bytes > MAX_COPIED_BYTES:
                 size = f"the accumulated size increase of copy is {self.copied_bytes}, exceeding the limit {MAX_COPIED_BYTES}"

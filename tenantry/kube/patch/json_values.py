@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.codec.json_size import nests_too_deeply
 from tenantry.kube.status import bad_request
 
 
@@ -20,6 +21,13 @@ def copy_of(value: Any) -> Any:
         return orjson.loads(orjson.dumps(value))
     except TypeError as error:
         raise bad_request("exceeded max depth") from error
+
+
+def check_depth(value: Any) -> None:
+    """Raises StatusError 400 where a value is nested more deeply than a body may be: an answer adds levels around it, and field
+    managers some more."""
+    if nests_too_deeply(value):
+        raise bad_request("exceeded max depth")
 
 
 def json_type(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.kube.patch.json_values import copy_of, json_type
+from tenantry.kube.patch.json_values import check_depth, copy_of, json_type
 from tenantry.kube.status import bad_request
 
 
@@ -19,6 +19,7 @@ def apply(document: Any, patch: Any) -> Any:
         raise bad_request(
             f"error decoding patch: json: cannot unmarshal {json_type(patch)} into Go value of type map[string]interface {{}}"
         )
+    check_depth(patch)
     out = copy_of(document)
     if not isinstance(out, dict):
         return _without_nulls(patch)

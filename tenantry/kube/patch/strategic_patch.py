@@ -12,7 +12,7 @@ from typing import Any
 from tenantry.kube import go_text
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.patch.element_order import enforce_order
-from tenantry.kube.patch.json_values import copy_of, equal, identity, json_type
+from tenantry.kube.patch.json_values import check_depth, copy_of, equal, identity, json_type
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError, bad_request, cut
 
@@ -35,6 +35,7 @@ def apply(document: Any, patch: Any, schema: Schema) -> Any:
         patch = {}
     if not isinstance(patch, dict):
         raise bad_request(f"json: cannot unmarshal {json_type(patch)} into Go value of type map[string]interface {{}}")
+    check_depth(patch)
     return _merge_maps(copy_of(document), copy_of(patch), schema)
 
 

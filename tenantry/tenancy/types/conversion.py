@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.codec.json_size import nests_too_deeply
 from tenantry.kube.objects import Object, annotations_of
 
 RESOURCE_SCHEMAS = "apis.v1alpha2.kcp.io/resource-schemas"
@@ -121,8 +122,8 @@ def _identity(claim: Claim) -> tuple[str, str, str]:
 
 
 def _take(obj: Object, annotation: str) -> list[Claim]:
-    """Removes an annotation and returns the objects in its list. Invalid JSON counts as an empty list; entries that are not
-    objects are dropped.
+    """Removes an annotation and returns the objects in its list. Invalid JSON, and JSON that nests deeper than bodies may, counts
+    as an empty list; entries that are not objects are dropped.
 
     Users can write the annotation, so the objects may have any fields. Admission validates the result of the conversion
     (`tenantry.tenancy.exports.admission.stored_form`).
@@ -137,7 +138,9 @@ def _take(obj: Object, annotation: str) -> list[Claim]:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return []
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list) or nests_too_deeply(found):
+        return []
+    return [entry for entry in found if isinstance(entry, dict)]
 
 
 def _note(obj: Object, annotation: str, value: list[Claim]) -> None:

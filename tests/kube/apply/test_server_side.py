@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.kube.apply.last_applied import ANNOTATION
+from tenantry.kube.apply.last_applied import ANNOTATION, upgradable_fields
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.apply.server_side import apply
+from tenantry.kube.apply.typed import compile_schema
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
 from tests.kube.apply.samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
@@ -388,3 +389,10 @@ def test_a_live_object_that_no_schema_understands() -> None:
 def test_metadata_may_be_null() -> None:
     out = applied(None, config_map({"a": "1"}) | {"metadata": None})
     assert list(out["metadata"]) == ["managedFields"]
+
+
+def test_the_last_client_side_apply_is_not_read_where_it_nests_too_deeply() -> None:
+    for deep in ("[" * 1000 + "]" * 1000, '{"a":' * 1000 + "1" + "}" * 1000):
+        text = f'{{"apiVersion":"v1","spec":{{"any":{deep}}}}}'
+        live = {"apiVersion": "v1", "metadata": {"annotations": {ANNOTATION: text}}, "spec": {"any": {"a": 1}}}
+        assert upgradable_fields(live, compile_schema(THING), "v1") == {}

@@ -14,7 +14,14 @@ from tenantry.kube.schema.validate import validate
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_TYPES
 from tenantry.tenancy.types.api_export import API_EXPORT
 from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
-from tenantry.tenancy.types.conversion import binding_down, binding_up, export_down, export_up
+from tenantry.tenancy.types.conversion import (
+    ACCEPTABLE_CLAIMS,
+    PERMISSION_CLAIMS,
+    binding_down,
+    binding_up,
+    export_down,
+    export_up,
+)
 from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.workspace import WORKSPACE
@@ -146,6 +153,13 @@ def test_an_old_export_comes_up_as_kcp_brings_it() -> None:
     assert new["spec"]["permissionClaims"] == [{"resource": "configmaps", "verbs": ["*"]}]
     again = export_down(new)
     assert again["spec"]["permissionClaims"] == old["spec"]["permissionClaims"]  # type: ignore[index]
+
+
+def test_what_an_annotation_keeps_does_not_nest_deeper_than_a_body() -> None:
+    deep = "[" * 1000 + "]" * 1000
+    for annotation, up in ((PERMISSION_CLAIMS, export_up), (ACCEPTABLE_CLAIMS, binding_up)):
+        text = f'[{{"group":{deep}}}]'
+        assert up({"metadata": {"name": "x", "annotations": {annotation: text}}, "spec": {}})["metadata"] == {"name": "x"}
 
 
 def test_known_hashes() -> None:

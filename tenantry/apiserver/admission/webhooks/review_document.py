@@ -43,6 +43,7 @@ _RESPONSE = message(
 )
 _REVIEW = message("io.k8s.api.admission.v1.AdmissionReview", "2 response *AdmissionResponse", _RESPONSE, root=True)
 _check = normaliser(_REVIEW)
+_CODE_MAX = 999
 
 
 class InvalidAnswer(Exception):
@@ -163,7 +164,7 @@ def _operations(patch: bytes, patch_type: str) -> Sequence[Any]:
 
 
 def denial(webhook: str, status: Object | None) -> StatusError:
-    """The error for a write that a webhook has denied."""
+    """The error for a write that a webhook has denied. A code that HTTP does not have is answered with 500: upstream panics."""
     found = status or {}
     text = f'admission webhook "{webhook}" denied the request'
     why = found.get("message") or found.get("reason") or ""
@@ -174,7 +175,7 @@ def denial(webhook: str, status: Object | None) -> StatusError:
     if retry:
         headers["Retry-After"] = str(retry)
     return StatusError(
-        min(max(400, code), _CODE_MAX),
+        max(400, code) if code <= _CODE_MAX else 500,
         found.get("reason") or "",
         f"{text}: {why}" if why else f"{text} without explanation",
         details=details,

@@ -1,0 +1,1 @@
+"""Targets of coverage-guided fuzzing (`make fuzz`), and what it found, which `make test` tries again."""

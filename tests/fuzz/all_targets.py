@@ -1,0 +1,10 @@
+"""Every target, by its name."""
+
+from __future__ import annotations
+
+from tests.fuzz import configurations, decoders, expressions, requests
+from tests.fuzz.targets import Target
+
+TARGETS: dict[str, Target] = {
+    each.name: each for module in (decoders, expressions, configurations, requests) for each in module.TARGETS
+}
