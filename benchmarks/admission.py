@@ -1,9 +1,9 @@
 """What a webhook or a policy adds to a write: time at the client, and CPU time of the server. `python -m benchmarks.admission`.
 
-One process of `tenantry start` serves four workspaces: one without either, one with a validating webhook, one with a mutating one,
-and one with a ValidatingAdmissionPolicy of three expressions. The webhook is a process of its own on loopback that answers at
-once. Short blocks of creates by one client take turns in the four, so that other work on the machine falls on all alike; what is
-added is the difference within a round.
+One process of `tenantry start` serves four workspaces: one with neither, one with a validating webhook, one with a mutating
+webhook, and one with a ValidatingAdmissionPolicy of three expressions. The webhook is a process of its own on loopback that
+answers at once. Short blocks of creates by one client take turns in the four, so that other work on the machine falls on all
+alike; what is added is the difference within a round.
 """
 
 from __future__ import annotations

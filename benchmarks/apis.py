@@ -46,7 +46,8 @@ PREPARED = 1000
 ROUNDS = 9
 KINDS = 50
 PROPERTIES = 40
-MORE_WORKSPACES = 60
+DEFINING_WORKSPACES = 11
+BOUND_WORKSPACES = 90
 AGAIN = 50
 SETTLED_SECONDS_MAX = 60.0
 
@@ -67,7 +68,7 @@ async def measure(client: Client, server: Server, figures: Figures) -> None:
 
 
 async def _row(
-    client: Client, server: Server, figures: Figures, name: str, clients: int, requests: int, step: Step, turn: str = ""
+    client: Client, server: Server, figures: Figures, name: str, clients: int, requests: int, step: Step
 ) -> tuple[float, float]:
     """Measures a row after a tenth of its requests, which do not count. Returns requests per second, and the CPU time of the
     server for one in microseconds."""
@@ -168,7 +169,11 @@ def definition(kind: int) -> bytes:
     }
     columns = [
         {"name": name, "type": form, "jsonPath": f".spec.{field}"}
-        for name, form, field in (("Text", "string", "field0"), ("Number", "integer", "field1"), ("Port", "integer", "field5.port"))
+        for name, form, field in (
+            ("Text", "string", "field0"),
+            ("Number", "integer", "field1"),
+            ("Port", "integer", "field5.port"),
+        )
     ]
     version = {
         "name": "v1",
@@ -183,31 +188,43 @@ def definition(kind: int) -> bytes:
             "spec": {
                 "group": GROUP,
                 "scope": "Namespaced",
-                "names": {"plural": f"kind{kind}s", "singular": f"kind{kind}", "kind": f"Kind{kind}"},
+                "names": {
+                    "plural": f"kind{kind}s",
+                    "singular": f"kind{kind}",
+                    "kind": f"Kind{kind}",
+                    "listKind": f"Kind{kind}List",
+                },
                 "versions": [version],
             },
         }
     )
 
 
-async def define(connection: Connection, cluster: str, kinds: int, first: int = 0) -> None:
+async def define(connection: Connection, cluster: str, kinds: int) -> None:
     """Makes definitions, and waits until the last one is served."""
-    for kind in range(first, first + kinds):
+    for kind in range(kinds):
         must(await connection.request("POST", f"{cluster}/{DEFINITIONS}", definition(kind), JSON), 201)
-    last = f"{cluster}/apis/{GROUP}/v1/kind{first + kinds - 1}s"
+    await _served(connection, cluster, kinds - 1)
+
+
+async def _served(connection: Connection, cluster: str, kind: int) -> None:
     async with asyncio.timeout(SETTLED_SECONDS_MAX):
-        while must(await connection.request("GET", last), 200, 404).status == 404:
+        while must(await connection.request("GET", f"{cluster}/apis/{GROUP}/v1/kind{kind}s"), 200, 404).status == 404:
             pass
 
 
 def custom(name: str, **changed: object) -> bytes:
     values = ("text", 1, True, ["item-1", "item-2"], {"key": "value"}, {"name": "port", "port": 80})
     spec = {f"field{number}": values[number % len(values)] for number in range(PROPERTIES)} | changed
-    return orjson.dumps({"apiVersion": f"{GROUP}/v1", "kind": "Kind0", "metadata": {"name": name}, "spec": spec})
+    return _custom_object(f"{GROUP}/v1", "Kind0", name, spec)
+
+
+def _custom_object(api_version: str, kind: str, name: str, spec: dict[str, object]) -> bytes:
+    return orjson.dumps({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec})
 
 
 async def _rules_hold(connection: Connection) -> None:
-    wrong = ({"field1": 2}, {"field3": ["other"]}, {"field5": {"name": "text", "port": 1}})
+    wrong: Sequence[dict[str, object]] = ({"field1": 2}, {"field3": ["other"]}, {"field5": {"name": "text", "port": 1}})
     for changed, said in zip(wrong, (b"first rule", b"second rule", b"third rule"), strict=True):
         answer = must(await connection.request("POST", CUSTOM, custom("wrong", **changed), JSON), 422)
         if said not in answer.body:
@@ -222,33 +239,65 @@ async def _create_custom(connection: Connection, number: int) -> None:
 
 
 async def _documents(client: Client, connection: Connection, server: Server, figures: Figures) -> None:
-    names = [f"documents-{number}" for number in range(MORE_WORKSPACES)]
-    await workspaces.create_all(client, names)
-    for name in names:
+    own = [f"defining-{number}" for number in range(DEFINING_WORKSPACES)]
+    await workspaces.create_all(client, own)
+    for name in own:
         await define(connection, f"/clusters/root:{name}", KINDS)
-    first = [await _read(connection, names[0], path, accept) for path, accept in DOCUMENTS]
-    figures["documents_first"] = max(first)
-    again: list[float] = []
-    for path, accept in TAGGED:
-        answer = must(await connection.request("GET", f"/clusters/root:{names[0]}{path}", headers=accept), 200)
-        headers = f"{accept}If-None-Match: {answer.etag}\r\n"
-        times = []
-        for _ in range(AGAIN):
-            began = time.perf_counter()
-            must(await connection.request("GET", f"/clusters/root:{names[0]}{path}", headers=headers), 304)
-            times.append(time.perf_counter() - began)
-        again.append(1000 * statistics.median(times))
-    figures["documents_again"] = max(again)
-    # The first workspaces fill what is bounded and shared by all.
-    shared = MORE_WORKSPACES // 3
-    for name in names[1:shared]:
-        for path, accept in DOCUMENTS:
-            await _read(connection, name, path, accept)
+    figures["documents_first"] = max([await _read(connection, own[0], *document) for document in DOCUMENTS])
+    figures["documents_again"] = max([await _unchanged(connection, own[0], *document) for document in TAGGED])
+    figures["documents_memory_own"] = await _memory(connection, server, own[1:])
+    bound = [f"bound-{number}" for number in range(BOUND_WORKSPACES)]
+    await workspaces.create_all(client, ["provider", *bound])
+    await _export(connection, "/clusters/root:provider")
+    for name in bound:
+        await _bind(connection, f"/clusters/root:{name}")
+    # The first third fills what is bounded and shared by all.
+    await _memory(connection, server, bound[: BOUND_WORKSPACES // 3])
+    figures["documents_memory_bound"] = await _memory(connection, server, bound[BOUND_WORKSPACES // 3 :])
+
+
+async def _memory(connection: Connection, server: Server, names: Sequence[str]) -> float:
+    """By how many KiB the server grows for each workspace whose documents are read."""
     before = server.memory_bytes()
-    for name in names[shared:]:
-        for path, accept in DOCUMENTS:
-            await _read(connection, name, path, accept)
-    figures["documents_memory"] = (server.memory_bytes() - before) / (MORE_WORKSPACES - shared) / 1024
+    for name in names:
+        for document in DOCUMENTS:
+            await _read(connection, name, *document)
+    return (server.memory_bytes() - before) / len(names) / 1024
+
+
+async def _export(connection: Connection, cluster: str) -> None:
+    """Exports the types of `definition`."""
+    resources = []
+    for kind in range(KINDS):
+        spec = orjson.loads(definition(kind))["spec"]
+        for version in spec["versions"]:
+            version["schema"] = version["schema"]["openAPIV3Schema"]
+        name = f"v1.kind{kind}s.{GROUP}"
+        body = _custom_object("apis.kcp.io/v1alpha1", "APIResourceSchema", name, spec)
+        path = f"{cluster}/apis/apis.kcp.io/v1alpha1/apiresourceschemas"
+        must(await connection.request("POST", path, body, JSON), 201)
+        resources.append({"group": GROUP, "name": f"kind{kind}s", "schema": name, "storage": {"crd": {}}})
+    body = _custom_object("apis.kcp.io/v1alpha2", "APIExport", "bench", {"resources": resources})
+    must(await connection.request("POST", f"{cluster}/apis/apis.kcp.io/v1alpha2/apiexports", body, JSON), 201)
+
+
+async def _bind(connection: Connection, cluster: str) -> None:
+    reference = {"export": {"path": "root:provider", "name": "bench"}}
+    body = _custom_object("apis.kcp.io/v1alpha2", "APIBinding", "bench", {"reference": reference})
+    must(await connection.request("POST", f"{cluster}/apis/apis.kcp.io/v1alpha2/apibindings", body, JSON), 201)
+    await _served(connection, cluster, KINDS - 1)
+
+
+async def _unchanged(connection: Connection, name: str, path: str, accept: str) -> float:
+    """The median time in milliseconds in which the answer is that a document is the same."""
+    answer = must(await connection.request("GET", f"/clusters/root:{name}{path}", headers=accept), 200)
+    headers = f"{accept}If-None-Match: {answer.etag}\r\n"
+    times = []
+    for _ in range(AGAIN):
+        began = time.perf_counter()
+        must(await connection.request("GET", f"/clusters/root:{name}{path}", headers=headers), 304)
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times)
 
 
 async def _read(connection: Connection, name: str, path: str, accept: str) -> float:

@@ -109,7 +109,8 @@ class Connection(asyncio.Protocol):
         mark = head.find(b"content-length:")
         if mark < 0:
             if head[9:12] == b"304":
-                return self._answered(304, b"", said)
+                self._answered(304, b"", said)
+                return
             if b"transfer-encoding: chunked" not in head:
                 raise Failed(f"an answer without a length: {head!r}")
             if self._buffer.endswith(_LAST_CHUNK):
