@@ -145,7 +145,11 @@ async def test_every_type_is_served_and_has_documents() -> None:
         schemas = {name: orjson.loads(made) for name, made in fragment(definition, version).schemas.items()}
         containers = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
         assert containers["x-kubernetes-list-map-keys"] == ["name"] and containers["x-kubernetes-patch-merge-key"] == "name"
-        either = {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
+        either = {
+            "description": "A whole number, or a text.",
+            "format": "int-or-string",
+            "oneOf": [{"type": "integer"}, {"type": "string"}],
+        }
         assert schemas["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] == either
 
 
