@@ -42,7 +42,7 @@ def table(
     shown = definition.versions[version].columns or _fallback()
     rows: list[Object] = []
     for obj in objects:
-        row: Object = {"cells": _cells(shown, obj, now)}
+        row: Object = {"cells": cells(shown, obj, now)}
         if include_object == "Object":
             row["object"] = obj
         elif include_object != "None":
@@ -59,7 +59,7 @@ def table(
     }
 
 
-def _cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
+def cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
     """The cells of a row. A long text is null where the texts before it are too long together: a hundred columns may show the
     same large field, and a row would be a hundred times as large as its object."""
     cells: list[Any] = []
