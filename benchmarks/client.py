@@ -13,14 +13,25 @@ JSON = "Content-Type: application/json\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: bytes
-
-
 class Failed(Exception):
     """An unexpected answer, which a measurement must not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`head`: the status line and the headers."""
+
+    status: int
+    body: bytes
+    head: bytes = b""
+
+    @property
+    def etag(self) -> str:
+        for line in self.head.split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"etag":
+                return value.strip().decode()
+        raise Failed(f"an answer without an ETag: {self.head!r}")
 
 
 class Connection(asyncio.Protocol):
@@ -93,23 +104,27 @@ class Connection(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return
-        head = bytes(self._buffer[:end]).lower()
+        said = bytes(self._buffer[:end])
+        head = said.lower()
         mark = head.find(b"content-length:")
         if mark < 0:
+            if head[9:12] == b"304":
+                self._answered(304, b"", said)
+                return
             if b"transfer-encoding: chunked" not in head:
                 raise Failed(f"an answer without a length: {head!r}")
             if self._buffer.endswith(_LAST_CHUNK):
-                self._answered(int(head[9:12]), _unchunked(self._buffer[end + 4 :]))
+                self._answered(int(head[9:12]), _unchunked(self._buffer[end + 4 :]), said)
             return
         length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
         if len(self._buffer) < end + 4 + length:
             return
-        self._answered(int(head[9:12]), bytes(self._buffer[end + 4 : end + 4 + length]))
+        self._answered(int(head[9:12]), bytes(self._buffer[end + 4 : end + 4 + length]), said)
 
-    def _answered(self, status: int, body: bytes) -> None:
+    def _answered(self, status: int, body: bytes, head: bytes) -> None:
         self._buffer.clear()
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(Answer(status, body))
+            self._waiting.set_result(Answer(status, body, head))
 
     def _watch_head(self) -> None:
         end = self._buffer.find(b"\r\n\r\n")

@@ -59,6 +59,27 @@ ONE_PROCESS = (
     *CONFIG_MAPS,
 )
 
+APIS = (
+    _row("protobuf_get", "GET of a ConfigMap of 512 B in protobuf, 32 clients, requests as a ratio to JSON", "", 1.0),
+    _cost("protobuf_get_cpu", "the same, CPU time of the server as a ratio to JSON", ""),
+    _cost("protobuf_get_bytes", "the same, bytes as a ratio to JSON", "", 0.6),
+    _row("protobuf_list", "LIST limit=500 in protobuf, 8 clients, requests as a ratio to JSON", "", 1.0),
+    _cost("protobuf_list_cpu", "the same, CPU time of the server as a ratio to JSON", ""),
+    _cost("protobuf_list_bytes", "the same, bytes as a ratio to JSON", "", 0.6),
+    _row("table_500", "Table of 500 ConfigMaps, 8 clients", "/s", 200),
+    _cost("table_500_cpu", "the same, CPU time of the server", "µs"),
+    _row("custom_table_500", "Table of 500 custom resources of 40 properties with three columns, 8 clients", "/s", 200),
+    _cost("custom_table_500_cpu", "the same, CPU time of the server", "µs"),
+    _row("apply", "server-side apply of 2 KB to one of 200 objects, 32 clients", "/s", 800),
+    _cost("apply_cpu", "the same, CPU time of the server", "µs"),
+    _row("custom_create", "custom resource of 40 properties under three rules, create, 32 clients", "/s", 700),
+    _cost("custom_create_cpu", "the same, CPU time of the server", "µs"),
+    _cost("documents_first", "50 CRDs: slowest first answer of discovery and OpenAPI documents", "ms", 150),
+    _cost("documents_again", "the same, slowest median of a 304", "ms", 1.0),
+    _cost("documents_memory_bound", "memory for the documents of one more workspace that has bound the same 50 APIs", "KiB", 5),
+    _cost("documents_memory_own", "the same where it has 50 CRDs of its own", "KiB"),
+)
+
 LOOK_UPS = (
     _row("resolve_memory", "id to place from a client's map", "/s", 1_000_000, "", "1,710,000"),
     _row("resolve_unary", "Resolve over gRPC, 64 at the same time", "/s", 4000, "", "4,342"),
@@ -100,6 +121,7 @@ MILLION = (
 
 SECTIONS = {
     "One process on SQLite": ONE_PROCESS,
+    "What Kubernetes' clients ask for": APIS,
     "Look-ups": LOOK_UPS,
     "Owners that change": OWNERS,
     "1,000,000 tenants in 1,000 ranges": MILLION,

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import join, lookups, objects, registry, take_over, work, workspaces
+from benchmarks import apis, join, lookups, objects, registry, take_over, work, workspaces
 from benchmarks.client import Client
 from benchmarks.fleets import client, fleet, without_etcd
 from benchmarks.results import Results
@@ -48,6 +48,11 @@ def _objects(root: Path, results: Results) -> None:
         _run(objects.measure(_direct(server), "", results.figures))
 
 
+def _apis(root: Path, results: Results) -> None:
+    with Server(root) as server:
+        _run(apis.measure(_direct(server), server, results.figures))
+
+
 def _objects_on_platform(root: Path, results: Results) -> None:
     with fleet(root) as platform:
         _run(objects.measure(client(platform), PLATFORM, results.figures))
@@ -66,6 +71,7 @@ STAGES = {
     "workspaces": Stage(_workspaces),
     "objects": Stage(_objects),
     "objects-on-platform": Stage(_objects_on_platform, without_etcd),
+    "apis": Stage(_apis),
     "lookups": Stage(lookups.measure, without_etcd),
     "take-over": Stage(take_over.measure, without_etcd),
     "join": Stage(join.measure, without_etcd),

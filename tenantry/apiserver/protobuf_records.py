@@ -53,10 +53,12 @@ class ProtobufForm:
         self._partial = representation.transformation in (PARTIAL, PARTIAL_LIST)
         self._cut = self._partial and definition.protobuf is not None
         """Whether messages are the beginnings of those that are kept."""
-        if self._partial:
-            self.head = envelope_head(representation.api_version, PARTIAL)
-        else:
-            self.head = envelope_head(definition.api_version(version), definition.kind)
+        place = ("protobuf.head", representation.api_version if self._partial else "")
+        head: bytes | None = shape.memo.get(place)
+        if head is None:
+            api_version = representation.api_version if self._partial else definition.api_version(version)
+            head = shape.memo[place] = envelope_head(api_version, PARTIAL if self._partial else definition.kind)
+        self.head = head
         """What comes before the message in a body."""
 
     def known(self, found: Sequence[Record]) -> list[bytes | None]:

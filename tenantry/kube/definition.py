@@ -31,6 +31,9 @@ class Column:
     description: str = ""
     priority: int = 0
     cell: Callable[[Object, datetime], Any]
+    reads: str = ""
+    """What the cell is computed from: a field at the top of the object (`spec`), or `metadata.name` or
+    `metadata.creationTimestamp`, which all objects have. Empty where it may be anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

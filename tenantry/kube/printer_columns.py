@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ COLUMNS_MAX = 100
 """The most columns of a Table. What is declared after them is not shown: one definition of 1 MiB has room for 20,000, and each
 costs its part of every object. Upstream has no limit."""
 
+_OF_ALL = (".metadata.name", ".metadata.creationTimestamp")
+_top_field = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*+)(?=[.\[]|\Z)")
 _Cell = Callable[[Object, datetime], Any]
 _INT64_MIN = -(1 << 63)
 _ESCAPED = (
@@ -62,7 +65,16 @@ def _column(declared: Object) -> Column:
         description=declared.get("description") or f"Custom resource definition column (in JSONPath format): {path}",
         priority=declared.get("priority") or 0,
         cell=_cell(path, declared["type"]),
+        reads=_reads(path),
     )
+
+
+def _reads(path: str) -> str:
+    """`Column.reads` of a path."""
+    if path in _OF_ALL:
+        return path[1:]
+    begins = _top_field.match(path)
+    return begins[1] if begins is not None and "$" not in path and "{" not in path and "}" not in path else ""
 
 
 def _cell(path: str, kind: str) -> _Cell:

@@ -27,6 +27,7 @@ from tenantry.apiserver.negotiation import (
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
 from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_response
+from tenantry.apiserver.verbs.stored_rows import row_of_stored
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.base.time_slices import turns
@@ -131,6 +132,10 @@ async def list_response(
     if representation.media_type == PROTOBUF:
         return _response(call, PROTOBUF, await protobuf_list(call, representation, found, list_metadata, present))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
+    if present is None and call.shape.row_order is None and not pretty:
+        row = row_of_stored(call, representation, datetime.now(UTC))
+        if row is not None and await _served_as_stored(call, found):
+            return _response(call, JSON, await joined(text, await _rows(call, representation, found, row)))
     order = call.shape.row_order if representation.transformation == TABLE else None
     items: list[bytes] = []
     places: list[Any] = []
@@ -150,6 +155,16 @@ async def list_response(
     if order is not None:
         items = [items[at] for at in sorted(range(len(items)), key=places.__getitem__)]
     return _response(call, representation.media_type, await joined(text, items))
+
+
+async def _rows(
+    call: Call, representation: Representation, found: Sequence[Record], row: Callable[[Record], bytes]
+) -> list[bytes]:
+    rows: list[bytes] = []
+    for batch, weight in _batches(call, representation, found):
+        rows += await run_weighed(_tenant(call), weight, bind(_each, row, batch))
+        await turns.rest()
+    return rows
 
 
 def _go_kind(call: Call, kind: str) -> str:

@@ -44,12 +44,12 @@ def table(
     rows: list[Object] = []
     for obj in objects:
         try:
-            cells = _cells(shown, obj, now)
+            found = cells(shown, obj, now)
         except NOT_OF_ITS_TYPE:
             if is_of_its_type(obj, definition):
                 raise
-            cells = [_cell(column, obj, now) for column in shown]
-        row: Object = {"cells": cells}
+            found = [_cell(column, obj, now) for column in shown]
+        row: Object = {"cells": found}
         if include_object == "Object":
             row["object"] = obj
         elif include_object != "None":
@@ -66,7 +66,7 @@ def table(
     }
 
 
-def _cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
+def cells(shown: Sequence[Column], obj: Object, now: datetime) -> list[Any]:
     """The cells of a row. A long text is null where the texts before it are too long together: a hundred columns may show the
     same large field, and a row would be a hundred times as large as its object."""
     cells: list[Any] = []

@@ -43,7 +43,6 @@ _RESPONSE = message(
 )
 _REVIEW = message("io.k8s.api.admission.v1.AdmissionReview", "2 response *AdmissionResponse", _RESPONSE, root=True)
 _check = normaliser(_REVIEW)
-_CODE_MAX = 999
 
 
 class InvalidAnswer(Exception):

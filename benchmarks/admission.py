@@ -1,8 +1,9 @@
-"""What an admission webhook adds to a write: time at the client, and CPU time of the server. `python -m benchmarks.webhooks`.
+"""What a webhook or a policy adds to a write: time at the client, and CPU time of the server. `python -m benchmarks.admission`.
 
-One process of `tenantry start` serves three workspaces: one without webhooks, one with a validating and one with a mutating
-webhook. The webhook is a process of its own on loopback that answers at once. Short blocks of creates by one client take turns in
-the three, so that other work on the machine falls on all alike; what a webhook adds is the difference within a round.
+One process of `tenantry start` serves four workspaces: one with neither, one with a validating webhook, one with a mutating
+webhook, and one with a ValidatingAdmissionPolicy of three expressions. The webhook is a process of its own on loopback that
+answers at once. Short blocks of creates by one client take turns in the four, so that other work on the machine falls on all
+alike; what is added is the difference within a round.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from tools.server import Server
 
 ROUNDS = 20
 WRITES = 200
-KINDS = ("plain", "validating", "mutating")
+WEBHOOKS = ("validating", "mutating")
+POLICY = "policy"
+KINDS = ("plain", *WEBHOOKS, POLICY)
+EXPRESSIONS = (
+    "has(object.data) && object.data.all(key, size(object.data[key]) <= 1024)",
+    "!has(object.metadata.labels) || !('forbidden' in object.metadata.labels)",
+    "object.metadata.name.matches('^[a-z0-9-]+$') && object.metadata.namespace == 'default'",
+)
+ESTABLISHED_SECONDS_MAX = 30.0
 PATCH = base64.b64encode(orjson.dumps([{"op": "add", "path": "/data/by", "value": "hook"}])).decode()
 
 
@@ -71,20 +80,9 @@ async def measure(server: Server, port: int, rounds: int) -> dict[str, tuple[lis
     client = Client(server.url, server.token("shard-base"), server.ca)
     await workspaces.create_all(client, KINDS)
     connection = await client.connect()
-    for kind in KINDS[1:]:
-        webhook = {
-            "name": "hook.bench.example",
-            "clientConfig": {
-                "url": f"https://127.0.0.1:{port}/{kind}",
-                "caBundle": base64.b64encode(certificate()[0]).decode(),
-            },
-            "rules": [rule()],
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-        }
-        body = orjson.dumps(configuration(kind, "bench", webhook))
-        path = f"/clusters/root:{kind}/apis/{GROUP}/v1/{PLURALS[kind]}"
-        must(await connection.request("POST", path, body, JSON), 201)
+    for kind in WEBHOOKS:
+        await webhook(connection, kind, port)
+    await policy(connection)
     found: dict[str, tuple[list[float], list[float]]] = {kind: ([], []) for kind in KINDS}
     for number in range(-1, rounds):
         for kind in KINDS:
@@ -93,6 +91,49 @@ async def measure(server: Server, port: int, rounds: int) -> dict[str, tuple[lis
                 found[kind][0].append(p50)
                 found[kind][1].append(cpu)
     return found
+
+
+async def webhook(connection: Connection, kind: str, port: int) -> None:
+    hook = {
+        "name": "hook.bench.example",
+        "clientConfig": {
+            "url": f"https://127.0.0.1:{port}/{kind}",
+            "caBundle": base64.b64encode(certificate()[0]).decode(),
+        },
+        "rules": [rule()],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    body = orjson.dumps(configuration(kind, "bench", hook))
+    path = f"/clusters/root:{kind}/apis/{GROUP}/v1/{PLURALS[kind]}"
+    must(await connection.request("POST", path, body, JSON), 201)
+
+
+async def policy(connection: Connection) -> None:
+    """Makes a policy and its binding, and waits until a write that each expression forbids is refused."""
+    base = f"/clusters/root:{POLICY}/apis/{GROUP}/v1/validatingadmissionpolic"
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [rule()]},
+        "validations": [{"expression": expression, "message": f"expression {n}"} for n, expression in enumerate(EXPRESSIONS)],
+    }
+    bound = {"policyName": "bench", "validationActions": ["Deny"]}
+    for path, content in (("ies", spec), ("ybindings", bound)):
+        body = orjson.dumps({"metadata": {"name": "bench"}, "spec": content})
+        must(await connection.request("POST", base + path, body, JSON), 201)
+    configmaps = f"/clusters/root:{POLICY}/api/v1/namespaces/default/configmaps?dryRun=All"
+    forbidden = (
+        {"metadata": {"name": "long"}, "data": {"value": "x" * 1025}},
+        {"metadata": {"name": "labelled", "labels": {"forbidden": ""}}, "data": {"value": ""}},
+        {"metadata": {"name": "dotted.name"}, "data": {"value": ""}},
+    )
+    async with asyncio.timeout(ESTABLISHED_SECONDS_MAX):
+        for number, made in enumerate(forbidden):
+            while True:
+                answer = await connection.request("POST", configmaps, orjson.dumps(made), JSON)
+                if answer.status == 422 and f"expression {number}".encode() in answer.body:
+                    break
+                must(answer, 201)
 
 
 async def block(connection: Connection, server: Server, kind: str, number: int) -> tuple[float, float]:
@@ -111,11 +152,12 @@ def text(found: dict[str, tuple[list[float], list[float]]]) -> str:
     for kind, (times, cpu) in found.items():
         lines.append(f"{kind}: p50 {_quartiles(times)}, CPU of the server {_quartiles(cpu)}")
     for kind in KINDS[1:]:
+        what = kind if kind == POLICY else f"{kind} webhook"
         added = [
             [with_it - without for with_it, without in zip(found[kind][part], found["plain"][part], strict=True)]
             for part in (0, 1)
         ]
-        lines.append(f"a {kind} webhook adds: p50 {_quartiles(added[0])}, CPU of the server {_quartiles(added[1])}")
+        lines.append(f"a {what} adds: p50 {_quartiles(added[0])}, CPU of the server {_quartiles(added[1])}")
     return "\n".join(lines)
 
 
@@ -135,7 +177,7 @@ def main() -> None:
         chain, key = folder / "tls.crt", folder / "tls.key"
         chain.write_bytes(certificate()[0])
         key.write_bytes(certificate()[1])
-        command = [sys.executable, "-m", "benchmarks.webhooks", "serve", str(chain), str(key)]
+        command = [sys.executable, "-m", "benchmarks.admission", "serve", str(chain), str(key)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as webhook, Server(folder / "server") as server:
             try:
                 assert webhook.stdout is not None
