@@ -36,7 +36,13 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_STRING_HEAD = re.compile(rf"""(?:'(?:{_ESCAPE}|[^\\'\n\r])*|"(?:{_ESCAPE}|[^\\"\n\r])*)(?:\\?[^'"]?)?""")
+_UNFINISHED = r"\\(?:[xX][0-9a-fA-F]?|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[0-3][0-7]?)?"
+_HEAD = re.compile(
+    rf"""(?:'(?:{_ESCAPE}|[^\\'\n\r])*(?:{_UNFINISHED})?|"(?:{_ESCAPE}|[^\\"\n\r])*(?:{_UNFINISHED})?"""
+    r"""|`[A-Za-z0-9_.\-/\ ]*|[=&|])?.?""",
+    re.DOTALL,
+)
+"""What is no word: the longest beginning of one, and the character that does not fit."""
 _WORDS = frozenset(("in", "true", "false", "null"))
 _NEWLINES = re.compile("\r\n?")
 _ESCAPED = re.compile(r"\\(?:([xXuU])([0-9a-fA-F]+)|([0-3][0-7]{2})|(.))", re.DOTALL)
@@ -73,14 +79,26 @@ def tokens(source: str, errors: CompileErrors) -> list[Token]:
 
 def _no_token(source: str, position: int, errors: CompileErrors) -> int:
     """Adds the error for a text that is no word. Returns where the next word may begin."""
-    end = position + 1
-    if source[position] in "'\"":
-        head = _STRING_HEAD.match(source, position)
-        end = max(end, head.end()) if head is not None else end
-    elif source[position] in "=&|":
-        end += 1
+    end = _unread(source, position)
     errors.add(position, f"Syntax error: token recognition error at: '{source[position:end]}'")
     return end
+
+
+def _unread(source: str, position: int) -> int:
+    """Where a text ends that is no word."""
+    head = _HEAD.match(source, position)
+    return max(position + 1, head.end() if head is not None else 0)
+
+
+def readable(source: str, start: int, end: int) -> str:
+    """A part of an expression, without what is no word."""
+    found = []
+    while start < end:
+        match = _TOKEN.match(source, start)
+        if match is not None:
+            found.append(match.group())
+        start = _unread(source, start) if match is None else match.end()
+    return "".join(found)
 
 
 def string_value(text: str) -> str:
@@ -150,8 +168,7 @@ def words(source: str) -> Iterator[str]:
     while position < len(source):
         match = _TOKEN.match(source, position)
         if match is None:
-            head = _STRING_HEAD.match(source, position)
-            position = max(position + 1, head.end() if head is not None else 0)
+            position = _unread(source, position)
             continue
         kind = match.lastgroup
         if kind == "name" and not after_dot:

@@ -9,7 +9,8 @@ import pytest
 
 from tenantry.kube import jsonpath, jsonpath_steps
 from tenantry.kube.schema import cel, formats
-from tenantry.kube.schema.cel_parser import NODES_MAX, parse
+from tenantry.kube.schema.cel_nodes import NODES_MAX
+from tenantry.kube.schema.cel_parser import parse
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.validate import validate
 from tests.kube.definitions import I, S, obj_schema
