@@ -137,7 +137,8 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
     if definition.stored:
         main["storageVersionHash"] = storage_version_hash(definition)
     entries = [main]
-    for name in sorted(version.subresources):
+    # Of a custom type the status comes first (upstream).
+    for name in sorted(version.subresources, reverse=definition.custom):
         entry: Object = {
             "name": f"{definition.plural}/{name}",
             "singularName": "",

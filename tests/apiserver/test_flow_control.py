@@ -169,7 +169,7 @@ async def test_a_change_of_levels_lets_requests_go_on() -> None:
 async def test_a_change_of_levels_that_nobody_waits_for_compiles_no_plan() -> None:
     """Each write of a tenant's FlowSchemas would pay for it on the event loop."""
 
-    class NotNow(NoPlans):
+    class NotNow(OnePlan):
         def of(self, cluster: str) -> Plan:
             raise AssertionError("a plan is compiled")
 
@@ -178,7 +178,7 @@ async def test_a_change_of_levels_that_nobody_waits_for_compiles_no_plan() -> No
 
 async def test_seats_go_round_levels_in_which_requests_wait() -> None:
     """A seat that is given back goes to one of them at a time, whatever they wait for."""
-    control = FlowControl(NoPlans(plan(level(1, queues=1, length=9), level(1, queues=1, length=9), seats=2)))
+    control = FlowControl(OnePlan(plan(level(1, queues=1, length=9), level(1, queues=1, length=9), seats=2)))
     low, high = flow_of(control, ALICE), flow_of(control, BOB)
     assert control.take_now("c", low)
     assert control.take_now("c", high)

@@ -100,7 +100,9 @@ def _is_definition(each: Object) -> bool:
     if each.get("kind") != "CustomResourceDefinition" or each["apiVersion"] != "apiextensions.k8s.io/v1":
         return False
     spec, metadata = each.get("spec"), each.get("metadata")
-    return isinstance(spec, dict) and "versions" in spec and isinstance(metadata, dict) and "name" in metadata
+    if not isinstance(spec, dict) or not spec.get("group") or not isinstance(metadata, dict) or "name" not in metadata:
+        return False
+    return all(version.get("name") for version in spec.get("versions") or ({},))
 
 
 def _is_sample(each: Object) -> bool:
