@@ -102,7 +102,8 @@ def _is_definition(each: Object) -> bool:
     spec, metadata = each.get("spec"), each.get("metadata")
     if not isinstance(spec, dict) or not spec.get("group") or not isinstance(metadata, dict) or "name" not in metadata:
         return False
-    return all(version.get("name") for version in spec.get("versions") or ({},))
+    versions: list[Object] = spec.get("versions") or [{}]
+    return all(version.get("name") for version in versions)
 
 
 def _is_sample(each: Object) -> bool:

@@ -18,7 +18,6 @@ APPLY = "application/apply-patch+yaml"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 OF_THE_MOMENT = ("uid", "resourceVersion", "creationTimestamp", "lastTransitionTime", "time", "deletionTimestamp")
 CLUSTER = "kcp.io/cluster"
-NOT_TYPED = "failed to create typed patch object"
 STORAGE_KEY = re.compile(r"Key: \S+,")
 SYSTEM_MANAGERS = ("tenantry", "kube-apiserver")
 PROTECTED = re.compile(r"(^|\.)(k8s|kubernetes)\.io$")
@@ -46,9 +45,8 @@ def shown(answer: Answer) -> Object:
     body = json.loads(answer.body) if answer.body[:1] in (b"{", b"[") else answer.body.decode(errors="replace")
     body = _lasting(body)
     if isinstance(body, dict) and body.get("kind") == "Status" and isinstance(body.get("details"), dict):
-        # The message has the causes, in their order. Of unknown fields Kubernetes names those that it comes upon first.
-        told, _, untyped = body["message"].partition(": [")[0].partition(NOT_TYPED)
-        body["message"] = STORAGE_KEY.sub("Key: <key>,", told) + (NOT_TYPED if untyped else "")
+        # The message has the causes, in their order.
+        body["message"] = STORAGE_KEY.sub("Key: <key>,", body["message"].partition(": [")[0])
     return {"code": answer.status, "body": body, **({"warning": warnings} if warnings else {})}
 
 

@@ -25,9 +25,14 @@ TOKEN = "admintok"
 _SECONDS = 60
 
 _PRUNED = "an apply of fields that are pruned counts as a change of the generation"
+_FIRST = "of the unknown fields of an object it names the one that it comes upon first, in no order"
 ACCIDENTS = {
     ("clusterresources.cli.kyverno.io", "*"): _PRUNED,
     ("contexts.cli.kyverno.io", "*"): _PRUNED,
+    ("analysisruns.argoproj.io", "* apply*"): _FIRST,
+    ("clusterpolicies.kyverno.io", "* apply*"): _FIRST,
+    ("k8srequiredlabels.constraints.gatekeeper.sh", "* apply*"): _FIRST,
+    ("myresources.example.io", "* strict"): "the text has the object's uid",
     ("tasks.tekton.dev", "*"): "an apply that takes the last field out of an object sets null, which is in docs/conformance.md",
 }
 """Where Kubernetes' answer is no rule: (definition, steps) → why."""
