@@ -24,6 +24,7 @@ ALLOWED = {
     "tenantry/kube/openapi/fragment.py: cache": "by the form of the document and of its encoding, and a flag",
     "tenantry/kube/openapi/root_documents.py: cache": "by path: the program's own, and one for each built-in group",
     "tenantry/kube/workloads/facts.py: lru_cache": "no arguments: the resources and messages of one file",
+    "tenantry/kube/schema/cel_grammar.py: cache": "no arguments: the grammar of the language",
     "tenantry/kube/schema/cel_declarations.py: cache": "no arguments: the functions of the environment",
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"
