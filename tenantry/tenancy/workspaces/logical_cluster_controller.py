@@ -194,12 +194,16 @@ class LogicalClusterController(ObjectController):
     async def _mirror_remote(self, cluster: str, owner: tuple[str, str], logical_cluster: Object) -> None:
         """Patches the status of a Workspace on another shard, if it differs."""
         source = logical_cluster.get("status") or {}
+        waits = None
         if (source.get("phase") or SCHEDULING) == SCHEDULING:
-            return
+            # The parent's shard may have read this cluster before it was known why it waits.
+            waits = conditions.find(source, INITIALIZED)
+            if waits is None:
+                return
         shown: Object = {"metadata": {}, "status": {}}
         mirror(shown, logical_cluster, timestamp())
         status = {field: shown["status"].get(field) for field in ("phase", "initializers", "terminators")}
-        fingerprint = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
+        fingerprint = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED), waits])).digest()
         if self._reported.get(cluster) == fingerprint:
             return
         copy = self._directory.workspace(*owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -14,8 +15,11 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.tenancy.workspaces.logical_cluster_controller import LogicalClusterController
+from tenantry.tenancy.workspaces.workspace_controller import WorkspaceController
 from tenantry.tenancy.workspaces.workspace_type_controller import WorkspaceTypeController
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
+from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.open_platform import OpenPlatform, running, workspace
 
 
@@ -77,6 +81,40 @@ async def test_a_workspace_waits_for_the_urls_of_its_type(field: str, shards: in
         assert platform.tenancy_of(cluster) is platform.tenancies[-1]
         assert early == []
         await platform.until(lambda: reason(platform) == ("InitializerExists" if field == "initializer" else ""))
+
+
+async def test_another_shard_learns_why_a_workspace_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although it has read the logical cluster before that was known."""
+    read, told = asyncio.Event(), asyncio.Event()
+    created, required = WorkspaceController._reconcile_created, LogicalClusterController._require_urls
+
+    async def reading(self: WorkspaceController, *given: Any) -> None:
+        await created(self, *given)
+        read.set()
+
+    async def late(self: LogicalClusterController, *given: Any) -> None:
+        await told.wait()
+        await required(self, *given)
+
+    async def never(self: WorkspaceTypeController, range_: Range, key: Key) -> None:
+        return None
+
+    async with running(2, capacity=1) as platform:
+        definitions = platform.tenancy.definitions
+        await platform.workspace("root", "first")
+        monkeypatch.setattr(WorkspaceController, "_reconcile_created", reading)
+        monkeypatch.setattr(LogicalClusterController, "_require_urls", late)
+        monkeypatch.setattr(WorkspaceTypeController, "reconcile", never)
+        kind: Object = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "WorkspaceType", "metadata": {"name": "custom"}}
+        await platform.create("root", definitions.workspace_types, {**kind, "spec": {"initializer": True}})
+        await platform.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
+        await platform.until(lambda: platform.phase("root", "one") == "Initializing")
+        read.clear()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await read.wait()
+        assert reason(platform) != "VirtualWorkspaceURLsNotReady"
+        told.set()
+        await platform.until(lambda: reason(platform) == "VirtualWorkspaceURLsNotReady")
 
 
 async def test_a_type_that_is_being_deleted_has_the_urls_of_new_ranges() -> None:
