@@ -53,8 +53,10 @@ def policy() -> Iterator[Policy]:
 def webhook(kubeconfig: Path, *conditions: str, **more: Any) -> Object:
     return {
         "timeout": "5s",
-        "authorizedTTL": "1ms",
-        "unauthorizedTTL": "1ms",
+        "authorizedTTL": "5m",
+        "cacheAuthorizedRequests": False,
+        "unauthorizedTTL": "30s",
+        "cacheUnauthorizedRequests": False,
         "subjectAccessReviewVersion": "v1",
         "matchConditionSubjectAccessReviewVersion": "v1",
         "failurePolicy": "Deny",

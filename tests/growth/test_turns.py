@@ -228,9 +228,11 @@ async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
         assert_short(turn)
         stop()
         range_.load(crowd(CERTIFICATE_SIGNING_REQUESTS))
+        begin = datetime.fromisoformat(CONTENT["metadata"]["creationTimestamp"]).timestamp()
+        sweeper = CertificateRequestExpiry(cell=shard.cell, scopes=shard.tenancy.scopes, now=lambda: begin + 60)
+        # What is made once in a process, when the first object of the type is read, is not counted.
+        assert await sweeper.sweep() == 0
         with counted_turns(monkeypatch) as turn:
-            begin = datetime.fromisoformat(CONTENT["metadata"]["creationTimestamp"]).timestamp()
-            sweeper = CertificateRequestExpiry(cell=shard.cell, scopes=shard.tenancy.scopes, now=lambda: begin + 60)
             assert await sweeper.sweep() == 0
         assert_short(turn)
 

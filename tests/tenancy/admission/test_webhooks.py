@@ -71,7 +71,7 @@ async def test_a_denial_has_a_code_that_http_has(hooks: WebhookServer) -> None:
     async with serving() as cluster:
         denied = {"allowed": False, "status": {"code": 2_000_000_000}}
         await install(cluster, "validating", "guard", hooks.webhook("guard", lambda review: denied))
-        assert (await cluster.refused("configmaps", config_map("one")))[0] == 999
+        assert (await cluster.refused("configmaps", config_map("one")))[0] == 500
 
 
 async def test_a_service_account_of_another_workspace_is_not_taken_for_a_local_one(hooks: WebhookServer) -> None:
