@@ -197,7 +197,7 @@ def test_the_examples_of_the_documentation() -> None:
     page = (Path(__file__).parents[3] / "docs" / "authentication.md").read_text()
     blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
     examples = [block for block in blocks if block.startswith("apiVersion: apiserver.config.k8s.io/")]
-    assert len(examples) == 3
+    assert len(examples) == 2
     said = {said_of_authentication(text) for text in examples if "kind: AuthenticationConfiguration" in text}
     said |= {said_of_authorization(text) for text in examples if "kind: AuthorizationConfiguration" in text}
     assert said == {"[]"}
