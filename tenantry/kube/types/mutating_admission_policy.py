@@ -36,7 +36,8 @@ from tenantry.kube.types.admission_validation import (
     policy_name_errors,
     variable_errors,
 )
-from tenantry.kube.types.validating_admission_policy import param_kind_cell, param_ref_cell
+from tenantry.kube.types.policy_bindings import bindings_of
+from tenantry.kube.types.validating_admission_policy import param_kind_cell
 
 APPLY_CONFIGURATION = message(REF + "ApplyConfiguration", "1 expression string")
 JSON_PATCH_EXPRESSION = message(REF + "JSONPatch", "1 expression string")
@@ -223,35 +224,4 @@ POLICIES = ResourceDefinition(
     strategy=MutatingAdmissionPolicyStrategy(),
     message=MESSAGE,
 )
-BINDINGS = ResourceDefinition(
-    group=GROUP,
-    plural="mutatingadmissionpolicybindings",
-    singular="mutatingadmissionpolicybinding",
-    kind="MutatingAdmissionPolicyBinding",
-    list_kind="MutatingAdmissionPolicyBindingList",
-    namespaced=False,
-    categories=("api-extensions",),
-    versions={
-        "v1": Version(
-            name="v1",
-            schema=BINDING_MESSAGE.schema,
-            columns=(
-                NAME,
-                column(
-                    "PolicyName",
-                    "PolicyName indicates the policy definition which the policy binding binded to",
-                    lambda binding: (binding.get("spec") or {}).get("policyName") or "",
-                ),
-                column(
-                    "ParamRef",
-                    "ParamRef indicates the param resource which sets the configuration param",
-                    param_ref_cell,
-                ),
-                AGE,
-            ),
-        )
-    },
-    storage_version="v1",
-    strategy=MutatingAdmissionPolicyBindingStrategy(),
-    message=BINDING_MESSAGE,
-)
+BINDINGS = bindings_of("MutatingAdmissionPolicy", MutatingAdmissionPolicyBindingStrategy(), BINDING_MESSAGE)

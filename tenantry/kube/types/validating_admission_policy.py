@@ -36,6 +36,7 @@ from tenantry.kube.types.admission_validation import (
     variable_errors,
 )
 from tenantry.kube.types.conditions import CONDITION, condition_errors
+from tenantry.kube.types.policy_bindings import bindings_of
 from tenantry.kube.types.reset import keep
 
 VALIDATION = message(
@@ -290,28 +291,6 @@ def param_kind_cell(policy: Object) -> str:
     return "<unset>" if found is None else f"{found.get('apiVersion', '')}/{found.get('kind', '')}"
 
 
-def _selector_text(selector: Object) -> str:
-    """A label selector as Go's generated code prints it."""
-    equal = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    others = "".join(
-        "LabelSelectorRequirement{"
-        f"Key:{each.get('key', '')},Operator:{each.get('operator', '')},Values:[{' '.join(each.get('values') or ())}],}},"
-        for each in selector.get("matchExpressions") or ()
-    )
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{equal}}},MatchExpressions:[]LabelSelectorRequirement{{{others}}},}}"
-
-
-def param_ref_cell(binding: Object) -> str:
-    """The cell of the column ParamRef, for bindings of both kinds of policies."""
-    found = (binding.get("spec") or {}).get("paramRef")
-    if found is None:
-        return "<unset>"
-    name, namespace, selector = found.get("name"), found.get("namespace"), found.get("selector")
-    if name:
-        return f"{namespace or '*'}/{name}"
-    return "<unset>" if selector is None else _selector_text(selector)
-
-
 POLICIES = ResourceDefinition(
     group=GROUP,
     plural="validatingadmissionpolicies",
@@ -346,31 +325,4 @@ POLICIES = ResourceDefinition(
     strategy=ValidatingAdmissionPolicyStrategy(),
     message=MESSAGE,
 )
-BINDINGS = ResourceDefinition(
-    group=GROUP,
-    plural="validatingadmissionpolicybindings",
-    singular="validatingadmissionpolicybinding",
-    kind="ValidatingAdmissionPolicyBinding",
-    list_kind="ValidatingAdmissionPolicyBindingList",
-    namespaced=False,
-    categories=("api-extensions",),
-    versions={
-        "v1": Version(
-            name="v1",
-            schema=BINDING_MESSAGE.schema,
-            columns=(
-                NAME,
-                column(
-                    "PolicyName",
-                    "PolicyName indicates the policy definition which the policy binding binded to",
-                    lambda binding: (binding.get("spec") or {}).get("policyName") or "",
-                ),
-                column("ParamRef", "ParamRef indicates the param resource which sets the configuration param", param_ref_cell),
-                AGE,
-            ),
-        )
-    },
-    storage_version="v1",
-    strategy=ValidatingAdmissionPolicyBindingStrategy(),
-    message=BINDING_MESSAGE,
-)
+BINDINGS = bindings_of("ValidatingAdmissionPolicy", ValidatingAdmissionPolicyBindingStrategy(), BINDING_MESSAGE)
