@@ -29,6 +29,6 @@ def line_of(event: Event, truncation: Truncation | None) -> bytes | None:
     encoded must not take others of its batch along, so its error is counted and logged here."""
     try:
         return event.json() if truncation is None else truncation.json(event)
-    except Exception:
+    except Exception:  # whatever it is: the other events of the batch are of other tenants
         raised("an audit event cannot be encoded")
         return None
