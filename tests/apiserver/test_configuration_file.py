@@ -11,6 +11,7 @@ import pytest
 from tenantry.apiserver import configuration_file
 from tenantry.apiserver.configuration_file import ConfigurationFile, NotYet
 from tenantry.kube.server_configuration.decoding import ConfigurationError
+from tests.support.logged import logged
 from tests.support.waiting import eventually
 
 
@@ -50,8 +51,7 @@ def used_hash(file: ConfigurationFile) -> str:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """What was logged of the file. asyncio may log what tests before left."""
-    return [record.__dict__["error"] for record in caplog.records if record.name == configuration_file.__name__]
+    return [record.__dict__["error"] for record in logged(caplog, configuration_file.__name__)]
 
 
 async def test_what_is_loaded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ from tenantry.http.callers import Caller
 from tenantry.http.gate import Gate
 from tenantry.http.limits import Limits
 from tests.support.clock import Clock
+from tests.support.logged import logged
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import one_turn, quiet
 
@@ -118,7 +119,7 @@ async def test_whoever_keeps_the_loop_is_noticed_and_named(
 
     assert stalls.longest_seconds >= 0.03
     assert stalls.longest_cpu_seconds > 0
-    assert named in [getattr(record, "longest", "") for record in caplog.records]
+    assert named in [getattr(record, "longest", "") for record in logged(caplog)]
 
 
 async def test_everything_of_one_turn_is_one_stall() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tenantry.base import tasks as background
 from tenantry.base.tasks import FATAL, call_each, essential, restarting
+from tests.support.logged import logged
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sources import sources
 from tests.support.waiting import one_turn, quiet
@@ -42,7 +43,7 @@ async def test_what_fails_or_ends_begins_again_and_says_so(caplog: pytest.LogCap
     task = restarting(work, name="the work")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await enough.wait()
-    assert ["failed" in record.getMessage() for record in caplog.records] == [True, False]
+    assert ["failed" in record.getMessage() for record in logged(caplog)] == [True, False]
     assert "ZeroDivisionError" in caplog.text
     task.cancel()
     await ended(task)

@@ -18,6 +18,7 @@ from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.resources import CONFIG_MAPS
 from tests.controllers.recorder import FakeRange, FakeShard, Recorder, key, record, started
 from tests.controllers.virtual_clock import VirtualClock
+from tests.support.logged import logged
 from tests.support.waiting import until
 
 
@@ -188,7 +189,7 @@ async def test_errors_that_are_expected_have_no_traceback(expected: bool, caplog
         range_.change(key("a"))
         await until(lambda: controller.seen and runner.idle)
     await runner.stop()
-    assert [entry.exc_info is None for entry in caplog.records] == [expected]
+    assert [record.exc_info is None for record in logged(caplog, "tenantry.controllers", logging.INFO)] == [expected]
 
 
 async def test_controllers_are_added_before_the_start_and_have_names() -> None:

@@ -29,6 +29,7 @@ from tenantry.storage.store import (
     Unencodable,
 )
 from tests.storage.faults import FaultyStore
+from tests.support.logged import logged
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ranges import RESOURCE, cell_on, create, key, there
 from tests.support.waiting import one_turn, quiet
@@ -88,7 +89,7 @@ async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store:
     await cell.commit([create("a")])
     await cell.commit([create("b")])
     assert seen == ["hook", "subscriber"] * 2
-    assert len(caplog.records) == 4
+    assert len(logged(caplog)) == 4
 
 
 async def test_expectations_are_compared_by_the_call_itself() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
 from tenantry.virtual.interface import Attributes, Changed, Object, Place, Record, ResourceDefinition, User, View
 from tenantry.virtual.method_times import SAMPLED
+from tests.support.logged import logged
 from tests.support.one_process import running
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
@@ -93,8 +93,8 @@ async def test_a_request_gets_500(shard: ServedShard, method: str, caplog: pytes
     status, answer = await shard.call("GET", PATH, ANN)
     assert (status, answer["reason"]) == (500, "InternalError")
     assert "the view broken failed" in answer["message"] and "secret" not in answer["message"]
-    (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert (logged.__dict__["view"], str(logged.exc_info[1] if logged.exc_info else "")) == ("broken", f"secret of {method}")
+    (record,) = logged(caplog)
+    assert (record.__dict__["view"], str(record.exc_info[1] if record.exc_info else "")) == ("broken", f"secret of {method}")
     assert (await shard.call("GET", PLAIN, ANN))[0] == 200
     Broken.fails = set()
     assert (await shard.call("GET", PATH, ANN))[0] == 200
