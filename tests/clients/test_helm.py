@@ -68,4 +68,4 @@ def test_a_release_lives(helm: tuple[Api, Callable[..., str]]) -> None:
     assert 'color: "red"' in run("get", "manifest", "spring")
     run("uninstall", "spring", "--wait")
     assert place.items(SHELVES) == []
-    assert json.loads(run("list", "-a", "-o", "json")) == []
+    assert "release: not found" in run("history", "spring", fails=True)
