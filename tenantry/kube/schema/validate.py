@@ -104,7 +104,10 @@ def validate(
         if any(p.kind in _BLOCKING for p in problems):
             problems.append(Problem("Invalid", None, NO_FIELD, _UNCHECKED))
         else:
-            ratcheted = checks.rules(value, old, problems, at_once)
+            # Rules ratchet by themselves: what a transition rule says of an unchanged value counts.
+            failures = Problems()
+            ratcheted = checks.rules(value, old, failures, at_once)
+            problems.add_all(failures)
             if warnings is not None:
                 warnings += [f"{_field(p, path)}: {p.text}" for p in ratcheted[:CAUSES_MAX]]
     return [FieldError(p.kind, _field(p, path), p.text) for p in problems] if problems else []

@@ -95,6 +95,26 @@ def test_unchanged_values_are_forgiven_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [{"rule": "self != oldSelf"}, {"rule": "!oldSelf.hasValue() || self != oldSelf.value()", "optionalOldSelf": True}],
+    ids=["transition", "optional"],
+)
+def test_what_a_transition_rule_says_of_an_unchanged_value_counts(changes: Any) -> None:
+    leaf = S | rules(changes | {"message": "change it"})
+    keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    schema = obj_schema(
+        a=leaf,
+        inner=obj_schema(a=leaf),
+        list=keyed | {"items": obj_schema("k", k=S, a=leaf)},
+        map={"type": "object", "additionalProperties": obj_schema(a=leaf)},
+    )
+    old = {"a": "1", "inner": {"a": "1"}, "list": [{"k": "x", "a": "1"}], "map": {"y": {"a": "1"}}}
+    fields = ("a", "inner.a", "list[0].a", "map[y].a")
+    assert check(schema, old, old) == [f'{field}: Invalid value: "1": change it' for field in fields]
+    assert check(schema, old) == []
+
+
+@pytest.mark.parametrize(
     "expression",
     [
         "isQuantity('1Gi') && !isQuantity('x') && quantity('2Gi').isGreaterThan(quantity('1Gi'))",
