@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse_at_once, weigh_body
-from tenantry.apiserver.negotiation import body_media_type
+from tenantry.apiserver.negotiation import JSON, body_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
 from tenantry.apiserver.worker_threads import run_weighed
@@ -71,7 +71,10 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
     if validation != IGNORE and (problems or unknown):
-        texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
+        if problems and unknown and media_type == JSON and definition.message is not None:
+            texts = json_codec.strict_problems(body, unknown)
+        else:
+            texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts

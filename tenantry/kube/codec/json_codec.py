@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ import orjson
 from tenantry.kube.codec import json_slices
 from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
-from tenantry.kube.field_paths import Path, ReportedPaths
+from tenantry.kube.field_paths import Path, ReportedPaths, path_text
 from tenantry.kube.status import StatusError, bad_request
 
 __all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
@@ -44,6 +44,16 @@ def _colons(value: Any) -> int:
     except TypeError:
         # orjson reads deeper nesting than it writes; callers refuse it.
         return -1
+
+
+def strict_problems(body: bytes, unknown: Collection[str]) -> list[str]:
+    """What strict decoding of a body into a Go struct says of duplicate and `unknown` fields, in the order of the document, as
+    sigs.k8s.io/json does. `unknown`: the paths of those. What is inside an unknown field counts for nothing."""
+    texts: dict[str, None] = {}
+    value = _pairs(body)
+    if value is not None:
+        _note(value, None, frozenset(unknown), texts)
+    return list(texts)[: ReportedPaths.MAX]
 
 
 def encode(value: Any) -> bytes:
@@ -120,14 +130,20 @@ class _Pairs(list[tuple[str, Any]]):
 
 def _duplicates(body: bytes) -> list[str]:
     found = ReportedPaths()
+    value = _pairs(body)
+    if value is not None:
+        _collect(value, None, found)
+    return found.paths
+
+
+def _pairs(body: bytes) -> list[Any] | None:
+    """The value of a body with all its keys. None for one that is neither an object nor a list."""
     try:
         value = json_slices.loads(body, lambda part: json.loads(part, object_pairs_hook=_Pairs), pairs=True)
-        if isinstance(value, list):
-            _collect(value, None, found)
     except RecursionError:
         # orjson allows slightly deeper nesting than Python's parser. No Kubernetes object is so deep.
-        return []
-    return found.paths
+        return None
+    return value if isinstance(value, list) else None
 
 
 def _collect(value: Any, path: Path, found: ReportedPaths) -> None:
@@ -143,3 +159,23 @@ def _collect(value: Any, path: Path, found: ReportedPaths) -> None:
         for index, item in enumerate(value):
             if isinstance(item, list):
                 _collect(item, (path, index), found)
+
+
+def _note(value: Any, path: Path, unknown: Collection[str], texts: dict[str, None]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            here = (path, key)
+            text = path_text(here)
+            if text in unknown:
+                texts[f'unknown field "{text}"'] = None
+                continue
+            if key in seen:
+                texts[f'duplicate field "{text}"'] = None
+            seen.add(key)
+            if isinstance(item, list):
+                _note(item, here, unknown, texts)
+    else:
+        for index, item in enumerate(value):
+            if isinstance(item, list):
+                _note(item, (path, index), unknown, texts)

@@ -150,7 +150,11 @@ def _components(definition: ResourceDefinition, version: Version, form: Form) ->
     root = version.schema if version.schema.ref else _named(version.schema, name)
     found = collect([root], form, without=_shared(form, "scale" in version.subresources, _json))
     own = dict(found[name])
-    describe_root(own, form)
+    if form.v2 and definition.custom and root.preserve_unknown:
+        # kubectl would refuse fields that are not listed (upstream).
+        own = {"type": "object"}
+    else:
+        describe_root(own, form)
     if not definition.custom and not form.v2:
         own["properties"]["metadata"]["default"] = {}
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]

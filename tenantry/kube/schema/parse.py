@@ -117,7 +117,7 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
     if schema.rules:
         doc["x-kubernetes-validations"] = [_rule_to_object(r) for r in schema.rules]
     if v2:
-        return _swagger(doc)
+        return _swagger(doc, schema)
     # Null is not a default. It means that the field is always written.
     if schema.has_default and schema.default is not None:
         doc["default"] = schema.default
@@ -140,15 +140,32 @@ def _child(schema: Schema, refer: Callable[[Schema], Object | None] | None, v2: 
     return to_openapi(schema, refer, v2=v2)
 
 
-def _swagger(doc: Object) -> Object:
+def _swagger(doc: Object, schema: Schema) -> Object:
     if doc.pop("nullable", None):
         # A Swagger 2.0 client refuses null for a field with a type.
         for key in ("type", "items", "properties"):
             doc.pop(key, None)
-    if doc.get("x-kubernetes-preserve-unknown-fields"):
+    if schema.preserve_unknown:
+        # kubectl would refuse fields that are not listed.
         for key in ("properties", "items"):
             doc.pop(key, None)
+        if schema.type == "object":
+            doc.pop("type", None)
+    if "items" not in doc and schema.type == "array":
+        doc.pop("type", None)
+    if "required" in doc:
+        _require_no_nulls(doc, schema)
     return doc
+
+
+def _require_no_nulls(doc: Object, schema: Schema) -> None:
+    """A field that may be null is not required, where its schema is shown."""
+    shown = doc.get("properties", {})
+    required = [name for name in doc["required"] if name not in shown or not schema.properties[name].nullable]
+    if not required or (isinstance(schema.additional, Schema) and schema.additional.nullable):
+        del doc["required"]
+    else:
+        doc["required"] = required
 
 
 def _rule_to_object(rule: Rule) -> Object:

@@ -197,3 +197,39 @@ def test_selectable_fields_are_told_with_the_type_and_its_list() -> None:
         for name in ("example.g.v1.Thing", "example.g.v1.ThingList"):
             assert found[name]["x-kubernetes-selectable-fields"] == declared
     assert "x-kubernetes-selectable-fields" not in document("", "v1")["components"]["schemas"]["io.k8s.api.core.v1.Event"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"type": "array", "nullable": True, "items": S}, {}),
+        (
+            {"type": "array", "x-kubernetes-preserve-unknown-fields": True, "items": S},
+            {"x-kubernetes-preserve-unknown-fields": True},
+        ),
+        ({"x-kubernetes-preserve-unknown-fields": True} | obj_schema(a=S), {"x-kubernetes-preserve-unknown-fields": True}),
+        (obj_schema("a", "b", a=S | {"nullable": True}, b=S), obj_schema("b", a={}, b=S)),
+        (obj_schema("a", a=S | {"nullable": True}), obj_schema(a={})),
+        (obj_schema("a", a=S | {"nullable": True}) | {"nullable": True}, {"required": ["a"]}),
+        (
+            {"type": "object", "required": ["a"], "additionalProperties": S | {"nullable": True}},
+            {"type": "object", "additionalProperties": {}},
+        ),
+    ],
+)
+def test_swagger_says_nothing_that_old_clients_take_for_a_refusal(given: Any, wanted: Any) -> None:
+    assert to_openapi(from_openapi(given), v2=True) == wanted
+
+
+def test_a_kind_that_keeps_unknown_fields_has_none_in_swagger() -> None:
+    things = define(version(obj_schema(spec=S) | {"x-kubernetes-preserve-unknown-fields": True}))
+    kind = {"group": "g.example", "version": "v1", "kind": "Thing"}
+    shown = orjson.loads(b"".join(openapi.v2(ApiSet([things]))))["definitions"]["example.g.v1.Thing"]
+    assert shown == {"type": "object", "x-kubernetes-group-version-kind": [kind]}
+    shown = document("g.example", "v1", ApiSet([things]))["components"]["schemas"]["example.g.v1.Thing"]
+    assert shown["x-kubernetes-preserve-unknown-fields"] and set(shown["properties"]) == {
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+    }
