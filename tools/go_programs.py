@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import kubernetes_module
+
 _KUBECTL = """package main
 
 import (
@@ -65,6 +67,8 @@ PROGRAMS: Mapping[str, GoProgram] = {
     "helm4": GoProgram({"helm.sh/helm/v4": "v4.3.1"}, package="helm.sh/helm/v4/cmd/helm"),
 }
 """By the name of the file."""
+UPSTREAM_SPECS = "e2e.test"
+"""Kubernetes' own end-to-end tests."""
 _BUILD_SECONDS = 1800.0
 
 
@@ -79,13 +83,17 @@ def folder() -> Path:
 
 
 def build_all() -> None:
-    """Builds what is not there yet. Raises BuildFailed."""
+    """Builds what is not there yet. Raises BuildFailed, also kubernetes_module's."""
     folder().mkdir(parents=True, exist_ok=True)
     for name, each in PROGRAMS.items():
         target = folder() / name
         if not target.exists():
             print(f"building {name}", file=sys.stderr, flush=True)
             _build(each, target)
+    specs = folder() / UPSTREAM_SPECS
+    if not specs.exists():
+        print(f"building {UPSTREAM_SPECS}", file=sys.stderr, flush=True)
+        kubernetes_module.build(specs, "package main\n", ("test", "-c", "-vet=off", "k8s.io/kubernetes/test/e2e"))
     newest = folder() / "kubectl"
     newest.unlink(missing_ok=True)
     newest.symlink_to(max((name for name in PROGRAMS if name.startswith("kubectl.")), key=lambda name: int(name.split(".")[-1])))

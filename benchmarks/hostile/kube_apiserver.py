@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import ssl
 import subprocess
@@ -21,13 +19,11 @@ from tenantry.http.certificates import CertificateAuthority
 from tests.support.etcd import EtcdServer
 from tests.support.waiting import wait_for
 from tools.child import Child
+from tools.kubernetes_module import VERSION, build, cached
 from tools.ports import free_port
 
-VERSION = "1.37.2"
-MODULE = f"k8s.io/kubernetes@v{VERSION}"
 PROGRAM = "KUBE_APISERVER"
 """The environment variable with the path of a program to use instead of building one."""
-BUILD_SECONDS_MAX = 7200.0
 START_SECONDS_MAX = 120.0
 _MAIN = """package main
 
@@ -42,13 +38,9 @@ func main() { os.Exit(cli.Run(app.NewAPIServerCommand())) }
 """
 
 
-class BuildFailed(Exception):
-    """The build failed. The text is the output of the compiler."""
-
-
 def is_built() -> bool:
     """Whether a program is here already."""
-    return bool(os.environ.get(PROGRAM)) or _cached().exists()
+    return bool(os.environ.get(PROGRAM)) or cached("kube-apiserver").exists()
 
 
 def missing() -> str | None:
@@ -63,52 +55,11 @@ def program() -> Path:
     given = os.environ.get(PROGRAM)
     if given:
         return Path(given)
-    found = _cached()
+    found = cached("kube-apiserver")
     if not found.exists():
-        _build(found)
+        stamp = f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"
+        build(found, _MAIN, ("build", "-trimpath", "-ldflags", stamp, "."))
     return found
-
-
-def _cached() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tenantry" / f"kube-apiserver-{VERSION}"
-
-
-def _build(target: Path) -> None:
-    source = target.parent / f"{target.name}-source"
-    source.mkdir(parents=True, exist_ok=True)
-    module = json.loads(_go(source, "mod", "download", "-json", MODULE))
-    staging = f"v0.{VERSION.partition('.')[2]}"
-    required = re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) (v\S+)", Path(module["GoMod"]).read_text(), re.MULTILINE)
-    staged = [module for module, version in required if version == "v0.0.0"]
-    lines = [f"{module} {staging if version == 'v0.0.0' else version}" for module, version in required]
-    (source / "go.mod").write_text(
-        "\n".join(
-            [
-                "module kubeapiserver",
-                "go 1.26.0",
-                f"require (\n{MODULE.replace('@', ' ')}",
-                *lines,
-                ")",
-                "replace (",
-                *(f"{module} => {module} {staging}" for module in staged),
-                ")\n",
-            ]
-        )
-    )
-    shutil.copyfile(Path(module["Dir"]) / "go.sum", source / "go.sum")
-    (source / "go.sum").chmod(0o644)
-    (source / "main.go").write_text(_MAIN)
-    stamp = f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"
-    _go(source, "build", "-mod=mod", "-trimpath", "-ldflags", stamp, "-o", str(target), ".")
-    shutil.rmtree(source)
-
-
-def _go(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["go", *arguments], cwd=folder, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False)
-    if done.returncode:
-        raise BuildFailed(done.stderr[-3000:])
-    return done.stdout
 
 
 @dataclass(frozen=True, slots=True)

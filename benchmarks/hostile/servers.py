@@ -26,6 +26,7 @@ from benchmarks.hostile.site import Site
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
 from tools.child import memory_bytes
+from tools.kubernetes_module import VERSION
 from tools.server import Server
 from tools.spawning import executed
 
@@ -137,7 +138,7 @@ def _without_kubernetes() -> str | None:
 KINDS = {
     "one-process": Kind("one process on SQLite", one_process),
     "platform": Kind("registry, gateway and two shards on etcd", platform, without_etcd),
-    "kube-apiserver": Kind(f"kube-apiserver {kube_apiserver.VERSION} on etcd", kubernetes, _without_kubernetes),
+    "kube-apiserver": Kind(f"kube-apiserver {VERSION} on etcd", kubernetes, _without_kubernetes),
 }
 
 
