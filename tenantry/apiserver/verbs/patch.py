@@ -146,15 +146,15 @@ def _check_result(
     check_namespace(obj, target.namespace)
 
 
-def _normalised(target: Target, obj: Object, record: Record, managed: Any) -> list[str]:
-    """`normalise` for the result of a patch. managedFields that the patch has left alone are as the server wrote them, and are
-    the largest part of many objects: they are not looked at again."""
+def _normalised(target: Target, obj: Object, record: Record | None, managed: Any, *, keeps_nulls: bool = False) -> list[str]:
+    """`normalise` for the result of a patch. managedFields that the server wrote (`managed`) are the largest part of many
+    objects, and are not looked at again."""
     metadata = obj["metadata"]
     if not managed or not isinstance(metadata, dict) or metadata.get("managedFields") != managed:
-        return normalise(target.definition, target.shape, obj, record)
+        return normalise(target.definition, target.shape, obj, record, keeps_nulls=keeps_nulls)
     del metadata["managedFields"]
     try:
-        return normalise(target.definition, target.shape, obj, record)
+        return normalise(target.definition, target.shape, obj, record, keeps_nulls=keeps_nulls)
     finally:
         metadata["managedFields"] = managed
 
@@ -297,7 +297,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj, record, keeps_nulls=True)
+        _normalised(target, obj, record, obj["metadata"].get("managedFields"), keeps_nulls=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj
