@@ -17,6 +17,7 @@ from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import OBJECT_META, Message
 from tenantry.kube.objects import Object
+from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import bad_request
 
@@ -89,13 +90,13 @@ def _drop(value: Any, schema: Schema, path: Path, found: ReportedPaths) -> None:
         properties = schema.properties
         if properties:
             unknown: list[str] = []
+            deep = compiled(schema, "unknown_fields", _deep)
             for key, item in value.items():
-                known = properties.get(key)
-                if known is None:
+                if key not in properties:
                     unknown.append(key)
                     found.add((path, key))
-                elif (type(item) is dict or type(item) is list) and (known.properties or known.items or known.additional):
-                    _drop(item, known, (path, key), found)
+                elif key in deep and (type(item) is dict or type(item) is list):
+                    _drop(item, deep[key], (path, key), found)
             for key in unknown:
                 del value[key]
         elif isinstance(schema.additional, Schema) and schema.additional.type in ("object", "array"):
@@ -104,3 +105,14 @@ def _drop(value: Any, schema: Schema, path: Path, found: ReportedPaths) -> None:
     elif kind is list and schema.items is not None and schema.items.properties:
         for index, item in enumerate(value):
             _drop(item, schema.items, (path, index), found)
+
+
+def _deep(schema: Schema) -> dict[str, Schema]:
+    """The fields of an object whose values may have unknown fields. Maps and lists of plain values have none."""
+    return {
+        name: below
+        for name, below in schema.properties.items()
+        if below.properties
+        or (below.items is not None and below.items.properties)
+        or (isinstance(below.additional, Schema) and below.additional.type in ("object", "array"))
+    }

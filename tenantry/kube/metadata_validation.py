@@ -124,7 +124,12 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
             listed = cut(", ".join(f'"{name}"' for name in added[:CAUSES_MAX]), VALUE_CHARACTERS)
             text = "no new finalizers can be added if the object is being deleted, found new finalizers []string{" + listed + "}"
             errors.append(forbidden("metadata.finalizers", text))
-    changed = [field for field in _IMMUTABLE_FIELDS if (new.get(field) or None) != (old.get(field) or None)]
+    changed = [
+        field
+        for field in _IMMUTABLE_FIELDS
+        # A missing value and an empty one are the same.
+        if new.get(field) != old.get(field) and (new.get(field) or None) != (old.get(field) or None)
+    ]
     return errors + [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
 
 

@@ -190,6 +190,8 @@ def label_value_errors(value: str) -> list[str]:
 
 def config_key_errors(key: str) -> list[str]:
     """A key in the data of a ConfigMap or Secret."""
+    if len(key) <= SUBDOMAIN_MAX_LENGTH and not key.startswith(".") and _is_config_key(key):
+        return []
     errors = [f"must be no more than {SUBDOMAIN_MAX_LENGTH} characters"] if len(key) > SUBDOMAIN_MAX_LENGTH else []
     if not _is_config_key(key):
         errors.append(_CONFIG_KEY_TEXT)

@@ -7,7 +7,6 @@ import logging
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
@@ -28,6 +27,8 @@ from tenantry.storage.store import Compare, Delete, Put, Store, StoreError
 from tenantry.storage.transaction import PendingChange, Transaction
 
 logger = logging.getLogger(__name__)
+
+_OBJECTS = OBJECTS.encode()
 
 
 class Stale(Exception):
@@ -255,8 +256,8 @@ class Cell:
         keys: set[Key] = set()
         puts = list(puts)
         deletes = list(deletes)
-        for raw_key in chain((put.key for put in puts), (delete.key for delete in deletes)):
-            if raw_key.startswith(OBJECTS.encode()):
+        for raw_key in [put.key for put in puts] + [delete.key for delete in deletes]:
+            if raw_key.startswith(_OBJECTS):
                 raise ValueError(f"objects are written as changes, not as {raw_key!r}")
         for change in changes:
             key = change.key
@@ -313,8 +314,8 @@ class Cell:
         return range_
 
     def _forget(self, transaction: Transaction) -> None:
-        for key in transaction.keys:
-            self._pending.pop(key, None)
+        for place in transaction.touched:
+            self._pending.pop(place.change.key, None)
         self._growth.end(transaction.growth)
 
     def _demote(self, name: str, value: bytes | None) -> None:
@@ -355,7 +356,7 @@ class Cell:
         else:
             for range_ in events_of:
                 range_.advance(version)
-        changes = [change for transaction in transactions for change in transaction.changes]
+        changes = [place.change for transaction in transactions for place in transaction.touched]
         # The commit has happened. `Broadcast` catches errors of subscribers, so the writers always get their answer.
         self.commits.send(revision, changes)
         for range_, events in events_of.items():

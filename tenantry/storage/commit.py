@@ -189,7 +189,7 @@ class Committer:
             if batch and (full or not raw_keys.isdisjoint(transaction.raw_keys)):
                 self.waiting.put_back(transaction)
                 break
-            raw_keys |= transaction.raw_keys
+            raw_keys.update(transaction.raw_keys)
             batch.append(transaction)
         return batch
 
@@ -367,6 +367,7 @@ def _operations(batch: Sequence[Transaction]) -> tuple[list[Put], list[Delete]]:
             place.index = index
             deletes.append(Delete(place.raw_key, b"", index))
     for transaction in batch:
-        puts.extend(Put(put.key, put.value, index, put.lease) for index, put in enumerate(transaction.puts, len(puts)))
-        deletes.extend(transaction.deletes)
+        if transaction.raw_keys:
+            puts.extend(Put(put.key, put.value, index, put.lease) for index, put in enumerate(transaction.puts, len(puts)))
+            deletes.extend(transaction.deletes)
     return puts, deletes

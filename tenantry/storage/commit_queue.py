@@ -93,7 +93,8 @@ class CommitQueue:
         self.bytes.give(transaction.owners, transaction.size)
 
     def _is_next(self, _: Owners, transaction: Transaction) -> bool:
-        return all(self._writers[key][0] is transaction for key in transaction.raw_keys)
+        raw_keys = transaction.raw_keys
+        return not raw_keys or all(self._writers[key][0] is transaction for key in raw_keys)
 
     def _cost(self, transaction: Transaction) -> float:
         return transaction.operations + transaction.size / self._operation_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
@@ -143,6 +143,15 @@ class Index:
     def has_any(self, resource: str, cluster: str, namespace: str | None) -> bool:
         namespaces = self._by_resource.get(resource, {}).get(cluster, {})
         return bool(namespaces) if namespace is None else namespace in namespaces
+
+    def has_any_of(self, resources: Iterable[str], cluster: str) -> bool:
+        by_resource = self._by_resource
+        for resource in resources:
+            clusters = by_resource.get(resource)
+            # A cluster without objects has no entry.
+            if clusters is not None and cluster in clusters:
+                return True
+        return False
 
     def has_many(self, resource: str, cluster: str | None, namespace: str | None, many: int) -> bool:
         """Whether there are at least `many` objects. Looks at no more places than that."""

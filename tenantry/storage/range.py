@@ -183,6 +183,10 @@ class Range:
     def has_any(self, resource: str, cluster: str, namespace: str | None = None) -> bool:
         return self._index.has_any(resource, cluster, namespace)
 
+    def has_any_of(self, resources: Iterable[str], cluster: str) -> bool:
+        """Whether a cluster has an object of one of the resources."""
+        return self._index.has_any_of(resources, cluster)
+
     def clusters(self, resource: str | None = None) -> Iterable[str]:
         """The clusters that have any object, or any object of the resource, in order."""
         return self._index.clusters() if resource is None else tuple(self._index.clusters_in_order(resource))

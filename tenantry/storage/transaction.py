@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from tenantry.base.signal import Signal
-from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Delete, Put
@@ -66,24 +65,18 @@ class Transaction:
         self.owners = (touched[0].change.key.cluster if touched else "",)
         """The cluster whose share it uses: that of its first change."""
         self.ranges = {place.range.name for place in touched}
-        self.raw_keys = {put.key for put in puts}
-        self.raw_keys |= {delete.key for delete in deletes}
+        self.raw_keys: Collection[bytes] = ()
+        """The keys beside those of objects."""
         self.operations = len(places) + len(puts) + len(deletes)
-        self.size = (
-            sum(len(place.raw_key) + len(place.change.value or b"") for place in places)
-            + sum(len(put.key) + len(put.value) for put in puts)
-            + sum(len(delete.key) for delete in deletes)
-        )
+        size = 0
+        for place in places:
+            size += len(place.raw_key) + len(place.change.value or b"")
+        if puts or deletes:
+            self.raw_keys = {*(put.key for put in puts), *(delete.key for delete in deletes)}
+            size += sum(len(put.key) + len(put.value) for put in puts) + sum(len(delete.key) for delete in deletes)
+        self.size = size
         self.records: Sequence[Record | None] = ()
         self.done: Signal | None = None
         """Closed when its outcome is known; made by the first waiter, as few transactions have one."""
         self.growth: Sequence[tuple[str, str, int, int]] = ()
         """The result of `growth.PendingGrowth.begin`."""
-
-    @property
-    def changes(self) -> Iterable[Change]:
-        return (place.change for place in self.touched)
-
-    @property
-    def keys(self) -> Iterable[Key]:
-        return (place.change.key for place in self.touched)

@@ -151,9 +151,10 @@ class WildcardRoute:
         return Resolved(rest, None, scope.authorizer, scope)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ClusterRoute:
-    """A logical cluster in a range of this shard, whether it exists or not."""
+    """A logical cluster in a range of this shard, whether it exists or not. It is made for each request, and frozen dataclasses
+    take three times as long to make."""
 
     resolver: ClustersResolver
     cluster: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
@@ -23,6 +23,7 @@ class AdmissionChain:
     """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`.
 
     `charging`: those whose `validate` charges the write (quotas). They run last, because no later one may refuse it.
+    `configured`: whether any dynamic admission is configured where the configurations for a write are.
     """
 
     def __init__(
@@ -31,12 +32,17 @@ class AdmissionChain:
         *,
         dynamic: Sequence[DynamicAdmission] = (),
         charging: Sequence[Admission] = (),
+        configured: Callable[[Review], bool] = lambda review: True,
     ) -> None:
         self._mutate = overridden((*plugins, *charging), "mutate")
         self._check = overridden(plugins, "validate")
         self._charge = overridden(charging, "validate")
         self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
         self.dynamic: Sequence[DynamicAdmission] = tuple(dynamic)
+        self._configured = configured
+
+    def asks(self, review: Review) -> bool:
+        return bool(self.dynamic) and self._configured(review)
 
     def mutate(self, review: Review) -> None:
         for mutate in self._mutate:
@@ -68,6 +74,9 @@ class PrecededAdmission:
         self._plugins = plugins
         self._whole = whole
         self.dynamic = whole.dynamic
+
+    def asks(self, review: Review) -> bool:
+        return self._whole.asks(review)
 
     def mutate(self, review: Review) -> None:
         for plugin in self._plugins:

@@ -61,6 +61,10 @@ class Review:
     `withheld` is what mutating admission removed from the object: (field of metadata, key) → the value that was sent. Validating
     admission uses it to see what the write asked for. None until admission has looked.
 
+    `claims` are the accepted permission claims of the logical cluster, which mutating admission reads for validating admission.
+    No other code runs between the two: after a part in a thread, mutating admission runs once more right before. None until they
+    are read.
+
     `findings` are those of the type (`Strategy.findings`) about an object that is created: errors that validating admission
     answers in its own way. They may come from a thread, and admission runs on the event loop.
 
@@ -86,6 +90,7 @@ class Review:
     warnings: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     withheld: Mapping[tuple[str, str], str | None] | None = None
+    claims: Any = None
     findings: Sequence[FieldError] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     named: bool = True

@@ -230,7 +230,7 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
     admission = target.scope.admission
     apart = yield ON_LOOP
     yield from _mutated_by_plugins(target, review)
-    if admission.dynamic:
+    if admission.asks(review):
         managed = review.object["metadata"].get("managedFields") if review.object is not None else None
         if (yield from ask_mutating(admission, review, lambda: _mutated_by_plugins(target, review))):
             apart = True
@@ -257,7 +257,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     else:
         yield ON_LOOP
     admission.check(review)
-    if admission.dynamic:
+    if admission.asks(review):
         asked = yield from ask_validating(admission, review)
         if asked is not None:
             _look_again(target, review, asked)

@@ -111,9 +111,9 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     yield ON_LOOP
     admission = target.scope.admission
     admission.mutate(review)
-    asked = admission.dynamic and (yield from ask_mutating(admission, review, _nothing))
+    asked = admission.asks(review) and (yield from ask_mutating(admission, review, _nothing))
     admission.check(review)
-    if admission.dynamic and ((yield from ask_validating(admission, review)) is not None or asked):
+    if (admission.asks(review) and (yield from ask_validating(admission, review)) is not None) or asked:
         review.changes.clear()
         admission.mutate(review)
         admission.check(review)

@@ -85,7 +85,9 @@ def manager_of(request: Request, named: str) -> str:
     if named:
         return named
     agent = request.header("user-agent").partition("/")[0]
-    return "".join(c for c in agent if c.isprintable())[:_MANAGER_LIMIT] or "unknown"
+    if not agent.isprintable():
+        agent = "".join(c for c in agent if c.isprintable())
+    return agent[:_MANAGER_LIMIT] or "unknown"
 
 
 def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteOptions:

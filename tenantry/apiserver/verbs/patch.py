@@ -41,12 +41,13 @@ _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interfa
 class ParsedPatch(NamedTuple):
     """A decoded patch. `apply` computes the patched object from the current one, which it does not change. `text` is the patch or
     its result as upstream prints it in errors. `repeated` are the paths of duplicate keys. `problem` finds what is wrong with the
-    result, before it is decoded."""
+    result, before it is decoded. `copies`: the result shares nothing with the current object, and may be changed."""
 
     apply: Callable[[Object], Any]
     text: Callable[[Object], str]
     repeated: Sequence[str] = ()
     problem: Callable[[Object], str] | None = None
+    copies: bool = False
 
 
 async def patch(call: Call) -> Reply:
@@ -77,7 +78,7 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     if media_type == JSON_PATCH:
         return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
-        return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated)
+        return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated, copies=True)
     schema, message = call.shape.schema, call.definition.message
     return ParsedPatch(
         lambda current: strategic_patch.apply(current, value, schema),
@@ -96,13 +97,14 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
     else:
         # Without managedFields that the view hides: a patch can test and copy what is in its input.
         current = yield from picture(target, translation, record)
-    # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
     obj = parsed.apply(current)
-    _check_result(target, obj, parsed, options, record)
+    managed = None if translation is not None else current["metadata"].get("managedFields")
+    _check_result(target, obj, parsed, options, record, managed)
     if translation is not None:
         check_version(target, _version(obj), record, unconditional=target.definition.strategy.unconditional_update)
         return (yield from translated_update(target, translation, obj, record))
-    old = records.decode(record, target.definition, target.version)
+    # The result is changed later, and where it shares parts with its input, these have changed by now.
+    old = current if parsed.copies else records.decode(record, target.definition, target.version)
     return (yield from update_outcome(target, obj, old, record, checked=False))
 
 
@@ -110,8 +112,11 @@ def _version(obj: Object) -> Any:
     return obj["metadata"].get("resourceVersion")
 
 
-def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record) -> None:
-    """Decodes the result of a patch as a body is decoded, in place."""
+def _check_result(
+    target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record, managed: Any = None
+) -> None:
+    """Decodes the result of a patch as a body is decoded, in place. `managed`: managedFields as they are stored, if they are
+    known."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
         raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
@@ -128,7 +133,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         obj["metadata"] = {}
     shown = text(obj) if options.validation == STRICT else ""
     try:
-        unknown = normalise(definition, target.shape, obj, record)
+        unknown = _normalised(target, obj, record, managed)
     except Mismatch as mismatch:
         raise refused_patch(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
@@ -139,6 +144,19 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         target.warnings += texts
     check_name(obj, target.name)
     check_namespace(obj, target.namespace)
+
+
+def _normalised(target: Target, obj: Object, record: Record | None, managed: Any, *, keeps_nulls: bool = False) -> list[str]:
+    """`normalise` for the result of a patch. managedFields that the server wrote (`managed`) are the largest part of many
+    objects, and are not looked at again."""
+    metadata = obj["metadata"]
+    if not managed or not isinstance(metadata, dict) or metadata.get("managedFields") != managed:
+        return normalise(target.definition, target.shape, obj, record, keeps_nulls=keeps_nulls)
+    del metadata["managedFields"]
+    try:
+        return normalise(target.definition, target.shape, obj, record, keeps_nulls=keeps_nulls)
+    finally:
+        metadata["managedFields"] = managed
 
 
 def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> None:
@@ -279,7 +297,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj, record, keeps_nulls=True)
+        _normalised(target, obj, record, obj["metadata"].get("managedFields"), keeps_nulls=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj

@@ -18,24 +18,24 @@ from tenantry.kube.schema.structural import Schema
 ResetFields = tuple[tuple[str, ...], ...]
 """Paths, as tuples of field names, that an endpoint ignores in the body: `(("status",),)` on a main resource."""
 
+_UNTRACKED = ("apiVersion", "kind")
+_UNOWNED_METADATA = frozenset(
+    (
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    )
+)
 _NEVER_OWNED = field_set.of_paths(
     [field_path(name) for name in ("apiVersion", "kind", "metadata")]
-    + [
-        field_path("metadata", name)
-        for name in (
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "clusterName",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-        )
-    ]
+    + [field_path("metadata", name) for name in sorted(_UNOWNED_METADATA)]
 )
-_UNTRACKED = ("apiVersion", "kind")
 
 
 def record_update(
@@ -119,19 +119,31 @@ def record(
     if changing_schema:
         for owned in managers.values():
             owned.fields = reconcile_with_schema(owned.fields, node)
-    changes = compare_objects(node, old or {}, obj).without(excluded(reset_fields))
+    # Where no manager can lose a field, those that none can own are not even looked at.
+    creates = old is None and not managers
+    changes = compare(node, {}, _ownable(obj)) if creates else compare_objects(node, old or {}, obj)
+    if reset_fields:
+        changes = changes.without(excluded(reset_fields))
     taken = field_set.union(changes.modified, changes.added)
+    me = updater(manager, api_version, subresource)
+    strips = "f:metadata" in taken
     if managers:
-        for part in (taken, changes.removed):
-            take_from_all(managers, part)
-    taken = field_set.difference(taken, _NEVER_OWNED)
+        if strips or len(managers) > 1 or me not in managers:
+            # The only manager would get back what is taken from it.
+            take_from_all(managers, taken)
+        take_from_all(managers, changes.removed)
+    if strips:
+        taken = strip(taken)
     if not taken:
         return
-    me = updater(manager, api_version, subresource)
     before = managers.get(me)
-    if before is not None:
-        taken = field_set.union(taken, before.fields)
-    managers[me] = OwnedFields(field_set.ordered(taken), api_version, now)
+    if before is None:
+        fields = field_set.ordered(taken)
+    elif field_set.difference(taken, before.fields):
+        fields = field_set.ordered(field_set.union(taken, before.fields))
+    else:
+        fields = before.fields
+    managers[me] = OwnedFields(fields, api_version, now)
     cap_updates(managers)
 
 
@@ -141,10 +153,22 @@ def compare_objects(node: Node, left: Mapping[str, Any], right: Mapping[str, Any
 
 
 def _tracked(obj: Mapping[str, Any]) -> dict[str, Any]:
-    out = {name: value for name, value in obj.items() if name not in _UNTRACKED}
+    out = dict(obj)
+    for name in _UNTRACKED:
+        out.pop(name, None)
     metadata = out.get("metadata")
     if metadata and "managedFields" in metadata:
-        out["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
+        out["metadata"] = metadata = dict(metadata)
+        del metadata["managedFields"]
+    return out
+
+
+def _ownable(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an object that managers can own."""
+    out = _tracked(obj)
+    owned = {name: value for name, value in (out.pop("metadata", None) or {}).items() if name not in _UNOWNED_METADATA}
+    if owned:
+        out["metadata"] = owned
     return out
 
 
@@ -182,15 +206,21 @@ def excluded(reset_fields: ResetFields) -> FieldSet:
 def same_but_for_times(obj: Object, old: Object) -> bool:
     """Whether a write changed only the times in managedFields. Then it counts as no change, and the old object stays."""
     metadata, old_metadata = obj.get("metadata", {}), old.get("metadata", {})
+    if not (_same_but(obj, old, "metadata") and _same_but(metadata, old_metadata, "managedFields")):
+        return False
     entries, old_entries = metadata.get("managedFields") or [], old_metadata.get("managedFields") or []
     if len(entries) != len(old_entries):
         return False
-    if entries != old_entries and sorted(map(_untimed, entries), key=str) != sorted(map(_untimed, old_entries), key=str):
-        return False
-    return _untimed(obj, "metadata") == _untimed(old, "metadata") and _untimed(metadata, "managedFields") == _untimed(
-        old_metadata, "managedFields"
-    )
+    return entries == old_entries or sorted(map(_untimed, entries), key=str) == sorted(map(_untimed, old_entries), key=str)
 
 
-def _untimed(value: Mapping[str, Any], name: str = "time") -> dict[str, Any]:
-    return {key: below for key, below in value.items() if key != name}
+def _same_but(value: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
+    """Whether two objects differ in nothing but one field."""
+    for key in value:
+        if key != name and (key not in other or value[key] != other[key]):
+            return False
+    return all(key == name or key in value for key in other)
+
+
+def _untimed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: below for key, below in entry.items() if key != "time"}

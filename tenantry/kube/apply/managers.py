@@ -91,7 +91,7 @@ def decode(entries: Any, *, trusted: bool = False) -> Managers:
             raise ValueError(f"missing or invalid fieldsType in managed fields entry {index}")
         fields = entry.get("fieldsV1")
         if not trusted:
-            fields = field_set.decode(fields)
+            fields = field_set.ordered(field_set.decode(fields))
         name, subresource = entry.get("manager") or "", entry.get("subresource") or ""
         manager = Manager(name, operation, "" if operation == APPLY else api_version, subresource)
         out[manager] = OwnedFields(fields or {}, api_version, entry.get("time") or "")
@@ -127,6 +127,8 @@ def is_reset(entries: Any) -> bool:
 def cap_updates(managers: Managers) -> None:
     """Merges the oldest updates of each version into one entry, until at most `MAX_UPDATE_MANAGERS` are left. Changes
     `managers`."""
+    if len(managers) <= MAX_UPDATE_MANAGERS:
+        return
     updates = [m for m in managers if m.operation == UPDATE]
     surplus = len(updates) - MAX_UPDATE_MANAGERS
     if surplus <= 0:

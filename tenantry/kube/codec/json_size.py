@@ -18,11 +18,12 @@ accepted."""
 
 _CHUNK_BYTES = 1 << 16
 _OPENING_AND_COMMA = (b",", b"{", b"[")
+_CONTAINERS = (dict, list)
 
 
 def has_too_many(body: bytes) -> bool:
     """Whether a JSON text has more than MAX_VALUES values."""
-    return values_max(body) > MAX_VALUES and _outside_of_strings(body) > MAX_VALUES
+    return len(body) > MAX_VALUES and values_max(body) > MAX_VALUES and _outside_of_strings(body) > MAX_VALUES
 
 
 def values_max(body: bytes) -> int:
@@ -67,13 +68,13 @@ def holds_too_many(value: Any) -> bool:
 def nests_too_deeply(value: Any) -> bool:
     """Whether a decoded value has more levels of containers than MAX_STORED_DEPTH. Writing it may fail, and so may what calls
     itself for each level."""
-    level = [value] if isinstance(value, dict | list) else []
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(MAX_STORED_DEPTH):
         level = [
             item
             for container in level
             for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
+            if isinstance(item, _CONTAINERS)
         ]
         if not level:
             return False

@@ -15,7 +15,7 @@ def copy_of(value: Any) -> Any:
 
     Raises StatusError 400 where the value is nested more deeply than can be stored (orjson writes 254 levels).
     """
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):
         return value
     try:
         return orjson.loads(orjson.dumps(value))

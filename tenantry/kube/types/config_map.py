@@ -40,9 +40,12 @@ class ConfigMapStrategy(Strategy):
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         data: Mapping[str, str] = obj.get("data") or {}
         binary: Mapping[str, str] = obj.get("binaryData") or {}
-        errors = key_errors("data", data) + key_errors("binaryData", binary)
-        errors += [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
-        total = sum(_text_size(value) for value in data.values()) + sum(decoded_size(value) for value in binary.values())
+        errors = key_errors("data", data)
+        total = sum(map(_text_size, data.values()))
+        if binary:
+            errors += key_errors("binaryData", binary)
+            errors += [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
+            total += sum(map(decoded_size, binary.values()))
         if total > MAX_DATA_BYTES:
             # Upstream's path is that of the object itself, which Go prints like this.
             errors.append(too_long("[]", MAX_DATA_BYTES))

@@ -137,4 +137,5 @@ def build(
         ],
         dynamic=dynamic,
         charging=[ResourceQuotaAdmission()],
+        configured=configurations.is_any_in_effect,
     )

@@ -16,7 +16,20 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.resources import (
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
+)
 
+_CONFIGURING = (
+    MUTATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICIES,
+    MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
+)
+"""A binding alone has no effect."""
 _TYPES = {definition.storage_key: definition for definition in BUILTINS if definition.group == "admissionregistration.k8s.io"}
 
 
@@ -42,6 +55,14 @@ class AdmissionConfigurations:
         """Whether a cluster has objects of a resource; one look-up."""
         range_ = self._cell.owned(cluster)
         return range_.has_any(resource, cluster) if range_ is not None else self._catalog.has_any(resource, cluster)
+
+    def is_any_in_effect(self, review: Review) -> bool:
+        """Whether a webhook configuration or a policy may be in effect for a write. Most clusters have none of them."""
+        cluster = self.home_of(review)
+        range_ = self._cell.owned(cluster)
+        if range_ is not None:
+            return range_.has_any_of(_CONFIGURING, cluster)
+        return any(self._catalog.has_any(resource, cluster) for resource in _CONFIGURING)
 
     def list(self, resource: str, cluster: str) -> Sequence[tuple[str, bytes]]:
         """(name, object as JSON) of each, in the order of their names."""

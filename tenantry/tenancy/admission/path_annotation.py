@@ -42,9 +42,10 @@ class PathAnnotationAdmission(Plugin):
 
     def _expected(self, review: Review) -> str:
         """The required value; empty if the object needs no annotation, or the path is unknown."""
-        if not is_main_write(review) or review.object is None:
-            return ""
         place = (review.definition.group, review.definition.plural)
-        if place not in _FORCED and (place == _OWN or PATH_ANNOTATION not in annotations_of(review.object)):
+        obj = review.object
+        if obj is None or (place not in _FORCED and (place == _OWN or PATH_ANNOTATION not in annotations_of(obj))):
+            return ""
+        if not is_main_write(review):
             return ""
         return self._directory.path_of(review.cluster) or ""

@@ -101,7 +101,7 @@ class ClaimLabelController(ClusterController):
     def _expected(self, range_: Range, definition: ResourceDefinition, record: Record) -> dict[str, str]:
         cluster = record.key.cluster
         if definition.group_resource == BINDING_RESOURCE:
-            return self._claims.expected_labels(range_, cluster, BINDING_RESOURCE, decoded(record))
+            return self._claims.expected_labels(cluster, BINDING_RESOURCE, decoded(record), self._claims.of(range_, cluster))
         return matching(self._claims.of(range_, cluster), definition.group_resource, record.head.labels)
 
     def _compute(self, range_: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:

@@ -95,9 +95,13 @@ class Claims:
 
     def of(self, range: Range, cluster: str) -> Table:
         """Normalized resource → accepted claims of a cluster."""
-        bearing = [record for record in range.list(API_BINDINGS, cluster) if _CLAIM_MARK in record.value]
-        if not bearing:
+        bindings = range.list(API_BINDINGS, cluster)
+        for record in bindings:
+            if _CLAIM_MARK in record.value:
+                break
+        else:
             return _NO_CLAIMS
+        bearing = [record for record in bindings if _CLAIM_MARK in record.value]
         state = tuple(record.version for record in bearing)
         known = self._tables.get(cluster)
         if known is not None and known[0] == state and known[1] == self._generation:
@@ -106,9 +110,9 @@ class Claims:
         self._tables.put(cluster, (state, self._generation, table))
         return table
 
-    def expected_labels(self, range: Range, cluster: str, resource: GroupResource, obj: Object) -> dict[str, str]:
-        """All claim labels that an object of the (not normalized) resource must have."""
-        table = self.of(range, cluster)
+    def expected_labels(self, cluster: str, resource: GroupResource, obj: Object, table: Table) -> dict[str, str]:
+        """All claim labels that an object of the (not normalized) resource must have. `table`: the claims of its cluster
+        (`of`)."""
         expected: dict[str, str] = {}
         if table:
             expected = matching(table, resource, labels_of(obj))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.chain import AdmissionChain, PrecededAdmission
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import Review
 
@@ -58,3 +58,13 @@ def test_every_plugin_is_called_in_order_for_what_it_does() -> None:
     calls.clear()
     chain.validate(REVIEW)
     assert calls == ["validates", "validating", "validating", "validates"]
+
+
+def test_dynamic_admission_is_asked_where_some_is_configured() -> None:
+    dynamic: Any = object()
+    assert not AdmissionChain([]).asks(REVIEW)
+    assert AdmissionChain([], dynamic=[dynamic]).asks(REVIEW)
+    configured = AdmissionChain([], dynamic=[dynamic], configured=lambda review: review is not REVIEW)
+    assert not configured.asks(REVIEW)
+    assert configured.asks(cast(Review, object()))
+    assert not PrecededAdmission([], configured).asks(REVIEW)

@@ -649,3 +649,18 @@ async def test_a_body_in_another_version_is_pruned_by_that_version_first(server:
     assert (patched.status, patched.warnings) == (422, [unknown])
     strict = await server("PATCH", THINGS + "/x?fieldValidation=Strict", {"apiVersion": "test.example/v9"})
     assert (strict.status, strict.warnings) == (422, []) and strict.message.endswith(f"strict decoding error: {unknown}")
+
+
+async def test_a_patch_decodes_managed_fields_that_it_changes(server: RangeServer) -> None:
+    created = (await server("POST", CMS, cm("a", {"k": "v"}))).json
+    sent = {**created["metadata"]["managedFields"][0], "manager": "other", "time": "2001-01-01T01:00:00+01:00", "unknown": 1}
+    patched = await server("PATCH", CMS + "/a", {"metadata": {"managedFields": [sent]}})
+    entries = patched.json["metadata"]["managedFields"]
+    assert [(entry["manager"], entry["time"]) for entry in entries if "unknown" not in entry] == [
+        ("other", "2001-01-01T00:00:00Z")
+    ]
+    wrong = await server("PATCH", CMS + "/a", {"metadata": {"managedFields": [{**sent, "time": 1}]}})
+    assert (wrong.status, wrong.json["reason"]) == (422, "Invalid")
+    left_alone = await server("PATCH", CMS + "/a", {"immutable": "x"})
+    assert left_alone.status == 422
+    assert "managedFields" in left_alone.message

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import paths
-from tenantry.kube.apply.managed_fields import record_update, same_but_for_times
+from tenantry.kube.apply.managed_fields import compare_objects, record_update, same_but_for_times, strip
+from tenantry.kube.apply.typed import compile_schema
 from tenantry.kube.schema.structural import Schema
 from tests.kube.apply.samples import CONFIG_MAP, LATER, NOW, ROLE, THING, config_map, entry, owners, thing
 
@@ -210,3 +212,60 @@ def test_every_field_has_one_updater_at_most_and_only_fields_that_are_there(writ
     assert len(owned) == len(set(owned))
     there = {("f:data", f"f:{name}") for name in obj.get("data", {})}
     assert set(owned) == there | ({("f:data",)} if there else set())
+
+
+_data = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["1", "2"]), max_size=3)
+_labels = st.dictionaries(st.sampled_from("lm"), st.sampled_from(["1", "2"]), max_size=2)
+_owned = st.sets(st.sampled_from(["f:a", "f:b", "f:c"]), min_size=1)
+
+
+@given(before=_data, after=_data, labels=_labels, others=_labels, mine=_owned, theirs=st.none() | _owned)
+@settings(max_examples=150, deadline=None)
+def test_an_update_takes_what_it_changes(
+    before: dict[str, str],
+    after: dict[str, str],
+    labels: dict[str, str],
+    others: dict[str, str],
+    mine: set[str],
+    theirs: set[str] | None,
+) -> None:
+    """By the rule: what is changed or added is taken from all managers and given to the writer; what is removed has no owner."""
+    owned = {"m": dict.fromkeys(sorted(mine), field_set.EMPTY)}
+    if theirs is not None:
+        owned["other"] = dict.fromkeys(sorted(theirs), field_set.EMPTY)
+    entries = [entry(manager, {"f:data": fields}) for manager, fields in owned.items()]
+    old = config_map(before, labels=labels, managedFields=entries)
+    new = config_map(after, labels=others)
+    changes = compare_objects(compile_schema(CONFIG_MAP), old, new)
+    taken = field_set.union(changes.modified, changes.added)
+    expected = {}
+    for manager, fields in owned.items():
+        left = field_set.difference(field_set.difference({"f:data": fields}, taken), changes.removed)
+        expected[manager, "Update"] = field_set.union(left, strip(taken)) if manager == "m" else left
+    found = owners(recorded(new, old, now=LATER))
+    assert {key: set(paths(fields)) for key, fields in found.items()} == {
+        key: set(paths(fields)) for key, fields in expected.items() if fields
+    }
+    assert all(fields == field_set.ordered(fields) and str(fields) == str(field_set.ordered(fields)) for fields in found.values())
+
+
+def test_a_create_with_managers_takes_from_them_what_none_can_own_too() -> None:
+    sent = [entry("other", {"f:data": {"f:z": {}, "f:a": {}}, "f:metadata": {"f:name": {}}})]
+    out = recorded(config_map({"a": "1"}, managedFields=sent))
+    assert owners(out) == {("m", "Update"): {"f:data": {".": {}, "f:a": {}}}, ("other", "Update"): {"f:data": {"f:z": {}}}}
+
+
+def test_sent_fields_are_kept_in_order() -> None:
+    sent = [entry("other", {"f:data": {"f:z": {}, "f:b": {}}})]
+    assert list(owners(recorded(config_map(managedFields=sent)))["other", "Update"]["f:data"]) == ["f:b", "f:z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [("data", {"a": "2"}, False), ("immutable", True, False), ("data", {"a": "1"}, True)],
+)
+def test_what_is_the_same_but_for_times(name: str, value: Any, same: bool) -> None:
+    old = recorded(config_map({"a": "1"}))
+    assert same_but_for_times(recorded({**config_map({"a": "1"}), name: value}, now=LATER), old) is same
+    assert same_but_for_times(old, recorded({**config_map({"a": "1"}), name: value}, now=LATER)) is same
+    assert not same_but_for_times({key: below for key, below in old.items() if key != "data"}, old)

@@ -17,6 +17,7 @@ class PermissionClaimLabelsAdmission(Plugin):
         self._claims = claims
 
     def mutate(self, review: Review) -> None:
+        review.claims = None
         expected = self._expected(review)
         if expected is None or review.object is None:
             return
@@ -60,7 +61,9 @@ class PermissionClaimLabelsAdmission(Plugin):
         ):
             return None
         resource = review.definition.group_resource
-        expected = self._claims.expected_labels(review.scope.range, review.cluster, resource, review.object)
-        if not expected and not any(key.startswith(CLAIM_LABEL_PREFIX) for key in labels_of(review.object)):
+        if review.claims is None:
+            review.claims = self._claims.of(review.scope.range, review.cluster)
+        expected = self._claims.expected_labels(review.cluster, resource, review.object, review.claims)
+        if not expected and not claim_labels(labels_of(review.object)):
             return None
         return expected
