@@ -24,9 +24,10 @@ from tenantry.apiserver.negotiation import (
     is_pretty,
     negotiate,
 )
+from tenantry.apiserver.protobuf_records import ProtobufForm
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
-from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_response
+from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_message
 from tenantry.apiserver.verbs.stored_rows import row_of_stored, weight_of_row, weight_with_columns
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.worker_threads import run_weighed, weigh
@@ -34,6 +35,7 @@ from tenantry.base.time_slices import turns
 from tenantry.http.messages import Response
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
+from tenantry.kube.codec.protobuf_encoding import NO_ENCODING
 from tenantry.kube.codec.table import table
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
@@ -63,7 +65,9 @@ async def record_response(call: Call, representation: Representation, record: Re
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     if representation.media_type == PROTOBUF and present is None and representation.transformation != PARTIAL_LIST:
-        return await protobuf_response(call, representation, record, status)
+        form = ProtobufForm(definition, version, representation)
+        message = form.get(record) or await protobuf_message(call, form, record)
+        return Response(status, b"%b%b%b" % (form.head, message, NO_ENCODING), PROTOBUF, warnings=call.warnings)
     weight = _weight(call, representation, record)
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
