@@ -87,7 +87,8 @@ class ValidatingWebhooks:
             body = encoded.get(matched)
             if body is None:
                 values = request_values(review, matcher.request, matched)
-                body = encoded[matched] = Encoded(review, values, matcher.objects(matched), owner)
+                body = Encoded(review, values, matcher.objects(matched), owner, shared=len(called) > 1)
+                encoded[matched] = body
             try:
                 await self._context.call(
                     webhook,
