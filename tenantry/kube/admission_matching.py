@@ -231,6 +231,17 @@ def equivalents_of(definition: ResourceDefinition, subresource: str) -> Sequence
     return found
 
 
+def matched_as(definition: ResourceDefinition, version: Version) -> MatchedResource:
+    """A version of a type as requests name it."""
+    place = ("admission.matched", definition.group, definition.plural, definition.kind)
+    found: MatchedResource | None = version.memo.get(place)
+    if found is None:
+        group, resource = definition.group_resource
+        kind = GroupVersionKind(group, version.name, definition.kind)
+        found = version.memo[place] = MatchedResource(GroupVersionResource(group, version.name, resource), kind)
+    return found
+
+
 def kind_of(definition: ResourceDefinition, version: str, subresource: str) -> GroupVersionKind:
     """The kind of the objects that are sent for a type, or for a subresource of it."""
     if subresource == "scale":

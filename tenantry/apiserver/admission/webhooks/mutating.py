@@ -159,6 +159,7 @@ class MutatingWebhooks:
                 changed = made != matcher.obj
                 if changed:
                     review.take(made)
+                    review.weight = weight
             except StatusError:
                 context.calls.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
                 raise

@@ -77,7 +77,7 @@ class ValidatingWebhooks:
         called = [
             (webhook, matched)
             for webhook, matched in matches
-            if await self._context.meets_conditions(webhook, matcher, review, matched)
+            if not webhook.conditions or await self._context.meets_conditions(webhook, matcher, review, matched)
         ]
         owner = found.cluster
         encoded: dict[MatchedResource, Encoded] = {}
