@@ -105,7 +105,7 @@ def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> A
     """The response in an AdmissionReview. It may run in a thread. Raises InvalidAnswer and InvalidPatch."""
     ordinary = _ordinary(body, uid) if version == "v1" else None
     if ordinary is not None:
-        patch = base64.b64decode(ordinary.patch)
+        patch = ordinary.patch
         _check_patch(patch, ordinary.patchType, mutating=mutating)
         operations = _operations(patch, ordinary.patchType or "") if mutating else ()
         return AdmissionResponse(True, None, operations, weigh(patch), ordinary.auditAnnotations, ordinary.warnings)
@@ -160,7 +160,7 @@ class _Ordinary(msgspec.Struct, forbid_unknown_fields=True):
     uid: str
     allowed: bool
     status: _Status | None = None
-    patch: str = ""
+    patch: bytes = b""
     patchType: str | None = None
     auditAnnotations: dict[str, str] = {}
     warnings: list[str] = []
