@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 import msgspec
@@ -39,26 +38,27 @@ class PartsDecoder:
         self._others: Sequence[tuple[Callable[[bytes], Object], _Level]] = ()
 
     def decode(self, text: bytes) -> Object:
-        """The parts, in the objects that they are in. `text` is a JSON object as it is stored: no name stands in it twice."""
+        """The parts, in the objects that they are in. `text` is a JSON object as it is stored: no name stands in it twice, and
+        it is not nested deeply."""
         if self._whole:
             whole: Object = json_slices.loads(text)
             return whole
         try:
             return self._decode(text)
-        except _OTHERWISE:
+        except msgspec.ValidationError:
             return self._decode_otherwise(text)
 
     def _decode_otherwise(self, text: bytes) -> Object:
         """Decodes an object with a list or an object as a part, or with another value where a path has an object."""
         if not self._others:
             self._others = [(_decoder(level, self._raw, msgspec.Raw), level) for level in (self._level, _top(self._level))]
-        for decode, level in self._others:
-            with suppress(*_OTHERWISE):
-                return _load(decode(text), level)
-        raise AssertionError(text)
+        (decode, level), (decode_top, top) = self._others
+        try:
+            return _load(decode(text), level)
+        except msgspec.ValidationError:
+            return _load(decode_top(text), top)
 
 
-_OTHERWISE = (msgspec.ValidationError, RecursionError)
 _Scalar = str | bool | float | None | Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """Larger integers are numbers of another type for orjson."""
 
