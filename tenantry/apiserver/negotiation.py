@@ -58,6 +58,7 @@ class Representation:
 
 
 PLAIN = Representation()
+_PROTOBUF = Representation(PROTOBUF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True, protobuf
     """
     if not accept or accept == "*/*" or accept == JSON:
         return PLAIN
+    if accept == PROTOBUF and protobuf:
+        return _PROTOBUF
     return _negotiated(accept, watch, custom, protobuf)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 import msgspec
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, Representation
+from tenantry.apiserver.negotiation import PARTIAL, Representation
 from tenantry.base.cache import Cache
 from tenantry.kube.answer_tables import PARTIAL_OBJECT_METADATA
 from tenantry.kube.codec.protobuf_encoding import encode_message, envelope_head, first_field, item
@@ -43,26 +44,31 @@ class ProtobufForm:
     __slots__ = ("_cut", "_definition", "_number", "_partial", "_version", "head")
 
     def __init__(self, definition: ResourceDefinition, version: str, representation: Representation) -> None:
-        shape = definition.versions[version]
-        number: int | None = shape.memo.get("protobuf.number")
-        if number is None:
-            number = shape.memo["protobuf.number"] = next(_numbers)
-        self._number = number
         self._definition = definition
         self._version = version
-        self._partial = representation.transformation in (PARTIAL, PARTIAL_LIST)
+        self._partial = bool(representation.transformation)
         self._cut = self._partial and definition.protobuf is not None
         """Whether messages are the beginnings of those that are kept."""
-        place = ("protobuf.head", representation.api_version if self._partial else "")
-        head: bytes | None = shape.memo.get(place)
-        if head is None:
-            api_version = representation.api_version if self._partial else definition.api_version(version)
-            head = shape.memo[place] = envelope_head(api_version, PARTIAL if self._partial else definition.kind)
-        self.head = head
-        """What comes before the message in a body."""
+        memo = definition.versions[version].memo
+        place = ("protobuf", representation.version) if self._partial else "protobuf"
+        made: tuple[int, bytes] | None = memo.get(place)
+        if made is None:
+            made = memo[place] = _number(memo), self._head(representation)
+        self._number, self.head = made
+        """`head`: what comes before the message in a body."""
+
+    def _head(self, representation: Representation) -> bytes:
+        if self._partial:
+            return envelope_head(representation.api_version, PARTIAL)
+        return envelope_head(self._definition.api_version(self._version), self._definition.kind)
+
+    def get(self, record: Record) -> bytes | None:
+        """The message of a record, None if `make` has to make it."""
+        whole = _items.get((self._number, record.version, hash(record.value)))
+        return first_field(whole) if whole is not None and self._cut else whole
 
     def known(self, found: Sequence[Record]) -> list[bytes | None]:
-        """The messages of records, None for those that `make` has to make."""
+        """`get` for many records."""
         number = self._number
         items = _items.get_each([(number, record.version, hash(record.value)) for record in found])
         return [None if whole is None else first_field(whole) for whole in items] if self._cut else items
@@ -90,6 +96,14 @@ class ProtobufForm:
         metadata: Object = orjson.loads(bytes(_decoder.decode(record.value).metadata))
         metadata["resourceVersion"] = str(record.version)
         return metadata
+
+
+def _number(memo: dict[Any, Any]) -> int:
+    """The number of a version of a type, by its memo."""
+    number: int | None = memo.get("protobuf.number")
+    if number is None:
+        number = memo["protobuf.number"] = next(_numbers)
+    return number
 
 
 def _encoded(definition: ResourceDefinition, message: Message, obj: Object) -> bytes:

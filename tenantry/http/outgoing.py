@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tenantry.base.shares import Shares
 from tenantry.http.name_lookups import NameLookups
-from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingConnection, OutgoingError
+from tenantry.http.outgoing_connection import Deadlines, OutgoingAnswer, OutgoingConnection, OutgoingError, deadline_exceeded
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.http.trust import TrustContexts
 
@@ -46,6 +46,7 @@ class Destination(NamedTuple):
     guarded: bool = True
 
 
+T = TypeVar("T")
 _Waiter = tuple[int, asyncio.Future[None]]
 
 
@@ -60,6 +61,7 @@ class OutgoingCalls:
         self._idle: OrderedDict[tuple[str, Destination], list[OutgoingConnection]] = OrderedDict()
         self._idle_count = 0
         self._waiting: dict[str, deque[_Waiter]] = {}
+        self._deadlines = Deadlines()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self.opened = 0
@@ -73,6 +75,7 @@ class OutgoingCalls:
     def close(self) -> None:
         """Closes the idle connections, and ends what waits. Calls in flight end with their requests."""
         self._closed = True
+        self._deadlines.close()
         self.lookups.close()
         self.trust.close()
         if self._sweep is not None:
@@ -91,29 +94,28 @@ class OutgoingCalls:
     async def call(self, to: Destination, request: bytes, *, owner: str, deadline: float) -> OutgoingAnswer:
         """Sends a whole request, head and body. `owner`: the tenant. `deadline`: time of the event loop. Raises OutgoingError."""
         size = len(request) + _CALL_BYTES
+        if not self._granted(owner, size):
+            await _within(deadline, self._wait(owner, size))
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._take(owner, size)
-                try:
-                    return await self._exchange(to, request, owner)
-                finally:
-                    self._give(owner, size)
-        except TimeoutError:
-            raise OutgoingError("context deadline exceeded", timed_out=True) from None
+            return await self._exchange(to, request, owner, deadline)
+        finally:
+            self._give(owner, size)
 
-    async def _exchange(self, to: Destination, request: bytes, owner: str) -> OutgoingAnswer:
+    async def _exchange(self, to: Destination, request: bytes, owner: str, deadline: float) -> OutgoingAnswer:
         # Connections are not shared between tenants: what one of them presents is none of another's business.
         key = (owner, to)
         connection = self._kept(key)
-        if connection is None:
-            connection = await self._connect(to, owner)
-        try:
-            answer = await connection.exchange(request, ANSWER_BYTES_MAX)
-        except OutgoingError as error:
-            if not error.unanswered or not connection.reused:
-                raise
-            connection = await self._connect(to, owner)
-            answer = await connection.exchange(request, ANSWER_BYTES_MAX)
+        if connection is not None:
+            try:
+                answer = await connection.exchange(request, ANSWER_BYTES_MAX, self._deadlines, deadline)
+            except OutgoingError as error:
+                if not error.unanswered:
+                    raise
+            else:
+                self._keep(key, connection)
+                return answer
+        connection = await _within(deadline, self._connect(to, owner))
+        answer = await connection.exchange(request, ANSWER_BYTES_MAX, self._deadlines, deadline)
         self._keep(key, connection)
         return answer
 
@@ -214,12 +216,14 @@ class OutgoingCalls:
 
     # What a tenant has in flight
 
-    async def _take(self, owner: str, size: int) -> None:
-        """Waits until the owner may have so many bytes more in flight. A tenant waits for itself: others have their share."""
+    def _granted(self, owner: str, size: int) -> bool:
+        """Whether the owner may have so many bytes more in flight at once. Raises OutgoingError."""
         if self._closed:
             raise OutgoingError("the server is stopping")
-        if owner not in self._waiting and self.shares.grant((owner,), size):
-            return
+        return owner not in self._waiting and self.shares.grant((owner,), size)
+
+    async def _wait(self, owner: str, size: int) -> None:
+        """Waits until the owner may have so many bytes more in flight. A tenant waits for itself: others have their share."""
         waiters = self._waiting.setdefault(owner, deque())
         if size > self.shares.total // 4 or len(waiters) >= _WAITING_OF_ONE:
             self.shares.refused += 1
@@ -236,6 +240,8 @@ class OutgoingCalls:
 
     def _give(self, owner: str, size: int) -> None:
         self.shares.give((owner,), size)
+        if not self._waiting:
+            return
         for name in list(self._waiting):
             waiters = self._waiting[name]
             while waiters:
@@ -247,6 +253,15 @@ class OutgoingCalls:
                 waiters.popleft()
             if not waiters:
                 del self._waiting[name]
+
+
+async def _within(deadline: float, work: Coroutine[Any, Any, T]) -> T:
+    """Raises OutgoingError at the deadline."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await work
+    except TimeoutError:
+        raise deadline_exceeded() from None
 
 
 def _is_address(host: str) -> bool:

@@ -44,6 +44,51 @@ class OutgoingAnswer(NamedTuple):
         return self.fields.get(b"content-type", b"").decode("latin-1")
 
 
+def deadline_exceeded() -> OutgoingError:
+    return OutgoingError("context deadline exceeded", timed_out=True)
+
+
+class Deadlines:
+    """The deadlines of all exchanges, with one timer: nearly all of them end long before. `close` when the process ends."""
+
+    __slots__ = ("_due", "_timer", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[OutgoingAnswer], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    def add(self, answered: asyncio.Future[OutgoingAnswer], deadline: float) -> None:
+        """Fails an exchange at a time of the event loop, unless it is removed before."""
+        self._waiting[answered] = deadline
+        if self._timer is None or deadline < self._due:
+            self._set(deadline)
+
+    def remove(self, answered: asyncio.Future[OutgoingAnswer]) -> None:
+        self._waiting.pop(answered, None)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, due: float) -> None:
+        self.close()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for answered, deadline in list(self._waiting.items()):
+            if deadline <= now:
+                del self._waiting[answered]
+                if not answered.done():
+                    answered.set_exception(deadline_exceeded())
+        if self._waiting:
+            self._set(min(self._waiting.values()))
+
+
 class OutgoingConnection(asyncio.Protocol):
     """A connection that a pool keeps. One exchange at a time."""
 
@@ -67,9 +112,9 @@ class OutgoingConnection(asyncio.Protocol):
         """Whether an exchange may begin."""
         return self._transport is not None and not self._transport.is_closing() and self._keeps and self._answered is None
 
-    async def exchange(self, request: bytes, limit_bytes: int) -> OutgoingAnswer:
-        """Sends a request and returns the whole answer, of at most `limit_bytes`. Raises OutgoingError. Cancelling it aborts the
-        connection, as the rest of the answer would be taken for the next one."""
+    async def exchange(self, request: bytes, limit_bytes: int, deadlines: Deadlines, deadline: float) -> OutgoingAnswer:
+        """Sends a request and returns the whole answer, of at most `limit_bytes`. Raises OutgoingError, also at the deadline.
+        Cancelling it aborts the connection, as the rest of the answer would be taken for the next one."""
         transport = self._transport
         if transport is None or not self.usable:
             raise OutgoingError("EOF", unanswered=True)
@@ -79,6 +124,7 @@ class OutgoingConnection(asyncio.Protocol):
         self._chunks.clear()
         answered: asyncio.Future[OutgoingAnswer] = asyncio.get_running_loop().create_future()
         self._answered = answered
+        deadlines.add(answered, deadline)
         try:
             transport.write(request)
             answer = await answered
@@ -87,6 +133,7 @@ class OutgoingConnection(asyncio.Protocol):
             raise
         finally:
             self._answered = None
+            deadlines.remove(answered)
         if not self._keeps:
             self.abort()
         return answer

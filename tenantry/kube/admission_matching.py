@@ -78,7 +78,7 @@ class NamespaceMissing(Exception):
 class Rule:
     """A RuleWithOperations, or a NamedRuleWithOperations."""
 
-    __slots__ = ("groups", "names", "operations", "resources", "scope", "versions")
+    __slots__ = ("_pairs", "groups", "names", "operations", "resources", "scope", "versions")
 
     def __init__(self, rule: Mapping[str, Any]) -> None:
         """`rule`: as stored."""
@@ -87,6 +87,7 @@ class Rule:
         self.versions = _set(rule.get("apiVersions"))
         split = (each.partition("/") for each in rule.get("resources") or ())
         self.resources = tuple((resource, subresource) for resource, _, subresource in split)
+        self._pairs = frozenset(self.resources)
         self.scope: str = rule.get("scope") or _ALL
         self.names: frozenset[str] = frozenset(rule.get("resourceNames") or ())
 
@@ -97,11 +98,14 @@ class Rule:
             and _allows(self.operations, request.operation)
             and _allows(self.groups, resource.group)
             and _allows(self.versions, resource.version)
-            and any(
-                wanted in (_ALL, resource.resource) and subresource in (_ALL, request.subresource)
-                for wanted, subresource in self.resources
-            )
+            and self._names(resource.resource, request.subresource)
             and (not self.names or request.name in self.names)
+        )
+
+    def _names(self, resource: str, subresource: str) -> bool:
+        pairs = self._pairs
+        return (
+            (resource, subresource) in pairs or (_ALL, subresource) in pairs or (resource, _ALL) in pairs or (_ALL, _ALL) in pairs
         )
 
     def _has_scope(self, request: AdmissionRequest, resource: GroupVersionResource) -> bool:
@@ -199,8 +203,9 @@ class Matcher:
 
     def _of_rules(self, rules: Sequence[Rule], request: AdmissionRequest) -> MatchedResource | None:
         own = request.matched.resource
-        if any(rule.matches(request, own) for rule in rules):
-            return request.matched
+        for rule in rules:
+            if rule.matches(request, own):
+                return request.matched
         if self.equivalent:
             for rule in rules:
                 for each in request.equivalents:
@@ -223,6 +228,17 @@ def equivalents_of(definition: ResourceDefinition, subresource: str) -> Sequence
             if version.served and _has(version, subresource)
         )
         memo[key] = found
+    return found
+
+
+def matched_as(definition: ResourceDefinition, version: Version) -> MatchedResource:
+    """A version of a type as requests name it."""
+    place = ("admission.matched", definition.group, definition.plural, definition.kind)
+    found: MatchedResource | None = version.memo.get(place)
+    if found is None:
+        group, resource = definition.group_resource
+        kind = GroupVersionKind(group, version.name, definition.kind)
+        found = version.memo[place] = MatchedResource(GroupVersionResource(group, version.name, resource), kind)
     return found
 
 

@@ -37,7 +37,7 @@ def _created(obj: Object, now: datetime) -> Any:
     return obj["metadata"].get("creationTimestamp") or "0001-01-01T00:00:00Z"
 
 
-NAME = Column(name="Name", format="name", description=_NAME_TEXT, cell=_name, reads="metadata.name")
+NAME = Column(name="Name", format="name", description=_NAME_TEXT, cell=_name, reads=("metadata", "name"))
 AGE = Column(name="Age", description=_CREATED_TEXT, cell=_age)
 CREATED_AT = Column(name="Created At", type="date", description=_CREATED_TEXT, cell=_created)
 

@@ -31,9 +31,8 @@ class Column:
     description: str = ""
     priority: int = 0
     cell: Callable[[Object, datetime], Any]
-    reads: str = ""
-    """What the cell is computed from: a field at the top of the object (`spec`), or `metadata.name` or
-    `metadata.creationTimestamp`, which all objects have. Empty where it may be anything."""
+    reads: tuple[str, ...] = ()
+    """What the cell is computed from: the names on the way to a field (`spec`, `replicas`). Empty where it may be anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

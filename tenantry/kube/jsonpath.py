@@ -9,6 +9,7 @@ a value finds nothing, and neither does one that fails in a value.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tenantry.base.cache import cached
@@ -25,17 +26,17 @@ _NAME_ENDS = frozenset(".[ \t\r\n")
 
 
 class _Path:
-    """A parsed path."""
+    """A parsed path. `names`: those of a path that has only names."""
 
-    __slots__ = ("_names", "_steps")
+    __slots__ = ("_steps", "names")
 
     def __init__(self, text: str) -> None:
-        self._names = _plain_names(text) if len(text) <= LENGTH_MAX else None
-        self._steps: list[Step] = parse(text) if self._names is None else []
+        self.names = _plain_names(text) if len(text) <= LENGTH_MAX else None
+        self._steps: list[Step] = parse(text) if self.names is None else []
 
     def all(self, value: Any) -> list[Any]:
-        if self._names is not None:
-            found = _named(value, self._names)
+        if self.names is not None:
+            found = _named(self.names, value)
             return [] if found is MISSING else [found]
         try:
             return follow(self._steps, value, Visits())
@@ -43,8 +44,8 @@ class _Path:
             return []
 
     def first(self, value: Any) -> Any:
-        if self._names is not None:
-            return _named(value, self._names)
+        if self.names is not None:
+            return _named(self.names, value)
         try:
             found = follow(self._steps, value, Visits(once=True))
         except (PathFailed, TooManyNodes):
@@ -83,7 +84,8 @@ def first(text: str) -> Callable[[Any], Any]:
 
 def first_or_missing(text: str) -> Callable[[Any], Any]:
     """As `first`, but MISSING in place of None, which may be a value."""
-    return _path(text).first
+    found = _path(text)
+    return found.first if found.names is None else partial(_named, found.names)
 
 
 def field_names(text: str) -> tuple[str, ...]:
@@ -141,7 +143,7 @@ def _plain_names(text: str) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _named(value: Any, names: tuple[str, ...]) -> Any:
+def _named(names: tuple[str, ...], value: Any) -> Any:
     for name in names:
         if type(value) is not dict or name not in value:
             return MISSING

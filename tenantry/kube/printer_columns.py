@@ -22,8 +22,7 @@ COLUMNS_MAX = 100
 """The most columns of a Table. What is declared after them is not shown: one definition of 1 MiB has room for 20,000, and each
 costs its part of every object. Upstream has no limit."""
 
-_OF_ALL = (".metadata.name", ".metadata.creationTimestamp")
-_top_field = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*+)(?=[.\[]|\Z)")
+_names = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*+(?=[.\[]|\Z))*+")
 _Cell = Callable[[Object, datetime], Any]
 _INT64_MIN = -(1 << 63)
 _ESCAPED = (
@@ -69,12 +68,11 @@ def _column(declared: Object) -> Column:
     )
 
 
-def _reads(path: str) -> str:
-    """`Column.reads` of a path."""
-    if path in _OF_ALL:
-        return path[1:]
-    begins = _top_field.match(path)
-    return begins[1] if begins is not None and "$" not in path and "{" not in path and "}" not in path else ""
+def _reads(path: str) -> tuple[str, ...]:
+    """`Column.reads` of a path: the names that it begins with."""
+    if "$" in path or "{" in path or "}" in path:
+        return ()
+    return tuple(_names.match(path)[0].split(".")[1:])  # type: ignore[index]
 
 
 def _cell(path: str, kind: str) -> _Cell:

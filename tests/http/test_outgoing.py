@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.http.outgoing import ANSWER_BYTES_MAX, Destination, OutgoingCalls
-from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingError
+from tenantry.http.outgoing_connection import Deadlines, OutgoingAnswer, OutgoingError
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.http.trust import TrustContexts
 from tests.support.waiting import until
@@ -145,6 +145,35 @@ async def test_an_answer_that_never_ends_is_cut_off(calls: OutgoingCalls, tmp_pa
     async with serving(Server(endless + b"10000\r\n" + b"x" * ANSWER_BYTES_MAX), tmp_path) as to:
         with pytest.raises(OutgoingError):
             await call(calls, to, seconds=5)
+
+
+async def test_each_call_has_its_own_deadline(calls: OutgoingCalls, tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(Server(OK, None), tmp_path) as to:
+        await call(calls, to)
+        began, ended = loop.time(), {}
+
+        async def silent(seconds: float) -> None:
+            with pytest.raises(OutgoingError, match="context deadline exceeded"):
+                await call(calls, to, seconds=seconds)
+            ended[seconds] = loop.time() - began
+
+        await asyncio.gather(*map(silent, (0.4, 0.1, 0.2, 0.1)))
+        assert list(ended) == [0.1, 0.2, 0.4] and all(took > seconds - 0.01 for seconds, took in ended.items())
+        assert calls.shares.used == calls.idle == 0
+
+
+async def test_a_call_that_ends_leaves_no_deadline() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines()
+    first, second = loop.create_future(), loop.create_future()
+    deadlines.add(first, loop.time() + 0.05)
+    deadlines.add(second, loop.time() + 0.1)
+    deadlines.remove(first)
+    with pytest.raises(OutgoingError, match="context deadline exceeded"):
+        await second
+    assert not first.done()
+    deadlines.close()
 
 
 async def test_deadlines(calls: OutgoingCalls, tmp_path: Path) -> None:

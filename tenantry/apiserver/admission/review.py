@@ -11,9 +11,8 @@ from tenantry.apiserver.verbs.metadata import remove_cluster, set_cluster
 from tenantry.kube.admission_matching import (
     AdmissionRequest,
     GroupVersionKind,
-    GroupVersionResource,
-    MatchedResource,
     equivalents_of,
+    matched_as,
 )
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
@@ -111,12 +110,14 @@ class Review:
     def request(self) -> AdmissionRequest:
         """What rules of webhooks and policies are matched with."""
         definition, subresource = self.definition, self.subresource
-        group, resource = definition.group_resource
-        kind = self.form.kind if self.form is not None else GroupVersionKind(group, self.version.name, definition.kind)
+        matched = matched_as(definition, self.version)
+        group, _, resource = matched.resource
+        if self.form is not None:
+            matched = matched._replace(kind=self.form.kind)
         is_namespace = not group and resource == "namespaces"
         return AdmissionRequest(
             self.operation,
-            MatchedResource(GroupVersionResource(group, self.version.name, resource), kind),
+            matched,
             subresource,
             self.name if is_namespace else self.namespace,
             self.name if self.named else "",

@@ -10,7 +10,7 @@ from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import CREATE, UPDATE, Review, SubresourceForm
 from tenantry.apiserver.user import seen_in
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating, take_changes
+from tenantry.apiserver.verbs.dynamic_admission import Snapshot, ask_mutating, ask_validating, take_changes
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Part, RecordChanged, Steps, Target
 from tenantry.apiserver.worker_threads import weigh
@@ -251,7 +251,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     admission = target.scope.admission
     rest: bytes | None = None
     if apart:
-        rest, before = _stored_rest(target, obj), with_own_containers(obj)
+        rest, before = _stored_rest(target, obj), Snapshot(obj, light=False)
         yield ON_LOOP
         _look_again(target, review, before)
     else:
@@ -269,13 +269,12 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     return rest
 
 
-def _look_again(target: Target, review: Review, before: Object) -> None:
+def _look_again(target: Target, review: Review, before: Snapshot) -> None:
     """Calls the mutating plugins again. `before`: the object that they should make no change to."""
     warned = len(target.warnings)
     target.scope.admission.mutate(review)
     del target.warnings[warned:]
-    # Encoding the whole object again would block the loop several times as long.
-    if review.object != before:
+    if not before.is_still(review.object):
         raise RecordChanged
 
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import orjson
+
 from tenantry.apiserver.admission.dynamic import Reinvocation, WholeAdmission, metadata_before
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.verbs.metadata import check_namespace
 from tenantry.apiserver.verbs.write import Part
+from tenantry.apiserver.worker_threads import is_light
 from tenantry.kube.apply.managers import decode
 from tenantry.kube.objects import Object, with_own_containers
 
@@ -68,14 +71,30 @@ def take_changes(review: Review, managed: list[Object] | None) -> None:
         )
 
 
-def ask_validating(admission: WholeAdmission, review: Review) -> Part[Object | None]:
-    """Asks validating dynamic admission about the final object. On the loop, before and after. Returns a copy of the object where
+def ask_validating(admission: WholeAdmission, review: Review) -> Part[Snapshot | None]:
+    """Asks validating dynamic admission about the final object. On the loop, before and after. Returns what the object was where
     other code may have run meanwhile. Raises StatusError."""
-    before: Object | None = None
+    before: Snapshot | None = None
     for each in admission.dynamic:
         ask = each.validating(review)
         if ask is not None:
             if before is None:
-                before = with_own_containers(review.object or {})
+                before = Snapshot(review.object or {}, light=is_light(review.weight))
             yield ask
     return before
+
+
+class Snapshot:
+    """What an object is now. `light`: it is small enough to be encoded on the loop, which is faster than a copy."""
+
+    __slots__ = ("_encoded", "_obj")
+
+    def __init__(self, obj: Object, *, light: bool) -> None:
+        self._encoded = orjson.dumps(obj) if light else None
+        self._obj = None if light else with_own_containers(obj)
+
+    def is_still(self, obj: Object | None) -> bool:
+        if self._encoded is None:
+            return obj == self._obj
+        # Equal objects may have their fields in another order.
+        return orjson.dumps(obj) == self._encoded or obj == orjson.loads(self._encoded)

@@ -1,17 +1,16 @@
-"""Answers in protobuf: one object, and lists."""
+"""The messages of answers in protobuf: of one object, and of lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from tenantry.apiserver import records
-from tenantry.apiserver.negotiation import PARTIAL_LIST, PROTOBUF, Representation
+from tenantry.apiserver.negotiation import PARTIAL_LIST, Representation
 from tenantry.apiserver.protobuf_records import ProtobufForm
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined
 from tenantry.apiserver.worker_threads import is_light, run_weighed, weigh
 from tenantry.base.time_slices import turns
-from tenantry.http.messages import Response
 from tenantry.kube.answer_tables import LIST
 from tenantry.kube.codec.protobuf_encoding import NO_ENCODING, encode_message, envelope_head, item_head
 from tenantry.kube.objects import Object
@@ -25,13 +24,9 @@ _BATCH_WEIGHT = 250
 Present = Callable[[Object], Object]
 
 
-async def protobuf_response(call: Call, representation: Representation, record: Record, status: int) -> Response:
-    """The answer with a stored object, which the scope shows as it is."""
-    form = ProtobufForm(call.definition, call.version, representation)
-    found = form.known((record,))[0]
-    if found is None:
-        found = await run_weighed(call.scope.cluster or "", weigh(record.value), lambda: form.make(record))
-    return Response(status, b"%b%b%b" % (form.head, found, NO_ENCODING), PROTOBUF, warnings=call.warnings)
+async def protobuf_message(call: Call, form: ProtobufForm, record: Record) -> bytes:
+    """Makes the message of a stored object, which the scope shows as it is."""
+    return await _weighed(call.scope.cluster or "", weigh(record.value), form, record)
 
 
 async def protobuf_list(
@@ -61,7 +56,7 @@ async def _made(call: Call, form: ProtobufForm, batch: Sequence[Record], known: 
     for record, message in zip(batch, known, strict=True):
         if message is None:
             weight = weigh(record.value)
-            message = form.make(record) if is_light(weight) else await _in_thread(tenant, weight, form, record)
+            message = form.make(record) if is_light(weight) else await _weighed(tenant, weight, form, record)
             total += weight
             if total >= _BATCH_WEIGHT:
                 total = 0
@@ -70,7 +65,7 @@ async def _made(call: Call, form: ProtobufForm, batch: Sequence[Record], known: 
     return items
 
 
-async def _in_thread(tenant: str, weight: int, form: ProtobufForm, record: Record) -> bytes:
+async def _weighed(tenant: str, weight: int, form: ProtobufForm, record: Record) -> bytes:
     return await run_weighed(tenant, weight, lambda: form.make(record))
 
 

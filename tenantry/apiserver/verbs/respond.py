@@ -24,16 +24,18 @@ from tenantry.apiserver.negotiation import (
     is_pretty,
     negotiate,
 )
+from tenantry.apiserver.protobuf_records import ProtobufForm
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
-from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_response
-from tenantry.apiserver.verbs.stored_rows import row_of_stored
+from tenantry.apiserver.verbs.protobuf_answers import protobuf_list, protobuf_message
+from tenantry.apiserver.verbs.stored_rows import row_of_stored, weight_of_row, weight_with_columns
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.base.time_slices import turns
 from tenantry.http.messages import Response
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
+from tenantry.kube.codec.protobuf_encoding import NO_ENCODING
 from tenantry.kube.codec.table import table
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
@@ -43,8 +45,6 @@ _BATCH_WEIGHT = 250
 """Bytes of the records that are handled between two checks of the clock."""
 _RUN = 1000
 """Records that are looked at between two checks of the clock, where that takes a tenth of a microsecond."""
-_COLUMNS_AT_ONCE = 16
-"""The columns of a Table that cost about as much as the object itself."""
 _SLOW_BATCH_BYTES = 64 * 1024
 """The same for YAML, which a thread encodes at about one microsecond for each byte."""
 
@@ -65,7 +65,9 @@ async def record_response(call: Call, representation: Representation, record: Re
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     if representation.media_type == PROTOBUF and present is None and representation.transformation != PARTIAL_LIST:
-        return await protobuf_response(call, representation, record, status)
+        form = ProtobufForm(definition, version, representation)
+        message = form.get(record) or await protobuf_message(call, form, record)
+        return Response(status, b"%b%b%b" % (form.head, message, NO_ENCODING), PROTOBUF, warnings=call.warnings)
     weight = _weight(call, representation, record)
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
@@ -142,7 +144,8 @@ async def list_response(
     read: Callable[[Record], Object] = bind(records.decode, definition=definition, version=version)
     if present is not None and _in_threads(present):
         read, present = _then(read, present), None
-    for batch, weight in _batches(call, representation, found):
+    most = _SLOW_BATCH_BYTES if representation.media_type == YAML else _BATCH_WEIGHT
+    for batch, weight in _batches(found, bind(_weight, call, representation), most):
         objects = await run_weighed(_tenant(call), weight, bind(_each, read, batch))
         if present is not None:
             for at, obj in enumerate(objects):
@@ -161,7 +164,7 @@ async def _rows(
     call: Call, representation: Representation, found: Sequence[Record], row: Callable[[Record], bytes]
 ) -> list[bytes]:
     rows: list[bytes] = []
-    for batch, weight in _batches(call, representation, found):
+    for batch, weight in _batches(found, bind(weight_of_row, len(call.shape.columns))):
         rows += await run_weighed(_tenant(call), weight, bind(_each, row, batch))
         await turns.rest()
     return rows
@@ -184,14 +187,15 @@ def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any
     return [function(value) for value in values]
 
 
-def _batches(call: Call, representation: Representation, found: Sequence[Record]) -> Iterator[tuple[list[Record], int]]:
+def _batches(
+    found: Sequence[Record], weigh_record: Callable[[Record], int], most: int = _BATCH_WEIGHT
+) -> Iterator[tuple[list[Record], int]]:
     """The records in batches, with the weight of each batch. A batch is handled at once, or is one job of a thread."""
-    most = _SLOW_BATCH_BYTES if representation.media_type == YAML else _BATCH_WEIGHT
     batch: list[Record] = []
     weight = 0
     for record in found:
         batch.append(record)
-        weight += _weight(call, representation, record)
+        weight += weigh_record(record)
         if weight >= most:
             yield batch, weight
             batch, weight = [], 0
@@ -203,10 +207,7 @@ def _weight(call: Call, representation: Representation, record: Record) -> int:
     if representation.media_type == YAML:
         return len(record.value)
     weight = weigh(record.value)
-    if representation.transformation == TABLE:
-        # A column may read the whole object.
-        weight += weight * len(call.shape.columns) // _COLUMNS_AT_ONCE
-    return weight
+    return weight_with_columns(weight, len(call.shape.columns)) if representation.transformation == TABLE else weight
 
 
 def _tenant(call: Call) -> str:

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import orjson
 
 from tenantry.apiserver.negotiation import JSON, PARTIAL, TABLE, Representation
 from tenantry.apiserver.scope import Call
-from tenantry.kube.codec import json_slices
+from tenantry.apiserver.worker_threads import weigh
+from tenantry.kube.codec.parts import PartsDecoder
 from tenantry.kube.codec.table import cells
 from tenantry.kube.definition import Version
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 
-_TYPE = ("apiVersion", "kind")
+_TYPE = frozenset(("apiVersion", "kind"))
+_VERSION = "resourceVersion"
 _MISSING = b""
-_Decode = Callable[[bytes], Any]
+_COLUMNS_AT_ONCE = 16
+"""The columns of a Table that cost about as much as the object itself."""
+_SKIPPED_BYTES = 8 << 10
+"""Up to this size, what a row is made from costs a fraction of decoding its object, however many values it has."""
 
 
 def row_of_stored(call: Call, representation: Representation, now: datetime) -> Callable[[Record], bytes] | None:
@@ -30,15 +34,15 @@ def row_of_stored(call: Call, representation: Representation, now: datetime) -> 
     include = call.request.parameter("includeObject")
     if representation.transformation != TABLE or representation.media_type != JSON or include not in ("", "Metadata", "None"):
         return None
-    decode = _decoder(shape) if definition.custom and shape.from_storage is None else None
-    if decode is None:
+    read = _reader(shape) if definition.custom and shape.from_storage is None else None
+    if read is None:
         return None
     columns = shape.columns
     api_version, kind = definition.api_version(call.version), definition.kind
     head = b'"object":{"kind":"%b","apiVersion":"%b","metadata":' % (PARTIAL.encode(), representation.api_version.encode())
 
     def row(record: Record) -> bytes:
-        obj, metadata = decode(record.value)
+        obj, metadata = read(record)
         obj["apiVersion"], obj["kind"] = api_version, kind
         shown = orjson.dumps(cells(columns, obj, now))
         if include == "None":
@@ -48,51 +52,47 @@ def row_of_stored(call: Call, representation: Representation, now: datetime) -> 
     return row
 
 
-def _decoder(shape: Version) -> Callable[[bytes], tuple[Object, bytes]] | None:
-    """Decodes what the columns read of a stored value; the second result is its metadata as it is. None where a column may read
+def weight_of_row(columns: int, record: Record) -> int:
+    """As `worker_threads.weigh`, for a row that is made from a stored value."""
+    size = len(record.value)
+    return weight_with_columns(size // 64 if size <= _SKIPPED_BYTES else weigh(record.value), columns)
+
+
+def weight_with_columns(weight: int, columns: int) -> int:
+    """The weight of the row of an object of this weight: a column may read the whole object."""
+    return weight + weight * columns // _COLUMNS_AT_ONCE
+
+
+_Read = Callable[[Record], tuple[Object, bytes]]
+
+
+def _reader(shape: Version) -> _Read | None:
+    """Decodes what the columns read of a record; the second result is its stored metadata. None where a column may read
     anything."""
-    known = shape.memo.get("table.decoder", _MISSING)
+    known = shape.memo.get("table.reader", _MISSING)
     if known is _MISSING:
-        known = shape.memo["table.decoder"] = _make_decoder(shape)
-    found: Callable[[bytes], tuple[Object, bytes]] | None = known
+        known = shape.memo["table.reader"] = _make_reader(shape)
+    found: _Read | None = known
     return found
 
 
-def _make_decoder(shape: Version) -> Callable[[bytes], tuple[Object, bytes]] | None:
-    reads = {column.reads for column in shape.columns}
-    if not shape.columns or "" in reads:
+def _make_reader(shape: Version) -> _Read | None:
+    paths = [column.reads for column in shape.columns]
+    if not paths or () in paths:
         return None
-    names = sorted({read.partition(".")[0] for read in reads} - {"metadata", *_TYPE})
-    of_metadata = {read.partition(".")[2] for read in reads if read.partition(".")[0] == "metadata"}
-    fields = [f"field{number}" for number in range(len(names))]
-    optional = [(field, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for field in fields]
-    parts = msgspec.defstruct(
-        "Parts", [("metadata", msgspec.Raw), *optional], rename=dict(zip(fields, names, strict=True)), gc=False
-    )
-    decode: _Decode = msgspec.json.Decoder(parts).decode
-    read_metadata = _few(sorted(of_metadata)) if "" not in of_metadata else json_slices.loads
-    pairs = list(zip(fields, names, strict=True))
+    of_metadata = [path[1:] for path in paths if path[0] == "metadata"]
+    others = [path for path in paths if path[0] != "metadata" and path[0] not in _TYPE]
+    read_parts = PartsDecoder(others, raw=("metadata",)).decode
+    read_metadata = PartsDecoder(of_metadata).decode
+    with_version = any(path in ((), (_VERSION,)) for path in of_metadata)
 
-    def read(value: bytes) -> tuple[Object, bytes]:
-        found = decode(value)
-        metadata = bytes(found.metadata)
-        obj: Object = {"metadata": read_metadata(metadata)}
-        for field, name in pairs:
-            raw = getattr(found, field)
-            if raw is not msgspec.UNSET:
-                obj[name] = json_slices.loads(bytes(raw))
-        return obj, metadata
-
-    return read
-
-
-def _few(names: list[str]) -> _Decode:
-    """Decodes some texts of the metadata."""
-    fields = [(name, Any, msgspec.UNSET) for name in names]
-    decode = msgspec.json.Decoder(msgspec.defstruct("FewOfMetadata", fields, gc=False)).decode
-
-    def read(raw: bytes) -> Object:
-        found = decode(raw)
-        return {name: value for name in names if (value := getattr(found, name)) is not msgspec.UNSET}
+    def read(record: Record) -> tuple[Object, bytes]:
+        obj = read_parts(record.value)
+        raw: msgspec.Raw = obj["metadata"]
+        stored = bytes(raw)
+        metadata = obj["metadata"] = read_metadata(stored)
+        if with_version:
+            metadata[_VERSION] = str(record.version)
+        return obj, stored
 
     return read

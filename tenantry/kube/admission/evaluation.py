@@ -6,8 +6,8 @@ allowance together; where it is spent, the same evaluation is made in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from tenantry.kube.admission.environment import VARIABLES
 from tenantry.kube.go_text import quote
@@ -100,7 +100,7 @@ class _LoopCost(Cost):
     __slots__ = ("checks",)
 
     def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+        self.limit = self.left = self.spare = limit
         self.checks = 0
 
     def fixed(self, units: int) -> None:
@@ -112,10 +112,6 @@ class _LoopCost(Cost):
         self.checks -= CHECK_ON_LOOP
         if self.left < 0:
             raise CostExceeded
-
-    @property
-    def whole(self) -> int:
-        return self.spent + self.checks
 
 
 class Inputs:
@@ -166,21 +162,23 @@ class Inputs:
         )
 
 
-_LATER: Sequence[tuple[str, int, Callable[[Inputs], Any]]] = (
-    ("request", VARIABLES.index("request"), Inputs.made_request),
-    ("namespaceObject", VARIABLES.index("namespaceObject"), Inputs.made_namespace),
-    ("authorizer", VARIABLES.index("authorizer"), Inputs.made_authorizer),
-    ("requestResource", VARIABLES.index("authorizer.requestResource"), Inputs.requested),
-)
-"""Values that are made where the text of an expression has a word, and so may have the variable."""
-_LATER_WITHOUT_NAMESPACE = tuple(each for each in _LATER if each[0] != "namespaceObject")
+_NAMESPACE, _VARIABLES = VARIABLES.index("namespaceObject"), VARIABLES.index("variables")
+_MAKE: Mapping[int, Callable[[Inputs], Any]] = {
+    VARIABLES.index("request"): Inputs.made_request,
+    _NAMESPACE: Inputs.made_namespace,
+    VARIABLES.index("authorizer"): Inputs.made_authorizer,
+    VARIABLES.index("authorizer.requestResource"): Inputs.requested,
+}
+"""Values that are made for the first expression that may use the variable."""
+_LATER: Final = object()
+"""Stands for a value that is not made yet."""
 
 
 class Activation:
     """Evaluates the expressions of a list with one budget, one after the other. The variables of the policy are evaluated once,
     where one of them is used."""
 
-    __slots__ = ("_allowance", "_inputs", "_later", "_values", "left")
+    __slots__ = ("_allowance", "_inputs", "_values", "_variables", "left")
 
     def __init__(
         self,
@@ -194,9 +192,11 @@ class Activation:
         self.left = budget
         self._allowance = allowance
         self._inputs = inputs
-        self._later = _LATER if with_namespace else _LATER_WITHOUT_NAMESPACE
-        composed = _Composed(self, variables)
-        self._values = [inputs.object, inputs.old_object, None, inputs.params, None, composed, None, None]
+        self._variables = variables
+        later = _LATER
+        self._values = [inputs.object, inputs.old_object, later, inputs.params, later, later, later, later]
+        if not with_namespace:
+            self._values[_NAMESPACE] = None
 
     def run(self, program: Expression) -> Any:
         """The result. Raises EvaluationError, and OutOfBudget where no further expression may be evaluated."""
@@ -224,14 +224,17 @@ class Activation:
             found = program.compile()
         if isinstance(found, str):
             raise CelError(found)
-        self._make_values(program.text)
+        values = self._values
+        for place in program.named:
+            if values[place] is _LATER:
+                values[place] = _Composed(self, self._variables) if place == _VARIABLES else _MAKE[place](self._inputs)
         if self.left < 0:
             raise OutOfBudget
         left = allowance.left
         limit = min(CALL_LIMIT, self.left, left)
         cost = _LoopCost(limit) if allowance.at_once else Cost(limit)
         try:
-            return found.run(self._values, cost)
+            return found.run(values, cost)
         except CostExceeded:
             if limit == left and allowance.at_once:
                 raise LoopBudgetExceeded from None
@@ -239,17 +242,9 @@ class Activation:
                 raise OutOfBudget from None
             raise
         finally:
-            allowance.left = max(0, allowance.left - max(1, cost.spent))
-            self.left -= cost.whole if isinstance(cost, _LoopCost) else cost.spent
-
-    def _make_values(self, text: str) -> None:
-        made = False
-        for word, place, make in self._later:
-            if word in text:
-                self._values[place] = make(self._inputs)
-                made = True
-        if made:
-            self._later = [each for each in self._later if each[0] not in text]
+            spent = limit - cost.left
+            allowance.left = max(0, allowance.left - max(1, spent))
+            self.left -= spent + cost.checks if type(cost) is _LoopCost else spent
 
 
 class _Composed(LazyFields):

@@ -117,7 +117,12 @@ def validate(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance) -> 
     activation = Activation(inputs, policy.variables, allowance, POLICY_LIMIT)
     outcomes: list[tuple[Any, float]] = []
     try:
-        outcomes += (_run(activation, validation.program) for validation in policy.validations)
+        began = perf_counter()
+        for validation in policy.validations:
+            outcome = _outcome(activation, validation.program)
+            ended = perf_counter()
+            outcomes.append((outcome, ended - began))
+            began = ended
     except OutOfBudget as spent:
         return Result((failed(spent),))
     decisions = _decisions(policy, outcomes, _messages(policy, inputs, allowance, activation.left), failed)
@@ -128,14 +133,12 @@ def validate(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance) -> 
     return Result(decisions, annotations)
 
 
-def _run(activation: Activation, program: Expression) -> tuple[Any, float]:
-    """The result or the error of an expression, and the seconds that it took."""
-    began = perf_counter()
+def _outcome(activation: Activation, program: Expression) -> Any:
+    """The result of an expression, or its EvaluationError."""
     try:
-        result = activation.run(program)
+        return activation.run(program)
     except EvaluationError as error:
-        result = error.with_traceback(None)
-    return result, perf_counter() - began
+        return error.with_traceback(None)
 
 
 def _messages(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance, budget: int) -> list[Any] | OutOfBudget:
@@ -146,7 +149,7 @@ def _messages(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance, bu
     activation = Activation(inputs, policy.variables, allowance, budget)
     try:
         return [
-            None if validation.message_program is None else _run(activation, validation.message_program)[0]
+            None if validation.message_program is None else _outcome(activation, validation.message_program)
             for validation in policy.validations
         ]
     except OutOfBudget as spent:
@@ -189,7 +192,9 @@ def _annotations(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance)
     activation = Activation(inputs, policy.variables, allowance, POLICY_LIMIT)
     made: list[Published] = []
     for annotation in policy.annotations:
-        outcome, seconds = _run(activation, annotation.program)
+        began = perf_counter()
+        outcome = _outcome(activation, annotation.program)
+        seconds = perf_counter() - began
         if isinstance(outcome, EvaluationError):
             if not policy.ignores_failures:
                 made.append(Published(annotation.key, "", str(outcome), seconds))

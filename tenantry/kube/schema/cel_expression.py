@@ -54,14 +54,15 @@ have the same text."""
 class Expression:
     """An expression over these variables. It is compiled when it is first evaluated, unless `compile` was called: that takes some
     10 ms for each 1,000 characters, and may be done in a thread. Equal ones have the same text. `patch_types`: it may construct
-    objects and JSON patches (`cel_objects`)."""
+    objects and JSON patches (`cel_objects`). `named`: the places of variables whose names occur in the text; it may use these."""
 
-    __slots__ = ("_key", "_patch_types", "_variables", "text")
+    __slots__ = ("_key", "_patch_types", "_variables", "named", "text")
 
     def __init__(self, text: str, variables: tuple[str, ...], *, patch_types: bool = False) -> None:
         self.text = text
         self._variables = variables
         self._patch_types = patch_types
+        self.named = tuple(place for place, name in enumerate(variables) if name.rpartition(".")[2] in text)
         self._key = blake2b(repr((text, variables, patch_types)).encode(), digest_size=24).digest()
 
     @property

@@ -18,6 +18,8 @@ from tenantry.kube.schema.cel_library.maps import insert
 from tenantry.kube.schema.cel_literals import require_patterns
 from tenantry.kube.schema.cel_names import RESERVED_FIELDS
 from tenantry.kube.schema.cel_operators import MEMBERS, OPERATORS, Frame, Run, Scope, has_field, no_field, optional_select
+from tenantry.kube.schema.cel_paths import along, path_of
+from tenantry.kube.schema.cel_quantifiers import Quantifier, items_of, quantifier, quantify
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Comprehension,
@@ -39,15 +41,6 @@ from tenantry.kube.schema.cel_syntax import (
 from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
 from tenantry.kube.schema.ratchet import ABSENT
 
-_GO_TYPES = {
-    str: "types.String",
-    int: "types.Int",
-    UInt: "types.Uint",
-    float: "types.Double",
-    bool: "types.Bool",
-    bytes: "types.Bytes",
-    type(None): "types.Null",
-}
 _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS}
 
 
@@ -157,6 +150,11 @@ class _Compiler:
         return ident
 
     def _select(self, node: Select, scope: Scope) -> Run:
+        run = self._field(node, scope)
+        path = None if node.test else path_of(node, scope)
+        return along(*path, run) if path is not None and path[1] else run
+
+    def _field(self, node: Select, scope: Scope) -> Run:
         name = dotted(node)
         if name is not None:
             whole = scope.get(name)
@@ -265,6 +263,8 @@ class _Compiler:
         return self._given + self.places - 1
 
     def _loop(self, node: Comprehension, scope: Scope) -> Run:
+        if (quantified := quantifier(node)) is not None:
+            return self._quantify(node, quantified, scope)
         start = self.node(node.start, scope)
         kept = self._place()
         inner = scope | {node.result_variable: kept}
@@ -272,27 +272,20 @@ class _Compiler:
         if is_bind(node):
             return _bind(start, kept, result)
         items = self.node(node.items, scope)
-        first = self._place()
-        inside = inner | {node.variable: first}
-        second = self._place() if node.second else None
-        if second is not None:
-            inside[node.second] = second
+        inside, first, second = self._variables(node, inner)
         goes_on = self._condition(node, inside)
         step = self._step(node, inside, kept)
 
         def loop(frame: Frame) -> Any:
-            over = items(frame)
+            over = items_of(items(frame), pairs=second is not None)
             values = frame.values
-            if not isinstance(over, list) and type(over) is not dict:
-                raise CelError(f"got '{_GO_TYPES.get(type(over), 'types.Unknown')}', expected iterable type")
-            pairs = _pairs(over) if second is not None else None
             values[kept] = start(frame)
             if type(values[kept]) is list:
                 values[kept] = [*values[kept]]
             elif type(values[kept]) is dict:
                 values[kept] = {**values[kept]}
             cost = frame.cost
-            for item in over if pairs is None else pairs:
+            for item in over:
                 if second is not None:
                     values[first], values[second] = item
                 else:
@@ -306,6 +299,19 @@ class _Compiler:
             return result(frame)
 
         return loop
+
+    def _variables(self, node: Comprehension, scope: Scope) -> tuple[Scope, int, int | None]:
+        """The names that the parts of a loop can use, and the places of its variables."""
+        first = self._place()
+        if not node.second:
+            return scope | {node.variable: first}, first, None
+        second = self._place()
+        return scope | {node.variable: first, node.second: second}, first, second
+
+    def _quantify(self, node: Comprehension, quantified: Quantifier, scope: Scope) -> Run:
+        items = self.node(node.items, scope)
+        inside, first, second = self._variables(node, scope)
+        return quantify(items, first, second, self.node(quantified.predicate, inside), quantified.decides)
 
     def _condition(self, node: Comprehension, inside: Scope) -> Callable[[Frame], bool]:
         condition = node.condition
@@ -392,7 +398,3 @@ def _bind(start: Run, kept: int, result: Run) -> Run:
         return result(frame)
 
     return bind
-
-
-def _pairs(over: Any) -> Any:
-    return over.items() if type(over) is dict else enumerate(over)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -65,19 +66,24 @@ def _logic(decides: bool) -> Operator:
         left, right = _pair(compiler, node, scope)
 
         def logic(frame: Frame) -> Any:
-            failure: CelError | None = None
-            for side in (left, right):
-                try:
-                    value = side(frame)
-                except CelError as error:
-                    failure = failure or error.with_traceback(None)
-                    continue
+            try:
+                value = left(frame)
+            except CelError as error:
+                failure = error.with_traceback(None)
+            else:
                 if value is decides:
                     return decides
-                if type(value) is not bool:
-                    failure = failure or NoOverload()
-            if failure is None:
-                return not decides
+                if type(value) is bool:
+                    value = right(frame)
+                    if type(value) is not bool:
+                        raise NoOverload
+                    return value
+                failure = NoOverload()
+            try:
+                if right(frame) is decides:
+                    return decides
+            except CelError:
+                pass
             try:
                 raise failure
             finally:
@@ -119,27 +125,40 @@ def _not_strictly_false(compiler: NodeCompiler, node: CallNode, scope: Scope) ->
     return check
 
 
+_SHORT = 100
+"""Characters that are compared at the cost that cel-go charges for them."""
+
+
 def _equality(wanted: bool) -> Operator:
     def special(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
         left, right = _pair(compiler, node, scope)
 
         def compare(frame: Frame) -> Any:
             one, other = left(frame), right(frame)
-            charge_equal(frame.cost, one, other)
-            return equal(frame.cost, one, other) is wanted
+            cost = frame.cost
+            if type(one) is str and type(other) is str and len(one) <= _SHORT:
+                cost.charge(min(len(one), len(other)) * PER_CHARACTER)
+                return (one == other) is wanted
+            charge_equal(cost, one, other)
+            return equal(cost, one, other) is wanted
 
         return compare
 
     return special
 
 
-def _order(swap: bool, or_equal: bool) -> Operator:
+def _order(swap: bool, or_equal: bool, of_integers: Callable[[int, int], bool]) -> Operator:
     def special(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
         left, right = _pair(compiler, node, scope)
 
         def compare(frame: Frame) -> Any:
             one, other = left(frame), right(frame)
             cost = frame.cost
+            if type(one) is int and type(other) is int:
+                cost.left -= 1
+                if cost.left < 0:
+                    raise CostExceeded
+                return of_integers(one, other)
             if type(one) is str or type(one) is bytes:
                 cost.charge(min(size(one), size(other)) * PER_CHARACTER)
             else:
@@ -204,7 +223,10 @@ def _indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
         place = key(frame)
         if type(value) is Optional:
             return _optional_at(frame.cost, value, place, more)
-        frame.cost.charge(more)
+        if more:
+            frame.cost.charge(more)
+        if type(value) is dict and type(place) is str and place in value:
+            return value[place]
         return index(value, place)
 
     return at
@@ -286,10 +308,10 @@ OPERATORS: dict[str, Operator] = {
     "__not_strictly_false__": _not_strictly_false,
     "_==_": _equality(True),
     "_!=_": _equality(False),
-    "_<_": _order(False, False),
-    "_<=_": _order(False, True),
-    "_>_": _order(True, False),
-    "_>=_": _order(True, True),
+    "_<_": _order(False, False, operator.lt),
+    "_<=_": _order(False, True, operator.le),
+    "_>_": _order(True, False, operator.gt),
+    "_>=_": _order(True, True, operator.ge),
     "@in": _in,
     "_[_]": _indexed,
     "_[?_]": _optional_indexed,

@@ -39,7 +39,8 @@ class Cost:
 
     def charge(self, units: float) -> None:
         """Charges what cel-go charges. Raises CostExceeded where less than this is left."""
-        self.left -= int(units) + (units != int(units))
+        whole = int(units)
+        self.left -= whole if whole == units else whole + 1
         if self.left < 0:
             raise CostExceeded
 

@@ -83,21 +83,21 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches anywhere in a text, as Go's MatchString."""
-        return self._regexp.search(_encodable(text)) is not None
+        # In bytes, as positions of characters are not wanted.
+        return self._regexp.search(_encoded(text)) is not None
 
     def find(self, text: str) -> Iterator[tuple[int, str]]:
         """The matches from left to right, each with the position after it."""
-        for match in self._regexp.finditer(_encodable(text)):
+        for match in self._regexp.finditer(_encoded(text).decode()):
             yield match.end(), match.group()
 
 
-def _encodable(text: str) -> str:
-    """The text with U+FFFD in place of lone surrogates, which UTF-8 cannot encode. Go reads them as U+FFFD, too."""
+def _encoded(text: str) -> bytes:
+    """The text in UTF-8, with U+FFFD in place of lone surrogates, which have no UTF-8. Go reads them as U+FFFD, too."""
     try:
-        text.encode()
+        return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 _patterns: Cache[str | bytes, Pattern] = Cache("patterns", bytes_max=_KEPT_BYTES, size=lambda kept: kept.memory_bytes)

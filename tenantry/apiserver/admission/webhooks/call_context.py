@@ -143,14 +143,17 @@ class CallContext:
 
 
 class Encoded:
-    """The review of a write in one kind, encoded once for all webhooks that want that."""
+    """The review of a write in one kind. `shared`: it is encoded once for several webhooks."""
 
-    __slots__ = ("_fragments", "_light", "_objects", "_owner", "_values")
+    __slots__ = ("_fragments", "_light", "_objects", "_owner", "_shared", "_values")
 
-    def __init__(self, review: Review, values: Object, objects: tuple[Object | None, Object | None], owner: str) -> None:
+    def __init__(
+        self, review: Review, values: Object, objects: tuple[Object | None, Object | None], owner: str, *, shared: bool
+    ) -> None:
         self._values = values
         self._objects = objects
         self._owner = owner
+        self._shared = shared
         self._light = is_light(review.weight)
         self._fragments: tuple[Any, Any] | None = None
 
@@ -160,6 +163,8 @@ class Encoded:
         return await workers.run(self._owner, lambda: self._encode(version, uid))
 
     def _encode(self, version: str, uid: str) -> bytes:
+        if not self._shared:
+            return encode_review(version, uid, self._values, *self._objects)
         if self._fragments is None:
             obj, old = (None if each is None else orjson.Fragment(orjson.dumps(each)) for each in self._objects)
             self._fragments = obj, old

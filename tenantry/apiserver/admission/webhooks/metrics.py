@@ -31,7 +31,7 @@ class WebhookMetrics:
         self._fail_open: dict[tuple[str, str], int] = {}
 
     def called(self, name: str, kind: str, operation: str, seconds: float, *, code: int, rejected: bool) -> None:
-        name, text = self._name(name), str(rejected).lower()
+        name, text = self._name(name), "true" if rejected else "false"
         key = (name, kind, operation, text)
         histogram = self._seconds.get(key)
         if histogram is None:

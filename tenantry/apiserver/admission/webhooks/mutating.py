@@ -138,7 +138,7 @@ class MutatingWebhooks:
         context, objects = self._context, matcher.objects(matched)
         changed = False
         try:
-            encoded = Encoded(review, request_values(review, matcher.request, matched), objects, owner)
+            encoded = Encoded(review, request_values(review, matcher.request, matched), objects, owner, shared=False)
             response = await context.call(
                 webhook, encoded, review, kind=ADMIT, owner=owner, deadline=deadline, failed_open=_FAILED_OPEN + place
             )
@@ -159,6 +159,7 @@ class MutatingWebhooks:
                 changed = made != matcher.obj
                 if changed:
                     review.take(made)
+                    review.weight = weight
             except StatusError:
                 context.calls.metrics.rejected(webhook.name, ADMIT, review.operation, INTERNAL_ERROR, 0)
                 raise

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import orjson
 
 from tenantry.apiserver.admission.review import Review
@@ -58,7 +59,7 @@ class InvalidPatch(Exception):
 
 
 class AdmissionResponse(NamedTuple):
-    """`status`: a metav1.Status. `operations`: those of a JSON patch, of that `weight` (`worker_threads.weigh`)."""
+    """`status`: the metav1.Status of a denial. `operations`: those of a JSON patch, of that `weight` (`worker_threads.weigh`)."""
 
     allowed: bool
     status: Object | None
@@ -102,6 +103,12 @@ def encode_review(version: str, uid: str, values: Object, obj: Object | None, ol
 
 def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> AdmissionResponse:
     """The response in an AdmissionReview. It may run in a thread. Raises InvalidAnswer and InvalidPatch."""
+    ordinary = _ordinary(body, uid) if version == "v1" else None
+    if ordinary is not None:
+        patch = ordinary.patch
+        _check_patch(patch, ordinary.patchType, mutating=mutating)
+        operations = _operations(patch, ordinary.patchType or "") if mutating else ()
+        return AdmissionResponse(True, None, operations, weigh(patch), ordinary.auditAnnotations, ordinary.warnings)
     value = _value(body)
     if not isinstance(value, dict):
         found = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
@@ -127,12 +134,54 @@ def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> A
         patch_type = "JSONPatch"
     return AdmissionResponse(
         bool(response.get("allowed")),
-        response.get("status"),
+        response.get("status") if not response.get("allowed") else None,
         _operations(patch, patch_type or "") if mutating and response.get("allowed") else (),
         weigh(patch),
         response.get("auditAnnotations") or {},
         response.get("warnings") or [],
     )
+
+
+class _Status(msgspec.Struct, forbid_unknown_fields=True):
+    metadata: _Empty = msgspec.field(default_factory=lambda: _Empty())
+    status: str = ""
+    message: str = ""
+    reason: str = ""
+    code: Annotated[int, msgspec.Meta(ge=-(1 << 31), le=(1 << 31) - 1)] = 0
+
+
+class _Empty(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Ordinary(msgspec.Struct, forbid_unknown_fields=True):
+    """A response of the types that its fields should have."""
+
+    uid: str
+    allowed: bool
+    status: _Status | None = None
+    patch: bytes = b""
+    patchType: str | None = None
+    auditAnnotations: dict[str, str] = {}
+    warnings: list[str] = []
+
+
+class _OrdinaryReview(msgspec.Struct, forbid_unknown_fields=True):
+    apiVersion: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+    response: _Ordinary
+
+
+_ordinary_review = msgspec.json.Decoder(_OrdinaryReview)
+
+
+def _ordinary(body: bytes, uid: str) -> _Ordinary | None:
+    """The response of an answer that allows the write, as nearly all do; None for others, which may be wrong in many ways."""
+    try:
+        response = _ordinary_review.decode(body).response
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return response if response.allowed and response.uid == uid else None
 
 
 def _operations(patch: bytes, patch_type: str) -> Sequence[Any]:

@@ -77,7 +77,7 @@ class ValidatingWebhooks:
         called = [
             (webhook, matched)
             for webhook, matched in matches
-            if await self._context.meets_conditions(webhook, matcher, review, matched)
+            if not webhook.conditions or await self._context.meets_conditions(webhook, matcher, review, matched)
         ]
         owner = found.cluster
         encoded: dict[MatchedResource, Encoded] = {}
@@ -87,7 +87,8 @@ class ValidatingWebhooks:
             body = encoded.get(matched)
             if body is None:
                 values = request_values(review, matcher.request, matched)
-                body = encoded[matched] = Encoded(review, values, matcher.objects(matched), owner)
+                body = Encoded(review, values, matcher.objects(matched), owner, shared=len(called) > 1)
+                encoded[matched] = body
             try:
                 await self._context.call(
                     webhook,

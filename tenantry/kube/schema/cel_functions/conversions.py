@@ -21,13 +21,14 @@ from tenantry.kube.schema.cel_values import (
 )
 
 FUNCTIONS = FunctionTable()
+_SIZED = (str, bytes, list, dict)
 
 
 @FUNCTIONS.function("size")
 @FUNCTIONS.member("size")
 def _size(cost: Cost, value: Any) -> int:
     cost.charge(1)
-    if not isinstance(value, (str, bytes, list, dict)):
+    if not isinstance(value, _SIZED):
         raise NoOverload
     return len(value)
 

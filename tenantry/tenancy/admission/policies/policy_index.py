@@ -89,11 +89,20 @@ class ClusterPolicies(Generic[P]):
     def about(self, definition: ResourceDefinition) -> Sequence[PolicyHook[P]]:
         """The policies whose rules may match objects of a type, or of one that shares its storage: those that name its resource
         in any group."""
-        names = {_ALL, definition.plural, *(each.resource.resource for each in equivalents_of(definition, ""))}
-        found: set[int] = set()
-        for name in names:
-            found.update(self._by_resource.get(name, ()))
-        return [self._hooks[place] for place in sorted(found)]
+        lists = [places for name in _names_of(definition) if (places := self._by_resource.get(name)) is not None]
+        places = lists[0] if len(lists) == 1 else sorted({place for each in lists for place in each})
+        return [self._hooks[place] for place in places]
+
+
+def _names_of(definition: ResourceDefinition) -> Sequence[str]:
+    """The resources by which rules name a type."""
+    memo = definition.versions[definition.storage_version].memo
+    place = ("admission.names", definition.plural)
+    names: tuple[str, ...] | None = memo.get(place)
+    if names is None:
+        others = (each.resource.resource for each in equivalents_of(definition, ""))
+        names = memo[place] = tuple({_ALL, definition.plural, *others})
+    return names
 
 
 class PolicyIndex(Generic[P]):
