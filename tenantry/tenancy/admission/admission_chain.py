@@ -28,12 +28,12 @@ from tenantry.tenancy.admission.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
 from tenantry.tenancy.admission.policies.parameters import Parameters
-from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.remote_parameters import RemoteParameters
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
+from tenantry.tenancy.admission.shared_facts import SharedFacts
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
 from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
@@ -97,16 +97,13 @@ def build(
     """The admission chain of a shard. `webhooks`: None where none are called."""
     configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
     parameters = Parameters(cell, apis, RemoteParameters(directory=directory, peers=peers))
+    facts = SharedFacts(cell=cell, apis=apis, authorizer=authorizer, claims=claims)
     dynamic: list[DynamicAdmission] = [
-        mutating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
-        validating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
+        mutating_policies(facts=facts, parameters=parameters, configurations=configurations),
+        validating_policies(facts=facts, parameters=parameters, configurations=configurations),
     ]
     if webhooks is not None:
-        context = CallContext(
-            index=ClusterWebhooks(configurations),
-            calls=webhooks,
-            ask=lambda review, question: answer(question, authorizer, review.user, review.cluster),
-        )
+        context = CallContext(index=ClusterWebhooks(configurations), calls=webhooks, facts=facts)
         dynamic.append(WebhookAdmission(context))
     return AdmissionChain(
         [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tenantry.apiserver.admission.review import Review
 from tenantry.kube.decode import of_its_type
 from tenantry.kube.types import BUILTINS
 from tenantry.placement.catalog import Catalog
@@ -32,11 +31,6 @@ class AdmissionConfigurations:
         self._cell = cell
         self._catalog = catalog
         self._local_ranges = local_ranges
-
-    @staticmethod
-    def home_of(review: Review) -> str:
-        """The logical cluster whose configurations are in effect."""
-        return review.definition.provider or review.cluster
 
     def has_any(self, resource: str, cluster: str) -> bool:
         """Whether a cluster has objects of a resource; one look-up."""
