@@ -158,7 +158,7 @@ def out_of_scope(user: User) -> User:
 
 def seen_by_provider(user: User, provider: str) -> User:
     """Who a provider is told writes an object of its API in a consumer's workspace: the user under the name that it has in the
-    provider's cluster. So nobody takes the name of the provider's own people by impersonation, or by a login of the consumer's
+    provider's cluster. So no consumer takes the name of the provider's own people by impersonation, or by a login of its
     workspace alone. Extra values (sessions, scopes, warrants) stay with the consumer."""
     known = seen_in(user, provider)
     if known is user and not is_in_scope(user, provider):
