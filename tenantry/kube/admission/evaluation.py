@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tenantry.base.pauses import pause
 from tenantry.kube.admission.environment import VARIABLES
 from tenantry.kube.go_text import quote
 from tenantry.kube.schema.cel import CALL_LIMIT, LoopBudgetExceeded
@@ -21,8 +22,9 @@ POLICY_LIMIT = 10_000_000
 """What the expressions of a policy may cost for one binding and parameter (RuntimeCELCostBudget)."""
 CONDITIONS_LIMIT = 2_500_000
 """The same for all conditions of a policy or a webhook (RuntimeCELCostBudgetMatchConditions)."""
-WRITE_LIMIT = 50_000_000
-"""What all policies may cost for one write. Kubernetes has no such limit."""
+WRITE_LIMIT = 20_000_000
+"""What all policies may cost for one write, 9 s of a thread; and the same again of work that cel-go does not charge. Kubernetes
+has no such limit."""
 CHECK_ON_LOOP = 1_000
 """What an authorization check takes of the allowance: about 0.1 ms."""
 AT_ONCE_LIMIT = 5_000
@@ -70,14 +72,14 @@ class KnownAnswers:
 
 
 class Allowance:
-    """What the expressions of one write may still cost, all together. `at_once`: on the event loop, where it is small, and
-    LoopBudgetExceeded is raised when it is spent."""
+    """What the expressions of one write may still cost, all together: `left`, and `spare` of work that cel-go does not charge
+    (`Cost`). `at_once`: on the event loop, where it is small, and LoopBudgetExceeded is raised when it is spent."""
 
-    __slots__ = ("at_once", "characters", "left")
+    __slots__ = ("at_once", "characters", "left", "spare")
 
     def __init__(self, *, at_once: bool) -> None:
         self.at_once = at_once
-        self.left = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
+        self.left = self.spare = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
         self.characters = _COMPILED_AT_ONCE
 
     def spend(self, units: int) -> None:
@@ -99,8 +101,8 @@ class _LoopCost(Cost):
 
     __slots__ = ("checks",)
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int, spare: int) -> None:
+        super().__init__(limit, spare)
         self.checks = 0
 
     def fixed(self, units: int) -> None:
@@ -228,18 +230,20 @@ class Activation:
         if self.left < 0:
             raise OutOfBudget
         left = allowance.left
-        limit = min(CALL_LIMIT, self.left, left)
-        cost = _LoopCost(limit) if allowance.at_once else Cost(limit)
+        limit, spare = min(CALL_LIMIT, self.left, left), min(CALL_LIMIT, allowance.spare)
+        cost = _LoopCost(limit, spare) if allowance.at_once else Cost(limit, spare)
+        pause()
         try:
             return found.run(self._values, cost)
         except CostExceeded:
-            if limit == left and allowance.at_once:
+            if allowance.at_once and (limit == left or cost.spare < 0):
                 raise LoopBudgetExceeded from None
-            if limit < CALL_LIMIT:
+            if limit < CALL_LIMIT or spare < CALL_LIMIT:
                 raise OutOfBudget from None
             raise
         finally:
             allowance.left = max(0, allowance.left - max(1, cost.spent))
+            allowance.spare = max(0, allowance.spare - (spare - cost.spare))
             self.left -= cost.whole if isinstance(cost, _LoopCost) else cost.spent
 
     def _make_values(self, text: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.kube.admission import evaluation
 from tenantry.kube.admission.conditions import Condition, match
 from tenantry.kube.admission.environment import BOOLEAN, TEXT_OR_NULL, CompilationError, Environment
 from tenantry.kube.admission.evaluation import Allowance, Inputs, KnownAnswers, Unanswered, expression
@@ -68,6 +69,17 @@ def test_admits_and_denies_with_its_message_or_the_expression() -> None:
 )
 def test_a_message_that_cannot_be_shown_is_left_out(made: str) -> None:
     assert messages(decide({"expression": "false", "messageExpression": made, "message": "m"})) == ["m"]
+
+
+def test_work_that_kubernetes_does_not_charge_is_bounded_for_all_expressions(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = inputs({"items": [*range(2_000)]})
+    written = "'%s'.format([object.items]).size() > 0"
+    assert [each.denies for each in decide(*[written] * 5, given=made).decisions] == [False] * 5
+    monkeypatch.setattr(evaluation, "WRITE_LIMIT", 100_000)
+    [decision] = decide(*[written] * 100, given=made).decisions
+    assert decision.denies and "running out of cost budget" in decision.message
+    with pytest.raises(LoopBudgetExceeded):
+        decide(written, given=made, at_once=True)
 
 
 def test_errors_follow_the_failure_policy() -> None:

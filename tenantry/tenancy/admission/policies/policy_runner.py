@@ -5,6 +5,7 @@ In a thread, a fact that is not known yet ends the evaluation. The loop finds th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from tenantry.kube.admission_matching import is_exempt_from_policies
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Question
-from tenantry.kube.status import forbidden
+from tenantry.kube.status import forbidden, request_timed_out
 from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts, Unknown
 from tenantry.tenancy.admission.policies.invocations import NamespaceNeed
 from tenantry.tenancy.admission.policies.parameters import Parameters, ParamKind, Params
@@ -94,15 +95,22 @@ class PolicyRunner(Generic[P]):
 
         async def call(deadline: float) -> None:
             facts.is_on_loop = False
-            while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
-                found = await self._slow_fact(review, need)
-                try:
-                    facts.put(need, found)
-                except TooManyFacts as error:
-                    raise forbidden(review.definition.group_resource, review.name, str(error)) from None
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._go_on(review, evaluation, facts, allowance)
+            except TimeoutError:
+                raise request_timed_out() from None
             evaluation.conclude()
 
         return Ask(call)
+
+    async def _go_on(self, review: Review, evaluation: Evaluation, facts: Facts, allowance: Allowance) -> None:
+        while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
+            found = await self._slow_fact(review, need)
+            try:
+                facts.put(need, found)
+            except TooManyFacts as error:
+                raise forbidden(review.definition.group_resource, review.name, str(error)) from None
 
     def _fact(self, review: Review, need: Any) -> Any:
         match need:
