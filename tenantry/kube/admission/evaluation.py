@@ -31,6 +31,8 @@ AT_ONCE_LIMIT = 5_000
 """What all policies may cost for one write on the event loop: about 2 ms."""
 _COMPILED_AT_ONCE = 300
 """So many characters of expressions may be compiled on the event loop for one write."""
+_COMPILE_COST = 25
+"""What it takes of the allowance to compile a character elsewhere: about 10 µs."""
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -75,12 +77,20 @@ class Allowance:
     """What the expressions of one write may still cost, all together: `left`, and `spare` of work that cel-go does not charge
     (`Cost`). `at_once`: on the event loop, where it is small, and LoopBudgetExceeded is raised when it is spent."""
 
-    __slots__ = ("at_once", "characters", "left", "spare")
+    __slots__ = ("_later", "at_once", "characters", "left", "spare")
 
     def __init__(self, *, at_once: bool) -> None:
         self.at_once = at_once
         self.left = self.spare = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
         self.characters = _COMPILED_AT_ONCE
+        self._later: Allowance | None = None
+
+    @property
+    def later(self) -> Allowance:
+        """What the same expressions may still cost in a thread."""
+        if self._later is None:
+            self._later = Allowance(at_once=False)
+        return self._later
 
     def spend(self, units: int) -> None:
         """Takes what other work costs. Raises LoopBudgetExceeded."""
@@ -89,11 +99,18 @@ class Allowance:
             raise LoopBudgetExceeded
 
     def prepare(self, program: Expression) -> None:
-        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here."""
+        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here, and
+        OutOfBudget."""
         if self.at_once:
             self.characters -= len(program.text)
             if self.characters < 0:
                 raise LoopBudgetExceeded
+            return
+        cost = _COMPILE_COST * len(program.text)
+        if cost > self.left:
+            raise OutOfBudget
+        self.left -= cost
+        pause()
 
 
 class _LoopCost(Cost):
@@ -118,6 +135,20 @@ class _LoopCost(Cost):
     @property
     def whole(self) -> int:
         return self.spent + self.checks
+
+
+class _ThreadCost(Cost):
+    """In a thread, too, but there they count as what they are in Kubernetes. `checks`: what they take less than that."""
+
+    __slots__ = ("checks",)
+
+    def __init__(self, limit: int, spare: int) -> None:
+        super().__init__(limit, spare)
+        self.checks = 0
+
+    def fixed(self, units: int) -> None:
+        self.charge(units)
+        self.checks += units - CHECK_ON_LOOP
 
 
 class Inputs:
@@ -231,7 +262,7 @@ class Activation:
             raise OutOfBudget
         left = allowance.left
         limit, spare = min(CALL_LIMIT, self.left, left), min(CALL_LIMIT, allowance.spare)
-        cost = _LoopCost(limit, spare) if allowance.at_once else Cost(limit, spare)
+        cost = _LoopCost(limit, spare) if allowance.at_once else _ThreadCost(limit, spare)
         pause()
         try:
             return found.run(self._values, cost)
@@ -242,7 +273,8 @@ class Activation:
                 raise OutOfBudget from None
             raise
         finally:
-            allowance.left = max(0, allowance.left - max(1, cost.spent))
+            taken = cost.spent if isinstance(cost, _LoopCost) else cost.spent - cost.checks
+            allowance.left = max(0, allowance.left - max(1, taken))
             allowance.spare = max(0, allowance.spare - (spare - cost.spare))
             self.left -= cost.whole if isinstance(cost, _LoopCost) else cost.spent
 

@@ -20,7 +20,6 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.certificates import CertificatesAdmission
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
-from tenantry.tenancy.admission.flow_control_size import FlowControlSizeAdmission
 from tenantry.tenancy.admission.limit_ranger import LimitRangerAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
@@ -36,6 +35,7 @@ from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.shared_facts import SharedFacts
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
+from tenantry.tenancy.admission.total_sizes import TotalSizesAdmission
 from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
 from tenantry.tenancy.admission.webhooks.webhook_index import ClusterWebhooks
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
@@ -128,7 +128,7 @@ def build(
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             LimitRangerAdmission(),
-            FlowControlSizeAdmission(),
+            TotalSizesAdmission(),
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],

@@ -169,6 +169,20 @@ async def test_the_heaviest_writes_of_a_tenant_do_not_delay_those_of_others() ->
         await asyncio.gather(*heaviest, return_exceptions=True)
 
 
+async def test_the_policies_of_a_cluster_are_bounded() -> None:
+    async with ServedCluster() as cluster:
+        large = policy("large", f"object.metadata.name != '{'x' * 90_000}'")
+        for number in range(5):
+            large["metadata"]["name"] = f"large-{number}"
+            await cluster.post(POLICIES, large, "")
+        large["metadata"]["name"] = "more"
+        status, answer = await cluster.call("POST", cluster.url(POLICIES, "", ""), MASTER, large)
+        assert status == 403 and "may have 1000 admission policies, of 524288 bytes in all" in answer["message"]
+        await cluster.patch(POLICIES, "large-0", {"spec": {"failurePolicy": "Ignore"}}, "")
+        await cluster.delete(POLICIES, "large-1", "")
+        await cluster.post(POLICIES, large, "")
+
+
 async def test_a_write_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "ASKING_SECONDS", 0.05)
     async with ServedCluster() as cluster:

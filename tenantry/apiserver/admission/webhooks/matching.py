@@ -50,7 +50,8 @@ def is_short(webhooks: Sequence[Webhook]) -> bool:
 
 
 class ReviewMatcher:
-    """Matches webhooks with one review as it is now. `allowance`: what match conditions may still cost on the event loop."""
+    """Matches webhooks with one review as it is now. `allowance`: what all match conditions may still cost, on the event loop and
+    then in a thread."""
 
     __slots__ = ("_converted", "_facts", "_labels", "_review", "allowance", "obj", "old", "request")
 
@@ -142,7 +143,7 @@ async def meets_conditions(
     try:
         found = match(webhook.conditions, inputs(_LoopAnswers(review, facts)), allowance, {})
     except LoopBudgetExceeded:
-        found = await _matched_in_thread(webhook, review, inputs, facts)
+        found = await _matched_in_thread(webhook, review, inputs, facts, allowance.later)
     if found.error and not webhook.ignores_failures:
         name = review.name if review.named else ""
         raise forbidden(review.definition.group_resource, name, found.error)
@@ -150,14 +151,12 @@ async def meets_conditions(
 
 
 async def _matched_in_thread(
-    webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], facts: ReviewFacts
+    webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], facts: ReviewFacts, allowance: Allowance
 ) -> Matched:
     known = KnownAnswers()
     for _ in range(_ANSWERS_MAX):
         try:
-            return await workers.run(
-                review.cluster, lambda: match(webhook.conditions, inputs(known), Allowance(at_once=False), {})
-            )
+            return await workers.run(review.cluster, lambda: match(webhook.conditions, inputs(known), allowance, {}))
         except Unanswered as missing:
             question = missing.question
         known.known[question] = await decided(partial(facts.answer, review, question))
