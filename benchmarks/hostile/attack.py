@@ -13,13 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 
+import orjson
 import uvloop
 
 from benchmarks.client import DEADLINE_SECONDS, Client, Connection, Failed
-from benchmarks.hostile.families import FAMILIES, Family, Request
+from benchmarks.hostile.evil_webhooks import EvilWebhooks
+from benchmarks.hostile.families import ADMISSION, FAMILIES, Family, Request
 from benchmarks.hostile.site import Site
 from tenantry.base.tasks import awaited
 
@@ -41,11 +43,17 @@ class Attack:
     family: Family
     seconds: float
     answers: Counter[int]
+    webhooks: EvilWebhooks = field(default_factory=EvilWebhooks)
 
     async def prepare(self) -> None:
         """Sends the preparing requests. Raises Failed if one is refused."""
         connection = await self._connect()
-        for request in self.family.prepare(self.site):
+        prepared = [*self.family.prepare(self.site)]
+        if self.family.driver == "webhooks":
+            await self.webhooks.start()
+            body = orjson.dumps(self.webhooks.configuration(self.site))
+            prepared.append(Request("POST", self.site.group(ADMISSION, "validatingwebhookconfigurations"), body))
+        for request in prepared:
             for _ in range(100):
                 answer = await connection.request(request.method, request.path, request.body, request.headers)
                 # A type is served a moment after its definition was created.
@@ -139,6 +147,7 @@ async def _main() -> None:
     print(READY, flush=True)
     sys.stdin.readline()
     await attack.run()
+    attack.webhooks.stop()
     print(json.dumps(attack.answers), flush=True)
 
 

@@ -6,12 +6,15 @@ and then yields one request after the other. `@` in a path or body stands for th
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from benchmarks.hostile.certificate_requests import certificate_request
+from benchmarks.hostile.evil_webhooks import WAYS
 from benchmarks.hostile.site import Site
 
 JSON = "Content-Type: application/json\r\n"
@@ -283,6 +286,59 @@ def _strangers_requests(site: Site) -> Sequence[Request]:
     return [Request("GET", path, headers="", anonymous=True) for path in paths]
 
 
+ADMISSION = "admissionregistration.k8s.io/v1"
+MANY = "object.data.all(a, object.data.all(b, object.data.all(c, a + b + c != '')))"
+"""With 52 entries it costs nearly what one expression may: 1,000,000 units."""
+
+
+def _policies(site: Site) -> Sequence[Request]:
+    """As many expressions as a policy may evaluate. They are for the namespace of the tenant."""
+    only = {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}, "matchExpressions": []}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    spec = {
+        "matchConstraints": {
+            "resourceRules": [rule],
+            "namespaceSelector": only,
+            "objectSelector": {"matchLabels": {"dear": "1"}},
+        },
+        "validations": [{"expression": MANY}] * 9,
+        "failurePolicy": "Ignore",
+    }
+    binding = {"policyName": "dear", "validationActions": ["Audit"]}
+    return [
+        Request("POST", site.group(ADMISSION, f"validatingadmission{kind}"), _dumps({"metadata": {"name": "dear"}, "spec": made}))
+        for kind, made in (("policies", spec), ("policybindings", binding))
+    ]
+
+
+def _policies_requests(site: Site) -> Sequence[Request]:
+    data = {f"k{number:02}": "v" for number in range(52)}
+    body = _dumps({"metadata": {"name": "dear", "labels": {"dear": "1"}}, "data": data})
+    return [Request("POST", f"{site.core('configmaps')}?dryRun=All", body)]
+
+
+def _webhooks_requests(site: Site) -> Sequence[Request]:
+    where = f"{site.core('configmaps')}?dryRun=All"
+    bodies = [{"metadata": {"name": way, "labels": {"way": way}}} for way in WAYS]
+    return [Request("POST", where, _dumps(body)) for body in bodies]
+
+
+def _certificates_requests(site: Site) -> Sequence[Request]:
+    """Each certificate is requested, approved, signed and deleted."""
+    where = site.group("certificates.k8s.io/v1", "certificatesigningrequests")
+    spec = {
+        "request": base64.b64encode(certificate_request()).decode(),
+        "signerName": "kubernetes.io/kube-apiserver-client",
+        "usages": ["client auth"],
+    }
+    condition = {"type": "Approved", "status": "True", "reason": "Hostile"}
+    return [
+        Request("POST", where, _dumps({"metadata": {"name": "c@"}, "spec": spec})),
+        Request("PATCH", f"{where}/c@/approval", _dumps({"status": {"conditions": [condition]}}), MERGE),
+        Request("DELETE", f"{where}/c@"),
+    ]
+
+
 FAMILIES: dict[str, Family] = {
     "cel": Family("CEL rules that walk a list for each of its items", _rules_requests, _rules),
     "patterns": Family("a pattern that backtracking engines are slow on", _patterns_requests, _patterns),
@@ -301,5 +357,8 @@ FAMILIES: dict[str, Family] = {
     "watches": Family("watches that are opened and left at once", driver="watches"),
     "half-sent": Family("1,700 connections without credentials, each with half a body", driver="half-sent"),
     "workspaces": Family("workspaces made and deleted", _workspaces_requests, kubernetes=False),
+    "policies": Family("nine expressions of the greatest cost for each write", _policies_requests, _policies),
+    "webhooks": Family("webhooks that answer never, endlessly, or with a redirect", _webhooks_requests, driver="webhooks"),
+    "certificates": Family("certificates requested, approved and deleted", _certificates_requests),
     "strangers": Family("requests without credentials for what does not exist", _strangers_requests),
 }

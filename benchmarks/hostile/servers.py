@@ -97,7 +97,8 @@ def one_process(folder: Path) -> Iterator[Serving]:
 @contextmanager
 def platform(folder: Path) -> Iterator[Serving]:
     """A platform with one registry, one gateway and two shards."""
-    flags = {"shard": ("--token-auth-file", str(_token_file(folder))), "registry": ("--range-capacity", "3")}
+    shard = ("--token-auth-file", str(_token_file(folder)), "--webhook-networks", "public,loopback")
+    flags = {"shard": shard, "registry": ("--range-capacity", "3")}
     with Fleet(shards=2, flags=flags, etcd=EtcdServer(directory=folder), links=False, spawn=executed) as fleet:
         ca = str(fleet.ca)
         sites = asyncio.run(_workspaces(Client(fleet.url, _ADMIN_TOKEN, ca)))

@@ -16,8 +16,7 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.kubeconfig_file import Endpoint, KubeconfigError, read_endpoint
-from tenantry.apiserver.review_turns import ReviewTurns
-from tenantry.base.fair_queue import Owners
+from tenantry.apiserver.review_turns import NO_ASKER, Asker, ReviewTurns
 from tenantry.http.calls import CallAnswer, CallFailed, Calls
 
 TIMEOUT_SECONDS = 30.0
@@ -69,22 +68,22 @@ class ReviewCalls:
         self._looked = time.monotonic()
         self._turns = ReviewTurns()
 
-    async def send(self, kind: str, api_version: str, spec: dict[str, Any], *, owners: Owners = ()) -> dict[str, Any]:
-        """The status of the review that the webhook answers with. `owners`: who take turns where many reviews are sent. Raises
+    async def send(self, kind: str, api_version: str, spec: dict[str, Any], *, asker: Asker = NO_ASKER) -> dict[str, Any]:
+        """The status of the review that the webhook answers with. `asker`: who takes turns where many reviews are sent. Raises
         ReviewFailed."""
         body = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": {}, "spec": spec, "status": {}})
         try:
             async with asyncio.timeout(WHOLE_SECONDS):
-                return _status(await self._answered(body, owners), kind, api_version)
+                return _status(await self._answered(body, asker), kind, api_version)
         except TimeoutError:
             raise ReviewFailed(f"no answer in {WHOLE_SECONDS:g} seconds", timed_out=True) from None
 
-    async def _answered(self, body: bytes, owners: Owners) -> CallAnswer:
+    async def _answered(self, body: bytes, asker: Asker) -> CallAnswer:
         pause_seconds = _FIRST_PAUSE_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             endpoint = await self._current()
             try:
-                async with self._turns.turn(owners):
+                async with self._turns.turn(asker):
                     answer = await self._timed(endpoint, body)
             except CallFailed as error:
                 if not error.reset or attempt == ATTEMPTS:

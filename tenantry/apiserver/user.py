@@ -34,6 +34,7 @@ the caller may do."""
 SYSTEM_PREFIX = "system:"
 SYSTEM_EXTRA_DOMAINS = ("kcp.io", "tenantry.dev")
 """Only the platform itself sets extra values of these domains."""
+_CLUSTER_SCOPE = "cluster:"
 _NAMING_GROUPS = frozenset({AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, _SERVICE_ACCOUNTS_GROUP})
 _CONFINING_EXTRAS = frozenset({CLUSTER_NAME_EXTRA, SCOPES_EXTRA})
 
@@ -132,6 +133,37 @@ def seen_in(user: User, cluster: str) -> User:
         return user
     extra = tuple((key, values) for key, values in user.extra if key != CLUSTER_NAME_EXTRA)
     return User(name, (AUTHENTICATED_GROUP, f"{FOREIGN_GROUP_PREFIX}{home}"), user.uid, extra)
+
+
+def is_in_scope(user: User, cluster: str) -> bool:
+    """Whether the names of a user mean something in a cluster. They do not outside of its scopes (kcp), nor does the local name
+    of a service account outside of its cluster. A service account without a cluster is one of the cluster that is asked about,
+    because access reviews and impersonation give none."""
+    if is_service_account(user) and home_of(user) not in ("", cluster):
+        return False
+    for value in user.extra_values(SCOPES_EXTRA):
+        allowed = [part.strip() for part in value.split(",")]
+        if f"{_CLUSTER_SCOPE}{cluster}" not in allowed:
+            return False
+    return True
+
+
+def out_of_scope(user: User) -> User:
+    """What a user is in a cluster in which it is not in scope."""
+    if AUTHENTICATED_GROUP not in user.groups:
+        return User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
+    home = home_of(user)
+    return User(ANONYMOUS, (AUTHENTICATED_GROUP, f"{FOREIGN_GROUP_PREFIX}{home}") if home else (AUTHENTICATED_GROUP,))
+
+
+def seen_by_provider(user: User, provider: str) -> User:
+    """Who a provider is told writes an object of its API in a consumer's workspace: the user under the name that it has in the
+    provider's cluster. So no consumer takes the name of the provider's own people by impersonation, or by a login of its
+    workspace alone. Extra values (sessions, scopes, warrants) stay with the consumer."""
+    known = seen_in(user, provider)
+    if known is user and not is_in_scope(user, provider):
+        known = out_of_scope(user)
+    return replace(known, extra=())
 
 
 def service_account_groups(namespace: str) -> tuple[str, ...]:

@@ -13,17 +13,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter, Gauge
 
+from tenantry.base.pauses import pauses_by
 from tenantry.kube.status import too_many_requests
 
-THREADS = 2
-"""Python runs one thread at a time. More threads make nothing faster, and the loop has to wait longer for the interpreter
-lock."""
+THREADS, THREADS_OF_ONE = 3, 2
+"""So many jobs run at a time, of all tenants and of one. Python runs one thread at a time. More threads make nothing faster, and
+the loop has to wait longer for the interpreter lock."""
 LONG_SECONDS = 0.1
-"""After this time, a job does not hold up the others any more: a second thread starts the next job."""
+"""After this time, a job does not hold up the others any more: another thread starts the next job. A job that can pause does so
+where another tenant waits."""
+PAUSED = 64
+"""The most jobs that pause. Each keeps a thread that waits, and what its request has in memory. Others run to their end."""
 WAITING = 256
 """The most jobs that wait for a thread, each with a body of up to 3 MiB. More are refused with 429."""
 WAITING_OF_ONE = 64
@@ -105,25 +109,53 @@ class _Job(Generic[Result]):
             done.set_result(result)
 
 
-class _Queue:
-    """The jobs of one tenant. Jobs that continue a request run before jobs that begin one: until a request is answered, the
-    values decoded from its body take about ten times the memory of the body."""
+class Abandoned(BaseException):
+    """No caller waits for the result of a job any more."""
 
-    __slots__ = ("begin", "go_on")
+
+class _Pause:
+    """A job that pauses in its thread until it is its turn again."""
+
+    __slots__ = ("over", "thread")
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.over = threading.Event()
+
+
+class _Running(NamedTuple):
+    tenant: str
+    job: _Job[Any]
+    began: float
+    """Its last turn, by the monotonic clock; 0 while it pauses."""
+
+
+class _Queue:
+    """The jobs of one tenant. Those that pause are first. Jobs that continue a request run before jobs that begin one: until a
+    request is answered, the values decoded from its body take about ten times the memory of the body."""
+
+    __slots__ = ("begin", "go_on", "paused")
 
     def __init__(self) -> None:
+        self.paused: deque[_Pause] = deque()
         self.go_on: deque[_Job[Any]] = deque()
         self.begin: deque[_Job[Any]] = deque()
 
-    def __len__(self) -> int:
+    def __bool__(self) -> bool:
+        return bool(self.paused or self.go_on or self.begin)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their first turn."""
         return len(self.go_on) + len(self.begin)
 
-    def pop(self) -> _Job[Any]:
-        return (self.go_on or self.begin).popleft()
+    def pop(self) -> _Job[Any] | _Pause:
+        return self.paused.popleft() if self.paused else (self.go_on or self.begin).popleft()
 
 
 class WorkerThreads:
-    """A few threads for the whole process. Tenants take turns. The jobs of one tenant run in the order in which they came.
+    """A few threads for the whole process. Tenants take turns. The jobs of one tenant run in the order in which they came. A turn
+    is a job, or of a long one that can pause (`tenantry.base.pauses`) `long_seconds`.
 
     A job is a function of values that belong to this job alone. It must not read what the loop changes.
     """
@@ -132,14 +164,18 @@ class WorkerThreads:
         self,
         threads: int = THREADS,
         *,
+        of_one: int | None = None,
         waiting: int = WAITING,
         waiting_of_one: int = WAITING_OF_ONE,
         long_seconds: float = LONG_SECONDS,
     ) -> None:
-        self._most_threads = threads
+        """`of_one`: how many threads one tenant may have, all of them by default."""
+        self._most = threads
+        self._most_of_one = of_one or threads
         self._long_seconds = long_seconds
-        self._begun: dict[int, float] = {}
-        """When each thread started its current job."""
+        self._running: dict[int, _Running] = {}
+        """The job of each thread that is at work."""
+        self._paused = 0
         self._limit = waiting
         self._limit_of_one = waiting_of_one
         self._ready = threading.Condition()
@@ -151,7 +187,8 @@ class WorkerThreads:
     async def run(self, tenant: str, function: Callable[[], Result], *, begins: bool = False) -> Result:
         """Runs `function` in a thread and returns its result or raises its error.
 
-        When the caller is cancelled, a waiting job does not start, and the result of a running job is dropped. `begins`: the job
+        When the caller is cancelled, a waiting job does not start, a running one ends where it can pause, and its result is
+        dropped. `begins`: the job
         is the first of its request. Jobs of the same tenant that continue a request run before such jobs. Raises StatusError 429
         where too many jobs wait.
         """
@@ -169,49 +206,93 @@ class WorkerThreads:
     def _submit(self, tenant: str, job: _Job[Any], begins: bool) -> None:
         with self._ready:
             queue = self._queues.get(tenant)
-            if self._waiting >= self._limit or (queue is not None and len(queue) >= self._limit_of_one):
+            if self._waiting >= self._limit or (queue is not None and queue.waiting >= self._limit_of_one):
                 raise too_many_requests("Too much work of this kind is waiting, please try again later.")
             if queue is None:
                 queue = self._queues[tenant] = _Queue()
             (queue.begin if begins else queue.go_on).append(job)
             self._waiting += 1
             WAITING_JOBS.inc()
-            if self._idle:
-                self._ready.notify()
-            elif self._threads < self._most_threads:
-                self._threads += 1
-                # Daemon threads: the end of the process does not wait for jobs, because nothing of them is committed yet.
-                threading.Thread(target=self._work, name=f"worker-{self._threads}", daemon=True).start()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._idle:
+            self._ready.notify()
+        elif self._threads < self._most + self._paused:
+            self._threads += 1
+            # Daemon threads: the end of the process does not wait for jobs, because nothing of them is committed yet.
+            threading.Thread(target=self._work, name=f"worker-{self._threads}", daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            self._take().carry_out()
+        pauses_by(self._pause)
+        while (job := self._take()) is not None:
+            job.carry_out()
 
-    def _take(self) -> _Job[Any]:
+    def _take(self) -> _Job[Any] | None:
+        """The next job of this thread; None where there are threads enough without it."""
         thread = threading.get_ident()
         with self._ready:
-            self._begun.pop(thread, None)
-            while not self._queues or self._other_seconds() < self._long_seconds:
-                self._idle += 1
-                self._ready.wait(self._long_seconds if self._queues else None)
-                self._idle -= 1
-            self._begun[thread] = time.monotonic()
-            tenant, queue = next(iter(self._queues.items()))
-            job = queue.pop()
-            # A tenant with more jobs goes to the end of the line.
-            del self._queues[tenant]
-            if queue:
-                self._queues[tenant] = queue
-            self._waiting -= 1
-            WAITING_JOBS.dec()
-            return job
+            self._running.pop(thread, None)
+            while self._threads <= self._most + self._paused:
+                found = self._next()
+                if found is None:
+                    self._idle += 1
+                    self._ready.wait(self._long_seconds if self._queues else None)
+                    self._idle -= 1
+                    continue
+                tenant, next_ = found
+                if isinstance(next_, _Pause):
+                    self._paused -= 1
+                    self._running[next_.thread] = self._running[next_.thread]._replace(began=time.monotonic())
+                    next_.over.set()
+                    continue
+                self._running[thread] = _Running(tenant, next_, time.monotonic())
+                self._waiting -= 1
+                WAITING_JOBS.dec()
+                return next_
+            self._threads -= 1
+            return None
 
-    def _other_seconds(self) -> float:
-        """How long the newest of the running jobs has run, in seconds."""
-        return time.monotonic() - max(self._begun.values(), default=float("-inf"))
+    def _next(self) -> tuple[str, _Job[Any] | _Pause] | None:
+        """Takes the next turn, if one may begin. A tenant with more jobs goes to the end of the line."""
+        at_work = [running for running in self._running.values() if running.began]
+        if len(at_work) >= self._most:
+            return None
+        if at_work and time.monotonic() - max(running.began for running in at_work) < self._long_seconds:
+            return None
+        for tenant, queue in self._queues.items():
+            if sum(running.tenant == tenant for running in at_work) < self._most_of_one:
+                found = queue.pop()
+                del self._queues[tenant]
+                if queue:
+                    self._queues[tenant] = queue
+                return tenant, found
+        return None
+
+    def _pause(self) -> None:
+        """Gives way to others' jobs where the job of this thread has had a turn. Raises Abandoned."""
+        thread = threading.get_ident()
+        running = self._running[thread]
+        if not running.job.wanted:
+            raise Abandoned
+        if time.monotonic() - running.began < self._long_seconds:
+            return
+        with self._ready:
+            if self._paused >= PAUSED or not any(tenant != running.tenant for tenant in self._queues):
+                return
+            mine = _Pause(thread)
+            queue = self._queues.pop(running.tenant, None) or _Queue()
+            queue.paused.append(mine)
+            self._queues[running.tenant] = queue
+            self._running[thread] = running._replace(began=0.0)
+            self._paused += 1
+            self._wake()
+        mine.over.wait()
+        if not running.job.wanted:
+            raise Abandoned
 
 
-workers = WorkerThreads()
+workers = WorkerThreads(of_one=THREADS_OF_ONE)
 """The worker threads of the process."""
 
 

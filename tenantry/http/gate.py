@@ -64,6 +64,11 @@ class Seat:
         self._caller = caller
         self._taken = False
 
+    @property
+    def owners(self) -> tuple[Hashable, ...]:
+        """`Place.owners`."""
+        return self._caller.owners
+
     def take_now(self) -> bool:
         """Takes a seat if one is free and no other caller is first. Returns whether it did."""
         taken = self._taken = self._gate.enter(self._lane, self._caller)

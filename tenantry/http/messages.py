@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
@@ -32,6 +32,11 @@ def credential_of(authorization: str) -> bytes:
 
 class Place(Protocol):
     """The place of a request among those in progress."""
+
+    @property
+    def owners(self) -> tuple[Hashable, ...]:
+        """For whom the request counts: the tenant and the user. None for the platform's own."""
+        ...
 
     async def wait(self, waiter: asyncio.Future[None]) -> None:
         """Waits for what else the request needs before it may go on, and gives its place to another request meanwhile. Raises

@@ -137,6 +137,8 @@ async def test_a_request_that_ends_while_it_waits() -> None:
 
 async def test_a_request_that_waits_too_long() -> None:
     class Slow:
+        owners = ()
+
         async def wait(self, waiter: asyncio.Future[None]) -> None:
             raise TooManyRequests("late")
 

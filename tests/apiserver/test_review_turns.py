@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tenantry.apiserver.review_turns import ReviewTurns
+from tenantry.apiserver.review_turns import Asker, ReviewTurns
 from tests.support.waiting import quiet
 
 
@@ -17,9 +17,9 @@ class Asked:
         self.ended = asyncio.Semaphore(0)
         self.tasks: list[asyncio.Task[None]] = []
 
-    def ask(self, name: str, *owners: str) -> asyncio.Task[None]:
+    def ask(self, name: str, *owners: str, parts: tuple[str, ...] = ()) -> asyncio.Task[None]:
         async def review() -> None:
-            async with self.turns.turn(owners):
+            async with self.turns.turn(Asker(owners, parts)):
                 self.begun.append(name)
                 await self.ended.acquire()
 
@@ -78,3 +78,58 @@ async def test_who_goes_away_leaves_the_turn_to_others() -> None:
     await quiet()
     assert asked.begun[-1] == "fourth"
     await asked.end()
+
+
+async def test_a_tenant_leaves_room_for_the_next_one() -> None:
+    asked = Asked(8)
+    for number in range(20):
+        asked.ask(f"a{number}", "nobody", parts=(f"address {number}",))
+    await quiet()
+    assert len(asked.begun) == 6, "also where the webhook answers none of them"
+    asked.ask("b", "cluster b", "user b")
+    await quiet()
+    assert asked.begun[-1] == "b"
+    await asked.end(21)
+    await asyncio.gather(*asked.tasks)
+
+
+async def test_parts_of_a_tenant_take_turns() -> None:
+    asked = Asked(1)
+    for number in range(6):
+        asked.ask(f"flood-{number}", "nobody", parts=("address 1", f"cluster {number}"))
+    await quiet()
+    asked.ask("behind a gateway", "nobody", parts=("address 1", "cluster 0"))
+    asked.ask("from elsewhere", "nobody", parts=("address 2", "cluster 0"))
+    asked.ask("known", "cluster a", "user a")
+    await quiet()
+    await asked.end(3)
+    assert {"from elsewhere", "known"} <= set(asked.begun[:4])
+    await asked.end(7)
+    await asyncio.gather(*asked.tasks)
+    assert len(asked.begun) == 9
+
+
+async def test_a_part_of_a_tenant_leaves_room_for_the_next_one() -> None:
+    asked = Asked(8)
+    for number in range(20):
+        asked.ask(f"a{number}", "nobody", parts=("address 1", f"cluster {number}"))
+    await quiet()
+    assert len(asked.begun) == 4
+    asked.ask("b", "nobody", parts=("address 2",))
+    await quiet()
+    assert asked.begun[-1] == "b", "the others of its tenant have no room"
+    await asked.end(21)
+    await asyncio.gather(*asked.tasks)
+
+
+async def test_nothing_is_kept_of_askers_who_are_gone() -> None:
+    asked = Asked(1)
+    tasks = [asked.ask(str(number), f"cluster {number % 3}", parts=(str(number),)) for number in range(9)]
+    await quiet()
+    for task in tasks[3:]:
+        task.cancel()
+    await quiet()
+    await asked.end(3)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    turns = asked.turns
+    assert (turns._in_flight.used, turns._parts_in_flight.used, len(turns._waiting), turns._parts) == (0, 0, 0, {})

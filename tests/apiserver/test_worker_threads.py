@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenantry.apiserver import worker_threads
 from tenantry.apiserver.worker_threads import AT_ONCE, WorkerThreads, is_light, run_weighed, weigh, workers
+from tenantry.base.pauses import pause
 from tenantry.base.time_slices import Turns
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
@@ -112,6 +114,99 @@ async def test_short_jobs_are_done_one_at_a_time() -> None:
 
     await asyncio.gather(*(mine.run(str(number % 3), job) for number in range(20)))
     assert max(most) == 1
+
+
+def long(done: list[str], name: str, opened: threading.Event, begun: threading.Event | None = None) -> Callable[[], str]:
+    """A job that pauses until it is let go."""
+
+    def job() -> str:
+        if begun is not None:
+            begun.set()
+        while not opened.wait(0.001):
+            pause()
+        done.append(name)
+        return name
+
+    return job
+
+
+async def test_long_jobs_of_a_tenant_give_way_to_others() -> None:
+    mine, opened, done = WorkerThreads(threads=1, long_seconds=0.02), threading.Event(), list[str]()
+    jobs = [asyncio.ensure_future(mine.run("busy", long(done, f"busy-{number}", opened))) for number in range(32)]
+    await one_turn()
+    async with asyncio.timeout(30):
+        for number in range(5):
+            assert await mine.run("quiet", note(done, f"quiet-{number}")) == f"quiet-{number}"
+    assert done == [f"quiet-{number}" for number in range(5)], "the long ones go on afterwards"
+    opened.set()
+    await asyncio.gather(*jobs)
+    assert [name for name in done if name.startswith("busy")] == [f"busy-{number}" for number in range(32)]
+
+
+async def test_long_jobs_of_several_tenants_take_turns() -> None:
+    mine, opened, done = WorkerThreads(threads=2, long_seconds=0.01), threading.Event(), list[str]()
+    jobs = [asyncio.ensure_future(mine.run(name, long(done, name, opened))) for name in "abcdefgh" for _ in range(2)]
+    await one_turn()
+    async with asyncio.timeout(30):
+        await mine.run("quiet", note(done, "quiet"))
+        assert done == ["quiet"]
+        opened.set()
+        await asyncio.gather(*jobs)
+    assert sorted(done) == sorted([*"abcdefgh" * 2, "quiet"])
+
+
+async def test_a_job_does_not_pause_where_no_other_tenant_waits() -> None:
+    mine, opened, done, begun_ = WorkerThreads(threads=1, long_seconds=0.01), threading.Event(), list[str](), threading.Event()
+    first = asyncio.ensure_future(mine.run("a", long(done, "first", opened, begun_)))
+    await asyncio.to_thread(begun_.wait, 30)
+    second = asyncio.ensure_future(mine.run("a", note(done, "second")))
+    await asyncio.to_thread(opened.wait, 0.1)
+    opened.set()
+    await asyncio.gather(first, second)
+    assert done == ["first", "second"]
+
+
+async def test_one_tenant_does_not_have_all_threads() -> None:
+    mine, gates, done = WorkerThreads(threads=3, of_one=2, long_seconds=0.01), [Gate() for _ in range(3)], list[str]()
+    jobs = [asyncio.ensure_future(mine.run("busy", gate)) for gate in gates]
+    await begun(gates[0])
+    await begun(gates[1])
+    async with asyncio.timeout(30):
+        await mine.run("quiet", note(done, "quiet"))
+    assert not gates[2].begun.is_set()
+    for gate in gates:
+        gate.opened.set()
+    await asyncio.gather(*jobs)
+
+
+async def test_a_long_job_ends_where_its_caller_is_gone() -> None:
+    mine, begun_, ended = WorkerThreads(threads=1), threading.Event(), threading.Event()
+
+    def job() -> None:
+        begun_.set()
+        try:
+            while True:
+                pause()
+        finally:
+            ended.set()
+
+    left = asyncio.ensure_future(mine.run("a", job))
+    await asyncio.to_thread(begun_.wait, 30)
+    left.cancel()
+    assert await asyncio.to_thread(ended.wait, 30)
+    assert await mine.run("a", str) == ""
+
+
+async def test_no_more_jobs_pause_than_threads_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_threads, "PAUSED", 1)
+    mine, opened, done = WorkerThreads(threads=1, long_seconds=0.01), threading.Event(), list[str]()
+    jobs = [asyncio.ensure_future(mine.run(name, long(done, name, opened))) for name in "abc"]
+    await one_turn()
+    last = asyncio.ensure_future(mine.run("d", note(done, "d")))
+    opened.set()
+    async with asyncio.timeout(30):
+        await asyncio.gather(*jobs, last)
+    assert sorted(done) == ["a", "b", "c", "d"] and mine._paused == 0
 
 
 async def test_too_much_of_one_tenant_and_of_all_is_refused() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tenantry.apiserver.user import User
+from tenantry.apiserver.user import User, seen_by_provider, seen_in
 from tenantry.apiserver.verbs.metadata import remove_cluster, set_cluster
 from tenantry.kube.admission_matching import (
     AdmissionRequest,
@@ -99,6 +99,19 @@ class Review:
     version_sent: Any = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
     weight: int = 0
+
+    @property
+    def home(self) -> str:
+        """The logical cluster whose webhooks and policies decide about the write: that of the provider for an object of a bound
+        API (kcp)."""
+        return self.definition.provider or self.cluster
+
+    @property
+    def user_info(self) -> Object:
+        """The UserInfo that webhooks and policies see: the caller as `home` knows it."""
+        home = self.home
+        known = seen_in(self.user, home) if home == self.cluster else seen_by_provider(self.user, home)
+        return known.to_user_info()
 
     @property
     def operation_options(self) -> Object:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
 
 from tenantry.apiserver.authentication.json_web_tokens import CHARACTERS_MAX
 from tenantry.apiserver.request import Request
+from tenantry.apiserver.review_turns import NO_ASKER, Asker
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User, as_authenticated, is_known_in
 from tenantry.base.cache import Cache
-from tenantry.http.messages import Place
+from tenantry.http.callers import UNAUTHENTICATED
 from tenantry.kube.status import unauthorized
 
 _CLUSTERS = "/clusters/"
+_CLUSTER_CHARACTERS = 128
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 
@@ -40,6 +42,12 @@ class TokenAuthenticator(Protocol):
         ...
 
 
+class RemoteTokenAuthenticator(Protocol):
+    """A TokenAuthenticator that may ask another server, where askers take turns."""
+
+    async def authenticate_token(self, token: str, audiences: Sequence[str], asker: Asker) -> TokenIdentity | None: ...
+
+
 class RequestAuthenticator(Protocol):
     def authenticate_request(self, request: Request) -> User | None:
         """The user. None where the request has no credentials of this kind, or where this method does not trust their issuer."""
@@ -54,9 +62,9 @@ class Authenticator(Protocol):
         anonymous requests are off. Raises StatusError 401 for credentials that are not valid."""
         ...
 
-    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
-        """The identity for a TokenReview. Empty `audiences` stand for the server's own. `place`: that of the request, which
-        another one has while another server is asked. Raises InvalidToken."""
+    async def review(self, token: str, audiences: Sequence[str], *, request: Request | None = None) -> TokenIdentity:
+        """The identity for a TokenReview. Empty `audiences` stand for the server's own. `request`: for which it is asked. Its
+        place has another one while another server is asked. Raises InvalidToken."""
         ...
 
 
@@ -74,7 +82,7 @@ class UnionAuthenticator:
         *,
         requests: Sequence[RequestAuthenticator] = (),
         tokens: Sequence[TokenAuthenticator] = (),
-        remote_tokens: Sequence[TokenAuthenticator] = (),
+        remote_tokens: Sequence[RemoteTokenAuthenticator] = (),
         audiences: Sequence[str] = (),
         anonymous: bool = True,
         anonymous_paths: Collection[str] = (),
@@ -84,7 +92,7 @@ class UnionAuthenticator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = tuple(requests)
-        self._tokens = (*tokens, *remote_tokens)
+        self._tokens = tuple(tokens)
         self._remote = tuple(remote_tokens)
         self._audiences = tuple(audiences)
         self._anonymous = ANONYMOUS_USER if anonymous else None
@@ -116,25 +124,33 @@ class UnionAuthenticator:
             token = bearer_token(request)
             if not token:
                 return self._nobody(request) if maybe_anonymous else None
-            user = await self._token_user(token, credential, now, request.place)
+            user = await self._token_user(token, credential, now, request)
         if user is None:
             raise unauthorized()
         return user
 
-    async def review(self, token: str, audiences: Sequence[str], *, place: Place | None = None) -> TokenIdentity:
+    async def review(self, token: str, audiences: Sequence[str], *, request: Request | None = None) -> TokenIdentity:
         wanted = tuple(audiences) or self._audiences
         errors = ["invalid bearer token"]
         # A longer one comes in a TokenReview alone, and takes too long to be read.
-        for method in self._tokens if len(token) <= CHARACTERS_MAX else ():
-            try:
-                asked = method.authenticate_token(token, wanted)
-                identity = await (asked if place is None or method not in self._remote else place.away(asked))
-            except InvalidToken as error:
-                errors.append(str(error))
-                continue
-            if identity is not None:
-                return replace(identity, user=as_authenticated(identity.user))
+        if len(token) <= CHARACTERS_MAX:
+            for asked in self._asked(token, wanted, request):
+                try:
+                    identity = await asked
+                except InvalidToken as error:
+                    errors.append(str(error))
+                    continue
+                if identity is not None:
+                    return replace(identity, user=as_authenticated(identity.user))
         raise InvalidToken(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
+
+    def _asked(self, token: str, audiences: Sequence[str], request: Request | None) -> Iterator[Awaitable[TokenIdentity | None]]:
+        for method in self._tokens:
+            yield method.authenticate_token(token, audiences)
+        place = request.place if request is not None else None
+        for remote in self._remote:
+            asked = remote.authenticate_token(token, audiences, _asker(request) if request is not None else NO_ASKER)
+            yield asked if place is None else place.away(asked)
 
     def forget(self) -> None:
         """Clears the cache, so that every token is checked again."""
@@ -146,15 +162,26 @@ class UnionAuthenticator:
             return None
         return self._anonymous
 
-    async def _token_user(self, token: str, credential: bytes, now: float, place: Place | None) -> User | None:
+    async def _token_user(self, token: str, credential: bytes, now: float, request: Request) -> User | None:
         try:
-            identity = await self.review(token, self._audiences, place=place)
+            identity = await self.review(token, self._audiences, request=request)
         except InvalidToken:
             self._known.put(credential, (now + self._invalid_seconds, None))
             return None
         lifetime_seconds = min(self._valid_seconds, identity.expires - time.time())
         self._known.put(credential, (now + lifetime_seconds, identity.user))
         return identity.user
+
+
+def _asker(request: Request) -> Asker:
+    """Who takes turns where another server is asked about a token: those for whom the request counts. Clients whose credentials
+    were not accepted yet are one tenant, in which addresses take turns and, at one address (a gateway), the clusters that are
+    called."""
+    owners = request.place.owners if request.place is not None else (UNAUTHENTICATED,)
+    if owners[:1] != (UNAUTHENTICATED,):
+        return Asker(owners)
+    called = request.path.removeprefix(_CLUSTERS).partition("/")[0][:_CLUSTER_CHARACTERS]
+    return Asker((UNAUTHENTICATED,), (request.remote, (request.remote, called)))
 
 
 def _path_in_cluster(path: str) -> str:

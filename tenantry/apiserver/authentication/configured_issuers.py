@@ -15,6 +15,7 @@ from tenantry.apiserver.authentication.jwt_authenticator import IssuerTokens, Jw
 from tenantry.apiserver.authentication.jwt_metrics import JwtMetrics
 from tenantry.apiserver.authentication.settings import JwtSettings
 from tenantry.apiserver.configuration_file import ConfigurationFile, NotYet
+from tenantry.apiserver.review_turns import NO_ASKER, Asker
 from tenantry.base.backoff import Backoff
 from tenantry.base.broadcast import Broadcast
 from tenantry.base.flags import SettingError
@@ -38,8 +39,8 @@ logger = logging.getLogger(__name__)
 
 
 class ConfiguredIssuers:
-    """A TokenAuthenticator. `audiences`: the server's own. `reserved_issuers`: those of service account tokens. Call `start` and
-    `stop`; until the keys of an issuer are read, each of its tokens asks for them."""
+    """A RemoteTokenAuthenticator. `audiences`: the server's own. `reserved_issuers`: those of service account tokens. Call
+    `start` and `stop`; until the keys of an issuer are read, each of its tokens asks for them."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class ConfiguredIssuers:
         """Calls `changed` when another configuration is in use."""
         self._changes.subscribe(changed)
 
-    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
+    async def authenticate_token(self, token: str, audiences: Sequence[str], asker: Asker = NO_ASKER) -> TokenIdentity | None:
         return await self._tokens.authenticate_token(token, audiences)
 
     def start(self) -> None:

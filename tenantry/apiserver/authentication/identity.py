@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, UnionAuthenticator
+from tenantry.apiserver.authentication.authenticator import (
+    RemoteTokenAuthenticator,
+    RequestAuthenticator,
+    TokenAuthenticator,
+    UnionAuthenticator,
+)
 from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authentication.configured_issuers import ConfiguredIssuers, configured_issuers
 from tenantry.apiserver.authentication.issuer_keys import IssuerKeySets
@@ -41,7 +46,7 @@ class Identity:
     tokens: Sequence[TokenAuthenticator]
     issuer: TokenIssuer
     anonymous: bool
-    remote_tokens: Sequence[TokenAuthenticator] = ()
+    remote_tokens: Sequence[RemoteTokenAuthenticator] = ()
     anonymous_paths: Sequence[str] = ()
     decides_anonymous: bool = False
     issuers: ConfiguredIssuers | None = None
@@ -107,7 +112,7 @@ async def identity_of(
             process=process,
         )
     )
-    later: list[TokenAuthenticator] = []
+    later: list[RemoteTokenAuthenticator] = []
     anonymous = Anonymous(enabled=settings.anonymous_auth)
     in_file: Anonymous | None = None
     if issuers is not None:

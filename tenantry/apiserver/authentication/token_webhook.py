@@ -11,6 +11,7 @@ from typing import Any
 from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity
 from tenantry.apiserver.deferred import SharedWork
 from tenantry.apiserver.review_calls import ReviewCalls, ReviewFailed
+from tenantry.apiserver.review_turns import NO_ASKER, Asker
 from tenantry.apiserver.user import User, make_extra
 from tenantry.base.cache import Cache
 
@@ -42,12 +43,12 @@ class WebhookTokens:
         self._known: Cache[bytes, tuple[float, TokenIdentity | str | None]] = Cache("webhook_tokens", bytes_max=KEPT_BYTES)
         self._work = SharedWork()
 
-    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
+    async def authenticate_token(self, token: str, audiences: Sequence[str], asker: Asker = NO_ASKER) -> TokenIdentity | None:
         key = sha256(b"\0".join(text.encode("utf-8", "surrogateescape") for text in (token, *audiences))).digest()
         answers: list[TokenIdentity | str | None] = []
 
         async def ask() -> None:
-            answers.append(found := await self._reviewed(token, audiences))
+            answers.append(found := await self._reviewed(token, audiences, asker))
             if self._kept_seconds > 0:
                 self._known.put(key, (self._clock() + self._kept_seconds, found))
 
@@ -59,16 +60,16 @@ class WebhookTokens:
             if answers:
                 return _result(answers[0])
         # Answers are not kept, or the call that another caller made has failed.
-        return _result(await self._reviewed(token, audiences))
+        return _result(await self._reviewed(token, audiences, asker))
 
-    async def _reviewed(self, token: str, audiences: Sequence[str]) -> TokenIdentity | str | None:
+    async def _reviewed(self, token: str, audiences: Sequence[str], asker: Asker) -> TokenIdentity | str | None:
         """The user; why the token is refused; or None where the webhook does not know it. Raises InvalidToken where it does not
         answer."""
         spec: dict[str, Any] = {"token": token}
         if audiences:
             spec["audiences"] = list(audiences)
         try:
-            status = await self._calls.send("TokenReview", f"{_GROUP}/{self._version}", spec)
+            status = await self._calls.send("TokenReview", f"{_GROUP}/{self._version}", spec, asker=asker)
         except ReviewFailed as error:
             logger.error("cannot review a token by webhook", extra={"error": str(error), "answer": error.answer})
             raise InvalidToken(str(error)) from None

@@ -18,6 +18,7 @@ from tenantry.apiserver.authorizers.metrics import AuthorizerMetrics
 from tenantry.apiserver.authorizers.selector_requirements import field_requirements, label_requirements
 from tenantry.apiserver.deferred import Question, SharedWork, answer_to, may_defer
 from tenantry.apiserver.review_calls import ReviewCalls, ReviewFailed
+from tenantry.apiserver.review_turns import Asker
 from tenantry.base.cache import Cache
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.server_configuration.authorization_validation import request_value
@@ -127,9 +128,9 @@ class WebhookAuthorizer:
         return await self._reviewed(key, spec, attributes)
 
     async def _reviewed(self, key: bytes, spec: dict[str, Any], attributes: Attributes) -> Decision:
-        owners = (f"cluster {attributes.cluster}", f"user {attributes.user.name}")
+        asker = Asker((f"cluster {attributes.cluster}", f"user {attributes.user.name}"))
         try:
-            status = await self._calls.send("SubjectAccessReview", f"{_GROUP}/{self._rules.version}", spec, owners=owners)
+            status = await self._calls.send("SubjectAccessReview", f"{_GROUP}/{self._rules.version}", spec, asker=asker)
         except ReviewFailed as error:
             logger.error(
                 "cannot ask an authorization webhook",

@@ -51,7 +51,7 @@ async def _token_review(call: Call, authenticator: Authenticator) -> Reply:
     if not spec.get("token"):
         raise bad_request("token is required for TokenReview in authentication")
     try:
-        identity = await authenticator.review(spec["token"], spec.get("audiences") or (), place=call.request.place)
+        identity = await authenticator.review(spec["token"], spec.get("audiences") or (), request=call.request)
     except InvalidToken as error:
         review["status"] = {"user": {}, "error": str(error)}
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tenantry.base.pauses import pause
 from tenantry.kube.admission.environment import VARIABLES
 from tenantry.kube.go_text import quote
 from tenantry.kube.schema.cel import CALL_LIMIT, LoopBudgetExceeded
@@ -21,14 +22,17 @@ POLICY_LIMIT = 10_000_000
 """What the expressions of a policy may cost for one binding and parameter (RuntimeCELCostBudget)."""
 CONDITIONS_LIMIT = 2_500_000
 """The same for all conditions of a policy or a webhook (RuntimeCELCostBudgetMatchConditions)."""
-WRITE_LIMIT = 50_000_000
-"""What all policies may cost for one write. Kubernetes has no such limit."""
+WRITE_LIMIT = 20_000_000
+"""What all policies may cost for one write, 9 s of a thread; and the same again of work that cel-go does not charge. Kubernetes
+has no such limit."""
 CHECK_ON_LOOP = 1_000
 """What an authorization check takes of the allowance: about 0.1 ms."""
 AT_ONCE_LIMIT = 5_000
 """What all policies may cost for one write on the event loop: about 2 ms."""
 _COMPILED_AT_ONCE = 300
 """So many characters of expressions may be compiled on the event loop for one write."""
+_COMPILE_COST = 25
+"""What it takes of the allowance to compile a character elsewhere: about 10 µs."""
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -70,15 +74,23 @@ class KnownAnswers:
 
 
 class Allowance:
-    """What the expressions of one write may still cost, all together. `at_once`: on the event loop, where it is small, and
-    LoopBudgetExceeded is raised when it is spent."""
+    """What the expressions of one write may still cost, all together: `left`, and `spare` of work that cel-go does not charge
+    (`Cost`). `at_once`: on the event loop, where it is small, and LoopBudgetExceeded is raised when it is spent."""
 
-    __slots__ = ("at_once", "characters", "left")
+    __slots__ = ("_later", "at_once", "characters", "left", "spare")
 
     def __init__(self, *, at_once: bool) -> None:
         self.at_once = at_once
-        self.left = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
+        self.left = self.spare = AT_ONCE_LIMIT if at_once else WRITE_LIMIT
         self.characters = _COMPILED_AT_ONCE
+        self._later: Allowance | None = None
+
+    @property
+    def later(self) -> Allowance:
+        """What the same expressions may still cost in a thread."""
+        if self._later is None:
+            self._later = Allowance(at_once=False)
+        return self._later
 
     def spend(self, units: int) -> None:
         """Takes what other work costs. Raises LoopBudgetExceeded."""
@@ -87,11 +99,18 @@ class Allowance:
             raise LoopBudgetExceeded
 
     def prepare(self, program: Expression) -> None:
-        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here."""
+        """For an expression that has to be compiled first. Raises LoopBudgetExceeded where that takes too long here, and
+        OutOfBudget."""
         if self.at_once:
             self.characters -= len(program.text)
             if self.characters < 0:
                 raise LoopBudgetExceeded
+            return
+        cost = _COMPILE_COST * len(program.text)
+        if cost > self.left:
+            raise OutOfBudget
+        self.left -= cost
+        pause()
 
 
 class _LoopCost(Cost):
@@ -99,8 +118,8 @@ class _LoopCost(Cost):
 
     __slots__ = ("checks",)
 
-    def __init__(self, limit: int) -> None:
-        self.limit = self.left = self.spare = limit
+    def __init__(self, limit: int, spare: int) -> None:
+        super().__init__(limit, spare)
         self.checks = 0
 
     def fixed(self, units: int) -> None:
@@ -112,6 +131,20 @@ class _LoopCost(Cost):
         self.checks -= CHECK_ON_LOOP
         if self.left < 0:
             raise CostExceeded
+
+
+class _ThreadCost(Cost):
+    """In a thread, too, but there they count as what they are in Kubernetes. `checks`: what they take less than that."""
+
+    __slots__ = ("checks",)
+
+    def __init__(self, limit: int, spare: int) -> None:
+        super().__init__(limit, spare)
+        self.checks = 0
+
+    def fixed(self, units: int) -> None:
+        self.charge(units)
+        self.checks += units - CHECK_ON_LOOP
 
 
 class Inputs:
@@ -231,20 +264,23 @@ class Activation:
         if self.left < 0:
             raise OutOfBudget
         left = allowance.left
-        limit = min(CALL_LIMIT, self.left, left)
-        cost = _LoopCost(limit) if allowance.at_once else Cost(limit)
+        limit, spare = min(CALL_LIMIT, self.left, left), min(CALL_LIMIT, allowance.spare)
+        cost = _LoopCost(limit, spare) if allowance.at_once else _ThreadCost(limit, spare)
+        pause()
         try:
             return found.run(values, cost)
         except CostExceeded:
-            if limit == left and allowance.at_once:
+            if allowance.at_once and (limit == left or cost.spare < 0):
                 raise LoopBudgetExceeded from None
-            if limit < CALL_LIMIT:
+            if limit < CALL_LIMIT or spare < CALL_LIMIT:
                 raise OutOfBudget from None
             raise
         finally:
-            spent = limit - cost.left
-            allowance.left = max(0, allowance.left - max(1, spent))
-            self.left -= spent + cost.checks if type(cost) is _LoopCost else spent
+            spent = cost.spent
+            taken, whole = (spent, spent + cost.checks) if type(cost) is _LoopCost else (spent - cost.checks, spent)
+            allowance.left = max(0, allowance.left - max(1, taken))
+            allowance.spare = max(0, allowance.spare - (spare - cost.spare))
+            self.left -= whole
 
 
 class _Composed(LazyFields):

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tenantry.base.cache import KEY_BYTES_MAX, Cache
+from tenantry.base.pauses import pause
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
@@ -93,6 +94,7 @@ class Program:
         left = OBJECT_LIMIT if budget is None else budget.left
         spare = min(OBJECT_LIMIT if budget is None else budget.spare, CALL_LIMIT)
         cost = Cost(min(left, CALL_LIMIT), spare)
+        pause()
         try:
             return self._compiled.run((value, old), cost)
         except CostExceeded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as ReadMapping
 from typing import NamedTuple
 
+from tenantry.base.pauses import pause
 from tenantry.kube.schema.cel_declarations import Overload, functions
 from tenantry.kube.schema.cel_declared import Declared
 from tenantry.kube.schema.cel_errors import CelError, CompileErrors
@@ -100,6 +101,7 @@ def check(
     """Reads and checks an expression over variables. `structs`: the object types by their names. `may_mix`: lists and maps may
     have items of several types. `patch_types`: objects and JSON patches can be constructed. Raises CelError with cel-go's text
     (`ERROR: <input>:1:5: undefined field 'x'…`)."""
+    pause()
     tree = parse(text)
     errors = CompileErrors(text)
     checker = _Checker(tree, dict(variables), structs, errors, patch_types=patch_types)

@@ -46,7 +46,7 @@ class Compilation:
         return self._compiled.run(values, cost)
 
 
-_compilations: Cache[bytes, Compilation | str] = Cache("cel_expressions", bytes_max=16 << 20, keeps_large=True)
+_compilations: Cache[bytes, Compilation | str] = Cache("cel_expressions", bytes_max=64 << 20, keeps_large=True)
 """By a digest of the text and the variables, since keys are short; of one that cannot be compiled, why. Shared by all who
 have the same text."""
 

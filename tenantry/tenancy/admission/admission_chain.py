@@ -20,7 +20,6 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.certificates import CertificatesAdmission
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.escalation import EscalationAdmission
-from tenantry.tenancy.admission.flow_control_size import FlowControlSizeAdmission
 from tenantry.tenancy.admission.limit_ranger import LimitRangerAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
 from tenantry.tenancy.admission.object_count import ObjectCountAdmission
@@ -28,14 +27,15 @@ from tenantry.tenancy.admission.param_access import ParamAccessAdmission
 from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
 from tenantry.tenancy.admission.policies.mutating_policies import mutating_policies
 from tenantry.tenancy.admission.policies.parameters import Parameters
-from tenantry.tenancy.admission.policies.questions import answer
 from tenantry.tenancy.admission.policies.remote_parameters import RemoteParameters
 from tenantry.tenancy.admission.policies.validating_policies import validating_policies
 from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
+from tenantry.tenancy.admission.shared_facts import SharedFacts
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
+from tenantry.tenancy.admission.total_sizes import TotalSizesAdmission
 from tenantry.tenancy.admission.view_type_copies import ViewTypeCopiesAdmission
 from tenantry.tenancy.admission.webhooks.webhook_index import ClusterWebhooks
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
@@ -97,16 +97,13 @@ def build(
     """The admission chain of a shard. `webhooks`: None where none are called."""
     configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
     parameters = Parameters(cell, apis, RemoteParameters(directory=directory, peers=peers))
+    facts = SharedFacts(cell=cell, apis=apis, authorizer=authorizer, claims=claims)
     dynamic: list[DynamicAdmission] = [
-        mutating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
-        validating_policies(cell=cell, authorizer=authorizer, parameters=parameters, configurations=configurations),
+        mutating_policies(facts=facts, parameters=parameters, configurations=configurations),
+        validating_policies(facts=facts, parameters=parameters, configurations=configurations),
     ]
     if webhooks is not None:
-        context = CallContext(
-            index=ClusterWebhooks(configurations),
-            calls=webhooks,
-            ask=lambda review, question: answer(question, authorizer, review.user, review.cluster),
-        )
+        context = CallContext(index=ClusterWebhooks(configurations), calls=webhooks, facts=facts)
         dynamic.append(WebhookAdmission(context))
     return AdmissionChain(
         [
@@ -131,7 +128,7 @@ def build(
             ClaimEscalationAdmission(authorizer),
             SystemRolesAdmission(cell=cell, catalog=catalog),
             LimitRangerAdmission(),
-            FlowControlSizeAdmission(),
+            TotalSizesAdmission(),
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],

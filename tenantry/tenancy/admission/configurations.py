@@ -46,11 +46,6 @@ class AdmissionConfigurations:
         self._catalog = catalog
         self._local_ranges = local_ranges
 
-    @staticmethod
-    def home_of(review: Review) -> str:
-        """The logical cluster whose configurations are in effect."""
-        return review.definition.provider or review.cluster
-
     def has_any(self, resource: str, cluster: str) -> bool:
         """Whether a cluster has objects of a resource; one look-up."""
         range_ = self._cell.owned(cluster)
@@ -58,7 +53,7 @@ class AdmissionConfigurations:
 
     def is_any_in_effect(self, review: Review) -> bool:
         """Whether a webhook configuration or a policy may be in effect for a write. Most clusters have none of them."""
-        cluster = self.home_of(review)
+        cluster = review.home
         range_ = self._cell.owned(cluster)
         if range_ is not None:
             return range_.has_any_of(_CONFIGURING, cluster)

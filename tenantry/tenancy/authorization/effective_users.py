@@ -12,29 +12,26 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.user import (
-    ANONYMOUS,
     AUTHENTICATED_GROUP,
-    FOREIGN_GROUP_PREFIX,
-    SCOPES_EXTRA,
-    UNAUTHENTICATED_GROUP,
     WARRANT_EXTRA,
     User,
     global_service_account,
     home_of,
+    is_in_scope,
     is_service_account,
     make_extra,
+    out_of_scope,
 )
 from tenantry.base.cache import cached
 
 BINDING_PREFIX = "apis.kcp.io:binding:"
-_CLUSTER_SCOPE = "cluster:"
 _WARRANT_DEPTH = 8
 
 
 def is_local(user: User, cluster: str) -> bool:
     """Whether it is a service account of this cluster, and its scopes allow the cluster. A service account without an origin
     counts as local, because access reviews and impersonation give none."""
-    return is_service_account(user) and _in_scope(user, cluster)
+    return is_service_account(user) and is_in_scope(user, cluster)
 
 
 def effective_users(user: User, cluster: str) -> tuple[User, ...]:
@@ -51,10 +48,10 @@ def _effective_users(user: User, cluster: str) -> tuple[User, ...]:
 
 def _effective(user: User, cluster: str, depth: int) -> tuple[User, ...]:
     found: list[User] = []
-    if _in_scope(user, cluster):
+    if is_in_scope(user, cluster):
         found.append(user)
     else:
-        found.append(_out_of_scope(user))
+        found.append(out_of_scope(user))
     global_name = global_service_account(user)
     if global_name:
         found.append(User(global_name, (AUTHENTICATED_GROUP,)))
@@ -64,24 +61,6 @@ def _effective(user: User, cluster: str, depth: int) -> tuple[User, ...]:
             if warrant is not None and not (is_service_account(warrant) and not home_of(warrant)):
                 found.extend(_effective(warrant, cluster, depth - 1))
     return tuple(dict.fromkeys(found))
-
-
-def _in_scope(user: User, cluster: str) -> bool:
-    if is_service_account(user) and home_of(user) not in ("", cluster):
-        return False
-    for value in user.extra_values(SCOPES_EXTRA):
-        allowed = [part.strip() for part in value.split(",")]
-        if f"{_CLUSTER_SCOPE}{cluster}" not in allowed:
-            return False
-    return True
-
-
-def _out_of_scope(user: User) -> User:
-    """The effective user of a caller who is out of scope in a cluster."""
-    if AUTHENTICATED_GROUP not in user.groups:
-        return User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
-    home = home_of(user)
-    return User(ANONYMOUS, (AUTHENTICATED_GROUP, f"{FOREIGN_GROUP_PREFIX}{home}") if home else (AUTHENTICATED_GROUP,))
 
 
 def _parse_warrant(text: str) -> User | None:

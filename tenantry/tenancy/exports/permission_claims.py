@@ -30,20 +30,36 @@ _CLAIM_MARK = b'"permissionClaims":[{'
 
 
 class AcceptedClaim(NamedTuple):
-    """An accepted claim: the label (`key`, `value`) of matching objects."""
+    """An accepted claim of an export: the label (`key`, `value`) of matching objects, and the accepted verbs."""
 
     key: str
     value: str
     selector: LabelSelector | None
     """None: all objects."""
+    export: tuple[str, str]
+    """(cluster id, name)"""
+    verbs: frozenset[str]
+
+    def covers(self, labels: Mapping[str, str]) -> bool:
+        """Whether it is about an object with these labels."""
+        return self.selector is None or self.selector.matches(labels)
+
+
+class _Claimed(NamedTuple):
+    """An accepted claim, as the binding has it. `resource` is normalized. `value`: of the label, which tells the claims of an
+    export apart."""
+
+    resource: GroupResource
+    value: str
+    selector: LabelSelector | None
+    verbs: frozenset[str]
 
 
 class _Read(NamedTuple):
     """A decoded binding: the fields that name its export, and its accepted claims."""
 
     binding: Object
-    claims: tuple[tuple[GroupResource, str, LabelSelector | None], ...]
-    """(normalized resource, value of the label, selector)."""
+    claims: tuple[_Claimed, ...]
 
 
 Table = Mapping[GroupResource, tuple[AcceptedClaim, ...]]
@@ -110,6 +126,27 @@ class Claims:
         self._tables.put(cluster, (state, self._generation, table))
         return table
 
+    def shares(
+        self, range: Range, cluster: str, provider: str, resource: GroupResource, verb: str, labels: Mapping[str, str]
+    ) -> bool:
+        """Whether a cluster has accepted that a provider (a cluster with exports that it has bound) does `verb` to an object of
+        the resource with these labels. Only verbs that both sides name count, literally, as in the view of an export."""
+        return any(
+            claim.export[0] == provider
+            and claim.covers(labels)
+            and not claim.verbs.isdisjoint((verb, "*"))
+            and not self._claimed_verbs(claim, resource).isdisjoint(claim.verbs & {verb, "*"})
+            for claim in self.of(range, cluster).get(normalized(*resource), ())
+        )
+
+    def _claimed_verbs(self, accepted: AcceptedClaim, resource: GroupResource) -> frozenset[str]:
+        """The verbs of the claim that was accepted, by the export as it is now."""
+        export = self._exports.get(*accepted.export) or {}
+        for claim in (export.get("spec") or {}).get("permissionClaims") or ():
+            if _place_of(claim) == normalized(*resource) and _value_of(claim) == accepted.value:
+                return frozenset(claim.get("verbs") or ())
+        return frozenset()
+
     def expected_labels(self, cluster: str, resource: GroupResource, obj: Object, table: Table) -> dict[str, str]:
         """All claim labels that an object of the (not normalized) resource must have. `table`: the claims of its cluster
         (`of`)."""
@@ -134,8 +171,9 @@ class Claims:
             if export is None:
                 continue
             key = claim_label(export.cluster, export.name)
-            for resource, value, selector in claims:
-                table.setdefault(resource, []).append(AcceptedClaim(key, value, selector))
+            place = export.cluster, export.name
+            for resource, value, selector, verbs in claims:
+                table.setdefault(resource, []).append(AcceptedClaim(key, value, selector, place, verbs))
         return {place: tuple(claims) for place, claims in table.items()}
 
     def _exports_changed(self, *_: object) -> None:
@@ -149,18 +187,21 @@ def _read(record: Record) -> _Read:
     return _Read(names, tuple(_claimed(claim) for claim in accepted_claims(binding)))
 
 
-def _claimed(claim: Mapping[str, Any]) -> tuple[GroupResource, str, LabelSelector | None]:
-    group, resource = claim.get("group") or "", claim.get("resource") or ""
-    return normalized(group, resource), claim_hash(group, resource, claim.get("identityHash") or ""), claim_selector(claim)
+def _claimed(claim: Mapping[str, Any]) -> _Claimed:
+    return _Claimed(_place_of(claim), _value_of(claim), claim_selector(claim), frozenset(claim.get("verbs") or ()))
+
+
+def _place_of(claim: Mapping[str, Any]) -> GroupResource:
+    return normalized(claim.get("group") or "", claim.get("resource") or "")
+
+
+def _value_of(claim: Mapping[str, Any]) -> str:
+    return claim_hash(claim.get("group") or "", claim.get("resource") or "", claim.get("identityHash") or "")
 
 
 def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -> dict[str, str]:
     """The claim labels of an object with these labels, by the accepted claims of its cluster."""
-    return {
-        claim.key: claim.value
-        for claim in table.get(normalized(*resource), ())
-        if claim.selector is None or claim.selector.matches(labels)
-    }
+    return {claim.key: claim.value for claim in table.get(normalized(*resource), ()) if claim.covers(labels)}
 
 
 def claim_labels(labels: Mapping[str, str]) -> dict[str, str]:

@@ -14,12 +14,12 @@ from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.admission.flow_control_size import BYTES_MAX
+from tenantry.tenancy.admission.total_sizes import FLOW_CONTROL
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 
 _BYTES_MAX = 16 << 20
-_READ_BYTES_MAX = 2 * BYTES_MAX
+_READ_BYTES_MAX = 2 * FLOW_CONTROL.bytes_max
 """A plan is made of so many bytes at most. Only objects of a custom type, from before the types were built in, can be more."""
 _PLAN_TO_JSON = 13
 """How much memory a plan takes for each byte of its objects, at most, measured. What it remembers of users comes on top."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity
+from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity, UnionAuthenticator
 from tenantry.apiserver.authentication.token_webhook import WebhookTokens
 from tenantry.apiserver.kubeconfig_file import read_endpoint
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.review_calls import ReviewCalls
 from tenantry.apiserver.user import User
+from tenantry.http.callers import UNAUTHENTICATED
 from tenantry.http.calls import Calls
 from tests.support.https_servers import HttpsServer
 
@@ -122,3 +125,43 @@ async def test_answers_are_kept_and_asked_for_once(webhook: HttpsServer, tmp_pat
     async with tokens(webhook, tmp_path, kept=0) as known:
         assert all(await asyncio.gather(*(known.authenticate_token("t", [OWN]) for _ in range(3))))
         assert len(webhook.requests) == 5
+
+
+class At:
+    """A place of somebody's request."""
+
+    def __init__(self, *owners: str) -> None:
+        self.owners = owners
+
+    async def wait(self, waiter: asyncio.Future[None]) -> None:
+        await waiter
+
+    async def away(self, work: Awaitable[Any]) -> Any:
+        return await work
+
+
+async def test_a_flood_of_unknown_tokens_does_not_delay_others(tmp_path: Path) -> None:
+    going, seen = threading.Event(), list[str]()
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        seen.append(body["spec"]["token"])
+        assert not body["spec"]["token"].startswith("slow") or going.wait(30)
+        status = {"authenticated": True, "user": ANN} if body["spec"]["token"] == "known" else {}
+        return 200, {"apiVersion": body["apiVersion"], "kind": "TokenReview", "status": status}
+
+    def login(token: str, place: At, cluster: str = "root", remote: str = "") -> asyncio.Task[Any]:
+        request = Request("GET", f"/clusters/{cluster}/api", "", {"authorization": f"Bearer {token}"}, remote=remote, place=place)
+        return asyncio.ensure_future(union.authenticate(request, cluster))
+
+    with HttpsServer() as webhook:
+        webhook.answer = answer
+        async with tokens(webhook, tmp_path, kept=0) as remote:
+            union = UnionAuthenticator(remote_tokens=[remote], audiences=[OWN])
+            # All connections that a tenant may have are waiting for their answers, and many more requests for those.
+            flood = [login(f"slow {number}", At(UNAUTHENTICATED, f"{number}"), f"c{number}", "10.0.0.1") for number in range(300)]
+            async with asyncio.timeout(30):
+                assert (await login("known", At("cluster a", "user ann"))).name == "ann"
+                assert (await login("known", At(UNAUTHENTICATED, "new"), remote="10.0.0.2")).name == "ann"
+            going.set()
+            assert len(seen) < 300
+            assert len(await asyncio.gather(*flood, return_exceptions=True)) == 300

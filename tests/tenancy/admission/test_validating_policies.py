@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.request import Request
+from tenantry.apiserver.verbs import write
 from tenantry.http.messages import Reply
 from tenantry.kube.admission import evaluation, validating
 from tenantry.kube.objects import Object
@@ -144,6 +146,49 @@ async def test_a_write_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -
         await install(cluster, policy("many", *[MANY] * 5), binding("many"))
         status, message = await cluster.refused("configmaps", full("x", 40))
         assert status == 422 and "running out of cost budget" in message
+
+
+async def test_the_heaviest_writes_of_a_tenant_do_not_delay_those_of_others() -> None:
+    other = "rother0000000000"
+    async with ServedCluster() as cluster:
+        for number in range(2):
+            await install(cluster, policy(f"heavy-{number}", *[MANY] * 9), binding(f"heavy-{number}"))
+        await cluster.cluster(other)
+        await cluster.namespace(other, "default")
+        for plural, obj in ((POLICIES, policy("some", MANY)), (BINDINGS, binding("some"))):
+            assert (await cluster.call("POST", cluster.url(plural, "", "", cluster=other), MASTER, obj))[0] == 201
+        heaviest = [asyncio.ensure_future(cluster.refused("configmaps", full(f"x-{number}", 52))) for number in range(32)]
+        path = cluster.url("configmaps", cluster=other)
+        async with asyncio.timeout(60):
+            for name, entries in (("heavy", 30), ("light", 2), ("heavy-too", 30)):
+                assert (await cluster.call("POST", path, MASTER, full(name, entries)))[0] == 201
+        # One of them takes several seconds of a thread, and two may be at work: the others' would wait until they are done.
+        assert not any(each.done() for each in heaviest)
+        for each in heaviest:
+            each.cancel()
+        await asyncio.gather(*heaviest, return_exceptions=True)
+
+
+async def test_the_policies_of_a_cluster_are_bounded() -> None:
+    async with ServedCluster() as cluster:
+        large = policy("large", f"object.metadata.name != '{'x' * 90_000}'")
+        for number in range(5):
+            large["metadata"]["name"] = f"large-{number}"
+            await cluster.post(POLICIES, large, "")
+        large["metadata"]["name"] = "more"
+        status, answer = await cluster.call("POST", cluster.url(POLICIES, "", ""), MASTER, large)
+        assert status == 403 and "may have 1000 admission policies, of 524288 bytes in all" in answer["message"]
+        await cluster.patch(POLICIES, "large-0", {"spec": {"failurePolicy": "Ignore"}}, "")
+        await cluster.delete(POLICIES, "large-1", "")
+        await cluster.post(POLICIES, large, "")
+
+
+async def test_a_write_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "ASKING_SECONDS", 0.05)
+    async with ServedCluster() as cluster:
+        await install(cluster, policy("many", *[MANY] * 18), binding("many"))
+        status, message = await cluster.refused("configmaps", full("x", 52))
+        assert (status, message.partition(":")[0]) == (504, "Timeout")
 
 
 async def test_large_policies_are_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

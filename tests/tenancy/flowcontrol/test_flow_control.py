@@ -10,7 +10,7 @@ import pytest
 from tenantry.kube.flowcontrol.plan import standard_uid
 from tenantry.kube.flowcontrol.standard_objects import AUTO_UPDATE, STANDARD_LEVELS, STANDARD_SCHEMAS
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission.flow_control_size import OBJECTS_MAX
+from tenantry.tenancy.admission.total_sizes import FLOW_CONTROL
 from tenantry.tenancy.resources import FLOW_SCHEMAS, PRIORITY_LEVELS
 from tests.support.one_process import Stack, running
 from tests.support.people import MASTER, person
@@ -203,7 +203,7 @@ async def test_the_number_of_objects_is_bounded(stack: Stack) -> None:
     cluster = await entered(stack)
     url = f"/clusters/{cluster}/{LEVELS}"
     await stack.call("GET", url, ADA)
-    for number in range(OBJECTS_MAX - stored(stack, cluster)):
+    for number in range(FLOW_CONTROL.objects_max - stored(stack, cluster)):
         assert (await stack.call("POST", url, ADA, level(f"l{number}")))[0] == 201
     status, found = await stack.call("POST", url, ADA, level("more"))
     assert status == 403

@@ -13,7 +13,7 @@ import orjson
 
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.caller import CallFailed, Sent, WebhookCaller
-from tenantry.apiserver.admission.webhooks.matching import Ask, ReviewMatcher, meets_conditions
+from tenantry.apiserver.admission.webhooks.matching import ReviewFacts, ReviewMatcher, meets_conditions
 from tenantry.apiserver.admission.webhooks.metrics import CALLING_ERROR, NO_ERROR, WebhookMetrics
 from tenantry.apiserver.admission.webhooks.review_document import (
     AdmissionResponse,
@@ -70,11 +70,11 @@ class WebhookCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """`ask`: asks the authorizer, for match conditions."""
+    """`facts`: for selectors of namespaces, and match conditions."""
 
     index: WebhookIndex
     calls: WebhookCalls
-    ask: Ask
+    facts: ReviewFacts
 
     async def read(self, review: Review, *, mutating: bool) -> WebhookSet | None:
         """As `index.find`, however long it takes."""
@@ -90,7 +90,7 @@ class CallContext:
         if not webhook.conditions:
             return True
         values = request_values(review, matcher.request, matched)
-        return await meets_conditions(webhook, review, values, matcher.objects(matched), self.ask, matcher.allowance)
+        return await meets_conditions(webhook, review, values, matcher.objects(matched), self.facts, matcher.allowance)
 
     async def call(
         self,

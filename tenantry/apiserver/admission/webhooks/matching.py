@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from tenantry.apiserver.admission.conversion import convert, sharing
 from tenantry.apiserver.admission.review import Review
@@ -21,14 +21,21 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Answer, Answers, Question
 from tenantry.kube.status import forbidden, not_found
-from tenantry.storage.keys import Key
 
-_NAMESPACES = "core/namespaces"
 _ANSWERS_MAX = 64
 """The most questions to the authorizer of the conditions of one webhook in a thread. Each costs another evaluation."""
 
-Ask = Callable[[Review, Question], Answer]
-"""Asks the authorizer, for the user of a review."""
+
+class ReviewFacts(Protocol):
+    """What webhooks may know of the logical cluster in which an object is written."""
+
+    def namespace_labels(self, review: Review, name: str, /) -> Labels | None:
+        """The labels of a namespace; None where it does not exist."""
+        ...
+
+    def answer(self, review: Review, question: Question, /) -> Answer:
+        """What the authorizer answers. May raise Deferred."""
+        ...
 
 
 AT_ONCE = 64
@@ -43,11 +50,13 @@ def is_short(webhooks: Sequence[Webhook]) -> bool:
 
 
 class ReviewMatcher:
-    """Matches webhooks with one review as it is now. `allowance`: what match conditions may still cost on the event loop."""
+    """Matches webhooks with one review as it is now. `allowance`: what all match conditions may still cost, on the event loop and
+    then in a thread."""
 
-    __slots__ = ("_converted", "_labels", "_review", "allowance", "obj", "old", "request")
+    __slots__ = ("_converted", "_facts", "_labels", "_review", "allowance", "obj", "old", "request")
 
-    def __init__(self, review: Review, allowance: Allowance | None = None) -> None:
+    def __init__(self, review: Review, facts: ReviewFacts, allowance: Allowance | None = None) -> None:
+        self._facts = facts
         self.allowance = allowance or Allowance(at_once=True)
         self._review = review
         self.request: AdmissionRequest = review.request
@@ -91,9 +100,7 @@ class ReviewMatcher:
 
     def _labels_of(self, namespace: str) -> Labels:
         if namespace not in self._labels:
-            review = self._review
-            record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, _NAMESPACES, "", namespace))
-            self._labels[namespace] = None if record is None else record.head.labels
+            self._labels[namespace] = self._facts.namespace_labels(self._review, namespace)
         known = self._labels[namespace]
         if known is None:
             raise NamespaceMissing(namespace)
@@ -106,13 +113,13 @@ def tuple_of(pair: Any) -> tuple[Object | None, Object | None]:
 
 
 class _LoopAnswers:
-    def __init__(self, review: Review, ask: Ask) -> None:
+    def __init__(self, review: Review, facts: ReviewFacts) -> None:
         self._review = review
-        self._ask = ask
+        self._facts = facts
 
     def answer(self, question: Question) -> Answer:
         try:
-            return at_once(self._ask, self._review, question)
+            return at_once(self._facts.answer, self._review, question)
         except Deferred:
             raise LoopBudgetExceeded from None
 
@@ -122,7 +129,7 @@ async def meets_conditions(
     review: Review,
     values: Mapping[str, Any],
     objects: tuple[Object | None, Object | None],
-    ask: Ask,
+    facts: ReviewFacts,
     allowance: Allowance,
 ) -> bool:
     """Whether the match conditions of a webhook hold. Raises StatusError 403 where they fail and the webhook does not ignore
@@ -134,25 +141,25 @@ async def meets_conditions(
         return Inputs(object=objects[0], old_object=objects[1], request=values, params=None, namespace=None, answers=answers)
 
     try:
-        found = match(webhook.conditions, inputs(_LoopAnswers(review, ask)), allowance, {})
+        found = match(webhook.conditions, inputs(_LoopAnswers(review, facts)), allowance, {})
     except LoopBudgetExceeded:
-        found = await _matched_in_thread(webhook, review, inputs, ask)
+        found = await _matched_in_thread(webhook, review, inputs, facts, allowance.later)
     if found.error and not webhook.ignores_failures:
         name = review.name if review.named else ""
         raise forbidden(review.definition.group_resource, name, found.error)
     return found.matches
 
 
-async def _matched_in_thread(webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], ask: Ask) -> Matched:
+async def _matched_in_thread(
+    webhook: Webhook, review: Review, inputs: Callable[[Answers], Inputs], facts: ReviewFacts, allowance: Allowance
+) -> Matched:
     known = KnownAnswers()
     for _ in range(_ANSWERS_MAX):
         try:
-            return await workers.run(
-                review.cluster, lambda: match(webhook.conditions, inputs(known), Allowance(at_once=False), {})
-            )
+            return await workers.run(review.cluster, lambda: match(webhook.conditions, inputs(known), allowance, {}))
         except Unanswered as missing:
             question = missing.question
-        known.known[question] = await decided(partial(ask, review, question))
+        known.known[question] = await decided(partial(facts.answer, review, question))
     raise forbidden(review.definition.group_resource, review.name, "the conditions ask the authorizer too often")
 
 

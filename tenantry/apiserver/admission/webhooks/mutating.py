@@ -82,7 +82,7 @@ class MutatingWebhooks:
             if not kept.again:
                 return None
         elif is_short(webhooks):
-            matcher = ReviewMatcher(review)
+            matcher = ReviewMatcher(review, self._context.facts)
             if all(matcher.match(webhook) is None for webhook in webhooks):
                 return None
         return Ask(lambda deadline: self._call_each(review, rounds, found, webhooks, deadline))
@@ -98,7 +98,7 @@ class MutatingWebhooks:
     ) -> None:
         kept: _Rounds = rounds.values.setdefault(_NAME, _Rounds())
         number = 1 if rounds.again else 0
-        matcher = ReviewMatcher(review)
+        matcher = ReviewMatcher(review, self._context.facts)
         matches = deque(await matcher.match_each(webhooks))
         called = 0
         while matches:
@@ -114,7 +114,7 @@ class MutatingWebhooks:
             place = f"round_{number}_index_{index}"
             changed = await self._call(webhook, matcher, review, matched, found.cluster, deadline, place)
             if changed:
-                matcher = ReviewMatcher(review, matcher.allowance)
+                matcher = ReviewMatcher(review, self._context.facts, matcher.allowance)
                 matches = deque(await matcher.match_each(webhooks, index + 1))
                 rounds.changes += 1
                 rounds.wanted = True

@@ -11,7 +11,6 @@ import msgspec
 import orjson
 
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.user import seen_in
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.answer_tables import STATUS
@@ -84,7 +83,7 @@ def request_values(review: Review, request: AdmissionRequest, matched: MatchedRe
         values["namespace"] = request.namespace
     return values | {
         "operation": review.operation,
-        "userInfo": dict(seen_in(review.user, review.cluster).to_user_info()),
+        "userInfo": review.user_info,
         "dryRun": review.dry_run,
         "options": review.operation_options,
     }

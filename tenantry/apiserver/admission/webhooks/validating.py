@@ -47,7 +47,7 @@ class ValidatingWebhooks:
             return None
         if not is_short(webhooks):
             return Ask(lambda deadline: self._match_and_call(review, found, webhooks, deadline))
-        matcher = ReviewMatcher(review)
+        matcher = ReviewMatcher(review, self._context.facts)
         matches = [(webhook, matched) for webhook in webhooks if (matched := matcher.match(webhook)) is not None]
         if not matches:
             return None
@@ -60,7 +60,7 @@ class ValidatingWebhooks:
             await ask.call(deadline)
 
     async def _match_and_call(self, review: Review, found: WebhookSet, webhooks: Sequence[Webhook], deadline: float) -> None:
-        matcher = ReviewMatcher(review)
+        matcher = ReviewMatcher(review, self._context.facts)
         matches = [(webhooks[index], matched) for index, matched in await matcher.match_each(webhooks)]
         if len(matches) > CALLED_MAX:
             raise too_many(len(matches))

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.authorization import Authorizer
 from tenantry.kube.admission.evaluation import Allowance, Inputs
 from tenantry.kube.admission.forms import SCALE_FORM, AnyForm, form_of
 from tenantry.kube.admission.mutating import Mutated, MutatingPolicy, mutate, policy_of
@@ -22,7 +21,6 @@ from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.status import CAUSES_MAX, TEXT_CHARACTERS, Cause, StatusError, cut, forbidden
-from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
@@ -32,6 +30,7 @@ from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import MUTATING
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
+from tenantry.tenancy.admission.shared_facts import SharedFacts
 from tenantry.tenancy.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 
 _NAME = "MutatingAdmissionPolicy"
@@ -238,7 +237,7 @@ def _denial(review: Review, failures: Sequence[_Failure]) -> StatusError:
 
 
 def mutating_policies(
-    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
+    *, facts: SharedFacts, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> MutatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -248,12 +247,4 @@ def mutating_policies(
         bindings=MUTATING_ADMISSION_POLICY_BINDINGS,
         compile=policy_of,
     )
-    return MutatingPolicyAdmission(
-        PolicyRunner(
-            cell=cell,
-            authorizer=authorizer,
-            index=index,
-            parameters=parameters,
-            home=configurations.home_of,
-        )
-    )
+    return MutatingPolicyAdmission(PolicyRunner(facts=facts, index=index, parameters=parameters))

@@ -5,12 +5,12 @@ In a thread, a fact that is not known yet ends the evaluation. The loop finds th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.authorization import Authorizer
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.verbs.metadata import remove_cluster
 from tenantry.apiserver.worker_threads import workers
@@ -19,14 +19,12 @@ from tenantry.kube.admission_matching import is_exempt_from_policies
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Question
-from tenantry.kube.status import forbidden
-from tenantry.storage.cell import Cell
+from tenantry.kube.status import forbidden, request_timed_out
 from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts, Unknown
 from tenantry.tenancy.admission.policies.invocations import NamespaceNeed
 from tenantry.tenancy.admission.policies.parameters import Parameters, ParamKind, Params
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, NotRead, PolicyHook, PolicyIndex
-from tenantry.tenancy.admission.policies.questions import answer
-from tenantry.tenancy.admission.policies.seen_request import namespace_object
+from tenantry.tenancy.admission.shared_facts import SharedFacts
 
 P = TypeVar("P")
 
@@ -47,22 +45,16 @@ Begin = Callable[[ClusterPolicies[P], Sequence[PolicyHook[P]], Facts], Evaluatio
 
 
 class PolicyRunner(Generic[P]):
-    """`home`: the logical cluster whose policies apply to a write, which is that of the provider for a bound type."""
-
     def __init__(
         self,
         *,
-        cell: Cell,
-        authorizer: Authorizer,
+        facts: SharedFacts,
         index: PolicyIndex[P],
         parameters: Parameters,
-        home: Callable[[Review], str],
     ) -> None:
-        self._cell = cell
-        self._authorizer = authorizer
+        self._facts = facts
         self._index = index
         self._parameters = parameters
-        self._home = home
 
     def run(self, review: Review, begin: Begin[P]) -> Ask | None:
         """Evaluates the policies about the type of a write, if there are some. `begin` makes the evaluation. Raises
@@ -70,7 +62,7 @@ class PolicyRunner(Generic[P]):
         if is_exempt_from_policies(review.definition):
             return None
         try:
-            policies = self._index.of(self._home(review))
+            policies = self._index.of(review.home)
         except NotRead as unread:
             return self._read_first(review, begin, unread)
         return None if policies is None else self._evaluate(review, begin, policies)
@@ -103,22 +95,29 @@ class PolicyRunner(Generic[P]):
 
         async def call(deadline: float) -> None:
             facts.is_on_loop = False
-            while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
-                found = await self._slow_fact(review, need)
-                try:
-                    facts.put(need, found)
-                except TooManyFacts as error:
-                    raise forbidden(review.definition.group_resource, review.name, str(error)) from None
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._go_on(review, evaluation, facts, allowance)
+            except TimeoutError:
+                raise request_timed_out() from None
             evaluation.conclude()
 
         return Ask(call)
 
+    async def _go_on(self, review: Review, evaluation: Evaluation, facts: Facts, allowance: Allowance) -> None:
+        while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
+            found = await self._slow_fact(review, need)
+            try:
+                facts.put(need, found)
+            except TooManyFacts as error:
+                raise forbidden(review.definition.group_resource, review.name, str(error)) from None
+
     def _fact(self, review: Review, need: Any) -> Any:
         match need:
             case Question():
-                return answer(need, self._authorizer, review.user, review.cluster)
+                return self._facts.answer(review, need)
             case NamespaceNeed(name):
-                return namespace_object(self._cell.range_of(review.cluster), review.cluster, name)
+                return self._facts.namespace(review, name)
             case ParamKind():
                 return self._parameters.is_namespaced(need)
             case Params():

@@ -6,7 +6,6 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.user import seen_in
 from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.objects import Object
 from tenantry.kube.types import namespace as namespace_type
@@ -41,7 +40,7 @@ def request_of(review: Review, matched: MatchedResource, request: AdmissionReque
         "requestKind": _kind(kind),
         "requestResource": _resource(resource),
         "operation": request.operation,
-        "userInfo": seen_in(review.user, review.cluster).to_user_info(),
+        "userInfo": review.user_info,
         "object": None,
         "oldObject": None,
         "dryRun": review.dry_run,

@@ -15,7 +15,6 @@ import orjson
 
 from tenantry.apiserver.admission.dynamic import Ask, Reinvocation
 from tenantry.apiserver.admission.review import Review
-from tenantry.apiserver.authorization import Authorizer
 from tenantry.kube.admission.evaluation import Allowance, Inputs
 from tenantry.kube.admission.validating import (
     ANNOTATION_BYTES_MAX,
@@ -28,7 +27,6 @@ from tenantry.kube.admission.validating import (
 )
 from tenantry.kube.objects import Object
 from tenantry.kube.status import TEXT_CHARACTERS, Cause, StatusError, cut, forbidden
-from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
@@ -37,6 +35,7 @@ from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import VALIDATING, error_type
 from tenantry.tenancy.admission.policies.policy_runner import PolicyRunner, name_in_denial, shown_to_policies
+from tenantry.tenancy.admission.shared_facts import SharedFacts
 from tenantry.tenancy.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
@@ -197,7 +196,7 @@ def _denial(review: Review, invocation: Invocation[ValidatingPolicy], decision: 
 
 
 def validating_policies(
-    *, cell: Cell, authorizer: Authorizer, parameters: Parameters, configurations: AdmissionConfigurations
+    *, facts: SharedFacts, parameters: Parameters, configurations: AdmissionConfigurations
 ) -> ValidatingPolicyAdmission:
     """The admission of a shard."""
     index = PolicyIndex(
@@ -207,12 +206,4 @@ def validating_policies(
         bindings=VALIDATING_ADMISSION_POLICY_BINDINGS,
         compile=policy_of,
     )
-    return ValidatingPolicyAdmission(
-        PolicyRunner(
-            cell=cell,
-            authorizer=authorizer,
-            index=index,
-            parameters=parameters,
-            home=configurations.home_of,
-        )
-    )
+    return ValidatingPolicyAdmission(PolicyRunner(facts=facts, index=index, parameters=parameters))

@@ -35,7 +35,7 @@ class ClusterWebhooks:
 
     def find(self, review: Review, *, mutating: bool) -> WebhookSet | None:
         resource = MUTATING_WEBHOOK_CONFIGURATIONS if mutating else VALIDATING_WEBHOOK_CONFIGURATIONS
-        cluster = self._configurations.home_of(review)
+        cluster = review.home
         if not self._configurations.has_any(resource, cluster):
             return None
         found = self._known.get((cluster, resource))
