@@ -250,6 +250,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     assert obj is not None
     admission = target.scope.admission
     rest: bytes | None = None
+    before: Object | None = None
     if apart:
         rest, before = _stored_rest(target, obj), with_own_containers(obj)
         yield ON_LOOP
@@ -258,7 +259,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
         yield ON_LOOP
     admission.check(review)
     if admission.dynamic:
-        asked = yield from ask_validating(admission, review)
+        asked = yield from ask_validating(admission, review, before)
         if asked is not None:
             _look_again(target, review, asked)
             warned = len(target.warnings)

@@ -68,14 +68,14 @@ def take_changes(review: Review, managed: list[Object] | None) -> None:
         )
 
 
-def ask_validating(admission: WholeAdmission, review: Review) -> Part[Object | None]:
-    """Asks validating dynamic admission about the final object. On the loop, before and after. Returns a copy of the object where
-    other code may have run meanwhile. Raises StatusError."""
+def ask_validating(admission: WholeAdmission, review: Review, copied: Object | None = None) -> Part[Object | None]:
+    """Asks validating dynamic admission about the final object. On the loop, before and after. `copied`: a copy of the object, if
+    there is one already. Returns a copy where other code may have run meanwhile. Raises StatusError."""
     before: Object | None = None
     for each in admission.dynamic:
         ask = each.validating(review)
         if ask is not None:
             if before is None:
-                before = with_own_containers(review.object or {})
+                before = copied or with_own_containers(review.object or {})
             yield ask
     return before

@@ -108,6 +108,7 @@ def build(
             ask=lambda review, question: answer(question, authorizer, review.user, review.cluster),
         )
         dynamic.append(WebhookAdmission(context))
+    quotas = ResourceQuotaAdmission()
     return AdmissionChain(
         [
             ReservedMetadataAdmission(),
@@ -135,6 +136,6 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
-        dynamic=dynamic,
-        charging=[ResourceQuotaAdmission()],
+        dynamic=[*dynamic, quotas],
+        charging=[quotas],
     )
