@@ -23,7 +23,7 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
-from tenantry.kube.apply.server_side import apply
+from tenantry.kube.apply.server_side import apply, unconverted
 from tenantry.kube.codec import json_codec
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
@@ -71,7 +71,7 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
-    value, repeated = _decode(body)
+    value, repeated = _decode(body, media_type)
     if call.request.audit is not None:
         call.request.audit.sent_value(value)
     if media_type == JSON_PATCH:
@@ -181,10 +181,14 @@ def refused_patch(value: str, why: str) -> StatusError:
     return StatusError(error.code, error.reason, error.message, details=details)
 
 
-def _decode(body: bytes) -> tuple[Any, list[str]]:
+def _decode(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     check_values(body)
     try:
         return json_codec.decode(body, duplicates=True)
+    except json_codec.OutOfRange as error:
+        if media_type == JSON_PATCH:
+            raise bad_request("invalid JSON patch") from None
+        raise bad_request(f"error decoding patch: {error.message}" if media_type == MERGE_PATCH else error.message) from None
     except StatusError:
         raise bad_request("invalid JSON patch") from None
 
@@ -278,8 +282,14 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         kind=target.definition.kind,
         versions=known_versions(target.definition),
     )
+    message = target.definition.message
+    if message is None:
+        # The metadata of a custom resource is not decoded as a whole, and the server sets this in any case.
+        obj["metadata"].pop("creationTimestamp", None)
+    elif why := restored.problem(message, obj):
+        raise unconverted(config, why)
     try:
         normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
-        raise bad_request(mismatch.text()) from None
+        raise unconverted(config, mismatch.conversion_text()) from None
     return obj
