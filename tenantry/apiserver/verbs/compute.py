@@ -83,13 +83,15 @@ def update_outcome(
     applied: bool = False,
     prepared: bool = False,
     checked: bool = True,
+    counts: bool = False,
     form: SubresourceForm | None = None,
     sent: Mapping[str, Any] | None = None,
 ) -> Steps:
     """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
     `applied`: managedFields are set already. `prepared`: what the client may not change is restored already
-    (`Strategy.prepare_for_update`). `checked`: the precondition resourceVersion is checked already. `form` and `sent`: the
+    (`Strategy.prepare_for_update`). `checked`: the precondition resourceVersion is checked already. `counts`: it is another
+    generation, even if the objects are equal. `form` and `sent`: the
     subresource of another kind that is written, and the metadata of the object that was sent.
     """
     strategy = target.definition.strategy
@@ -117,7 +119,9 @@ def update_outcome(
         strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
     if strategy.tracks_generation and (
-        _changed(obj, old, target.shape) or (not target.subresource and strategy.counts(obj, old))
+        (counts and not target.subresource)
+        or _changed(obj, old, target.shape)
+        or (not target.subresource and strategy.counts(obj, old))
     ):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old, at_once=not in_thread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from tenantry.kube.status import FieldError, StatusError, bad_request, conflict,
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+_ROOT_FIELD = re.compile(r"[.\[]")
 _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interface {{}}"
 
 
@@ -208,7 +210,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
             live = yield from managed_picture(target, translation, record)
         elif record is not None:
             live = records.decode(record, definition, version)
-        obj = merged(target, config, live, options, record)
+        obj, counts = merged(target, config, live, options, record)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
@@ -216,7 +218,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False))
+            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False, counts=counts))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
@@ -264,8 +266,11 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     return config
 
 
-def merged(target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None) -> Object:
-    """The object after applying `config`. `live` is the object of `record` and is changed. Raises StatusError."""
+def merged(
+    target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None
+) -> tuple[Object, bool]:
+    """The object after applying `config`, and whether a part of it was pruned that counts for its generation: upstream counts
+    before it prunes what it stores. `live` is the object of `record` and is changed. Raises StatusError."""
     shape = target.shape
     if live is not None:
         metadata.remove_cluster(live)
@@ -289,7 +294,8 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
     elif why := restored.problem(message, obj):
         raise unconverted(config, why)
     try:
-        normalise(target.definition, shape, obj, record, keeps_nulls=True)
+        pruned = normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
         raise unconverted(config, mismatch.conversion_text()) from None
-    return obj
+    apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
+    return obj, message is None and any(_ROOT_FIELD.split(path, 1)[0] not in apart for path in pruned)

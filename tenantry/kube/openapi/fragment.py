@@ -27,6 +27,7 @@ from tenantry.kube.openapi.components import (
     V3,
     Form,
     collect,
+    describe_embedded,
     describe_root,
     described,
     reference,
@@ -151,6 +152,7 @@ def _components(definition: ResourceDefinition, version: Version, form: Form) ->
     found = collect([root], form, without=_shared(form, "scale" in version.subresources, _json))
     own = dict(found[name])
     describe_root(own, form)
+    describe_embedded(own, form)
     if not definition.custom and not form.v2:
         own["properties"]["metadata"]["default"] = {}
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]

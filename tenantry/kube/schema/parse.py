@@ -50,8 +50,8 @@ def from_openapi(doc: Object) -> Schema:
     additional = doc.get("additionalProperties")
     if isinstance(additional, dict):
         schema.additional = from_openapi(additional)
-    elif additional:
-        schema.additional = True
+    elif additional is not None:
+        schema.additional = bool(additional)
     if isinstance(doc.get("items"), dict):
         schema.items = from_openapi(doc["items"])
     if doc.get("required"):
@@ -102,8 +102,8 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
         doc["properties"] = {name: _child(child, refer, v2) for name, child in schema.properties.items()}
     if isinstance(schema.additional, Schema):
         doc["additionalProperties"] = _child(schema.additional, refer, v2)
-    elif schema.additional:
-        doc["additionalProperties"] = True
+    elif schema.additional is not None:
+        doc["additionalProperties"] = schema.additional
     if schema.items is not None:
         doc["items"] = _child(schema.items, refer, v2)
     if schema.required:
@@ -117,7 +117,7 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
     if schema.rules:
         doc["x-kubernetes-validations"] = [_rule_to_object(r) for r in schema.rules]
     if v2:
-        return _swagger(doc)
+        return _swagger(doc, schema)
     # Null is not a default. It means that the field is always written.
     if schema.has_default and schema.default is not None:
         doc["default"] = schema.default
@@ -140,7 +140,7 @@ def _child(schema: Schema, refer: Callable[[Schema], Object | None] | None, v2: 
     return to_openapi(schema, refer, v2=v2)
 
 
-def _swagger(doc: Object) -> Object:
+def _swagger(doc: Object, schema: Schema) -> Object:
     if doc.pop("nullable", None):
         # A Swagger 2.0 client refuses null for a field with a type.
         for key in ("type", "items", "properties"):
@@ -148,6 +148,16 @@ def _swagger(doc: Object) -> Object:
     if doc.get("x-kubernetes-preserve-unknown-fields"):
         for key in ("properties", "items"):
             doc.pop(key, None)
+        if doc.get("type") == "object":
+            del doc["type"]
+    if doc.get("type") == "array" and "items" not in doc:
+        del doc["type"]
+    if "required" in doc:
+        properties = schema.properties if "properties" in doc else {}
+        of_maps = isinstance(schema.additional, Schema) and schema.additional.nullable
+        left = [name for name in doc.pop("required") if not (name in properties and properties[name].nullable)]
+        if left and not of_maps:
+            doc["required"] = left
     return doc
 
 
