@@ -58,14 +58,14 @@ async def read_object(call: Call, validation: str, stored: Callable[[], Record |
 def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:
     definition, shape = call.definition, call.shape
     api_version = group_version(definition.group, call.version)
-    beyond: OutOfRange | None = None
+    beyond = ""
     try:
         value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
     except OutOfRange as refused:
         # A built-in type says where the number is, or does not look at it. In a custom one any number is read.
         if definition.message is None or nests_too_deeply(refused.value):
             raise
-        value, problems, beyond = refused.value, [], refused
+        value, problems, beyond = refused.value, [], refused.message
     try:
         obj = _check_kind(call, apis, value, body)
     except StatusError:
@@ -79,8 +79,8 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
-    if beyond is not None and holds_beyond(obj):
-        raise beyond
+    if beyond and holds_beyond(obj):
+        raise bad_request(beyond)
     if validation != IGNORE and (problems or unknown):
         texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
         if validation == STRICT:

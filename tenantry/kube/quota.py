@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from functools import cached_property
 
 from tenantry.kube.objects import GroupResource, Object, name_of
 from tenantry.kube.quantity import exactly, negated, parse, total
@@ -57,6 +56,7 @@ class ObjectUsage:
         self.resource = resource
         self._object = obj
         self._keys = keys
+        self._used: Amounts | None = None
         self._plain_scopes: dict[str, bool] = {}
         self._unspecified: dict[frozenset[str], str] = {}
 
@@ -72,7 +72,7 @@ class ObjectUsage:
         """What it uses of some keys of a quota. Empty where a scope does not match it."""
         if not self.in_scopes(quota):
             return {}
-        used = self._used
+        used = self._all()
         return {key: used[key] for key in _both(used, keys)}
 
     def unspecified(self, keys: Iterable[str]) -> str:
@@ -82,9 +82,10 @@ class ObjectUsage:
             self._unspecified[wanted] = unspecified(wanted, self._object)
         return self._unspecified[wanted]
 
-    @cached_property
-    def _used(self) -> Amounts:
-        return usage_of(self.resource, self._object, self._keys) or {}
+    def _all(self) -> Amounts:
+        if self._used is None:
+            self._used = usage_of(self.resource, self._object, self._keys) or {}
+        return self._used
 
     def _in_scope(self, requirement: Object) -> bool:
         if requirement.get("values"):

@@ -103,7 +103,7 @@ class UnionAuthenticator:
         self._invalid_seconds = invalid_seconds
         self._clock = clock
         self._known: Cache[bytes, _Known] = Cache("tokens", bytes_max=remembered_bytes)
-        # One that is evicted from here is only looked up again. So a deletion costs a look-up in a dict, whoever deletes what.
+        # One that is evicted from here is only looked up again. So a deletion costs one look-up in a dict.
         self._existing: Cache[str, bool] = Cache("token_objects", bytes_max=remembered_bytes)
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:

@@ -28,7 +28,7 @@ from tenantry.kube.quota import (
     used_of,
     wanted_of,
 )
-from tenantry.kube.status import StatusError, forbidden
+from tenantry.kube.status import forbidden
 from tenantry.kube.workloads.usage import is_evaluated
 from tenantry.storage.record import Change, Record
 from tenantry.tenancy.quotas import count, quotas_of
@@ -40,11 +40,11 @@ CHARGED_MAX = 100
 @dataclass(frozen=True, slots=True)
 class _Counted:
     """What a thread has found out about a write. `outcome` holds while the quotas are these records, `usage` as long as the
-    object is the same."""
+    object is the same. A text is the reason why the write is refused."""
 
     records: Sequence[Record]
     usage: _Usage
-    outcome: Sequence[Change] | StatusError
+    outcome: Sequence[Change] | str
 
 
 class ResourceQuotaAdmission(Plugin):
@@ -79,17 +79,18 @@ class ResourceQuotaAdmission(Plugin):
             return
         counted: _Counted | None = review.counted
         if counted is not None and _same(counted.records, records):
-            if isinstance(counted.outcome, StatusError):
-                raise counted.outcome
-            review.changes += counted.outcome
-            return
-        usage = None
-        if counted is not None:
-            # A busy namespace changes its quotas all the time, and what the object uses stays the same.
-            usage = counted.usage
-            if not is_light(_weight_of_all(records)) or not usage.covers(records):
-                raise RecordChanged
-        review.changes += _charges(review, records, usage or _Usage(review, records), _count_known(review, records))
+            outcome = counted.outcome
+        else:
+            usage = None
+            if counted is not None:
+                # A busy namespace changes its quotas all the time, and what the object uses stays the same.
+                usage = counted.usage
+                if not is_light(_weight_of_all(records)) or not usage.covers(records):
+                    raise RecordChanged
+            outcome = _charges(review, records, usage or _Usage(review, records), _count_known(review, records))
+        if isinstance(outcome, str):
+            raise forbidden(review.definition.group_resource, review.name, outcome)
+        review.changes += outcome
 
 
 class _Usage:
@@ -154,32 +155,29 @@ def _count_known(review: Review, records: Sequence[Record]) -> str:
 
 def _counted(review: Review, records: Sequence[Record], known: str) -> _Counted:
     usage = _Usage(review, records)
-    try:
-        return _Counted(records, usage, _charges(review, records, usage, known))
-    except StatusError as error:
-        return _Counted(records, usage, error)
+    return _Counted(records, usage, _charges(review, records, usage, known))
 
 
-def _charges(review: Review, records: Iterable[Record], usage: _Usage, known: str) -> list[Change]:
-    """The changes of the quotas. `known`: `_count_known`. Raises StatusError 403."""
-    resource, built_in = review.definition.group_resource, not review.definition.custom
+def _charges(review: Review, records: Iterable[Record], usage: _Usage, known: str) -> list[Change] | str:
+    """The changes of the quotas, or why the write is refused. `known`: `_count_known`."""
+    built_in = not review.definition.custom
     changes: list[Change] = []
     for record in records:
         quota: Object = orjson.loads(record.value)
         if usage.old is None and built_in and (refusal := lacking(quota, usage.new)):
-            raise forbidden(resource, review.name, refusal)
+            return refusal
         amounts = wanted_of(quota, usage.new, usage.old, built_in=built_in)
         if not amounts:
             continue
         if not enforceable(quota, amounts):
             if built_in:
-                raise forbidden(resource, review.name, unknown_usage(quota, amounts))
+                return unknown_usage(quota, amounts)
             quota["status"]["used"] = dict.fromkeys(amounts, known) | dict(used_of(quota))
         refusal = exceeded(quota, amounts)
         if refusal:
-            raise forbidden(resource, review.name, refusal)
+            return refusal
         if len(changes) == CHARGED_MAX:
-            raise forbidden(resource, review.name, f"more than {CHARGED_MAX} ResourceQuotas count it; delete some of them")
+            return f"more than {CHARGED_MAX} ResourceQuotas count it; delete some of them"
         quota["status"]["used"] = charge(quota, amounts)
         changes.append(Change(record.key, encode(quota), record.head, record))
     return [] if review.dry_run else changes
