@@ -291,6 +291,8 @@ def merged(
     if message is None:
         # The metadata of a custom resource is not decoded as a whole, and the server sets this in any case.
         obj["metadata"].pop("creationTimestamp", None)
+        if live is not None and "creationTimestamp" in live["metadata"]:
+            obj["metadata"]["creationTimestamp"] = live["metadata"]["creationTimestamp"]
     elif why := restored.problem(message, obj):
         raise unconverted(config, why)
     try:
