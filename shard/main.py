@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import uuid
 from importlib.metadata import version
 
 import msgspec
@@ -15,23 +14,17 @@ from shard.registry_opener import RegistryOpener
 from shard.settings import ShardSettings
 from shard.wiring import Shard
 from tenantry.apiserver.authentication import common_names
-from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
-from tenantry.apiserver.authentication.front_proxies import front_proxies
-from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
-from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
-from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, configured_webhooks
-from tenantry.apiserver.forwarded_server import forwarded_server
-from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.forwarded_process import ForwardedProcess
+from tenantry.apiserver.life_cycle import run_on_etcd
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
-from tenantry.http.listen_addresses import WILDCARDS, bracketed, own_address
+from tenantry.http.listen_addresses import bracketed
 from tenantry.http.messages import Reply
-from tenantry.http.server import HttpServer
 from tenantry.placement.map import ShardInfo
 from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
@@ -45,7 +38,7 @@ from tenantry.placement.urls import Urls
 from tenantry.placement.view_connections import ViewConnections
 from tenantry.placement.view_forwarding import ViewForwarding
 from tenantry.placement.view_processes import ViewProcesses
-from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
+from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
 
@@ -59,7 +52,7 @@ def run(settings: ShardSettings) -> int:
     return run_on_etcd(settings, ShardProcess)
 
 
-class ShardProcess(Process[ShardSettings]):
+class ShardProcess(ForwardedProcess[ShardSettings]):
     """`tenantry shard`.
 
     `url` is empty and `shard` None until the server listens: the system may choose the port, and the shard is made with its URL.
@@ -69,18 +62,10 @@ class ShardProcess(Process[ShardSettings]):
     def __init__(self, settings: ShardSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self.name = settings.shard_name or socket.gethostname()
-        self.uid = uuid.uuid4().hex
         self.url = ""
         self.map = RangeMap(store)
         self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
-        self._clients = ClientAuthority.of(settings, self.certificates)
-        self._proxies = front_proxies(
-            settings,
-            self.certificates,
-            self._clients,
-            own=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
-        )
 
     def __repr__(self) -> str:
         return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
@@ -129,7 +114,7 @@ class ShardProcess(Process[ShardSettings]):
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
         self.url = f"https://{bracketed(self._address())}:{self.port}"
-        identity = await self._identity()
+        identity = await self._identity(peers=(common_names.SHARD,), signer=ClusterAuthority(authority))
         peers = RemotePeers(
             self.map,
             owners,
@@ -229,63 +214,8 @@ class ShardProcess(Process[ShardSettings]):
     async def _heartbeat_store(self) -> Store:
         return await EtcdStore.open(heartbeat_config(self._settings.etcd(), self._settings.session_ttl_seconds))
 
-    async def _identity(self) -> Identity:
-        settings = self._settings
-        issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        proxies = (self._proxies.headers,) if self._proxies is not None else ()
-        identity = await identity_of(
-            settings,
-            requests=[
-                RequestHeaders(
-                    self._authority.certificate, allowed_names=common_names.FRONT_PROXIES, peers=(common_names.SHARD,)
-                ),
-                *proxies,
-                self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
-            ],
-            users=(await shared_admin_tokens(self._store)).users(),
-            issuer=issuer,
-            signer=ClusterAuthority(self._authority),
-            calls=self.calls,
-            metrics=self.metrics,
-            process=self.uid,
-        )
-        self._stack.push_async_callback(identity.stop)
-        identity.start()
-        return identity
-
-    async def _authorizers(self) -> ConfiguredWebhooks | None:
-        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
-        if authorizers is not None:
-            self._stack.push_async_callback(authorizers.stop)
-            authorizers.start()
-        return authorizers
-
-    def _http_server(self) -> HttpServer[Request]:
-        settings = self._settings
-        return forwarded_server(
-            self._handle,
-            settings,
-            watch_buffer_bytes=settings.watch_buffer_bytes,
-            address=self._address(),
-            bind_address=settings.bind_address,
-            authority=self._authority,
-            certificates=self.certificates,
-            clients=self._clients,
-            metrics=self.metrics,
-            tenant_of=self._tenant_of,
-            proxies=self._proxies,
-        )
-
     def _tenant_of(self, path: str) -> str:
         return tenant_of(self.shard.directory, path) if self.shard is not None else ""
-
-    def _address(self) -> str:
-        settings = self._settings
-        if settings.advertise_address:
-            return settings.advertise_address
-        if settings.bind_address not in WILDCARDS:
-            return settings.bind_address
-        return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)
 
 
 def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:

@@ -8,13 +8,10 @@ from shard.options import ShardOptions
 from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.audit.settings import AuditSettings
 from tenantry.apiserver.authorizers.settings import AuthorizationSettings
+from tenantry.apiserver.forwarded_settings import ForwardedSettings
 from tenantry.apiserver.settings import (
     AuthenticationSettings,
-    EtcdProcessSettings,
-    HttpsSettings,
-    PlatformSettings,
     WatchSettings,
-    check_advertised,
 )
 from tenantry.base.flags import SettingError, listed, other_default, setting
 from tenantry.http.limits import Limits
@@ -119,18 +116,10 @@ class TenantSettings(AuthenticationSettings, AuthorizationSettings, WatchSetting
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
+class ShardSettings(TenantSettings, ForwardedSettings):
     shard_name: str = setting("", "display name of the shard; the platform uses a unique id", "empty: the host's name")
-    advertise_address: str = setting(
-        "",
-        "host name or address at which gateways and other shards reach it",
-        "empty: the local address of the connection to etcd",
-    )
     registry_servers: str = setting(
         "127.0.0.1:6445", "host:port of the registries, separated by commas; they open new ranges", "a registry on this machine"
-    )
-    service_account_key_file: str = setting(
-        "", "RSA key in PEM that signs service account tokens", "empty: the key in etcd, which the first shard creates"
     )
     session_ttl_seconds: float = setting(
         2.0,
@@ -162,7 +151,6 @@ class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcess
         super().__post_init__()
         if not self.registries():
             raise SettingError("--registry-servers names no registry")
-        check_advertised(self.advertise_address)
 
     def registries(self) -> tuple[str, ...]:
         return listed(self.registry_servers)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
-import uuid
 from importlib.metadata import version
 
 from tenantry.apiserver.authentication import common_names
-from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.authentication.client_certificate import RequestHeaders
-from tenantry.apiserver.authentication.front_proxies import front_proxies
-from tenantry.apiserver.authentication.identity import Identity, identity_of, issuer_of
-from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
-from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks, configured_webhooks
-from tenantry.apiserver.forwarded_server import forwarded_server
-from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.forwarded_process import ForwardedProcess
+from tenantry.apiserver.life_cycle import run_on_etcd
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
-from tenantry.http.listen_addresses import WILDCARDS, bracketed, own_address
+from tenantry.http.listen_addresses import bracketed
 from tenantry.http.messages import Reply
-from tenantry.http.server import HttpServer
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
@@ -30,7 +22,6 @@ from tenantry.placement.shard_connections import ShardConnections
 from tenantry.placement.urls import Urls
 from tenantry.placement.view_registration import ViewRegistration
 from tenantry.placement.view_rows import ViewProcessRow
-from tenantry.storage.etcd.config import parse_endpoint
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
 from views.metrics import register_metrics
@@ -46,23 +37,15 @@ def run(settings: ViewsSettings) -> int:
     return run_on_etcd(settings, ViewsProcess)
 
 
-class ViewsProcess(Process[ViewsSettings]):
+class ViewsProcess(ForwardedProcess[ViewsSettings]):
     """`tenantry views`. `url` is empty and `server` None until it listens; until then it answers 503."""
 
     def __init__(self, settings: ViewsSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
         self.name = settings.views_name or socket.gethostname()
-        self.uid = uuid.uuid4().hex
         self.url = ""
         self.map = RangeMap(store)
         self.server: ViewServer | None = None
-        self._clients = ClientAuthority.of(settings, self.certificates)
-        self._proxies = front_proxies(
-            settings,
-            self.certificates,
-            self._clients,
-            own=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
-        )
         self._registration: ViewRegistration | None = None
 
     def __repr__(self) -> str:
@@ -158,57 +141,5 @@ class ViewsProcess(Process[ViewsSettings]):
     def _why_not(self) -> str:
         return self.server.why_not() if self.server is not None else "starting"
 
-    async def _identity(self) -> Identity:
-        settings = self._settings
-        issuer = issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
-        proxies = (self._proxies.headers,) if self._proxies is not None else ()
-        identity = await identity_of(
-            settings,
-            requests=[
-                RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
-                *proxies,
-                self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
-            ],
-            users=(await shared_admin_tokens(self._store)).users(),
-            issuer=issuer,
-            calls=self.calls,
-            metrics=self.metrics,
-            process=self.uid,
-        )
-        self._stack.push_async_callback(identity.stop)
-        identity.start()
-        return identity
-
-    async def _authorizers(self) -> ConfiguredWebhooks | None:
-        authorizers = await configured_webhooks(self._settings, calls=self.calls, metrics=self.metrics, process=self.uid)
-        if authorizers is not None:
-            self._stack.push_async_callback(authorizers.stop)
-            authorizers.start()
-        return authorizers
-
-    def _http_server(self) -> HttpServer[Request]:
-        settings = self._settings
-        return forwarded_server(
-            self._handle,
-            settings,
-            watch_buffer_bytes=settings.watch_buffer_bytes,
-            address=self._address(),
-            bind_address=settings.bind_address,
-            authority=self._authority,
-            certificates=self.certificates,
-            clients=self._clients,
-            metrics=self.metrics,
-            tenant_of=self._tenant_of,
-            proxies=self._proxies,
-        )
-
     def _tenant_of(self, path: str) -> str:
         return tenant_of(self.server.tenancy.directory, path) if self.server is not None else ""
-
-    def _address(self) -> str:
-        settings = self._settings
-        if settings.advertise_address:
-            return settings.advertise_address
-        if settings.bind_address not in WILDCARDS:
-            return settings.bind_address
-        return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.audit.settings import AuditSettings
-from tenantry.apiserver.authorizers.settings import AuthorizationSettings
-from tenantry.apiserver.settings import (
-    AuthenticationSettings,
-    EtcdProcessSettings,
-    HttpsSettings,
-    PlatformSettings,
-    WatchSettings,
-    check_advertised,
-)
+from tenantry.apiserver.forwarded_settings import ForwardedSettings
 from tenantry.base.flags import listed, other_default, setting
 
 
@@ -29,26 +20,10 @@ class RangeMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewsSettings(
-    AuthenticationSettings,
-    AuthorizationSettings,
-    WatchSettings,
-    AuditSettings,
-    HttpsSettings,
-    PlatformSettings,
-    EtcdProcessSettings,
-):
+class ViewsSettings(ForwardedSettings):
     only: str = setting("", "names of the views to serve, separated by commas", "empty: all that are installed")
     views_name: str = setting(
         "", "name of the process; it keeps its ranges over a restart if it keeps its name", "empty: the host's name"
-    )
-    advertise_address: str = setting(
-        "",
-        "host name or address at which gateways and shards reach it",
-        "empty: the local address of the connection to etcd",
-    )
-    service_account_key_file: str = setting(
-        "", "RSA key in PEM that signs service account tokens", "empty: the key in etcd; the same as that of the shards"
     )
     session_ttl_seconds: float = setting(
         5.0,
@@ -87,10 +62,6 @@ class ViewsSettings(
         bounds=(0, 60),
     )
     secure_port: int = other_default(6443, "the same as the gateways'; gateways and shards connect to it")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_advertised(self.advertise_address)
 
     def names(self) -> tuple[str, ...]:
         return listed(self.only)

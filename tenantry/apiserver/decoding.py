@@ -14,6 +14,8 @@ from tenantry.apiserver.worker_threads import run_weighed
 from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
+from tenantry.kube.codec.json_codec import OutOfRange, holds_beyond
+from tenantry.kube.codec.json_size import nests_too_deeply
 from tenantry.kube.codec.stored import refuses_defaults
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.field_errors import VALUE_CHARACTERS
@@ -56,7 +58,14 @@ async def read_object(call: Call, validation: str, stored: Callable[[], Record |
 def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:
     definition, shape = call.definition, call.shape
     api_version = group_version(definition.group, call.version)
-    value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
+    beyond = ""
+    try:
+        value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
+    except OutOfRange as refused:
+        # A built-in type says where the number is, or does not look at it. In a custom one any number is read.
+        if definition.message is None or nests_too_deeply(refused.value):
+            raise
+        value, problems, beyond = refused.value, [], refused.message
     try:
         obj = _check_kind(call, apis, value, body)
     except StatusError:
@@ -70,6 +79,8 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
+    if beyond and holds_beyond(obj):
+        raise bad_request(beyond)
     if validation != IGNORE and (problems or unknown):
         if problems and unknown and media_type == JSON and definition.message is not None:
             texts = json_codec.strict_problems(body, unknown)

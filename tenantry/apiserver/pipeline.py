@@ -186,9 +186,13 @@ class Pipeline:
 
     async def _pass_on(self, request: Request, route: RemoteRoute) -> Reply:
         passed = replace(request, path=route.path)
-        if route.view:
-            return await self._views.call(route.view, route.range_name, passed)
-        return await self._forward(route.range_name, passed)
+        try:
+            if route.view:
+                return await self._views.call(route.view, route.range_name, passed)
+            return await self._forward(route.range_name, passed)
+        finally:
+            # Another shard of this process has set these. What other processes set comes in what they answer.
+            request.header_lines, request.verb = passed.header_lines, passed.verb
 
     async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:
         request.user = user

@@ -8,7 +8,6 @@ from tenantry.apiserver.authentication.settings import FrontProxySettings, JwtSe
 from tenantry.base.flags import SettingError, Settings, check_together, setting
 from tenantry.http.certificates import LIFE_SECONDS
 from tenantry.http.limits import Limits
-from tenantry.http.listen_addresses import is_host
 from tenantry.storage.etcd.settings import EtcdSettings
 
 PORTS = (0, 65535)
@@ -257,9 +256,3 @@ class WatchSettings(Settings):
         "some minutes of a busy resource, a few MB",
         bounds=(16, 10_000_000),
     )
-
-
-def check_advertised(address: str) -> None:
-    """Raises SettingError for an --advertise-address that others cannot put into a URL. Empty is allowed."""
-    if address and not is_host(address):
-        raise SettingError(f"--advertise-address is a host name or an IP address, without a port, not {address!r}")

@@ -133,6 +133,8 @@ class AnswerWriter:
         goes to a WebSocket, in frames."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
+            if stream.dropped is not None:
+                stream.dropped(None)
             return False
         close = exchange.message.should_close or exchange.crowded
         begins = (

@@ -183,13 +183,15 @@ def frame(payload: bytes) -> bytes:
 @dataclass(slots=True, eq=False)
 class Stream:
     """A streamed answer of unknown length. `run`: writes to the sink and returns when the stream is over. It must not block the
-    loop, and it is cancelled when the client closes the connection."""
+    loop, and it is cancelled when the client closes the connection. `dropped`: called if it is dropped before `run` began,
+    with the answer in its place, None where the client has gone."""
 
     run: Callable[[Sink], Coroutine[Any, Any, None]]
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    dropped: Callable[[Response | None], None] | None = None
 
 
 class RelaySink(Protocol):

@@ -237,6 +237,8 @@ class HttpServer(Generic[RequestT]):
                     watching = False
                     if isinstance(wanted, Relay) and wanted.close is not None:
                         wanted.close()
+                    elif isinstance(wanted, Stream) and wanted.dropped is not None and isinstance(reply, Response):
+                        wanted.dropped(reply)
                 elif isinstance(shaken, Handshake):
                     switch = shaken
             code = reply.status if switch is None else 101

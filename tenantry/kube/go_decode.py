@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.codec.json_codec import Beyond
 from tenantry.kube.go_times import ZERO_TIMES, canonical_micro_time, canonical_time
 from tenantry.kube.message_tables import Field, FieldType, Message
 from tenantry.kube.objects import Object
@@ -28,16 +29,21 @@ _ZERO_VALUES: dict[str, Any] = {
 }
 _INT_LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_DIGIT = re.compile(r"[A-Za-z0-9+/]")
+OWN_DECODERS = frozenset(("Time", "MicroTime", "Quantity", "IntOrString"))
+"""Types with a decoder of their own, whose texts do not depend on who calls it."""
 
 
 class Mismatch(Exception):
     """A value that does not match its Go type. The path is filled in on the way up."""
 
-    def __init__(self, value: Any, go_type: str, text: str = "") -> None:
+    def __init__(self, value: Any, go_type: str, text: str = "", *, own: bool = False) -> None:
+        """`own`: the type decodes itself, and does not know where the value is."""
         super().__init__()
         self._value = value
         self._go_type = go_type
         self._text = text
+        self._own = own
         self.struct = ""
         self.path: list[str] = []
 
@@ -46,17 +52,22 @@ class Mismatch(Exception):
         if self._text:
             return self._text
         if not self.struct:
-            return f"json: cannot unmarshal {_json_name(self._value, self._go_type)} into Go value of type {self._go_type}"
+            return self._placeless_text()
         field = ".".join(reversed(self.path))
         found = _json_name(self._value, self._go_type)
         return f"json: cannot unmarshal {found} into Go struct field {self.struct}.{field} of type {self._go_type}"
 
     def conversion_text(self) -> str:
         """Go's text where the value is not decoded, but converted from an unstructured object."""
+        if self._own:
+            return self._text or self._placeless_text()
         if isinstance(self._value, float) and self._go_type.startswith("int"):
             return f"cannot convert float64 to {self._go_type}"
         text = self.text()
         return f"error decoding from json: {text}" if text.startswith("illegal base64") else text
+
+    def _placeless_text(self) -> str:
+        return f"json: cannot unmarshal {_json_name(self._value, self._go_type)} into Go value of type {self._go_type}"
 
     def __str__(self) -> str:
         return self.text()
@@ -66,6 +77,8 @@ def _json_name(value: Any, go_type: str) -> str:
     match value:
         case bool():
             return "bool"
+        case Beyond():
+            return f"number {value}" if go_type.startswith(("int", "float")) else "number"
         case str():
             return "string"
         case list():
@@ -226,6 +239,11 @@ def _element(of: FieldType, go_type: str) -> Convert:
             return _any
 
 
+def check_own(of: FieldType, value: Any) -> None:
+    """Has a type of OWN_DECODERS decode a value. Raises Mismatch."""
+    _element(of, of.go_name)(value)
+
+
 def _struct(message: Message, go_type: str) -> Convert:
     # Looked up at the first value and not now, because a message may contain itself.
     def convert(value: Any) -> Any:
@@ -268,11 +286,11 @@ def _any(value: Any) -> Any:
 def _timestamp(parse: Callable[[str], str]) -> Convert:
     def convert(value: Any) -> Any:
         if value.__class__ is not str:
-            raise Mismatch(value, "string", f"json: cannot unmarshal {_json_name(value, '')} into Go value of type string")
+            raise Mismatch(value, "string", own=True)
         try:
             moment = parse(value)
         except ValueError as error:
-            raise Mismatch(value, "", str(error)) from None
+            raise Mismatch(value, "", str(error), own=True) from None
         return None if moment in ZERO_TIMES else moment
 
     return convert
@@ -282,22 +300,24 @@ def _quantity(value: Any) -> Any:
     try:
         return canonical(value.strip() if value.__class__ is str else _number_text(value))
     except ValueError as error:
-        raise Mismatch(value, "", str(error)) from None
+        raise Mismatch(value, "", str(error), own=True) from None
 
 
 def _int_or_string(value: Any) -> Any:
     if value.__class__ is not str and (value.__class__ is not int or not -(1 << 31) <= value < 1 << 31):
-        raise Mismatch(value, "int32")
+        raise Mismatch(value, "int32", own=True)
     return value
 
 
 def _number_text(value: Any) -> str:
-    return str(value) if value.__class__ in (int, float) else ""
+    return str(value) if value.__class__ in (int, float, Beyond) else ""
 
 
 def check_bytes(value: Any) -> Any:
-    """A text of base64 in its canonical form. Raises Mismatch."""
+    """A text of base64 in its canonical form, also of a list of bytes. Raises Mismatch."""
     if value.__class__ is not str:
+        if value.__class__ is list and all(item.__class__ is int and 0 <= item < 256 for item in value):
+            return b64encode(bytes(value)).decode()
         raise Mismatch(value, "[]uint8")
     text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
     try:
@@ -310,12 +330,17 @@ def check_bytes(value: Any) -> Any:
 
 
 def _bad_byte(text: str) -> int:
-    """The position where Go's decoder stops: the first group of four with an invalid character."""
+    """The position where Go's decoder stops: at a character that is none of base64, or where padding is wrong or missing."""
     for start in range(0, len(text), 4):
         group = text[start : start + 4]
-        if not re.fullmatch(r"[A-Za-z0-9+/]{4}", group):
-            for offset, character in enumerate(group):
-                if not re.fullmatch(r"[A-Za-z0-9+/]", character):
-                    return start + offset if character != "=" or offset < 2 else start
+        for offset, character in enumerate(group):
+            if _DIGIT.fullmatch(character):
+                continue
+            at = start + offset
+            if character != "=" or offset < 2 or (offset == 2 and group[3:] not in ("", "=")):
+                return at
+            # What follows the padding is too much, and padding that is not whole ends too early.
+            return len(text) if offset == 2 and len(group) == 3 else start + 4
+        if len(group) < 4:
             return start
     return len(text)

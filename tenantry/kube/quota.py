@@ -8,7 +8,7 @@ from decimal import Decimal
 from tenantry.kube.objects import GroupResource, Object, name_of
 from tenantry.kube.quantity import exactly, negated, parse, total
 from tenantry.kube.types.resource_quota import OBJECT_COUNTS
-from tenantry.kube.workloads.usage import in_scope, is_evaluated, unspecified, usage_of
+from tenantry.kube.workloads.usage import TO_SPECIFY, in_scope, is_evaluated, unspecified, usage_of
 
 _COUNT = "count/"
 Amounts = dict[str, str]
@@ -48,35 +48,82 @@ def has_scopes(quota: Object) -> bool:
     return bool(requirements_of(quota))
 
 
-def used_by(quota: Object, keys: Collection[str], resource: GroupResource, obj: Object) -> Amounts:
-    """What an object of an evaluated resource uses of some keys of a quota. Empty where a scope does not match it."""
-    if not all(in_scope(requirement, resource, obj) for requirement in requirements_of(quota)):
-        return {}
-    usage = usage_of(resource, obj, keys) or {}
-    return {key: amount for key, amount in usage.items() if key in keys}
+class ObjectUsage:
+    """What one object of a resource uses, counted once for all quotas. `keys`: those of all of them; None: all that there are. An
+    object of a type that is only counted uses nothing."""
+
+    def __init__(self, resource: GroupResource, obj: Object, keys: Collection[str] | None = None) -> None:
+        self.resource = resource
+        self._object = obj
+        self._keys = keys
+        self._used: Amounts | None = None
+        self._plain_scopes: dict[str, bool] = {}
+        self._unspecified: dict[frozenset[str], str] = {}
+
+    def covers(self, keys: Iterable[str]) -> bool:
+        """Whether it counts for these keys."""
+        return self._keys is None or all(key in self._keys for key in keys)
+
+    def in_scopes(self, quota: Object) -> bool:
+        """Whether the scopes of a quota match the object."""
+        return all(map(self._in_scope, requirements_of(quota)))
+
+    def of(self, quota: Object, keys: Collection[str]) -> Amounts:
+        """What it uses of some keys of a quota. Empty where a scope does not match it."""
+        if not self.in_scopes(quota):
+            return {}
+        used = self._all()
+        return {key: used[key] for key in _both(used, keys)}
+
+    def unspecified(self, keys: Iterable[str]) -> str:
+        """What the containers of a Pod have to say, and do not, because a quota has these keys (`usage.unspecified`)."""
+        wanted = TO_SPECIFY.intersection(keys)
+        if wanted not in self._unspecified:
+            self._unspecified[wanted] = unspecified(wanted, self._object)
+        return self._unspecified[wanted]
+
+    def _all(self) -> Amounts:
+        if self._used is None:
+            self._used = usage_of(self.resource, self._object, self._keys) or {}
+        return self._used
+
+    def _in_scope(self, requirement: Object) -> bool:
+        if requirement.get("values"):
+            return in_scope(requirement, self.resource, self._object)
+        # Some of these go through all containers of a Pod.
+        plain = f"{requirement.get('operator')} {requirement.get('scopeName')}"
+        if plain not in self._plain_scopes:
+            self._plain_scopes[plain] = in_scope(requirement, self.resource, self._object)
+        return self._plain_scopes[plain]
 
 
-def wanted_of(quota: Object, resource: GroupResource, obj: Object, old: Object | None, *, built_in: bool) -> Amounts:
+def _both(left: Collection[str], right: Collection[str]) -> Iterable[str]:
+    """What is in both. The shorter one is gone through."""
+    shorter, longer = (left, right) if len(left) <= len(right) else (right, left)
+    return [each for each in shorter if each in longer]
+
+
+def wanted_of(quota: Object, usage: ObjectUsage, old: ObjectUsage | None, *, built_in: bool) -> Amounts:
     """What a write asks of a quota: for each key, how much more it uses (less where it is negative). `old` is None on create.
     `built_in`: it is no type of a tenant that has only its name."""
     hard = hard_of(quota)
-    if built_in and is_evaluated(resource):
-        after = used_by(quota, hard, resource, obj)
-        before = used_by(quota, hard, resource, old) if old is not None else {}
+    if built_in and is_evaluated(usage.resource):
+        after = usage.of(quota, hard)
+        if old is None:
+            return after
+        before = old.of(quota, hard)
         changed = {key: plus(after.get(key, "0"), negated(before.get(key, "0"))) for key in after.keys() | before.keys()}
-        return {key: amount for key, amount in changed.items() if old is None or parse(amount)}
+        return {key: amount for key, amount in changed.items() if parse(amount)}
     if old is not None or has_scopes(quota):
         return {}
-    return dict.fromkeys(counted_keys(hard, resource), "1")
+    return dict.fromkeys(counted_keys(hard, usage.resource), "1")
 
 
-def lacking(quota: Object, resource: GroupResource, obj: Object) -> str:
+def lacking(quota: Object, usage: ObjectUsage) -> str:
     """What an object has to say because a quota counts it, and does not say; empty if nothing."""
-    if resource != GroupResource("", "pods"):
+    if usage.resource != GroupResource("", "pods") or not usage.in_scopes(quota):
         return ""
-    if not all(in_scope(requirement, resource, obj) for requirement in requirements_of(quota)):
-        return ""
-    text = unspecified(hard_of(quota), obj)
+    text = usage.unspecified(hard_of(quota))
     return f"failed quota: {name_of(quota)}: {text}" if text else ""
 
 

@@ -12,7 +12,7 @@ from tenantry.base.time_slices import in_slices, turns
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import negated
-from tenantry.kube.quota import Amounts, plus, used_by
+from tenantry.kube.quota import Amounts, ObjectUsage, plus
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -82,6 +82,6 @@ class QuotaTotals:
         await run_weighed(self._quota.cluster, weigh(record.value), lambda: self._add(definition, record, less=less), begins=True)
 
     def _add(self, definition: ResourceDefinition, record: Record, *, less: bool = False) -> None:
-        used = used_by(self._object, self._keys, definition.group_resource, orjson.loads(record.value))
+        used = ObjectUsage(definition.group_resource, orjson.loads(record.value), self._keys).of(self._object, self._keys)
         for key, amount in used.items():
             self._read[key] = plus(self._read.get(key, "0"), negated(amount) if less else amount)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
@@ -28,7 +28,7 @@ def is_cluster_scoped(quota: Object) -> bool:
     return annotations_of(quota).get(CLUSTER_SCOPED_ANNOTATION) == "true"
 
 
-def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Iterable[Record]:
+def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Sequence[Record]:
     """The quotas that count an object of a type, in `namespace` where the type has namespaces."""
     if definition.namespaced:
         return range_.list(RESOURCE_QUOTAS, cluster, namespace)
@@ -37,7 +37,7 @@ def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, names
     return cluster_scoped(range_, cluster)
 
 
-def cluster_scoped(range_: Range, cluster: str) -> Iterable[Record]:
+def cluster_scoped(range_: Range, cluster: str) -> Sequence[Record]:
     return [record for record in range_.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
 
 

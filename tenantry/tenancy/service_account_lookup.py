@@ -77,12 +77,13 @@ async def _none(cluster: str) -> ApiSet:
 
 
 def forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
-    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds, and so do all for a
-    token of a Pod or Node."""
+    """Drops the cached tokens of a service account or Secret when it is deleted, and no others: tenants delete as often as they
+    like. Other shards drop them within seconds, and so do all for a token of a Pod or Node."""
 
     def changed(events: Sequence[RecordEvent]) -> None:
-        if any(event.record is None for event in events):
-            authenticator.forget()
+        for event in events:
+            if event.previous is not None and (event.record is None or event.record.head.deleting):
+                authenticator.forget_object(event.previous.head.uid)
 
     stops = [range_.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
 

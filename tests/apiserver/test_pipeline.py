@@ -51,6 +51,7 @@ class ServedScopes:
         self.calls: list[Call] = []
 
     async def forward(self, range_name: str, request: Request) -> Reply:
+        request.header_lines, request.verb = "X-Flow: a\r\n", "list"
         return Response(200, f"{range_name} {request.path}".encode(), content_type="text/plain")
 
     def allow(self, verb: str = "", path: str = "", resource: str = "") -> None:
@@ -196,6 +197,9 @@ async def test_what_is_elsewhere_is_answered_there(served: ServedScopes) -> None
 
     served.resolvers["ranges"] = Ranges()
     assert await served.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")
+    request = Request("GET", "/ranges/range-2/clusters/x")
+    await served.pipeline(request)
+    assert (request.header_lines, request.verb) == ("X-Flow: a\r\n", "list"), "as the other shard of the process set them"
 
 
 async def test_health(served: ServedScopes) -> None:

@@ -85,6 +85,46 @@ def test_commands_and_settings_exist(name: str) -> None:
     assert unknown_variables(name, service["environment"]) == []
 
 
+def override() -> dict[str, Any]:
+    """The example of a docker-compose.override.yml in the documents."""
+    page = (PATH.parent / "docs" / "operations.md").read_text()
+    fence = re.search(r"```yaml\n(services:\n.*?)```", page, re.DOTALL)
+    assert fence is not None
+    found: dict[str, Any] = yaml.safe_load(fence[1])
+    # The page says: with the same for `views`.
+    found["services"]["views"] = found["services"]["shard"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["shard", "views"])
+def test_the_override_lets_it_call_webhooks_and_read_files(name: str) -> None:
+    """Compose joins the lists and the mappings of both files."""
+    networks = yaml.safe_load(PATH.read_text())["networks"]
+    more = override()["services"][name]
+    assert set(more) == {"networks", "environment", "volumes"}
+    joined = {*services()[name]["networks"], *more["networks"]}
+    assert "inside" in joined, "it still reaches etcd, and is reached by the gateway"
+    assert any(not networks[each].get("internal") for each in joined), "it reaches others"
+    assert unknown_variables(name, more["environment"]) == []
+    ((source, target, mode),) = (volume.split(":") for volume in more["volumes"])
+    assert source.startswith("./") and mode == "ro"
+    assert all(value.startswith(f"{target}/") for value in more["environment"].values())
+    assert not any(place.startswith(target) for place in services()[name].get("tmpfs", []))
+
+
+@pytest.mark.client
+def test_compose_joins_the_override(tmp_path: Path) -> None:
+    docker = with_compose()
+    (tmp_path / "override.yml").write_text(yaml.safe_dump(override()))
+    found = understood_by(docker, "--file", str(tmp_path / "override.yml"), "--profile", "views")["services"]
+    for name in ("shard", "views"):
+        assert set(found[name]["networks"]) == {"inside", "outside"}
+        assert found[name]["environment"]["TENANTRY_ETCD_SERVERS"] == "http://etcd:2379"
+        assert [volume["target"] for volume in found[name]["volumes"]] == ["/etc/tenantry"]
+        assert found[name]["read_only"] is True
+    assert set(found["registry"]["networks"]) == {"inside"}
+
+
 @pytest.mark.client
 def test_compose_understands_it() -> None:
     docker = with_compose()

@@ -318,17 +318,20 @@ async def test_a_slow_client_shows_in_the_buffer_and_can_be_cut(serve: Serve) ->
 
 
 async def test_too_many_watches_are_429(serve: Serve) -> None:
+    dropped: list[Response | None] = []
+
     async def handler(request: Request) -> Reply:
         async def run(sink: Sink) -> None:
             await sink.closed.wait()
 
-        return Stream(run)
+        return Stream(run, dropped=dropped.append)
 
     served = await serve(handler, limits=Limits(watches=1))
     first = await served.client.get(f"http://127.0.0.1:{served.port}/")
     async with served.get("/") as answer:
         assert answer.status == 429
     first.close()
+    assert [answer.status for answer in dropped if answer is not None] == [429]
 
 
 async def test_drain_ends_watches_and_finishes_requests(serve: Serve) -> None:

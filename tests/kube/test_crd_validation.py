@@ -76,6 +76,10 @@ SCHEMAS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
         [("Forbidden", f"{X}.additionalProperties", "Forbidden: additionalProperties and properties are mutual exclusive")],
     ),
     (
+        in_spec(x={"type": "object", "properties": {"a": S}, "additionalProperties": False}),
+        [("Forbidden", f"{X}.additionalProperties", "Forbidden: additionalProperties and properties are mutual exclusive")],
+    ),
+    (
         obj_schema(metadata=obj_schema(labels={"type": "object"})),
         [
             (

@@ -320,8 +320,8 @@ class ServedShard(TenantShard):
         return (found.get("status") or {}).get("identityHash") or ""
 
     async def call(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> tuple[int, Any]:
-        """(status, decoded answer) of a request."""
-        payload = b"" if body is None else orjson.dumps(body)
+        """(status, decoded answer) of a request. `body`: a value, or the bytes."""
+        payload = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
 
         async def read(limit_bytes: int) -> bytes:
             return payload

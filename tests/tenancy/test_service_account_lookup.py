@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.service_account_lookup import ServiceAccountLookup
+from tenantry.tenancy.service_account_lookup import ServiceAccountLookup, forget_tokens
 from tests.support.one_process import running
+from tests.support.people import MASTER
+from tests.support.tenancies import ServedShard
 
 FOUND = b'{"metadata":{"uid":"7"}}'
 DELETING = b'{"metadata":{"uid":"7","deletionTimestamp":"2026-01-01T00:00:00Z"}}'
@@ -54,3 +57,32 @@ async def test_what_a_token_is_bound_to_is_asked_for_where_it_is(tmp_path: Path)
             assert await lookup(cluster, resource, namespace, "one") == "7"
         core = f"/clusters/{cluster}/api/v1"
         assert peers.asked == [f"{core}/namespaces/default/pods/one", f"{core}/nodes/one"]
+
+
+class Forgets(UnionAuthenticator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.uids: list[str] = []
+
+    def forget_object(self, uid: str) -> None:
+        self.uids.append(uid)
+
+
+async def test_a_deletion_is_told_by_uid() -> None:
+    cluster = "0001111111111111"
+    namespaced = f"/clusters/{cluster}/api/v1/namespaces/default"
+    async with ServedShard() as shard:
+        await shard.cluster(cluster, "root:ws")
+        await shard.namespace(cluster, "default")
+        forgets = Forgets()
+        stop = forget_tokens(forgets, shard.cell.range_of(cluster))
+        uids = []
+        for collection, finalizers in (("secrets", []), ("serviceaccounts", []), ("secrets", ["example.com/wait"])):
+            body = {"metadata": {"name": "one", "finalizers": finalizers}}
+            status, made = await shard.call("POST", f"{namespaced}/{collection}", MASTER, body)
+            assert status == 201, made
+            uids.append(made["metadata"]["uid"])
+            assert forgets.uids == uids[:-1], "a creation drops nothing"
+            assert (await shard.call("DELETE", f"{namespaced}/{collection}/one", MASTER))[0] == 200
+            assert forgets.uids == uids
+        stop()

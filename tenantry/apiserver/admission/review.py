@@ -71,7 +71,8 @@ class Review:
     the object; one that deletes a collection does not. `as_sent`: metadata that the server has filled in by now, with the values
     of the request (None: it had none), which is what mutating admission sees upstream. `version_sent`: the resourceVersion that
     an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log. `weight`: that
-    of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread.
+    of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread. `counted`: what a plugin that
+    charges the write has found out in a thread, for itself.
     """
 
     operation: str
@@ -99,6 +100,7 @@ class Review:
     version_sent: Any = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
     weight: int = 0
+    counted: Any = None
 
     @property
     def home(self) -> str:

@@ -14,7 +14,7 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics
 from tenantry.http.errors import OUT_OF_TIME, HandlerTimeout, HttpError
-from tenantry.http.messages import Relay, Reply, Sink, Stream
+from tenantry.http.messages import Relay, Reply, Response, Sink, Stream
 from tenantry.kube.audit.policy import COMPLETE, NONE, PANIC, RECEIVED, STARTED, Policy
 from tenantry.kube.status import StatusError, internal
 
@@ -82,21 +82,32 @@ class Auditor:
         if trail.waits:
             await self._record(trail, RECEIVED)
         if isinstance(reply, Stream):
-            trail.status = {"metadata": {}, "code": reply.status}
-            await self._record(trail, STARTED)
-            run = reply.run
-
-            async def recorded(sink: Sink) -> None:
-                try:
-                    await run(sink)
-                finally:
-                    self._add(trail, trail.last_stage)
-
-            reply.run = recorded
+            self._follow(trail, reply)
         else:
             trail.answered(reply)
             await self._record(trail, trail.last_stage)
         return reply
+
+    def _follow(self, trail: AuditTrail, stream: Stream) -> None:
+        """Has the stages of a stream recorded. The server may come to refuse it after all, for it has too many watches."""
+        run = stream.run
+
+        async def recorded(sink: Sink) -> None:
+            trail.status = {"metadata": {}, "code": stream.status}
+            try:
+                await self._record(trail, STARTED)
+                await run(sink)
+            finally:
+                self._add(trail, trail.last_stage)
+
+        def dropped(answer: Response | None) -> None:
+            if answer is None:
+                trail.closed_early()
+            else:
+                trail.answered(answer)
+            self._add(trail, trail.last_stage)
+
+        stream.run, stream.dropped = recorded, dropped
 
     def failed(self, request: Request, error: BaseException, to_status: Callable[[HttpError], StatusError]) -> None:
         """Records the end of a request that has no answer yet: the server makes it, or the client has gone."""

@@ -28,11 +28,21 @@ class InvalidToken(Exception):
 @dataclass(frozen=True, slots=True)
 class TokenIdentity:
     """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for. `expires`:
-    when it ends, in Unix time, where that is known."""
+    when it ends, in Unix time, where that is known. `objects`: the uids of what it ends with."""
 
     user: User
     audiences: tuple[str, ...]
     expires: float = inf
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The result for a token, until `until`. No user: it was refused."""
+
+    until: float
+    user: User | None = None
+    objects: tuple[str, ...] = ()
 
 
 class TokenAuthenticator(Protocol):
@@ -74,7 +84,7 @@ class UnionAuthenticator:
     requests, in a logical cluster or of the process; empty: all.
 
     The result for a valid token is cached for `valid_seconds`, that for a refused one for `invalid_seconds`, by the hash of the
-    header.
+    header. It counts only while `forget_object` was called for none of the objects that the token ends with.
     """
 
     def __init__(
@@ -100,7 +110,9 @@ class UnionAuthenticator:
         self._valid_seconds = valid_seconds
         self._invalid_seconds = invalid_seconds
         self._clock = clock
-        self._known: Cache[bytes, tuple[float, User | None]] = Cache("tokens", bytes_max=remembered_bytes)
+        self._known: Cache[bytes, _Known] = Cache("tokens", bytes_max=remembered_bytes)
+        # One that is evicted from here is only looked up again. So a deletion costs one look-up in a dict.
+        self._existing: Cache[str, bool] = Cache("token_objects", bytes_max=remembered_bytes)
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:
         maybe_anonymous = True
@@ -118,8 +130,8 @@ class UnionAuthenticator:
             return self._nobody(request) if maybe_anonymous else None
         now = self._clock()
         cached = self._known.get(credential)
-        if cached is not None and cached[0] > now:
-            user = cached[1]
+        if cached is not None and cached.until > now and self._exist(cached.objects):
+            user = cached.user
         else:
             token = bearer_token(request)
             if not token:
@@ -156,6 +168,13 @@ class UnionAuthenticator:
         """Clears the cache, so that every token is checked again."""
         self._known.clear()
 
+    def forget_object(self, uid: str) -> None:
+        """Called when a service account or what a token may be bound to is deleted: tokens that end with it are checked again."""
+        self._existing.pop(uid)
+
+    def _exist(self, uids: Collection[str]) -> bool:
+        return all(uid in self._existing for uid in uids)
+
     def _nobody(self, request: Request) -> User | None:
         """The user of a request without credentials."""
         if self._anonymous_paths and _path_in_cluster(request.path) not in self._anonymous_paths:
@@ -166,10 +185,12 @@ class UnionAuthenticator:
         try:
             identity = await self.review(token, self._audiences, request=request)
         except InvalidToken:
-            self._known.put(credential, (now + self._invalid_seconds, None))
+            self._known.put(credential, _Known(now + self._invalid_seconds))
             return None
         lifetime_seconds = min(self._valid_seconds, identity.expires - time.time())
-        self._known.put(credential, (now + lifetime_seconds, identity.user))
+        self._known.put(credential, _Known(now + lifetime_seconds, identity.user, identity.objects))
+        for uid in identity.objects:
+            self._existing.put(uid, True)
         return identity.user
 
 

@@ -216,7 +216,8 @@ class ServiceAccountTokens:
                 f"token audiences {_go_quoted(meant_for)} is invalid for the target audiences {_go_quoted(wanted)}"
             )
         self._check_times(claims)
-        return TokenIdentity(await self._user(claims), shared)
+        user = await self._user(claims)
+        return TokenIdentity(user, shared, objects=_objects(claims["kubernetes.io"]))
 
     def _verified(self, token: str) -> dict[str, Any] | None:
         """The claims of a token whose signature is right. None: it is no token in the JWS form. Raises InvalidToken."""
@@ -289,6 +290,12 @@ class ServiceAccountTokens:
             raise InvalidToken("service account token has been invalidated")
         if found != uid:
             raise InvalidToken(f"{what} UID ({found}) does not match service account {what} ref claim ({uid})")
+
+
+def _objects(claims: dict[str, Any]) -> tuple[str, ...]:
+    """The uids of all that a valid token ends with and that is told of: its account, and its Secret."""
+    parts = (claims.get("serviceaccount"), claims.get("secret"))
+    return tuple(str(part["uid"]) for part in parts if part and part.get("uid"))
 
 
 def token_cluster(request: Request) -> str | None:

@@ -83,13 +83,15 @@ def update_outcome(
     applied: bool = False,
     prepared: bool = False,
     checked: bool = True,
+    counts: bool = False,
     form: SubresourceForm | None = None,
     sent: Mapping[str, Any] | None = None,
 ) -> Steps:
     """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
     `applied`: managedFields are set already. `prepared`: what the client may not change is restored already
-    (`Strategy.prepare_for_update`). `checked`: the precondition resourceVersion is checked already. `form` and `sent`: the
+    (`Strategy.prepare_for_update`). `checked`: the precondition resourceVersion is checked already. `counts`: it is another
+    generation, even if the objects are equal. `form` and `sent`: the
     subresource of another kind that is written, and the metadata of the object that was sent.
     """
     strategy = target.definition.strategy
@@ -117,7 +119,9 @@ def update_outcome(
         strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
     if strategy.tracks_generation and (
-        _changed(obj, old, target.shape) or (not target.subresource and strategy.counts(obj, old))
+        (counts and not target.subresource)
+        or _changed(obj, old, target.shape)
+        or (not target.subresource and strategy.counts(obj, old))
     ):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old, at_once=not in_thread)
@@ -250,6 +254,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     assert obj is not None
     admission = target.scope.admission
     rest: bytes | None = None
+    before: Snapshot | None = None
     if apart:
         rest, before = _stored_rest(target, obj), Snapshot(obj, light=False)
         yield ON_LOOP
@@ -258,7 +263,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
         yield ON_LOOP
     admission.check(review)
     if admission.asks(review):
-        asked = yield from ask_validating(admission, review)
+        asked = yield from ask_validating(admission, review, before)
         if asked is not None:
             _look_again(target, review, asked)
             warned = len(target.warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
-from tenantry.kube.apply.server_side import apply
+from tenantry.kube.apply.server_side import apply, unconverted
 from tenantry.kube.codec import json_codec
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
@@ -35,6 +36,7 @@ from tenantry.kube.status import FieldError, StatusError, bad_request, conflict,
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+_ROOT_FIELD = re.compile(r"[.\[]")
 _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interface {{}}"
 
 
@@ -72,7 +74,7 @@ async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
-    value, repeated = _decode(body)
+    value, repeated = _decode(body, media_type)
     if call.request.audit is not None:
         call.request.audit.sent_value(value)
     if media_type == JSON_PATCH:
@@ -199,10 +201,14 @@ def refused_patch(value: str, why: str) -> StatusError:
     return StatusError(error.code, error.reason, error.message, details=details)
 
 
-def _decode(body: bytes) -> tuple[Any, list[str]]:
+def _decode(body: bytes, media_type: str) -> tuple[Any, list[str]]:
     check_values(body)
     try:
         return json_codec.decode(body, duplicates=True)
+    except json_codec.OutOfRange as error:
+        if media_type == JSON_PATCH:
+            raise bad_request("invalid JSON patch") from None
+        raise bad_request(f"error decoding patch: {error.message}" if media_type == MERGE_PATCH else error.message) from None
     except StatusError:
         raise bad_request("invalid JSON patch") from None
 
@@ -222,7 +228,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
             live = yield from managed_picture(target, translation, record)
         elif record is not None:
             live = records.decode(record, definition, version)
-        obj = merged(target, config, live, options, record)
+        obj, counts = merged(target, config, live, options, record)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
@@ -230,7 +236,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False))
+            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False, counts=counts))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
@@ -278,8 +284,11 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     return config
 
 
-def merged(target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None) -> Object:
-    """The object after applying `config`. `live` is the object of `record` and is changed. Raises StatusError."""
+def merged(
+    target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None
+) -> tuple[Object, bool]:
+    """The object after applying `config`, and whether a part of it was pruned that counts for its generation: upstream counts
+    before it prunes what it stores. `live` is the object of `record` and is changed. Raises StatusError."""
     shape = target.shape
     if live is not None:
         metadata.remove_cluster(live)
@@ -296,8 +305,17 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         kind=target.definition.kind,
         versions=known_versions(target.definition),
     )
+    message = target.definition.message
+    if message is None:
+        # The metadata of a custom resource is not decoded as a whole, and the server sets this in any case.
+        obj["metadata"].pop("creationTimestamp", None)
+        if live is not None and "creationTimestamp" in live["metadata"]:
+            obj["metadata"]["creationTimestamp"] = live["metadata"]["creationTimestamp"]
+    elif why := restored.problem(message, obj):
+        raise unconverted(config, why)
     try:
-        _normalised(target, obj, record, obj["metadata"].get("managedFields"), keeps_nulls=True)
+        pruned = _normalised(target, obj, record, obj["metadata"].get("managedFields"), keeps_nulls=True)
     except Mismatch as mismatch:
-        raise bad_request(mismatch.text()) from None
-    return obj
+        raise unconverted(config, mismatch.conversion_text()) from None
+    apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
+    return obj, message is None and any(_ROOT_FIELD.split(path, 1)[0] not in apart for path in pruned)

@@ -212,7 +212,7 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
         else:
             translation.check(wanted)
             live = yield from managed_picture(target, translation, record)
-        obj = merged(target, wanted, live, options, record)
+        obj, _ = merged(target, wanted, live, options, record)
         if translation is not None:
             check_version(target, obj["metadata"].get("resourceVersion"), record, unconditional=True)
             return (yield from translated_update(target, translation, obj, record, applied=True))

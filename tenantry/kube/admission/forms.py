@@ -16,6 +16,7 @@ from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.go_text import quote
 from tenantry.kube.message_tables import Message
 from tenantry.kube.objects import Object, group_version
+from tenantry.kube.patch import restored
 from tenantry.kube.scale import SCALE, SCALE_KIND
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.embedded import decode_embedded
@@ -44,6 +45,7 @@ class BuiltInForm:
     ) -> None:
         """`definition`: whose strategy has defaults, if there is one."""
         self.node: Node = compile_schema(schema)
+        self._message = message
         self._normalise = normaliser(message)
         self._schema = schema
         self._group = group
@@ -52,11 +54,14 @@ class BuiltInForm:
         self._definition = definition
 
     def merged(self, obj: Object) -> Object:
+        why = restored.problem(self._message, obj)
         try:
             self._normalise(obj)
         except Mismatch as mismatch:
+            why = why or mismatch.conversion_text()
+        if why:
             what = f"{self._group}/{self._version}, Kind={self._kind}"
-            raise MutationFailed(f"unable to convert unstructured object to {what}: {mismatch.conversion_text()}") from None
+            raise MutationFailed(f"unable to convert unstructured object to {what}: {why}")
         return self._defaulted(obj)
 
     def patched(self, document: Any) -> Object:

@@ -231,6 +231,13 @@ def _failure(message: str) -> StatusError:
     return StatusError(500, "", message)
 
 
+def unconverted(config: Object, why: str) -> StatusError:
+    """500 for an applied configuration whose result is no object of its type."""
+    kind = _type_text(_text(config, "apiVersion"), _text(config, "kind"))
+    conversion = f"unable to convert unstructured object to {kind}: {why}"
+    return _failure(f"failed to convert new object ({_describe(config)}) to proper version: {conversion}")
+
+
 def _conflict(conflicts: dict[Manager, FieldSet]) -> StatusError:
     count = sum(map(field_set.size, conflicts.values()))
     found: list[tuple[Manager, list[str]]] = []

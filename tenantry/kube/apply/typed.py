@@ -142,6 +142,7 @@ def is_built_in(schema: Schema) -> bool:
 _WHOLE_VALUES = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": Node("untyped"),
     "io.k8s.apimachinery.pkg.runtime.RawExtension": UNTYPED,
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": UNTYPED,
 }
 
 

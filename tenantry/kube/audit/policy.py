@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.decode import unknown_fields
@@ -13,6 +12,7 @@ from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.kube.objects import Object
+from tenantry.kube.request_attributes import RequestAttributes, RequestUser
 from tenantry.kube.status import FieldError, StatusError
 
 API_VERSION = "audit.k8s.io/v1"
@@ -60,32 +60,6 @@ class PolicyError(Exception):
     """A policy cannot be used. The text says why, in kube-apiserver's words."""
 
 
-class AuditUser(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def groups(self) -> tuple[str, ...]: ...
-
-
-class Audited(Protocol):
-    """What is known of a request before it is carried out; a request for a resource has `resource`, others their `path`."""
-
-    @property
-    def verb(self) -> str: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def resource(self) -> str: ...
-    @property
-    def subresource(self) -> str: ...
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What a policy wants of a request: its level, without the stages `omits`, and with or without managedFields."""
@@ -121,7 +95,7 @@ class Policy:
     unknown: Sequence[str] = ()
     """Paths of fields that the document has and policies do not. They are ignored."""
 
-    def recorded(self, user: AuditUser, asked: Audited) -> Recorded:
+    def recorded(self, user: RequestUser, asked: RequestAttributes) -> Recorded:
         """What is to be recorded of a request."""
         for rule in self.rules:
             if _matches(rule, user, asked):
@@ -224,7 +198,7 @@ def _rule(rule: Object, omits: frozenset[str], managed: bool) -> _Rule:
     )
 
 
-def _matches(rule: _Rule, user: AuditUser, asked: Audited) -> bool:
+def _matches(rule: _Rule, user: RequestUser, asked: RequestAttributes) -> bool:
     if rule.users and user.name not in rule.users:
         return False
     if rule.groups and rule.groups.isdisjoint(user.groups):
@@ -242,7 +216,7 @@ def _is_path(path: str, pattern: str) -> bool:
     return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))
 
 
-def _matches_resource(rule: _Rule, asked: Audited) -> bool:
+def _matches_resource(rule: _Rule, asked: RequestAttributes) -> bool:
     # What is not in a namespace has the empty one.
     if not asked.resource or (rule.namespaces and asked.namespace not in rule.namespaces):
         return False
@@ -254,7 +228,7 @@ def _matches_resource(rule: _Rule, asked: Audited) -> bool:
     return False
 
 
-def _names(resources: Sequence[str], names: frozenset[str], asked: Audited) -> bool:
+def _names(resources: Sequence[str], names: frozenset[str], asked: RequestAttributes) -> bool:
     if names and asked.name not in names:
         return False
     subresource = asked.subresource

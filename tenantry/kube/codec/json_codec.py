@@ -18,6 +18,7 @@ from tenantry.kube.status import StatusError, bad_request
 __all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
 
 _PREVIEW_BYTES = 30
+_INTEGER_DIGITS = 300
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
@@ -87,6 +88,37 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
     raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body)
 
 
+class Beyond(str):
+    """The digits of a number beyond float64."""
+
+    __slots__ = ()
+
+
+def holds_beyond(value: Any) -> bool:
+    """Whether a value holds a `Beyond`."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) is Beyond:
+            return True
+        if isinstance(each, dict):
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return False
+
+
+class OutOfRange(StatusError):
+    """400 for a number beyond float64. `value`: what was decoded, with `Beyond` in its place. A type that does not read the
+    number there says something else, or nothing."""
+
+    def __init__(self, message: str, number: str, value: Any) -> None:
+        refusal = bad_request(message)
+        super().__init__(refusal.code, refusal.reason, message)
+        self.number = number
+        self.value = value
+
+
 class _Infinite(ValueError):
     """A number beyond float64. The text is the number's."""
 
@@ -98,22 +130,32 @@ def _finite(text: str) -> float:
     return number
 
 
-def _with_numbers(read: Callable[[str], float]) -> Callable[[bytes], Any]:
-    return lambda part: json.loads(part, parse_float=read)
+def _kept(text: str) -> float | Beyond:
+    number = float(text)
+    return Beyond(text) if math.isinf(number) else number
+
+
+def _with_numbers(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
+    """`read` gets what is no integer, and integers of so many digits that float64 may not have them."""
+    return lambda part: json.loads(
+        part, parse_float=read, parse_int=lambda text: int(text) if len(text) <= _INTEGER_DIGITS else read(text)
+    )
 
 
 def _out_of_range(body: bytes, kind: str, number: str) -> StatusError | None:
-    """The refusal of a number beyond float64 in an object of this kind; None for another body."""
+    """The refusal of a number beyond float64 in an object of this kind, or in a body of any; None for another body."""
     try:
-        value = json_slices.loads(body, _with_numbers(lambda text: 0.0))
+        value = json_slices.loads(body, _with_numbers(_kept))
     except (ValueError, RecursionError):
-        # Python's parser refuses integers of thousands of digits, and nesting that orjson allows.
+        # Python's parser does not take nesting that orjson allows.
         return None
-    if not kind or not isinstance(value, dict) or value.get("kind") != kind:
+    why = f"json: cannot unmarshal number {number} into Go value of type float64"
+    if not kind:
+        return OutOfRange(why, number, value)
+    if not isinstance(value, dict) or value.get("kind") != kind:
         return None
     version = str(value.get("apiVersion")).rpartition("/")[2]
-    what = f'{kind} in version "{version}" cannot be handled as a {kind}'
-    return bad_request(f"{what}: json: cannot unmarshal number {number} into Go value of type float64")
+    return OutOfRange(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}', number, value)
 
 
 def _preview(body: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tenantry.base.cache import Cache
 from tenantry.kube.flowcontrol.levels import Level, divided
@@ -18,36 +17,13 @@ from tenantry.kube.flowcontrol.standard_objects import (
     STANDARD_SCHEMAS,
 )
 from tenantry.kube.objects import Object
+from tenantry.kube.request_attributes import RequestAttributes, RequestUser
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 USERS_BYTES_MAX = 256 << 10
 """How much memory a plan uses to remember which schemas may match a user."""
 _CANDIDATE_BYTES = 128
 _EVERYTHING = "*"
-
-
-class Asked(Protocol):
-    """What is known of a request: `verb` and, of a resource, group, resource, subresource and namespace, else its `path`."""
-
-    @property
-    def verb(self) -> str: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def resource(self) -> str: ...
-    @property
-    def subresource(self) -> str: ...
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-
-
-class FlowUser(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def groups(self) -> tuple[str, ...]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +37,7 @@ class Flow:
     header_lines: str = ""
     dispatched: int = 0
 
-    def hash_of(self, user: FlowUser, asked: Asked) -> int:
+    def hash_of(self, user: RequestUser, asked: RequestAttributes) -> int:
         """The hash of the flow that a request belongs to, 64 bits: one flow for each user or namespace, by the method."""
         distinguisher = user.name if self.by == "ByUser" else asked.namespace if self.by == "ByNamespace" else ""
         digest = hashlib.sha256(b"%b\0%b" % (self.name.encode(), distinguisher.encode("utf-8", "surrogateescape"))).digest()
@@ -102,7 +78,7 @@ class Plan:
         default_factory=lambda: Cache("flow_users", bytes_max=USERS_BYTES_MAX, size=_size)
     )
 
-    def flow(self, user: FlowUser, asked: Asked) -> Flow:
+    def flow(self, user: RequestUser, asked: RequestAttributes) -> Flow:
         """The flow of a request: the first schema that matches it, by precedence and name."""
         key = user.name, user.groups
         found = self._users.get(key)
@@ -125,7 +101,7 @@ class Plan:
         # Every user is in a group that `catch-all` names; this is for those that have none.
         return self._schemas[-1].flow
 
-    def _candidates(self, user: FlowUser) -> Candidates:
+    def _candidates(self, user: RequestUser) -> Candidates:
         groups = frozenset(user.groups)
         resources: list[Candidate] = []
         paths: list[Candidate] = []
@@ -249,7 +225,7 @@ def _is_every_path(rule: Object) -> bool:
     return _EVERYTHING in (rule.get("verbs") or ()) and _EVERYTHING in (rule.get("nonResourceURLs") or ())
 
 
-def _matches_resource(rule: Object, asked: Asked) -> bool:
+def _matches_resource(rule: Object, asked: RequestAttributes) -> bool:
     resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
     if not (
         _has(rule.get("verbs"), asked.verb) and _has(rule.get("resources"), resource) and _has(rule.get("apiGroups"), asked.group)

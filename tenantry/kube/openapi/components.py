@@ -20,6 +20,12 @@ KIND_TEXT = (
     "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the "
     f"client submits requests to. Cannot be updated. In CamelCase. More info: {_CONVENTIONS}#types-kinds"
 )
+_EMBEDDED_API_VERSION_TEXT = (
+    f"apiVersion defines the versioned schema of this representation of an object. More info: {_CONVENTIONS}#resources"
+)
+_EMBEDDED_KIND_TEXT = (
+    f"kind is a string value representing the type of this object. In CamelCase. More info: {_CONVENTIONS}#types-kinds"
+)
 METADATA_TEXT = f"Standard object's metadata. More info: {_CONVENTIONS}#metadata"
 LIST_METADATA_TEXT = f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds"
 LIST_TEXT = f"More info: {_CONVENTIONS}"
@@ -168,6 +174,22 @@ def describe_root(component: Object, form: Form) -> None:
     properties["kind"] = {**properties.get("kind", {"type": "string"}), "description": KIND_TEXT}
     metadata = {"$ref": form.prefix + OBJECT_META.schema.ref}
     properties["metadata"] = described(metadata, METADATA_TEXT, form)
+
+
+def describe_embedded(component: Object, form: Form) -> None:
+    """Adds the fields that every object has to embedded resources, in place: a CustomResourceDefinition need not name them."""
+    waiting = [component]
+    while waiting:
+        each = waiting.pop()
+        below = [*each.get("properties", {}).values(), each.get("items"), each.get("additionalProperties")]
+        if each.get("x-kubernetes-embedded-resource") and not (form.v2 and each.get("x-kubernetes-preserve-unknown-fields")):
+            properties = each["properties"] = dict(each.get("properties", {}))
+            properties["apiVersion"] = {"type": "string", "description": _EMBEDDED_API_VERSION_TEXT}
+            properties["kind"] = {"type": "string", "description": _EMBEDDED_KIND_TEXT}
+            properties["metadata"] = described({"$ref": form.prefix + OBJECT_META.schema.ref}, METADATA_TEXT, form)
+            required = each.get("required", [])
+            each["required"] = [*required, *(name for name in ("kind", "apiVersion") if name not in required)]
+        waiting += [item for item in below if isinstance(item, dict)]
 
 
 def described(place: Object, text: str, form: Form) -> Object:

@@ -27,6 +27,7 @@ from tenantry.kube.openapi.components import (
     V3,
     Form,
     collect,
+    describe_embedded,
     describe_root,
     described,
     reference,
@@ -155,6 +156,7 @@ def _components(definition: ResourceDefinition, version: Version, form: Form) ->
         own = {"type": "object"}
     else:
         describe_root(own, form)
+        describe_embedded(own, form)
     if not definition.custom and not form.v2:
         own["properties"]["metadata"]["default"] = {}
     own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]

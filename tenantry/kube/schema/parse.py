@@ -50,8 +50,8 @@ def from_openapi(doc: Object) -> Schema:
     additional = doc.get("additionalProperties")
     if isinstance(additional, dict):
         schema.additional = from_openapi(additional)
-    elif additional:
-        schema.additional = True
+    elif additional is not None:
+        schema.additional = bool(additional)
     if isinstance(doc.get("items"), dict):
         schema.items = from_openapi(doc["items"])
     if doc.get("required"):
@@ -102,8 +102,8 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
         doc["properties"] = {name: _child(child, refer, v2) for name, child in schema.properties.items()}
     if isinstance(schema.additional, Schema):
         doc["additionalProperties"] = _child(schema.additional, refer, v2)
-    elif schema.additional:
-        doc["additionalProperties"] = True
+    elif schema.additional is not None:
+        doc["additionalProperties"] = schema.additional
     if schema.items is not None:
         doc["items"] = _child(schema.items, refer, v2)
     if schema.required:

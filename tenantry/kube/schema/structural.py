@@ -27,9 +27,9 @@ class Rule:
 class Schema:
     """One node of a schema. `type` is object, array, string, integer, number, boolean, or empty for any value.
 
-    `additional` is the schema of map values, True where any value is allowed, None where the object is not a map. `list_type` is
-    atomic, set, map or empty (means atomic). `map_type` is granular, atomic or empty (means granular). `patch_strategy` has the
-    words of strategic merge (merge, replace, retainKeys), with `patch_merge_key`.
+    `additional` is the schema of map values, True where any value is allowed, False where none is, None where the object is not a
+    map. `list_type` is atomic, set, map or empty (means atomic). `map_type` is granular, atomic or empty (means granular).
+    `patch_strategy` has the words of strategic merge (merge, replace, retainKeys), with `patch_merge_key`.
     """
 
     type: str = ""

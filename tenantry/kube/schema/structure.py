@@ -97,7 +97,7 @@ def _document(document: Object, path: str) -> Iterator[FieldError]:
         if kind == "null":
             yield forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative")
         yield not_supported(f"{path}.type", kind, _TYPES)
-    if document.get("properties") and document.get("additionalProperties"):
+    if document.get("properties") and document.get("additionalProperties") not in (None, True):
         yield forbidden(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
     if isinstance(document.get("items"), list):
         yield forbidden(f"{path}.items", "items must be a schema object and not an array")

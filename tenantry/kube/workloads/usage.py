@@ -19,7 +19,8 @@ _OF_CLASS = ".storageclass.storage.k8s.io/"
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _HUGE_PAGES, _REQUESTS, _LIMITS = "hugepages-", "requests.", "limits."
 _FEW_KEYS = 64
-_TO_SPECIFY = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+TO_SPECIFY = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+"""The keys of quotas because of which containers have to say what they need."""
 
 
 EVALUATED = (PODS, SERVICES, CLAIMS)
@@ -211,7 +212,7 @@ def unspecified(keys: Iterable[str], obj: Object) -> str:
     own = spec.get("resources") or {}
     if own.get("requests") or own.get("limits"):
         return ""
-    wanted = _TO_SPECIFY.intersection(keys)
+    wanted = TO_SPECIFY.intersection(keys)
     lacking: dict[str, set[str]] = {}
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         resources = container.get("resources") or {}

@@ -105,6 +105,7 @@ def build(
     if webhooks is not None:
         context = CallContext(index=ClusterWebhooks(configurations), calls=webhooks, facts=facts)
         dynamic.append(WebhookAdmission(context))
+    quotas = ResourceQuotaAdmission()
     return AdmissionChain(
         [
             ReservedMetadataAdmission(),
@@ -132,7 +133,7 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
-        dynamic=dynamic,
-        charging=[ResourceQuotaAdmission()],
-        configured=configurations.is_any_in_effect,
+        dynamic=[*dynamic, quotas],
+        charging=[quotas],
+        configured=lambda review: configurations.is_any_in_effect(review) or quotas.is_in_effect(review),
     )

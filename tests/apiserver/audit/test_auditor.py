@@ -128,11 +128,33 @@ async def test_a_watch() -> None:
 
     made.scopes = ServedScopes(auditor=made.auditor, serve=serve)
     reply = await made.ask("/clusters/abc/api/v1/namespaces/a/configmaps", raw_query="watch=true")
-    assert made.events() == [("RequestReceived", None), ("ResponseStarted", 200)]
+    assert made.events() == [("RequestReceived", None)]
+    running = asyncio.ensure_future(reply.run(MemorySink()))
+    await until(lambda: len(made.events()) > 1)
+    assert made.events()[1:] == [("ResponseStarted", 200)]
     ended.set()
-    await reply.run(MemorySink())
+    await running
     await until(lambda: len(made.events()) > 2)
     assert made.events()[2:] == [("ResponseComplete", 200)]
+
+
+@pytest.mark.parametrize("answer", [Response(429, b'{"kind":"Status","apiVersion":"v1","code":429,"message":"Too many"}'), None])
+async def test_a_watch_that_the_server_does_not_begin(answer: Response | None) -> None:
+    made = Audited()
+
+    async def serve(*_: Any) -> Stream:
+        async def run(sink: Any) -> None:
+            raise AssertionError("it is dropped")
+
+        return Stream(run)
+
+    made.scopes = ServedScopes(auditor=made.auditor, serve=serve)
+    reply = await made.ask("/clusters/abc/api/v1/namespaces/a/configmaps", raw_query="watch=true")
+    reply.dropped(answer)
+    await until(lambda: len(made.events()) > 1)
+    assert made.events() == [("RequestReceived", None), ("ResponseComplete", 429 if answer else 200)]
+    message = made.backend.events[-1]["responseStatus"]["message"]
+    assert message == "Too many" if answer else "Connection closed early" in message
 
 
 @pytest.mark.parametrize(

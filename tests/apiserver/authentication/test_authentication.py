@@ -111,6 +111,36 @@ async def test_tokens_are_remembered_for_a_while(issuer: TokenIssuer) -> None:
     assert await union.authenticate(bearer(token), "abc")
 
 
+async def test_a_deletion_drops_the_tokens_that_end_with_it_and_no_others(issuer: TokenIssuer) -> None:
+    objects = Objects(serviceaccounts_robot="u", serviceaccounts_other="v", secrets_s="s")
+    union = UnionAuthenticator(tokens=[ServiceAccountTokens(issuer, objects)], audiences=[OWN], clock=lambda: 0.0)
+    bound = BoundObject("Secret", "s", "s")
+    robot, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u")
+    secret, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", bound=bound)
+    other, _ = issuer.issue(cluster="abc", namespace="default", name="other", uid="v")
+
+    async def looked_up() -> list[int]:
+        found = []
+        for token in (robot, secret, other):
+            before = objects.asked
+            assert await union.authenticate(bearer(token), "abc")
+            found.append(objects.asked - before)
+        return found
+
+    assert await looked_up() == [1, 2, 1]
+    union.forget_object("of something else")
+    assert await looked_up() == [0, 0, 0]
+    union.forget_object("s")
+    assert await looked_up() == [0, 2, 0]
+    union.forget_object("u")
+    assert await looked_up() == [1, 0, 0], "the account exists, and so the second token is trusted again"
+    union.forget_object("u")
+    del objects.uids["serviceaccounts_robot"]
+    with pytest.raises(StatusError):
+        await union.authenticate(bearer(robot), "abc")
+    assert await union.authenticate(bearer(other), "abc")
+
+
 async def test_remembered_tokens_are_bounded() -> None:
     tokens = {f"t{n}": User(f"u{n}") for n in range(100)}
     union = UnionAuthenticator(tokens=[StaticTokens(tokens)], remembered_bytes=6000)

@@ -233,3 +233,38 @@ def test_a_kind_that_keeps_unknown_fields_has_none_in_swagger() -> None:
         "metadata",
         "spec",
     }
+
+
+EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": S}, "required": ["kind"]}
+
+
+def test_embedded_resources_have_the_fields_that_every_object_has() -> None:
+    kept = {**EMBEDDED, "x-kubernetes-preserve-unknown-fields": True}
+    things = define(version(obj_schema(one=EMBEDDED, many={"type": "array", "items": EMBEDDED}, kept=kept)))
+    own = document("g.example", "v1", ApiSet([things]))["components"]["schemas"]["example.g.v1.Thing"]["properties"]
+    for shown in (own["one"], own["many"]["items"], own["kept"]):
+        assert set(shown["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+        assert shown["required"] == ["kind", "apiVersion"]
+        assert shown["properties"]["metadata"]["allOf"][0]["$ref"].endswith(".ObjectMeta")
+    own = orjson.loads(b"".join(openapi.v2(ApiSet([things]))))["definitions"]["example.g.v1.Thing"]["properties"]
+    assert own["one"]["properties"]["metadata"]["$ref"].endswith(".ObjectMeta")
+    # kubectl would refuse unknown fields.
+    assert "properties" not in own["kept"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "object", "additionalProperties": False}, {"type": "object", "additionalProperties": False}),
+        ({"type": "object", "additionalProperties": True}, {"type": "object", "additionalProperties": True}),
+        ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, {"x-kubernetes-preserve-unknown-fields": True}),
+        ({"type": "array", "x-kubernetes-preserve-unknown-fields": True}, {"x-kubernetes-preserve-unknown-fields": True}),
+        (
+            {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "string", "nullable": True}, "b": S}},
+            {"type": "object", "required": ["b"], "properties": {"a": {}, "b": S}},
+        ),
+    ],
+)
+def test_schemas_in_swagger(schema: Any, shown: Any) -> None:
+    assert to_openapi(from_openapi(schema), v2=True) == shown
+    assert to_openapi(from_openapi(schema)) == schema

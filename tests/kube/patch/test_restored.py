@@ -18,6 +18,9 @@ def said(kind: str, obj: dict[str, Any]) -> str:
     return problem(message, obj)
 
 
+RFC3339 = "2006-01-02T15:04:05Z07:00"
+
+
 @pytest.mark.parametrize(
     ("obj", "text"),
     [
@@ -47,9 +50,14 @@ def said(kind: str, obj: dict[str, Any]) -> str:
         ({"binaryData": {"x": 5}}, "cannot restore slice from int64"),
         # The first one in the order of the struct's fields, whatever the order of the object's.
         ({"data": 5, "metadata": "x"}, "cannot restore struct from: string"),
-        # Right, or left to types that decode themselves.
+        # Types that decode themselves do not tell where.
+        ({"metadata": {"creationTimestamp": 5}}, "json: cannot unmarshal number into Go value of type string"),
+        ({"metadata": {"creationTimestamp": "x"}}, f'parsing time "x" as "{RFC3339}": cannot parse "x" as "2006"'),
+        ({"binaryData": {"x": "YQ="}}, "error decoding from json: illegal base64 data at input byte 3"),
+        ({"binaryData": {"x": ["y"]}}, "unrecognized type: uint8"),
+        # Right.
         ({"data": None, "metadata": None, "immutable": True, "binaryData": {"x": "YQ==", "y": ""}}, ""),
-        ({"metadata": {"generation": 2, "creationTimestamp": 5}}, ""),
+        ({"metadata": {"generation": 2, "creationTimestamp": "2026-01-01T00:00:00Z"}}, ""),
         ({"metadata": {"generation": 2.0}}, ""),
     ],
 )
@@ -60,3 +68,21 @@ def test_values_of_wrong_types(obj: dict[str, Any], text: str) -> None:
 def test_a_named_string_type_is_named() -> None:
     assert said("Secret", {"type": 5}) == "cannot convert int64 to v1.SecretType"
     assert said("Secret", {"data": {"x": "***"}}) == "error decoding from json: illegal base64 data at input byte 0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "result"),
+    [
+        ("Lease", {"spec": {"leaseDurationSeconds": 1 << 31}}, {"spec": {"leaseDurationSeconds": -(1 << 31)}}),
+        ("Lease", {"spec": {"leaseDurationSeconds": (1 << 32) + 5}}, {"spec": {"leaseDurationSeconds": 5}}),
+        ("Lease", {"spec": {"leaseDurationSeconds": 1e30}}, {"spec": {"leaseDurationSeconds": 0}}),
+        ("Lease", {"spec": {"leaseDurationSeconds": 3.0}}, {"spec": {"leaseDurationSeconds": 3}}),
+        ("ConfigMap", {"metadata": {"generation": 1e30}}, {"metadata": {"generation": -(1 << 63)}}),
+        ("ConfigMap", {"binaryData": {"x": [97, 353]}}, {"binaryData": {"x": "YWE="}}),
+    ],
+)
+def test_numbers_are_cut_as_go_converts_them(kind: str, obj: dict[str, Any], result: dict[str, Any]) -> None:
+    message = MESSAGES[kind]
+    assert message is not None
+    assert problem(message, obj) == ""
+    assert obj == result

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import GroupResource
-from tenantry.kube.quota import lacking, used_by, wanted_of
+from tenantry.kube.quota import ObjectUsage, lacking, wanted_of
 from tenantry.kube.workloads.limits import ANNOTATION, refusals, set_defaults
 from tenantry.kube.workloads.pod_resources import default_pod_requests, pod_amounts, quality_of_service
 from tenantry.kube.workloads.usage import CLAIMS, PODS, SERVICES, usage_of
@@ -71,7 +71,10 @@ def test_a_pod_that_has_ended_counts_as_an_object_alone() -> None:
     assert usage_of(PODS, {**one, "status": {"phase": "Failed"}}) == {"count/pods": "1"}
     hard = quota({"pods": "2", "requests.cpu": "2", "count/pods": "9"})
     ended = {**one, "status": {"phase": "Succeeded"}}
-    assert wanted_of(hard, PODS, ended, one, built_in=True) == {"pods": "-1", "requests.cpu": "-1"}
+    assert wanted_of(hard, ObjectUsage(PODS, ended), ObjectUsage(PODS, one), built_in=True) == {
+        "pods": "-1",
+        "requests.cpu": "-1",
+    }
 
 
 def test_ports_of_services() -> None:
@@ -115,23 +118,23 @@ def test_scopes(limits: Any, matches: Any) -> None:
         pod(activeDeadlineSeconds=5),
         pod(container({"cpu": "1"}), priorityClassName="low"),
     ]
-    assert used_by(limits, limits["spec"]["hard"], PODS, matches) == {"pods": "1"}
-    assert any(used_by(limits, limits["spec"]["hard"], PODS, other) == {} for other in others)
+    assert ObjectUsage(PODS, matches).of(limits, limits["spec"]["hard"]) == {"pods": "1"}
+    assert any(ObjectUsage(PODS, other).of(limits, limits["spec"]["hard"]) == {} for other in others)
 
 
 def test_types_of_tenants_are_only_counted() -> None:
     hard = quota({"count/pods": "2", "requests.cpu": "2"})
     one = pod(container({"cpu": "1"}))
-    assert wanted_of(hard, PODS, one, None, built_in=False) == {"count/pods": "1"}
-    assert wanted_of(hard, GroupResource("x.example", "pods"), one, None, built_in=False) == {}
+    assert wanted_of(hard, ObjectUsage(PODS, one), None, built_in=False) == {"count/pods": "1"}
+    assert wanted_of(hard, ObjectUsage(GroupResource("x.example", "pods"), one), None, built_in=False) == {}
 
 
 def test_containers_have_to_say_what_a_quota_counts() -> None:
     hard = quota({"requests.cpu": "2", "limits.memory": "1Gi"})
     text = "failed quota: q: must specify limits.memory for: a; requests.cpu for: a"
-    assert lacking(hard, PODS, pod()) == text
-    assert lacking(hard, PODS, pod(container({"cpu": "1"}, {"memory": "1"}))) == ""
-    assert lacking(quota({"requests.cpu": "2"}, "BestEffort"), PODS, pod(container({"memory": "1"}))) == ""
+    assert lacking(hard, ObjectUsage(PODS, pod())) == text
+    assert lacking(hard, ObjectUsage(PODS, pod(container({"cpu": "1"}, {"memory": "1"})))) == ""
+    assert lacking(quota({"requests.cpu": "2"}, "BestEffort"), ObjectUsage(PODS, pod(container({"memory": "1"})))) == ""
 
 
 def limit_range(*items: Any) -> Any:
@@ -184,7 +187,7 @@ def test_a_quota_looks_at_its_own_keys_of_a_pod() -> None:
     few = {"limits.cpu", "requests.example.com/a", "pods"}
     many = few | {f"requests.example.com/k{number}" for number in range(100)}
     for keys in (few, many):
-        found = used_by({"spec": {}}, keys, PODS, sent)
+        found = ObjectUsage(PODS, sent, keys).of({"spec": {}}, keys)
         assert found == {"limits.cpu": "1", "requests.example.com/a": "2", "pods": "1"}
 
 
@@ -200,3 +203,22 @@ def test_init_containers_run_beside_the_sidecars_before_them(names: Any) -> None
         ],
     )["spec"]
     assert pod_amounts(spec, "requests", names) == {"cpu": "5"} | ({} if names else {"memory": "1Gi"})
+
+
+def test_an_object_is_counted_once_for_all_quotas() -> None:
+    sent = pod(*(container({"cpu": "1", "memory": "1"}, {"cpu": "1"}) for _ in range(50)))
+    quotas = [quota({"requests.cpu": "99", "limits.cpu": "99"}, *scopes) for scopes in ((), ("NotBestEffort",), ("BestEffort",))]
+
+    def spent(times: int) -> int:
+        def count() -> None:
+            usage = ObjectUsage(PODS, sent, {"requests.cpu", "limits.cpu"})
+            for each in quotas * times:
+                assert lacking(each, usage) == ""
+                wanted_of(each, usage, None, built_in=True)
+
+        count()
+        return lines(count)
+
+    assert spent(20) < 3 * spent(1)
+    usage = ObjectUsage(PODS, sent, {"requests.cpu"})
+    assert usage.covers(["requests.cpu"]) and not usage.covers(["requests.cpu", "pods"])

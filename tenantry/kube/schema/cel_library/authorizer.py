@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors
 from tenantry.kube.schema.cel_errors import CelError
-from tenantry.kube.schema.cel_functions.arguments import FunctionTable, text_of
+from tenantry.kube.schema.cel_functions.arguments import Function, FunctionTable, text_of
 from tenantry.kube.schema.cel_library.shared import access_to, opaque
 from tenantry.kube.schema.cel_sizes import LIST_COST, MESSAGE_COST
 from tenantry.kube.schema.cel_values import Cost, Opaque
@@ -68,19 +68,37 @@ def resource_check(answers: Answers, *, group: str, resource: str, subresource: 
 FUNCTIONS = FunctionTable()
 
 
-@FUNCTIONS.member("path")
-def _path(cost: Cost, value: Any, path: Any) -> Opaque:
-    cost.charge(1)
-    asked: _Asked = opaque(value, AUTHORIZER)
-    if not text_of(path).strip():
-        raise CelError("path must not be empty")
-    return Opaque(PATH_CHECK, _with(asked, path=path))
+def _narrowed(kind: str, to: str, part: str, *, filled: bool = False) -> Function:
+    """A function that adds one part to a question. `kind`: the type that it is a method of, `to`: that of its result. `filled`:
+    whether the part may not be blank."""
+
+    def narrow(cost: Cost, value: Any, text: Any) -> Opaque:
+        cost.charge(1)
+        asked: _Asked = opaque(value, kind)
+        if not text_of(text).strip() and filled:
+            raise CelError(f"{part} must not be empty")
+        return Opaque(to, _with(asked, **{part: text}))
+
+    return narrow
 
 
-@FUNCTIONS.member("group")
-def _group(cost: Cost, value: Any, group: Any) -> Opaque:
-    cost.charge(1)
-    return Opaque(GROUP_CHECK, _with(opaque(value, AUTHORIZER), group=text_of(group)))
+def _selecting(part: str) -> Function:
+    def select(cost: Cost, value: Any, selector: Any) -> Opaque:
+        asked: _Asked = opaque(value, RESOURCE_CHECK)
+        _charge_selector(cost, text_of(selector))
+        return Opaque(RESOURCE_CHECK, _with(asked, **{part: selector}))
+
+    return select
+
+
+FUNCTIONS["path", True] = _narrowed(AUTHORIZER, PATH_CHECK, "path", filled=True)
+FUNCTIONS["group", True] = _narrowed(AUTHORIZER, GROUP_CHECK, "group")
+FUNCTIONS["resource", True] = _narrowed(GROUP_CHECK, RESOURCE_CHECK, "resource", filled=True)
+FUNCTIONS["subresource", True] = _narrowed(RESOURCE_CHECK, RESOURCE_CHECK, "subresource")
+FUNCTIONS["namespace", True] = _narrowed(RESOURCE_CHECK, RESOURCE_CHECK, "namespace")
+FUNCTIONS["name", True] = _narrowed(RESOURCE_CHECK, RESOURCE_CHECK, "name")
+FUNCTIONS["fieldSelector", True] = _selecting("field_selector")
+FUNCTIONS["labelSelector", True] = _selecting("label_selector")
 
 
 @FUNCTIONS.member("serviceAccount")
@@ -92,47 +110,6 @@ def _service_account(cost: Cost, value: Any, namespace: Any, name: Any) -> Opaqu
     if dns1123_label_errors(text_of(namespace)):
         raise CelError("Invalid service account namespace")
     return Opaque(AUTHORIZER, _with(asked, service_account=(namespace, name)))
-
-
-@FUNCTIONS.member("resource")
-def _resource(cost: Cost, value: Any, resource: Any) -> Opaque:
-    cost.charge(1)
-    asked: _Asked = opaque(value, GROUP_CHECK)
-    if not text_of(resource).strip():
-        raise CelError("resource must not be empty")
-    return Opaque(RESOURCE_CHECK, _with(asked, resource=resource))
-
-
-@FUNCTIONS.member("subresource")
-def _subresource(cost: Cost, value: Any, subresource: Any) -> Opaque:
-    cost.charge(1)
-    return Opaque(RESOURCE_CHECK, _with(opaque(value, RESOURCE_CHECK), subresource=text_of(subresource)))
-
-
-@FUNCTIONS.member("namespace")
-def _namespace(cost: Cost, value: Any, namespace: Any) -> Opaque:
-    cost.charge(1)
-    return Opaque(RESOURCE_CHECK, _with(opaque(value, RESOURCE_CHECK), namespace=text_of(namespace)))
-
-
-@FUNCTIONS.member("name")
-def _name(cost: Cost, value: Any, name: Any) -> Opaque:
-    cost.charge(1)
-    return Opaque(RESOURCE_CHECK, _with(opaque(value, RESOURCE_CHECK), name=text_of(name)))
-
-
-@FUNCTIONS.member("fieldSelector")
-def _field_selector(cost: Cost, value: Any, selector: Any) -> Opaque:
-    asked: _Asked = opaque(value, RESOURCE_CHECK)
-    _charge_selector(cost, text_of(selector))
-    return Opaque(RESOURCE_CHECK, _with(asked, field_selector=selector))
-
-
-@FUNCTIONS.member("labelSelector")
-def _label_selector(cost: Cost, value: Any, selector: Any) -> Opaque:
-    asked: _Asked = opaque(value, RESOURCE_CHECK)
-    _charge_selector(cost, text_of(selector))
-    return Opaque(RESOURCE_CHECK, _with(asked, label_selector=selector))
 
 
 @FUNCTIONS.member("check")
