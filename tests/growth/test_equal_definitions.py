@@ -25,7 +25,7 @@ from tests.support.people import MASTER
 
 KINDS = 50
 FURTHER = 20
-BYTES_OF_A_FURTHER_WORKSPACE = 5 * 1024
+BYTES_OF_A_FURTHER_WORKSPACE = 1024
 GROUP = "g.example"
 DOCUMENTS = (
     ("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
