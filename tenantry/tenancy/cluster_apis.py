@@ -32,8 +32,7 @@ from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.bound_definitions import Bound, BoundDefinitions
 from tenantry.tenancy.custom_definitions import CustomDefinitions
 from tenantry.tenancy.exports.identity_index import IdentityIndex
-from tenantry.tenancy.exports.read_bindings import reference_of
-from tenantry.tenancy.exports.virtual_storage import is_virtual, not_listed, read_only
+from tenantry.tenancy.exports.virtual_storage import not_listed, read_only
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.previous_apis import ChangesMeanwhile, PreviousApis
 from tenantry.tenancy.resources import (
@@ -321,14 +320,7 @@ class ClusterApis:
         place = (record.key, record.version)
         found = self._read.get(place)
         if found is None:
-            binding: Object = orjson.loads(record.value)
-            status = binding.get("status") or {}
-            schemas = [(bound["schema"], is_virtual(bound)) for bound in status.get("boundResources") or ()]
-            found = Bound(
-                (status.get("apiExportClusterName", ""), reference_of(binding)[1]),
-                is_deleting(binding),
-                tuple((schema["UID"], schema["name"], schema["identityHash"], virtual) for schema, virtual in schemas),
-            )
+            found = Bound.of(orjson.loads(record.value))
             self._read.put(place, found)
         return found
 

@@ -6,6 +6,7 @@ import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,8 +19,9 @@ from tenantry.kube.custom import crd_content, definition_from_content
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record
-from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
+from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 from tests.support.clusters import ServedCluster
 from tests.support.people import MASTER
 
@@ -104,22 +106,70 @@ def named(number: int) -> str:
     return f"requal{number:010}"
 
 
+async def grown_bytes(shard: ServedCluster, *, write: bool) -> float:
+    """By how much memory grows for each further workspace whose documents are read."""
+
+    async def use(number: int) -> None:
+        await read_documents(shard, named(number))
+        if write:
+            await write_an_object(shard, named(number))
+
+    await use(0)
+    await use(1)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(2, FURTHER + 2):
+            await use(number)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] / FURTHER
+    finally:
+        tracemalloc.stop()
+
+
 async def test_memory_of_a_further_workspace() -> None:
     async with shard_with({named(number): kinds(named(number)) for number in range(FURTHER + 2)}) as shard:
-        for number in (0, 1):
-            await read_documents(shard, named(number))
-            await write_an_object(shard, named(number))
-        gc.collect()
-        tracemalloc.start()
-        try:
-            for number in range(2, FURTHER + 2):
-                await read_documents(shard, named(number))
-                await write_an_object(shard, named(number))
-            gc.collect()
-            grown = tracemalloc.get_traced_memory()[0] / FURTHER
-        finally:
-            tracemalloc.stop()
-        assert grown < BYTES_OF_A_FURTHER_WORKSPACE
+        assert await grown_bytes(shard, write=True) < BYTES_OF_A_FURTHER_WORKSPACE
+
+
+async def test_memory_of_a_further_workspace_that_binds_an_export() -> None:
+    async with shard_with({named(number): () for number in range(FURTHER + 2)}) as shard:
+        await shard.tenancy.runner.stop()
+        uids = [await export_schema(shard, named(0), number) for number in range(KINDS)]
+        for number in range(FURTHER + 2):
+            cluster = named(number)
+            shard.cell.range_of(cluster).load(iter((binding(cluster, named(0), uids),)))
+            shard.tenancy.apis._clusters.pop(cluster)
+        assert await grown_bytes(shard, write=False) < BYTES_OF_A_FURTHER_WORKSPACE
+
+
+async def export_schema(shard: ServedCluster, cluster: str, number: int) -> str:
+    """The uid of a new APIResourceSchema of the same type."""
+    spec = orjson.loads(crd(cluster, number).value)["spec"]
+    for version in spec["versions"]:
+        version["schema"] = version["schema"]["openAPIV3Schema"]
+    name = f"v1.{spec['names']['plural']}.{GROUP}"
+    body = {"apiVersion": "apis.kcp.io/v1alpha1", "kind": "APIResourceSchema", "metadata": {"name": name}, "spec": spec}
+    path = f"/clusters/{cluster}/apis/apis.kcp.io/v1alpha1/apiresourceschemas"
+    status, made = await shard.call("POST", path, MASTER, body)
+    assert status == 201, made
+    return str(made["metadata"]["uid"])
+
+
+def binding(cluster: str, provider: str, uids: list[str]) -> Record:
+    schemas = [{"UID": uid, "name": f"v1.things{number}.{GROUP}", "identityHash": "i" * 64} for number, uid in enumerate(uids)]
+    obj: Object = {
+        "metadata": {"name": "b", "uid": cluster},
+        "spec": {"reference": {"export": {"path": "root:provider", "name": "e"}}},
+        "status": {
+            "apiExportClusterName": provider,
+            "boundResources": [
+                {"group": GROUP, "resource": f"things{number}", "schema": schema, "storageVersions": ["v1"]}
+                for number, schema in enumerate(schemas)
+            ],
+        },
+    }
+    return Record(Key(cluster, API_BINDINGS, "", "b"), orjson.dumps(obj), 1, Head(cluster))
 
 
 async def test_the_documents_of_a_further_workspace_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,14 +225,17 @@ async def test_nothing_stays_of_what_nobody_has() -> None:
             cluster = named(number)
             path = f"/clusters/{cluster}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             assert (await shard.call("DELETE", path, MASTER))[0] == 200
-            await shard.until(
-                lambda range_=shard.cell.range_of(cluster), own=cluster: not range_.count(CUSTOM_RESOURCE_DEFINITIONS, own)
-            )
+            range_ = shard.cell.range_of(cluster)
+            await shard.until(partial(_has_no_definitions, range_, cluster))
             assert (await shard.call("GET", f"/clusters/{cluster}/apis/{GROUP}/v1", MASTER))[0] == 404
         for cache in caches():
             cache.clear()
         assert alive() == []
         assert len(shard.tenancy.apis._custom._known) == 0
+
+
+def _has_no_definitions(range_: Range, cluster: str) -> bool:
+    return range_.count(CUSTOM_RESOURCE_DEFINITIONS, cluster) == 0
 
 
 def alive() -> list[ResourceDefinition]:
