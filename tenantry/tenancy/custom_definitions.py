@@ -1,6 +1,6 @@
 """The definitions of CustomResourceDefinitions, shared by all clusters that have equal ones.
 
-A definition is found by a hash of all that it depends on (`crd_content`), so nobody can make it differ from what another cluster
+A definition is found by a hash of all that it depends on (`crd_content`), so no cluster can make it differ from what another one
 says. What a cluster can learn of others is whether one on the same shard says exactly the same, by how soon its type is ready.
 """
 

@@ -214,7 +214,7 @@ async def test_the_end_of_one_workspaces_definition_is_its_own() -> None:
         assert [each[0].terminating for each in found if each is not None] == [True, False]
 
 
-async def test_nothing_stays_of_what_nobody_has() -> None:
+async def test_nothing_stays_of_what_no_workspace_has() -> None:
     async with shard_with({named(number): kinds(named(number)) for number in range(3)}) as shard:
         for number in range(3):
             await read_documents(shard, named(number))
