@@ -111,10 +111,13 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
 
 
 def crd_content(crd: Object) -> bytes:
-    """All of a CustomResourceDefinition that its type depends on, as JSON. Equal for all that say the same, in whatever order of
-    fields: the name, and the spec with the names that the type is served under."""
-    spec = {**crd["spec"], "names": accepted_names(crd)}
-    return orjson.dumps({"name": crd.get("metadata", {}).get("name", ""), "spec": spec}, option=orjson.OPT_SORT_KEYS)
+    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, and its spec with the names that the
+    type is served under. Equal for all that say the same, in whatever order of fields."""
+    content = {
+        "metadata": {"name": crd.get("metadata", {}).get("name", "")},
+        "spec": {**crd["spec"], "names": accepted_names(crd)},
+    }
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
 
 def definition_from_content(content: bytes) -> ResourceDefinition:
@@ -122,7 +125,7 @@ def definition_from_content(content: bytes) -> ResourceDefinition:
     crd: Object = orjson.loads(content)
     spec = crd["spec"]
     strategy = CustomStrategy(status=_with_status(spec), scales=_scales(spec))
-    return _definition(spec, spec["names"], strategy=strategy, crd=crd["name"])
+    return _definition(spec, spec["names"], strategy=strategy, crd=crd["metadata"]["name"])
 
 
 def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
