@@ -17,7 +17,7 @@ _CHANGED_MAX = 200
 
 class _Previous(NamedTuple):
     number: int
-    """Of the set."""
+    """The set has this number."""
     changed: frozenset[str]
     """The names of the CustomResourceDefinitions that changed since."""
 
