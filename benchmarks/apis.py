@@ -46,7 +46,7 @@ PREPARED = 1000
 ROUNDS = 9
 KINDS = 50
 PROPERTIES = 40
-DEFINING_WORKSPACES = 11
+DEFINING_WORKSPACES = 31
 BOUND_WORKSPACES = 90
 AGAIN = 50
 SETTLED_SECONDS_MAX = 60.0
@@ -245,13 +245,14 @@ async def _documents(client: Client, connection: Connection, server: Server, fig
         await define(connection, f"/clusters/root:{name}", KINDS)
     figures["documents_first"] = max([await _read(connection, own[0], *document) for document in DOCUMENTS])
     figures["documents_again"] = max([await _unchanged(connection, own[0], *document) for document in TAGGED])
-    figures["documents_memory_own"] = await _memory(connection, server, own[1:])
+    # The first third fills what is bounded and shared by all.
+    await _memory(connection, server, own[1 : DEFINING_WORKSPACES // 3])
+    figures["documents_memory_own"] = await _memory(connection, server, own[DEFINING_WORKSPACES // 3 :])
     bound = [f"bound-{number}" for number in range(BOUND_WORKSPACES)]
     await workspaces.create_all(client, ["provider", *bound])
     await _export(connection, "/clusters/root:provider")
     for name in bound:
         await _bind(connection, f"/clusters/root:{name}")
-    # The first third fills what is bounded and shared by all.
     await _memory(connection, server, bound[: BOUND_WORKSPACES // 3])
     figures["documents_memory_bound"] = await _memory(connection, server, bound[BOUND_WORKSPACES // 3 :])
 

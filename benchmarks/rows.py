@@ -77,7 +77,7 @@ APIS = (
     _cost("documents_first", "50 CRDs: slowest first answer of discovery and OpenAPI documents", "ms", 150),
     _cost("documents_again", "the same, slowest median of a 304", "ms", 1.0),
     _cost("documents_memory_bound", "memory for the documents of one more workspace that has bound the same 50 APIs", "KiB", 5),
-    _cost("documents_memory_own", "the same where it has 50 CRDs of its own", "KiB"),
+    _cost("documents_memory_own", "the same where it has 50 equal CRDs of its own", "KiB", 5),
 )
 
 LOOK_UPS = (

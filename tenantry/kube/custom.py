@@ -14,7 +14,7 @@ from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.message_tables import OBJECT_META
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
-from tenantry.kube.objects import Object, cluster_of, group_version, is_deleting
+from tenantry.kube.objects import Object, cluster_of, group_version
 from tenantry.kube.printer_columns import columns_of
 from tenantry.kube.scale import scale_errors
 from tenantry.kube.schema.default import default
@@ -107,16 +107,25 @@ def _version_of(obj: Object) -> str:
 def definition_from_crd(crd: Object) -> ResourceDefinition:
     """The type that a valid CustomResourceDefinition defines. It has the accepted names (status), or the requested ones where the
     names have not been decided yet."""
+    return definition_from_content(crd_content(crd))
+
+
+def crd_content(crd: Object) -> bytes:
+    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, and its spec with the names that the
+    type is served under. Equal for all that say the same, in whatever order of fields."""
+    content = {
+        "metadata": {"name": crd.get("metadata", {}).get("name", "")},
+        "spec": {**crd["spec"], "names": accepted_names(crd)},
+    }
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+
+
+def definition_from_content(content: bytes) -> ResourceDefinition:
+    """The type with a `crd_content`. Nothing in it depends on anything else, so that clusters may share it."""
+    crd: Object = orjson.loads(content)
     spec = crd["spec"]
-    names = accepted_names(crd)
-    return _definition(
-        spec,
-        names,
-        strategy=CustomStrategy(status=_with_status(spec), scales=_scales(spec)),
-        terminating=is_deleting(crd),
-        uid=crd.get("metadata", {}).get("uid", ""),
-        identity="",
-    )
+    strategy = CustomStrategy(status=_with_status(spec), scales=_scales(spec))
+    return _definition(spec, spec["names"], strategy=strategy, crd=crd["metadata"]["name"])
 
 
 def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
@@ -129,7 +138,6 @@ def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) ->
         strategy=CustomStrategy(
             status=_with_status(spec), scales=_scales(spec), path_segment_names=spec.get("nameValidation") == "PathSegmentName"
         ),
-        terminating=False,
         uid=schema_obj.get("metadata", {}).get("uid", ""),
         identity=identity,
         provider=cluster_of(schema_obj),
@@ -168,9 +176,9 @@ def _definition(
     names: Object,
     *,
     strategy: CustomStrategy,
-    terminating: bool,
-    uid: str,
-    identity: str,
+    crd: str = "",
+    uid: str = "",
+    identity: str = "",
     provider: str = "",
 ) -> ResourceDefinition:
     group, kind = spec.get("group") or "", names["kind"]
@@ -193,7 +201,7 @@ def _definition(
         verbs=_VERBS,
         custom=True,
         identity=identity,
-        terminating=terminating,
+        crd=crd,
         uid=uid,
         provider=provider,
         memory_bytes=_memory(spec),

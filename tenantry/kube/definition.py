@@ -221,8 +221,10 @@ class ResourceDefinition:
     """Whether discovery lists it. Its group and version are listed without it too."""
     origin: ResourceDefinition | None = None
     """The definition that this one is a variant of. A variant keeps it alive."""
+    crd: str = ""
+    """The name of the CRD behind the type. Empty for other types. All clusters whose CRDs say the same share the definition."""
     uid: str = ""
-    """The uid of the CRD or APIResourceSchema behind a custom type."""
+    """The uid of the APIResourceSchema behind a type. Empty for other types."""
     provider: str = ""
     """The logical cluster of the export that a bound type is from. Empty for other types."""
     group_resource: GroupResource = field(init=False, repr=False)

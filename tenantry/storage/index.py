@@ -16,40 +16,42 @@ _PLACES_MAX = 64
 class Objects:
     """The objects of one resource in one cluster and namespace.
 
-    They are sorted by the first `ordered` call. After that the order is kept by insertion.
+    They are sorted by the first `ordered` call. After that the order is kept by insertion. Most tenants have one object of most
+    types, so one takes little memory: names are smaller keys than whole keys, and nothing is there for an order before that.
     """
 
-    __slots__ = ("_names", "_ordered", "records")
+    __slots__ = ("_order", "records")
 
     def __init__(self) -> None:
-        self.records: dict[Key, Record] = {}
-        self._names: list[str] = []
-        self._ordered: list[Record] | None = None
+        self.records: dict[str, Record] = {}
+        """By name."""
+        self._order: tuple[list[str], list[Record]] | None = None
+        """The names and the records in their order."""
 
     def put(self, record: Record) -> None:
-        key = record.key
-        ordered = self._ordered
-        if ordered is not None:
-            at = bisect_left(self._names, key.name)
-            if key in self.records:
+        name = record.key.name
+        if self._order is not None:
+            names, ordered = self._order
+            at = bisect_left(names, name)
+            if name in self.records:
                 ordered[at] = record
             else:
-                self._names.insert(at, key.name)
+                names.insert(at, name)
                 ordered.insert(at, record)
-        self.records[key] = record
+        self.records[name] = record
 
-    def remove(self, key: Key) -> None:
-        if self.records.pop(key, None) is not None and self._ordered is not None:
-            at = bisect_left(self._names, key.name)
-            del self._names[at]
-            del self._ordered[at]
+    def remove(self, name: str) -> None:
+        if self.records.pop(name, None) is not None and self._order is not None:
+            names, ordered = self._order
+            at = bisect_left(names, name)
+            del names[at]
+            del ordered[at]
 
     def ordered(self) -> Sequence[Record]:
-        if self._ordered is None:
-            # The keys differ in their names only, and comparing names is much faster than comparing keys.
-            self._ordered = sorted(self.records.values(), key=_name)
-            self._names = [record.key.name for record in self._ordered]
-        return self._ordered
+        if self._order is None:
+            names = sorted(self.records)
+            self._order = (names, [self.records[name] for name in names])
+        return self._order[1]
 
 
 class Index:
@@ -71,10 +73,10 @@ class Index:
         if namespaces is None:
             return None
         objects = namespaces.get(key.namespace)
-        return None if objects is None else objects.records.get(key)
+        return None if objects is None else objects.records.get(key.name)
 
     def put(self, record: Record) -> None:
-        cluster, resource, namespace, _ = record.key
+        cluster, resource, namespace, name = record.key
         clusters = self._by_resource.get(resource)
         if clusters is None:
             clusters = self._by_resource[resource] = {}
@@ -85,7 +87,7 @@ class Index:
         objects = namespaces.get(namespace)
         if objects is None:
             objects = namespaces[namespace] = Objects()
-        previous = objects.records.get(record.key)
+        previous = objects.records.get(name)
         objects.put(record)
         if previous is None:
             self.size += 1
@@ -94,14 +96,14 @@ class Index:
             self._count(cluster, 0, len(record.value) - len(previous.value))
 
     def remove(self, key: Key) -> None:
-        cluster, resource, namespace, _ = key
+        cluster, resource, namespace, name = key
         namespaces = self._by_resource.get(resource, {}).get(cluster, {})
         objects = namespaces.get(namespace)
         if objects is None:
             return
-        previous = objects.records.get(key)
+        previous = objects.records.get(name)
         if previous is not None:
-            objects.remove(key)
+            objects.remove(name)
             self.size -= 1
             self._count(cluster, -1, -len(previous.value))
         if objects.records:
@@ -206,8 +208,8 @@ class Index:
                 namespaces = clusters.get(name, {})
                 for place in list(namespaces) if namespace is None else (namespace,):
                     objects = namespaces.get(place)
-                    for key in list(objects.records) if objects is not None else ():
-                        record = self.get(key)
+                    for each in list(objects.records) if objects is not None else ():
+                        record = self.get(Key(name, kind, place, each))
                         if record is not None:
                             yield record
 
@@ -240,7 +242,3 @@ def _key_order(namespace: str) -> str:
 def in_key_order(key: Key) -> tuple[str, str, str]:
     """A sort key that sorts the keys of one resource as the store does."""
     return key.cluster, f"{key.namespace}/", key.name
-
-
-def _name(record: Record) -> str:
-    return record.key.name

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import orjson
 
 from tenantry.kube.custom import definition_from_api_resource_schema
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, is_deleting
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.exports.identity_index import ExportKey
+from tenantry.tenancy.exports.read_bindings import reference_of
+from tenantry.tenancy.exports.virtual_storage import is_virtual
 from tenantry.tenancy.resources import API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -23,13 +25,30 @@ _AT_ONCE_BYTES = 64 << 10
 """The most bytes of schemas that are read in one turn of the event loop."""
 
 
-class Bound(NamedTuple):
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Bound:
     """What an APIBinding says about the APIs that it serves. `export`: its cluster id and name. `schemas`: (uid, name, identity
     hash) of each bound APIResourceSchema, and whether its storage is virtual."""
 
     export: ExportKey
     deleting: bool
     schemas: tuple[tuple[str, str, str, bool], ...]
+
+    @classmethod
+    def of(cls, binding: Object) -> Bound:
+        """All bindings that say the same give the same value."""
+        status = binding.get("status") or {}
+        schemas = [(bound["schema"], is_virtual(bound)) for bound in status.get("boundResources") or ()]
+        said = (
+            (status.get("apiExportClusterName", ""), reference_of(binding)[1]),
+            is_deleting(binding),
+            tuple((schema["UID"], schema["name"], schema["identityHash"], virtual) for schema, virtual in schemas),
+        )
+        found = _bound.get(said)
+        return found if found is not None else _bound.setdefault(said, cls(*said))
+
+
+_bound: WeakValueDictionary[tuple[ExportKey, bool, tuple[tuple[str, str, str, bool], ...]], Bound] = WeakValueDictionary()
 
 
 class BoundDefinitions:

@@ -7,10 +7,9 @@ Clusters with the same APIs share one `ApiSet` with its discovery and OpenAPI do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from weakref import WeakValueDictionary
 
 import orjson
 
@@ -20,7 +19,7 @@ from tenantry.base.cache import Cache
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices
 from tenantry.kube.api_set import ApiSet, ApiSets
-from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.crd_naming import is_condition_true
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
@@ -31,10 +30,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.bound_definitions import Bound, BoundDefinitions
+from tenantry.tenancy.custom_definitions import CustomDefinitions
 from tenantry.tenancy.exports.identity_index import IdentityIndex
-from tenantry.tenancy.exports.read_bindings import reference_of
-from tenantry.tenancy.exports.virtual_storage import is_virtual, not_listed, read_only
+from tenantry.tenancy.exports.virtual_storage import not_listed, read_only
 from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.previous_apis import ChangesMeanwhile, PreviousApis
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,
@@ -88,16 +88,14 @@ class ClusterApis:
         """Cluster → the number of its set."""
         self._sets = ApiSets("api_sets", bytes_max=_SETS_BYTES_MAX)
         self._nothing = ApiSet(())
-        # Definitions are kept alive by the sets that contain them, by views, and by watches.
-        self._crds: WeakValueDictionary[str, ResourceDefinition] = WeakValueDictionary()
+        self._custom = CustomDefinitions()
         self._bound = BoundDefinitions(catalog, definitions)
-        # By record and version: when one object changes, only that one is read again.
-        self._of_records: WeakValueDictionary[tuple[Key, int], ResourceDefinition] = WeakValueDictionary()
+        self._previous = PreviousApis(self._sets)
         self._read: Cache[tuple[Key, int], Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
         """Bindings, and None for CustomResourceDefinitions that are not served."""
         self._readers = SharedWork()
-        self._unchanged: set[str] = set()
-        """Clusters that are being read and did not change since the start of that."""
+        self._reading: dict[str, ChangesMeanwhile] = {}
+        """Clusters that are being read, and what changed since the start of that. One that was released is not in it."""
         self._ending: set[str] = set()
         self._incomplete: set[str] = set()
         self._subscribers: KeyedBroadcast[str, []] = KeyedBroadcast("a subscriber of a cluster's APIs")
@@ -132,7 +130,7 @@ class ClusterApis:
             if may_defer() and self._is_large(cluster):
                 raise Deferred(partial(self._readers.run, cluster, partial(self._read_all, cluster)))
             found = self._compute(cluster)
-            self._clusters.put(cluster, found.number)
+            self._keep(cluster, found)
         return found
 
     async def read(self, cluster: str) -> ApiSet:
@@ -180,13 +178,19 @@ class ClusterApis:
                 each()
             for cluster in [cluster for cluster in self._clusters if cluster in range_]:
                 self._clusters.pop(cluster)
+            self._previous.forget_range(range_)
             self._incomplete = {cluster for cluster in self._incomplete if cluster not in range_}
-            self._unchanged = {cluster for cluster in self._unchanged if cluster not in range_}
+            for cluster in [cluster for cluster in self._reading if cluster in range_]:
+                self._reading.pop(cluster)
 
         return stop
 
     def _changed(self, events: Sequence[RecordEvent]) -> None:
-        self._forget({event.key.cluster for event in events})
+        names: dict[str, set[str]] = {}
+        for event in events:
+            names.setdefault(event.key.cluster, set()).add(event.key.name)
+        for cluster, changed in names.items():
+            self._forget((cluster,), changed)
 
     def _ended(self, events: Sequence[RecordEvent]) -> None:
         """A deleted cluster serves nothing: its watches end, and its cached APIs are dropped."""
@@ -195,6 +199,7 @@ class ClusterApis:
                 self._incomplete.discard(event.key.cluster)
                 self._ending.add(event.key.cluster)
                 self._forget((event.key.cluster,))
+                self._previous.forget((event.key.cluster,))
                 self._ending.discard(event.key.cluster)
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
@@ -202,10 +207,16 @@ class ClusterApis:
             waiting, self._incomplete = self._incomplete, set()
             self._forget(waiting)
 
-    def _forget(self, clusters: Iterable[str]) -> None:
+    def _forget(self, clusters: Iterable[str], changed: Collection[str] = ()) -> None:
+        """`changed`: names of objects."""
         for cluster in clusters:
-            self._clusters.pop(cluster)
-            self._unchanged.discard(cluster)
+            number = self._clusters.pop(cluster)
+            if number is not None:
+                self._previous.note(cluster, number, changed)
+            else:
+                self._previous.changed(cluster, changed)
+            if (reading := self._reading.get(cluster)) is not None:
+                reading.note(changed)
             if cluster not in self._subscribers:
                 continue
             if cluster not in self._ending and self._is_large(cluster):
@@ -238,10 +249,6 @@ class ClusterApis:
         for resource in _SOURCES:
             yield from range_.each(resource, cluster)
 
-    def _is_read(self, record: Record) -> bool:
-        place = (record.key, record.version)
-        return place in self._of_records or place in self._read
-
     def _is_large(self, cluster: str) -> bool:
         """Whether the cluster's objects or bound schemas are too many or too large to be read in one turn of the event loop."""
         range_ = self._cell.range_of(cluster)
@@ -250,8 +257,10 @@ class ClusterApis:
         if sum(range_.count(resource, cluster) for resource in _SOURCES) > _SLICE_RECORDS:
             return True
         total = 0
+        known = self._previous.definitions(cluster)
         for record in self._records(cluster):
-            total += 0 if self._is_read(record) else len(record.value)
+            is_read = record.key.name in known or (record.key, record.version) in self._read
+            total += 0 if is_read else len(record.value)
             if total > _SLICE_BYTES:
                 return True
         return self._has_large_schemas(cluster)
@@ -263,37 +272,45 @@ class ClusterApis:
         """Does what `for_cluster` does, in slices; large objects are read in a thread."""
         try:
             for _ in range(_READ_ATTEMPTS):
-                self._unchanged.add(cluster)
+                changes = self._reading[cluster] = ChangesMeanwhile()
                 made = await asyncio.to_thread(self._set_of, await self._read_records(cluster))
-                if cluster in self._unchanged:
-                    self._clusters.put(cluster, made.number)
+                if cluster in self._reading and not changes.any:
+                    self._keep(cluster, made)
                     return
+                if cluster in self._reading:
+                    self._previous.note(cluster, made.number, changes.names)
         finally:
-            self._unchanged.discard(cluster)
+            self._reading.pop(cluster, None)
         # Nearly all of it is read by now.
-        self._clusters.put(cluster, self._compute(cluster).number)
+        self._keep(cluster, self._compute(cluster))
+
+    def _keep(self, cluster: str, found: ApiSet) -> None:
+        self._clusters.put(cluster, found.number)
+        self._previous.forget((cluster,))
 
     async def _read_records(self, cluster: str) -> _Found:
         found: _Found = {}
         kept: list[ResourceDefinition] = []
+        known = self._previous.definitions(cluster)
         async for record in in_slices(self._records(cluster), 1):
             if record.key.resource == API_BINDINGS:
                 kept += await self._bound.read(self._bound_by(record))
             is_large = len(record.value) > _SLICE_BYTES and record.key.resource == CUSTOM_RESOURCE_DEFINITIONS
-            serve = partial(self._served_by, cluster, record)
+            serve = partial(self._served_by, cluster, record, known)
             _add(found, await asyncio.to_thread(serve) if is_large else serve())
         return found
 
     def _compute(self, cluster: str) -> ApiSet:
         found: _Found = {}
+        known = self._previous.definitions(cluster)
         for record in self._records(cluster):
-            _add(found, self._served_by(cluster, record))
+            _add(found, self._served_by(cluster, record, known))
         return self._set_of(found)
 
-    def _served_by(self, cluster: str, record: Record) -> Iterable[ResourceDefinition]:
+    def _served_by(self, cluster: str, record: Record, known: Mapping[str, ResourceDefinition]) -> Iterable[ResourceDefinition]:
         if record.key.resource == API_BINDINGS:
             return self._of_binding(cluster, self._bound_by(record))
-        own = self._of_crd(record)
+        own = known.get(record.key.name) or self._of_crd(record)
         return (own,) if own is not None else ()
 
     def _set_of(self, found: _Found) -> ApiSet:
@@ -303,14 +320,7 @@ class ClusterApis:
         place = (record.key, record.version)
         found = self._read.get(place)
         if found is None:
-            binding: Object = orjson.loads(record.value)
-            status = binding.get("status") or {}
-            schemas = [(bound["schema"], is_virtual(bound)) for bound in status.get("boundResources") or ()]
-            found = Bound(
-                (status.get("apiExportClusterName", ""), reference_of(binding)[1]),
-                is_deleting(binding),
-                tuple((schema["UID"], schema["name"], schema["identityHash"], virtual) for schema, virtual in schemas),
-            )
+            found = Bound.of(orjson.loads(record.value))
             self._read.put(place, found)
         return found
 
@@ -330,28 +340,16 @@ class ClusterApis:
             yield self._as_terminating(definition) if bound.deleting else definition
 
     def _of_crd(self, record: Record) -> ResourceDefinition | None:
-        place = (record.key, record.version)
-        found = self._of_records.get(place)
-        if found is None and place not in self._read:
-            found = self._defined_by(orjson.loads(record.value))
-            if found is not None:
-                self._of_records[place] = found
-            else:
-                self._read.put(place, None)
-        return found
-
-    def _defined_by(self, crd: Object) -> ResourceDefinition | None:
         """None for a CustomResourceDefinition that is not served."""
-        conditions = {c.get("type"): c.get("status") for c in (crd.get("status") or {}).get("conditions") or ()}
-        if conditions.get("Established") != "True":
+        place = (record.key, record.version)
+        if place in self._read:
             return None
-        metadata = crd["metadata"]
-        fingerprint = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
-        known = self._crds.get(fingerprint)
-        if known is None:
-            known = self._crds[fingerprint] = definition_from_crd(crd)
-        deleting = is_deleting(crd) or conditions.get("Terminating") == "True"
-        return self._as_terminating(known) if deleting else known
+        crd: Object = orjson.loads(record.value)
+        found = self._custom.of(crd)
+        if found is None:
+            self._read.put(place, None)
+            return None
+        return self._as_terminating(found) if is_deleting(crd) or is_condition_true(crd, "Terminating") else found
 
     def _as_terminating(self, definition: ResourceDefinition) -> ResourceDefinition:
         memo = definition.versions[definition.storage_version].memo

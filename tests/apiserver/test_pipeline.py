@@ -433,6 +433,12 @@ async def test_openapi(served: ServedScopes) -> None:
 
     index = await get("/openapi/v3")
     assert index.content_type == "text/plain; charset=utf-8"
+    # As kube-apiserver 1.37.2 answers: always modified now, so only `*` is not modified.
+    assert set(index.headers) == {"Last-Modified"}
+    unchanged = {"*": 304, '"x"': 200}
+    assert {tag: (await get("/openapi/v3", **{"If-None-Match": tag})).status for tag in unchanged} == unchanged
+    since = {"If-Modified-Since": index.headers["Last-Modified"]}
+    assert (await get("/openapi/v3", "hash=WRONG", **since)).status == 200
     link = orjson.loads(index.body)["paths"]["apis/example.dev/v1"]["serverRelativeURL"]
     path, _, query = link.partition("?")
     plain = await get(path)
@@ -444,6 +450,8 @@ async def test_openapi(served: ServedScopes) -> None:
     moved = await get(path, "hash=WRONG")
     assert (moved.status, moved.headers["Location"]) == (301, f"/clusters/abc{link}")
     assert (await get("/openapi/v3/apis/none.dev/v1")).status == 404
+    forms = {"application/xml": 406, "application/xml, application/*;q=0.5": 200, "*/*": 200}
+    assert {form: (await get(path, Accept=form)).status for form in forms} == forms
     swagger = await get("/openapi/v2")
     assert orjson.loads(swagger.body)["swagger"] == "2.0"
     assert (await get("/openapi/v2", **{"If-None-Match": swagger.headers["ETag"]})).status == 304

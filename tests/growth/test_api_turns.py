@@ -13,10 +13,11 @@ import pytest
 from tenantry.kube import discovery, openapi
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
-from tenantry.tenancy.cluster_apis import ClusterApis
+from tenantry.tenancy.custom_definitions import CustomDefinitions
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 from tests.growth.meter import assert_linear
 from tests.growth.turns import counted_turns
@@ -141,13 +142,13 @@ async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatc
 
 async def test_what_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    define = ClusterApis._defined_by
+    define = CustomDefinitions.of
 
-    def defined_by(apis: ClusterApis, crd: Object) -> object:
+    def of(definitions: CustomDefinitions, crd: Object) -> ResourceDefinition | None:
         read.append(crd["metadata"]["name"])
-        return define(apis, crd)
+        return define(definitions, crd)
 
-    monkeypatch.setattr(ClusterApis, "_defined_by", defined_by)
+    monkeypatch.setattr(CustomDefinitions, "of", of)
     async with bare_shard(crd(n, "True" if n % 2 else "False") for n in range(MANY)) as shard:
         path = f"/clusters/{CLUSTER}/apis/g.example/v1/things7"
         assert (await shard.call("GET", path, MASTER))[0] == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.codec.table import table
-from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
+from tenantry.kube.custom import crd_content, definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.discovery import resource_list
 from tenantry.kube.jsonpath import compile_path, field_names
 from tenantry.kube.objects import Object
@@ -52,11 +54,42 @@ def test_selectable_fields() -> None:
     assert selectable["spec.a"]({}) == ""
 
 
+def test_the_content_of_definitions_that_say_the_same() -> None:
+    body = created(crd(version(obj_schema(spec=obj_schema(a=S, n=I)))))
+    content = crd_content(body)
+    other = created(crd(version(obj_schema(spec=obj_schema(n=I, a=S)))))
+    other["metadata"].update(
+        uid="other", resourceVersion="7", generation=7, labels={"a": "b"}, deletionTimestamp="2024-01-01T00:00:00Z"
+    )
+    other["status"] = {"storedVersions": ["v1", "v0"], "conditions": [{"type": "Terminating", "status": "True"}]}
+    assert crd_content(other) == content
+    # Whoever makes it, the definition is of the content: its fields have one order.
+    spec = definition_from_crd(body).versions["v1"].schema.properties["spec"]
+    assert list(definition_from_crd(other).versions["v1"].schema.properties["spec"].properties) == list(spec.properties)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda crd: crd["metadata"].update(name="others.g.example"),
+        lambda crd: crd["spec"].update(scope="Cluster"),
+        lambda crd: crd["spec"].update(conversion={"strategy": "Webhook", "webhook": {"clientConfig": {"url": "https://a"}}}),
+        lambda crd: crd["spec"]["names"].update(shortNames=["t"]),
+        lambda crd: crd["spec"]["versions"][0].update(served=False),
+        lambda crd: crd["spec"]["versions"][0].update(deprecated=True),
+        lambda crd: crd["spec"]["versions"][0].update(subresources={"status": {}}),
+        lambda crd: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].update(description="other"),
+        lambda crd: crd.update(status={"acceptedNames": {**crd["spec"]["names"], "listKind": "Many"}}),
+    ],
+)
+def test_the_content_of_definitions_that_say_something_else(change: Callable[[Any], None]) -> None:
+    body, other = created(crd(version(obj_schema()))), created(crd(version(obj_schema())))
+    change(other)
+    assert crd_content(other) != crd_content(body)
+
+
 def test_a_terminating_definition() -> None:
-    body = created(crd(version(obj_schema())))
-    body["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
-    made = definition_from_crd(body)
-    assert made.terminating
+    made = replace(define(version(obj_schema())), terminating=True)
     shown = resource_list(ApiSet([made]), made.group, "v1")
     assert shown is not None
     # Objects may still be changed, so that their finalizers can be done; discovery shows what is wanted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import formatdate
 from functools import partial
 
@@ -25,6 +25,10 @@ from tenantry.kube.discovery import served
 _PROTOBUF_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _JSON = "application/json"
+_V3_TYPES = {_JSON: _JSON, "*/*": _JSON, "application/*": _JSON}
+"""What is asked for → what is answered."""
+_V2_TYPES = {**_V3_TYPES, _PROTOBUF_V2_ASKED: _PROTOBUF_V2, _PROTOBUF_V2: _PROTOBUF_V2}
+"""What is asked for has a `@`, which is no character of a media type, so what is answered has none (upstream)."""
 _YEAR_SECONDS = 365 * 24 * 3600
 _AT_ONCE_BYTES = 64 << 10
 """The part of a larger definition is made in a thread."""
@@ -42,12 +46,12 @@ async def serve(request: Request, apis: ApiSet, segments: Sequence[str], *, pref
     if version != "v3":
         return page_not_found()
     if len(segments) == 2:
-        return Response(200, (await _index(apis)).body, TEXT, {"Vary": "Accept"}, compressible=True)
+        return await _index(request, apis)
     return await _v3(request, apis, segments[2:], prefix)
 
 
 async def _v2(request: Request, apis: ApiSet) -> Response:
-    media_type = _v2_media_type(request.header("accept"))
+    media_type = _accepted(request.header("accept"), _V2_TYPES)
     if not media_type:
         return Response(406, b"", "")
     digest = (await _v2_digest(apis, media_type)).digest
@@ -61,13 +65,11 @@ async def _v2(request: Request, apis: ApiSet) -> Response:
     return await _document(openapi.v2_protobuf(apis), headers, media_type)
 
 
-def _v2_media_type(accept: str) -> str:
-    """The form of the document that is asked for first, empty where none is served. What is asked for has a `@`, which is no
-    character of a media type, so what is answered has none (upstream)."""
+def _accepted(accept: str, served: Mapping[str, str]) -> str:
+    """The form of the document that is asked for first, empty where none is served."""
     if not accept:
         return _JSON
     clauses = [clause.partition(";")[0].strip() for clause in accept.split(",")]
-    served = {_JSON: _JSON, "*/*": _JSON, "application/*": _JSON, _PROTOBUF_V2_ASKED: _PROTOBUF_V2, _PROTOBUF_V2: _PROTOBUF_V2}
     return next((served[clause] for clause in clauses if clause in served), "")
 
 
@@ -79,8 +81,13 @@ async def _v2_digest(apis: ApiSet, media_type: str) -> Document:
     return await document(apis, f"openapi v2 {media_type}", digests, partial(_make_all, apis))
 
 
-async def _index(apis: ApiSet) -> Document:
-    return await document(apis, "openapi v3", lambda: orjson.dumps(openapi.index(apis)), partial(_make_all, apis))
+async def _index(request: Request, apis: ApiSet) -> Response:
+    """It has no entity tag, and was modified at the time of the request (upstream's aggregator)."""
+    made = await document(apis, "openapi v3", lambda: orjson.dumps(openapi.index(apis)), partial(_make_all, apis))
+    headers = {"Last-Modified": formatdate(usegmt=True)}
+    if request.header("if-none-match") == "*":
+        return Response(304, b"", TEXT, headers)
+    return Response(200, made.body, TEXT, headers, compressible=True)
 
 
 async def _make_all(apis: ApiSet) -> None:
@@ -115,6 +122,8 @@ async def _document(pieces: Iterator[bytes], headers: dict[str, str], media_type
 
 
 async def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) -> Response:
+    if not _accepted(request.header("accept"), _V3_TYPES):
+        return Response(406, b"", "", {"Vary": "Accept"})
     place = "/".join(segments)
     root = openapi.root_document(apis, place)
     if root is not None:

@@ -124,7 +124,7 @@ class CustomResourceDefinitionController(CollectionController):
         if not is_condition_true(crd, ESTABLISHED):
             return False
         definition = definition_of(self._apis, cluster, resource)
-        return definition is None or definition.uid == metadata_of(crd).get("uid")
+        return definition is None or definition.crd == metadata_of(crd)["name"]
 
 
 def _has_unaccepted_names(crd: Record) -> bool:
