@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -16,16 +15,13 @@ from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.kube.types import BUILTINS
-from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES
 from tests.apiserver.range_server import RangeServer, crd, start, thing
-from tests.fuzz.decoders import TESTS, text_of
+from tests.fuzz.decoders import text_of
 from tests.fuzz.targets import Target
 from tests.kube.apply.samples import THING_SPEC
 from tests.support.api import PATCHES
+from tests.support.sound_objects import sound_objects
 
-_RECORDED = json.loads((TESTS / "kube" / "workloads" / "recorded.json").read_text())
-_MESSAGES = json.loads((TESTS / "kube" / "codec" / "go_messages.json").read_text())
 _SERVER_ERROR = 500
 _LISTS = ("limit", "continue", "labelSelector", "fieldSelector", "resourceVersion", "resourceVersionMatch", "includeObject")
 _ACCEPTS = (
@@ -54,15 +50,8 @@ _PATCH_SEEDS: dict[str, list[Any]] = {
 
 def _stored() -> Iterator[tuple[ResourceDefinition, Object]]:
     """Types, and a sound object of each."""
-    sound = {case["sent"]["kind"]: case["sent"] for case in reversed(_RECORDED["created"])}
-    sound |= {case["json"]["kind"]: case["json"] for case in reversed(_MESSAGES)}
     yield definition_from_crd(crd(THING_SPEC)), thing("sample", **_SPEC)
-    for definition in (*BUILTINS, *(each.define(identity="x", uid="x") for each in WORKLOAD_TYPES)):
-        if definition.kind in sound and definition.stored and not definition.made_when_used:
-            obj = json.loads(json.dumps(sound[definition.kind]))
-            obj["apiVersion"], metadata = definition.api_version(definition.storage_version), obj["metadata"]
-            obj["metadata"] = {"name": metadata.get("name", "a"), "labels": {"a": "b"}}
-            yield definition, obj
+    yield from sound_objects()
 
 
 class _Platform:
