@@ -178,7 +178,9 @@ class Client:
                 if dice.random() < 0.3:
                     self._send("DELETE", f"{place.path}?labelSelector=n%3D{name}")
                 else:
-                    query = dice.choice(("limit=2", "labelSelector=n", f"fieldSelector=metadata.name%3D{name}", "limit=1&continue=x"))
+                    query = dice.choice(
+                        ("limit=2", "labelSelector=n", f"fieldSelector=metadata.name%3D{name}", "limit=1&continue=x")
+                    )
                     self._send("GET", f"{place.path}?{query}")
             case _:
                 method, path, body, media_type, accept = self._fuzzer.request()
@@ -221,7 +223,10 @@ class Client:
             bent = self._bent(place.sound)
             keys = [key for key in bent if key not in ("metadata", "apiVersion", "kind")] if isinstance(bent, dict) else []
             patch = {key: bent[key] for key in keys if self._dice.random() < 0.7}
-            patch["metadata"] = {"labels": {"n": self._dice.choice(_NAMES), "x": None}, "annotations": {"t": str(self._dice.random())}}
+            patch["metadata"] = {
+                "labels": {"n": self._dice.choice(_NAMES), "x": None},
+                "annotations": {"t": str(self._dice.random())},
+            }
         self._send("PATCH", at, patch, PATCHES[kind])
 
     def _apply(self, at: str, place: Collection, name: str) -> None:

@@ -52,4 +52,3 @@ def test_the_same_state_in_every_way(form: str, tmp_path: Path) -> None:
             for wrong in WRONG:
                 assert wrong not in text, text[max(0, text.index(wrong) - 300) :][:3000]
         assert {200, 201, 400, 404, 409, 422} <= {*arena.codes}, "it is no fuzzing where all is refused at the door"
-

@@ -107,14 +107,25 @@ def _server() -> tuple[asyncio.AbstractEventLoop, HttpServer[Request]]:
 
 def connections() -> Iterator[bytes]:
     get = b"GET /api/v1/namespaces/default/configmaps?watch=1&fieldSelector=metadata.name%3Da&timeout=5s HTTP/1.1\r\nHost: x\r\n"
-    yield get + b"Accept: application/json;as=Table;v=v1;g=meta.k8s.io;q=0.5, */*\r\nAccept-Encoding: gzip;q=1\r\n\r\n" + get + b"\r\n"
-    yield b"POST /apis/a.b/v1/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}" + get + b"\r\n"
+    yield (
+        get
+        + b"Accept: application/json;as=Table;v=v1;g=meta.k8s.io;q=0.5, */*\r\nAccept-Encoding: gzip;q=1\r\n\r\n"
+        + get
+        + b"\r\n"
+    )
+    yield (
+        b"POST /apis/a.b/v1/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        + get
+        + b"\r\n"
+    )
     yield b"PUT /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n"
     yield b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD https://x/healthz?pretty HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     key = base64.b64encode(bytes(16))
     shaken = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key
     token = base64.urlsafe_b64encode(b"token").rstrip(b"=")
-    hidden = b"\r\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + token + b", base64.binary.k8s.io\r\nOrigin: a://b"
+    hidden = (
+        b"\r\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + token + b", base64.binary.k8s.io\r\nOrigin: a://b"
+    )
     yield get + shaken + hidden + b"\r\n\r\n\x81\x80abcd"
 
 
@@ -208,7 +219,9 @@ def tokens() -> Iterator[bytes]:
     claims = {"iss": "https://issuer.example", "aud": ["a"], "sub": "s", "exp": int(_NOW) + 60, "nbf": int(_NOW) - 60, "hd": "x"}
     more = {"groups": ["d"], "email": "a@b.example", "email_verified": True, "tenant": ["t"], "jti": "j"}
     sources = {"_claim_names": {"groups": "g"}, "_claim_sources": {"g": {"endpoint": "https://x", "access_token": "y"}}}
-    own = {"kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "a", "uid": "u"}, "pod": {"name": "p", "uid": "v"}}}
+    own = {
+        "kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "a", "uid": "u"}, "pod": {"name": "p", "uid": "v"}}
+    }
     rsa = {"kty": "RSA", "n": "sXchxxJ", "e": "AQAB", "kid": "k", "use": "sig"}
     curve = {"kty": "EC", "crv": "P-256", "x": base64.urlsafe_b64encode(bytes(32)).decode(), "y": "AA"}
     yield orjson.dumps([{"alg": "RS256", "kid": "k"}, claims | more, {"keys": [rsa, curve]}])
@@ -312,7 +325,14 @@ def read_kubeconfig(data: bytes) -> None:
         str(error).encode(errors="surrogatepass")
 
 
-_HEADERS = ("Content-Length: ", "Transfer-Encoding: chunked", "Sec-WebSocket-Protocol: ", "Upgrade: ", "Accept: ", "/api/v1/watch/")
+_HEADERS = (
+    "Content-Length: ",
+    "Transfer-Encoding: chunked",
+    "Sec-WebSocket-Protocol: ",
+    "Upgrade: ",
+    "Accept: ",
+    "/api/v1/watch/",
+)
 TARGETS = (
     Target(name="connections", run=serve, seeds=connections, words=_HEADERS),
     Target(name="answers", run=read_answer, seeds=answers, words=("Content-Length: ", "Transfer-Encoding: chunked", "\r\n")),

@@ -67,7 +67,12 @@ def _of_kind(dice: random.Random, kind: str, depth: int) -> Object:
             item["properties"] = item["properties"] | {"k": text}
             item["required"] = sorted({*item.get("required", ()), "k"})
             item.pop("x-kubernetes-map-type", None)
-            listed: Object = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": item}
+            listed: Object = {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["k"],
+                "items": item,
+            }
             return listed
     return {"type": kind}
 

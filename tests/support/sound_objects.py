@@ -138,4 +138,3 @@ def _by_kind() -> dict[str, Object]:
     found["CertificateSigningRequest"] = signing_request("a")
     found["PodCertificateRequest"] = pod_request()
     return found
-

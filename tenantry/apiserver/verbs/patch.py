@@ -15,7 +15,7 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
 from tenantry.apiserver.verbs.create import target_of
-from tenantry.apiserver.verbs.metadata import check_name, check_namespace
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
@@ -31,7 +31,7 @@ from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
-from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, invalid, not_found
+from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
@@ -157,12 +157,10 @@ def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> N
     if not kind:
         shown = cut(_whole(obj), VALUE_CHARACTERS)
         raise refused_patch(text(obj), f"Object 'Kind' is missing in '{shown}'")
-    group = api_version.rpartition("/")[0]
-    if kind != definition.kind:
-        error = FieldError("Invalid", "kind", f"Invalid value: {quote(kind)}: must be {definition.kind}")
-    else:
-        error = FieldError("Invalid", "apiVersion", f"Invalid value: {quote(api_version)}: must be {target.api_version}")
-    raise invalid(group, kind, target.name, [error])
+    if not api_version:
+        raise internal("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+    if api_version != target.api_version:
+        check_type(obj, definition, target.api_version)
 
 
 def _json_name(value: Any) -> str:
