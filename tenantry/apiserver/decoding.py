@@ -145,22 +145,22 @@ def _check_kind(call: Call, apis: ApiSet, value: Any, body: bytes) -> Object:
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {_TYPE_META}",
             body,
         )
-    given_version, given_kind = value.get("apiVersion") or "", value.get("kind") or ""
+    given_version, given_kind = value.get("apiVersion"), value.get("kind")
     if given_version != api_version or given_kind != kind:
         for field, given in (("apiVersion", given_version), ("kind", given_kind)):
-            if not isinstance(given, str):
+            if given is not None and not isinstance(given, str):
                 raise json_codec.unrecognized(
                     definition.kind,
                     f"couldn't get version/kind; json parse error: json: cannot unmarshal {_JSON_NAMES[type(given)]} "
                     f"into Go struct field .{field} of type string",
                     body,
                 )
-        if given_version.count("/") > 1:
+        if given_version and given_version.count("/") > 1:
             raise json_codec.unrecognized(definition.kind, f"unexpected GroupVersion string: {given_version}", body)
         if definition.custom:
-            _check_custom_type(definition, given_version, given_kind, api_version, body)
+            _check_custom_type(definition, given_version or "", given_kind or "", api_version, body)
             # Another kind is refused where the object is validated (`compute`).
-            kind = given_kind
+            kind = given_kind or kind
         else:
             _check_built_in_kind(call, apis, given_version or api_version, given_kind or kind, api_version)
     if value.get("metadata") is None:

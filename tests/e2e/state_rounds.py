@@ -1,7 +1,7 @@
 """Rounds of random writes by several clients, and what has to be true whatever they wrote.
 
-Clients write objects of all types with every verb, from sound bodies that are bent, while watches follow the collections. When the
-clients rest, each watch has come to what a list shows, pages and new watches show the same, and so does a restarted server.
+Clients write objects of all types with every verb, from sound bodies that are bent, while watches follow the collections.
+When the clients rest, each watch has come to what a list shows, pages show the same, and so does a restarted server.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def custom_collections(api: Api, dice: random.Random) -> list[Collection]:
 
 
 class Follower:
-    """A watch, and the state that its events add up to. `resumed`: it continues a list; else it begins with all objects itself."""
+    """A watch, and the state that its events add up to. `resumed`: it continues a list; else it begins with all objects."""
 
     def __init__(self, api: Api, path: str, *, resumed: bool) -> None:
         self.path = path

@@ -1,8 +1,8 @@
 """Random writes by several clients: no failure of the server, watches that come to what lists show, and the same state after a
 restart.
 
-The dice are the same in every run. `TENANTRY_STATE_ROUNDS`, `TENANTRY_STATE_REQUESTS` and `TENANTRY_STATE_SEED` throw more of them,
-or others.
+The dice are the same in every run. `TENANTRY_STATE_ROUNDS`, `TENANTRY_STATE_REQUESTS` and `TENANTRY_STATE_SEED` throw more
+of them, or others.
 """
 
 from __future__ import annotations

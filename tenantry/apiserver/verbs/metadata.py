@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
-from tenantry.kube.status import bad_request, invalid, new_uid
+from tenantry.kube.status import StatusError, bad_request, invalid, new_uid
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -40,9 +40,14 @@ def check_name(obj: Object, name: str) -> None:
     """Raises StatusError 400 where the name in the body of a PUT or PATCH is not the name in the URL."""
     given = obj["metadata"].get("name")
     if not given:
-        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+        raise unnamed(name)
     if given != name:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def unnamed(name: str) -> StatusError:
+    """400 for a body without a name, for the object of this name in the URL."""
+    return bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
 
 
 def check_type(obj: Object, definition: ResourceDefinition, api_version: str) -> None:

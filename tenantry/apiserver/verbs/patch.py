@@ -15,7 +15,7 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
 from tenantry.apiserver.verbs.create import target_of
-from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type, unnamed
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
@@ -23,7 +23,7 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
-from tenantry.kube.apply.server_side import apply
+from tenantry.kube.apply.server_side import apply, not_converted
 from tenantry.kube.codec import json_codec
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
@@ -117,6 +117,9 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
     if parsed.problem is not None and (why := parsed.problem(obj)):
         raise refused_patch(text(obj), why)
+    if parsed.problem is not None:
+        # The result is put into an object of the type, whatever type it names.
+        obj["apiVersion"], obj["kind"] = target.api_version, definition.kind
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         shown = text(obj) if options.validation == STRICT else ""
         texts = unknown_in_another_version(definition, target.version, obj) if options.validation != IGNORE else []
@@ -143,17 +146,25 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
 
 def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> None:
     definition = target.definition
-    api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
     for field, value in (("apiVersion", api_version), ("kind", kind)):
-        if not isinstance(value, str):
+        if value is not None and not isinstance(value, str):
             problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{field} of type string"
             raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {problem}")
+    if api_version and api_version.count("/") > 1:
+        raise refused_patch(text(obj), f"unexpected GroupVersion string: {api_version}")
     if not definition.custom:
-        if not kind or not api_version:
-            obj.setdefault("kind", definition.kind)
-            obj.setdefault("apiVersion", target.api_version)
+        if api_version == target.api_version and not kind:
+            obj["kind"] = definition.kind
             return
-        raise refused_patch(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+        if api_version:
+            where = f'version "{api_version}"'
+        elif kind and kind != definition.kind:
+            where = 'the internal version of group ""'
+        else:
+            # Upstream decodes it as the internal type then, whose fields have no names in JSON.
+            raise unnamed(target.name)
+        raise refused_patch(text(obj), f'no kind "{kind or definition.kind}" is registered for {where} {_SCHEME}')
     if not kind:
         shown = cut(_whole(obj), VALUE_CHARACTERS)
         raise refused_patch(text(obj), f"Object 'Kind' is missing in '{shown}'")
@@ -276,8 +287,15 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         kind=target.definition.kind,
         versions=known_versions(target.definition),
     )
+    message = target.definition.message
+    why = restored.problem(message, obj) if message is not None else ""
     try:
-        normalise(target.definition, shape, obj, record, keeps_nulls=True)
+        if not why:
+            normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
-        raise bad_request(mismatch.text()) from None
+        if message is None:
+            raise bad_request(mismatch.text()) from None
+        why = mismatch.text()
+    if why:
+        raise not_converted(config, why)
     return obj

@@ -226,6 +226,13 @@ def _describe(config: Object) -> str:
     return f"{place}; {_type_text(_text(config, 'apiVersion'), _text(config, 'kind'))}"
 
 
+def not_converted(config: Object, why: str) -> StatusError:
+    """For a configuration whose values do not fit the Go types of a built-in type."""
+    to = _type_text(_text(config, "apiVersion"), _text(config, "kind"))
+    what = f"failed to convert new object ({_describe(config)}) to proper version"
+    return _failure(f"{what}: unable to convert unstructured object to {to}: {why}")
+
+
 def _failure(message: str) -> StatusError:
     """Upstream's answer to an error that has no code of its own."""
     return StatusError(500, "", message)

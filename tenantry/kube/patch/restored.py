@@ -9,8 +9,11 @@ from tenantry.kube.go_decode import Mismatch, check_bytes
 from tenantry.kube.message_tables import FieldType, Message
 
 _INTEGERS = frozenset(("int32", "int64"))
-_OWN_DECODERS = frozenset(("Time", "MicroTime", "Quantity", "FieldsV1", "JSON", "SelfOrList", "SelfOrBool", "SelfOrStrings"))
+_OWN_DECODERS = frozenset(
+    ("Time", "MicroTime", "Quantity", "RawExtension", "FieldsV1", "JSON", "SelfOrList", "SelfOrBool", "SelfOrStrings")
+)
 """Types that decode themselves: what they say of a wrong value, `tenantry.kube.decode` says too."""
+_INT32 = 1 << 31
 _KINDS = {"double": "float64", "int32": "int32", "int64": "int64", "bool": "bool"}
 
 
@@ -56,6 +59,8 @@ def _element(of: FieldType, value: Any) -> str:
         if not isinstance(value, list):
             return f"cannot restore slice from {_kind(value)}"
         return next((text for item in value if (text := _scalar(item, "string", "string"))), "")
+    if of.name == "IntOrString":
+        return _int_or_string(value)
     return _bytes(value) if of.name == "bytes" else _scalar(value, of.name, of.go_name)
 
 
@@ -67,6 +72,14 @@ def _bytes(value: Any) -> str:
     except Mismatch as mismatch:
         return f"error decoding from json: {mismatch.text()}"
     return ""
+
+
+def _int_or_string(value: Any) -> str:
+    found = _kind(value)
+    if found == "string" or (found == "int64" and -_INT32 <= value < _INT32):
+        return ""
+    shown = {"slice": "array", "map": "object", "bool": "bool"}.get(found, f"number {value}")
+    return f"json: cannot unmarshal {shown} into Go value of type int32"
 
 
 def _scalar(value: Any, name: str, go_name: str) -> str:

@@ -15,6 +15,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
 from tests.apiserver.range_server import CLUSTER, RangeServer, cm, crd, start, thing
+from tests.support.api import PATCHES
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -167,6 +168,41 @@ async def test_a_patch_that_takes_the_version_away(server: RangeServer) -> None:
     answer = await server("PATCH", f"{THINGS}/x", {"apiVersion": None})
     assert answer.status == 500
     assert answer.message == "Internal error occurred: Object 'apiVersion' is missing in 'object has no apiVersion field'"
+
+
+@pytest.mark.parametrize(
+    ("patch", "content", "status", "end"),
+    [
+        ({"apiVersion": None}, "merge", 400, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"apiVersion": "", "kind": ""}, "merge", 400, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"apiVersion": None, "kind": "X"}, "merge", 422, 'no kind "X" is registered for the internal version of group "" in scheme "pkg/runtime/scheme.go:111"'),
+        ({"apiVersion": "v7", "kind": None}, "merge", 422, 'no kind "ConfigMap" is registered for version "v7" in scheme "pkg/runtime/scheme.go:111"'),
+        ({"apiVersion": "a/b/c"}, "merge", 422, "unexpected GroupVersion string: a/b/c"),
+        ({"apiVersion": False}, "merge", 422, "json: cannot unmarshal bool into Go struct field .apiVersion of type string"),
+        ({"kind": 0}, "merge", 422, "json: cannot unmarshal number into Go struct field .kind of type string"),
+        ({"kind": None, "data": {"a": "b"}}, "merge", 200, ""),
+        ({"kind": "X", "apiVersion": "a/b/c", "data": {"a": "b"}}, "strategic", 200, ""),
+        ({"kind": 5}, "strategic", 422, "cannot convert int64 to string"),
+    ],
+)  # fmt: skip
+async def test_patches_that_change_the_type_of_a_built_in_object(
+    server: RangeServer, patch: Object, content: str, status: int, end: str
+) -> None:
+    assert (await server("POST", CMS, cm("a"))).status == 201
+    answer = await server("PATCH", f"{CMS}/a", patch, content_type=PATCHES[content])
+    assert answer.status == status
+    assert answer.json["message"].endswith(end) if status != 200 else answer.json["data"] == {"a": "b"}
+    stored = (await server("GET", f"{CMS}/a")).json
+    assert (stored["apiVersion"], stored["kind"]) == ("v1", "ConfigMap")
+
+
+@pytest.mark.parametrize("value", [False, 0, [], {}])
+async def test_a_type_that_is_empty_but_no_text(server: RangeServer, value: object) -> None:
+    for path, obj in ((CMS, cm("a")), (THINGS, thing("a"))):
+        for field in ("apiVersion", "kind"):
+            answer = await server("POST", path, obj | {field: value})
+            assert answer.status == 400
+            assert f"into Go struct field .{field} of type string" in answer.message
 
 
 async def test_built_in_bodies_need_no_kind(server: RangeServer) -> None:
