@@ -118,7 +118,7 @@ def connections() -> Iterator[bytes]:
         + get
         + b"\r\n"
     )
-    yield b"PUT / HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n"
+    yield b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n"
     yield b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD https://x/healthz?pretty HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     key = base64.b64encode(bytes(16))
     shaken = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key
