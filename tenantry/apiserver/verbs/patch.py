@@ -293,9 +293,9 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         if not why:
             normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
-        if message is None:
+        if target.definition.custom:
             raise bad_request(mismatch.text()) from None
-        why = mismatch.text()
+        why = mismatch.conversion_text()
     if why:
         raise not_converted(config, why)
     return obj
