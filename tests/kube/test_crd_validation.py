@@ -12,8 +12,8 @@ import pytest
 
 from tenantry.kube.crd_naming import naming_conditions
 from tenantry.kube.crd_validation import crd_warnings
-from tenantry.kube.schema.prune import prune
 from tenantry.kube.go_decode import Mismatch
+from tenantry.kube.schema.prune import prune
 from tenantry.kube.types.custom_resource_definition import DEFINITION, SCHEMA
 from tests.kube.definitions import KEEP, I, S, crd, created, obj_schema, version
 
