@@ -107,6 +107,7 @@ _FIELDS = ("", "Strict", "Warn", "Ignore")
 def writes() -> Iterator[bytes]:
     for number, (_, obj) in enumerate(platform().places):
         yield bytes((number, 5, 1)) + orjson.dumps(obj)
+        yield bytes((number, 5, 0x31 if number % 2 else 0x41)) + orjson.dumps(obj)
         applied = {**obj, "metadata": {"name": obj["metadata"]["name"], "labels": {"x": "y"}}}
         yield bytes((number, 3, 6)) + orjson.dumps(applied)
         for kind, (content, patches) in enumerate(zip(PATCHES, _PATCH_SEEDS.values(), strict=False)):
@@ -132,7 +133,7 @@ def write(data: bytes) -> None:
         method = "PUT" if options & 8 else method
     else:
         method = "PATCH"
-    _checked(method, path + query, data[_HEAD:], content_type)
+    _checked(method, path + query, data[_HEAD:], content_type, _ACCEPTS[(options >> 5) % 3])
 
 
 def binary_writes() -> Iterator[bytes]:
