@@ -50,7 +50,12 @@ def charge(data: bytes) -> None:
     if not data[:1] or not isinstance(spec, dict) or not isinstance(obj, dict):
         return
     definition, _ = _types()[data[0] % len(_types())]
-    limits: Object = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"}, "spec": spec}
+    limits: Object = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "q", "namespace": "default"},
+        "spec": spec,
+    }
     for kind, each in ((definition, obj), (resource_quota.DEFINITION, limits)):
         each |= {"apiVersion": "v1", "kind": kind.kind, "metadata": {"name": "x", "namespace": "default"}}
         try:
