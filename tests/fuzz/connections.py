@@ -130,8 +130,8 @@ def connections() -> Iterator[bytes]:
 
 
 def serve(data: bytes) -> None:
-    """Whatever comes is answered, and in whatever pieces sound requests come, the first answers are the same: a refusal closes the
-    connection where the body has not come yet."""
+    """Whatever comes is answered, and in whatever pieces sound requests come, the first answers are the same: a refusal closes
+    the connection where the body has not come yet."""
     loop, server = _server()
     found = [loop.run_until_complete(_served(server, pieces)) for pieces in ([data], _pieces(data, _SOME))]
     # The parser drops the requests that came with a malformed one, and takes what comes with an upgrade for the other protocol.
