@@ -21,13 +21,12 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
-from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.embedded import decode_embedded
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.structural import Schema
-from tenantry.kube.status import FieldError, StatusError, bad_request, cut, invalid
+from tenantry.kube.status import StatusError, bad_request, cut
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
@@ -78,7 +77,7 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     try:
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
-        raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
+        raise bad_request(f"{_cannot_be_handled(call, obj)}: {mismatch.text()}") from None
     if beyond and holds_beyond(obj):
         raise bad_request(beyond)
     if validation != IGNORE and (problems or unknown):
@@ -87,7 +86,7 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         else:
             texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
         if validation == STRICT:
-            raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
+            raise bad_request(f"{_cannot_be_handled(call, obj)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
     if call.request.audit is not None:
         call.request.audit.sent(obj)
@@ -134,6 +133,9 @@ def normalise(
     else:
         decode_embedded(obj, shape.schema)
         unknown = prune(obj, shape.schema)
+        if obj.get("kind", definition.kind) != definition.kind:
+            # The schema says nothing about another kind, which is refused later.
+            unknown = [path for path in unknown if path.startswith("metadata.")]
         try:
             default(obj, shape.schema, keeps_nulls=keeps_nulls)
         except StatusError:
@@ -157,20 +159,22 @@ def _check_kind(call: Call, apis: ApiSet, value: Any, body: bytes) -> Object:
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {_TYPE_META}",
             body,
         )
-    given_version, given_kind = value.get("apiVersion") or "", value.get("kind") or ""
+    given_version, given_kind = value.get("apiVersion"), value.get("kind")
     if given_version != api_version or given_kind != kind:
         for field, given in (("apiVersion", given_version), ("kind", given_kind)):
-            if not isinstance(given, str):
+            if given is not None and not isinstance(given, str):
                 raise json_codec.unrecognized(
                     definition.kind,
                     f"couldn't get version/kind; json parse error: json: cannot unmarshal {_JSON_NAMES[type(given)]} "
                     f"into Go struct field .{field} of type string",
                     body,
                 )
-        if given_version.count("/") > 1:
+        if given_version and given_version.count("/") > 1:
             raise json_codec.unrecognized(definition.kind, f"unexpected GroupVersion string: {given_version}", body)
         if definition.custom:
-            _check_custom_kind(definition, value, given_version, given_kind, api_version, body)
+            _check_custom_type(definition, given_version or "", given_kind or "", api_version, body)
+            # Another kind is refused where the object is validated (`compute`).
+            kind = given_kind or kind
         else:
             _check_built_in_kind(call, apis, given_version or api_version, given_kind or kind, api_version)
     if value.get("metadata") is None:
@@ -179,8 +183,8 @@ def _check_kind(call: Call, apis: ApiSet, value: Any, body: bytes) -> Object:
     return value
 
 
-def _check_custom_kind(
-    definition: ResourceDefinition, value: Object, given_version: str, given_kind: str, api_version: str, body: bytes
+def _check_custom_type(
+    definition: ResourceDefinition, given_version: str, given_kind: str, api_version: str, body: bytes
 ) -> None:
     if not given_kind:
         text = cut(body.decode(errors="replace"), VALUE_CHARACTERS)
@@ -189,9 +193,6 @@ def _check_custom_kind(
         raise bad_request(
             f"the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )
-    name = (value.get("metadata") or {}).get("name", "") if isinstance(value.get("metadata"), dict) else ""
-    error = FieldError("Invalid", "kind", f"Invalid value: {quote(cut(given_kind, VALUE_CHARACTERS))}: must be {definition.kind}")
-    raise invalid(definition.group, given_kind, name, [error])
 
 
 def _check_built_in_kind(call: Call, apis: ApiSet, given_version: str, given_kind: str, api_version: str) -> None:
@@ -211,5 +212,5 @@ def _check_built_in_kind(call: Call, apis: ApiSet, given_version: str, given_kin
     raise bad_request(f'{what}: no kind "{given_kind}" is registered for version "{given_version}" {_SCHEME}')
 
 
-def _cannot_be_handled(call: Call) -> str:
-    return f'{call.definition.kind} in version "{call.version}" cannot be handled as a {call.definition.kind}'
+def _cannot_be_handled(call: Call, obj: Object) -> str:
+    return f'{cut(obj["kind"], VALUE_CHARACTERS)} in version "{call.version}" cannot be handled as a {call.definition.kind}'

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
 
+from tenantry.kube.go_text import quote
 from tenantry.kube.objects import GroupResource, Object
 
 CAUSES_MAX = 200
@@ -149,7 +150,7 @@ def unauthorized() -> StatusError:
 
 def forbidden(resource: GroupResource, name: str, why: str, *, causes: Sequence[Cause] = ()) -> StatusError:
     """403 `<resource> "<name>" is forbidden: <why>`."""
-    message = f'{resource} "{name}" is forbidden: {why}' if name else f"{resource} is forbidden: {why}"
+    message = f"{resource} {quote(name)} is forbidden: {why}" if name else f"{resource} is forbidden: {why}"
     details = _details(resource.group, resource.resource, name)
     if causes:
         details["causes"] = bounded_causes(causes)
@@ -158,7 +159,7 @@ def forbidden(resource: GroupResource, name: str, why: str, *, causes: Sequence[
 
 def not_found(resource: GroupResource, name: str) -> StatusError:
     return StatusError(
-        404, "NotFound", f'{resource} "{name}" not found', details=_details(resource.group, resource.resource, name)
+        404, "NotFound", f"{resource} {quote(name)} not found", details=_details(resource.group, resource.resource, name)
     )
 
 
@@ -189,7 +190,7 @@ def already_exists(resource: GroupResource, name: str, *, deleting: bool = False
     return StatusError(
         409,
         "AlreadyExists",
-        f'{before}{resource} "{name}" already exists',
+        f"{before}{resource} {quote(name)} already exists",
         details=_details(resource.group, resource.resource, name),
     )
 
@@ -199,7 +200,7 @@ def conflict(resource: GroupResource, name: str, why: str = "") -> StatusError:
     return StatusError(
         409,
         "Conflict",
-        f'Operation cannot be fulfilled on {resource} "{name}": {why}',
+        f"Operation cannot be fulfilled on {resource} {quote(name)}: {why}",
         details=_details(resource.group, resource.resource, name),
     )
 
@@ -237,7 +238,7 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
     return StatusError(
         422,
         "Invalid",
-        f'{qualified} "{cut(name, _NAME_CHARACTERS)}" is invalid: {text}',
+        f"{qualified} {quote(cut(name, _NAME_CHARACTERS))} is invalid: {text}",
         details=_details(group, kind, name, causes=bounded_causes(e.to_cause() for e in shown)),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+_MOST = 2**63 - 1
 _NUMBERS = (0, 1, -1, 2**31, -(2**63), 2**63 - 1, 2**64 - 1, 1.5, -0.0, 1e300)
 _TEXTS = ("", "a", "x" * 300, "\u00e9\U0001f600\u2028", "\0", "1Gi", "2024-01-01T00:00:00Z", "*", "/", "a/b", "a.b/c", "self")
 _CONTAINERS: tuple[Any, ...] = ([], {}, [None], [[]], [{}], {"": None}, {"a": {}}, ["a", "a"])
@@ -47,7 +48,7 @@ def _change(container: Any, key: Any, places: list[_Place], choose: random.Rando
     elif how < 3:
         container[key] = _copy(choose.choice(_VALUES))
     elif how == 3 and isinstance(value, int | float):
-        container[key] = choose.choice((value + 1, -value, float(value), str(value)))
+        container[key] = choose.choice((min(value + 1, _MOST), -min(value, _MOST), float(value), str(value)))
     elif how < 6:
         other, place = choose.choice(places)
         container[key] = _copy(other[place])

@@ -301,6 +301,8 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
     strategy = definition.strategy
     if at_once and strategy.may_take_long and strategy.takes_long(obj, old):
         raise LoopBudgetExceeded
+    if definition.custom:
+        metadata.check_type(obj, definition, target.api_version)
     errors = validate_metadata(obj, old, definition)
     if old is not None and definition.custom:
         # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.

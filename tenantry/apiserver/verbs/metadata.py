@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
-from tenantry.kube.status import bad_request, new_uid
+from tenantry.kube.status import StatusError, bad_request, invalid, new_uid
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -38,9 +40,27 @@ def check_name(obj: Object, name: str) -> None:
     """Raises StatusError 400 where the name in the body of a PUT or PATCH is not the name in the URL."""
     given = obj["metadata"].get("name")
     if not given:
-        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+        raise unnamed(name)
     if given != name:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def unnamed(name: str) -> StatusError:
+    """400 for a body without a name, for the object of this name in the URL."""
+    return bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
+def check_type(obj: Object, definition: ResourceDefinition, api_version: str) -> None:
+    """Raises StatusError 422 where an object of a custom type is of another kind, or in another version, than those of the URL:
+    its body is decoded whatever kind it names."""
+    kind, given = obj["kind"], obj.get("apiVersion") or ""
+    if kind != definition.kind:
+        error = invalid_field("kind", kind, f"must be {definition.kind}")
+    elif given != api_version:
+        error = invalid_field("apiVersion", given, f"must be {api_version}")
+    else:
+        return
+    raise invalid(given.rpartition("/")[0], kind, obj["metadata"].get("name", ""), [error])
 
 
 def remove_cluster(obj: Object) -> None:

@@ -16,7 +16,7 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
 from tenantry.apiserver.verbs.create import target_of
-from tenantry.apiserver.verbs.metadata import check_name, check_namespace
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type, unnamed
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
@@ -32,7 +32,7 @@ from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
-from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, invalid, not_found
+from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
@@ -124,6 +124,9 @@ def _check_result(
         raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
     if parsed.problem is not None and (why := parsed.problem(obj)):
         raise refused_patch(text(obj), why)
+    if parsed.problem is not None:
+        # The result is put into an object of the type, whatever type it names.
+        obj["apiVersion"], obj["kind"] = target.api_version, definition.kind
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         shown = text(obj) if options.validation == STRICT else ""
         texts = unknown_in_another_version(definition, target.version, obj) if options.validation != IGNORE else []
@@ -163,26 +166,32 @@ def _normalised(target: Target, obj: Object, record: Record | None, managed: Any
 
 def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> None:
     definition = target.definition
-    api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
     for field, value in (("apiVersion", api_version), ("kind", kind)):
-        if not isinstance(value, str):
+        if value is not None and not isinstance(value, str):
             problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{field} of type string"
             raise refused_patch(text(obj), f"couldn't get version/kind; json parse error: {problem}")
+    if api_version and api_version.count("/") > 1:
+        raise refused_patch(text(obj), f"unexpected GroupVersion string: {api_version}")
     if not definition.custom:
-        if not kind or not api_version:
-            obj.setdefault("kind", definition.kind)
-            obj.setdefault("apiVersion", target.api_version)
+        if api_version == target.api_version and not kind:
+            obj["kind"] = definition.kind
             return
-        raise refused_patch(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+        if api_version:
+            where = f'version "{api_version}"'
+        elif kind and kind != definition.kind:
+            where = 'the internal version of group ""'
+        else:
+            # Upstream decodes it as the internal type then, whose fields have no names in JSON.
+            raise unnamed(target.name)
+        raise refused_patch(text(obj), f'no kind "{kind or definition.kind}" is registered for {where} {_SCHEME}')
     if not kind:
         shown = cut(_whole(obj), VALUE_CHARACTERS)
         raise refused_patch(text(obj), f"Object 'Kind' is missing in '{shown}'")
-    group = api_version.rpartition("/")[0]
-    if kind != definition.kind:
-        error = FieldError("Invalid", "kind", f"Invalid value: {quote(kind)}: must be {definition.kind}")
-    else:
-        error = FieldError("Invalid", "apiVersion", f"Invalid value: {quote(api_version)}: must be {target.api_version}")
-    raise invalid(group, kind, target.name, [error])
+    if not api_version:
+        raise internal("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+    if api_version != target.api_version:
+        check_type(obj, definition, target.api_version)
 
 
 def _json_name(value: Any) -> str:

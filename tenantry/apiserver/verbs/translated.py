@@ -98,6 +98,8 @@ def told(target: Target, translation: Translation, steps: Steps) -> Steps:
 
 def _stored(target: Target, translation: Translation, obj: Object, record: Record | None) -> Generator[bool, bool | None, Object]:
     """What the view stores for `obj`, in the form in which objects are stored."""
+    if target.definition.custom:
+        metadata.check_type(obj, target.definition, target.api_version)
     stored_as = target.as_stored
     definition = stored_as.definition
     own = {name: obj["metadata"][name] for name in _OF_THE_CLIENT if name in obj["metadata"]}

@@ -91,7 +91,10 @@ class BuiltInForm:
         if obj.get("metadata") is None:
             obj["metadata"] = {}
         if self._definition is not None:
-            self._definition.strategy.default(obj)
+            try:
+                self._definition.strategy.default(obj)
+            except Mismatch as mismatch:
+                raise internal(mismatch.text()) from None
         return obj
 
 

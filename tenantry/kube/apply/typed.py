@@ -171,6 +171,9 @@ def _object_metadata() -> Node:
         dict.fromkeys(("apiVersion", "kind", "name", "uid"), text) | {"blockOwnerDeletion": flag, "controller": flag},
         atomic=True,
     )
+    owners = _list_of("map", owner, "uid")
+    if owners.list is not None:
+        owners.list.defaults["uid"] = ""
     return _struct(
         dict.fromkeys(("generateName", "name", "namespace", "resourceVersion", "selfLink", "uid"), text)
         | {
@@ -182,7 +185,7 @@ def _object_metadata() -> Node:
             "generation": number,
             "labels": _map_of(text),
             "managedFields": _list_of("atomic", DEDUCED),
-            "ownerReferences": _list_of("map", owner, "uid"),
+            "ownerReferences": owners,
         }
     )
 
@@ -254,9 +257,7 @@ class _NodeCompiler:
             list_type.element = self.compile(schema.items, preserve)
             for name in list_type.keys:
                 below = schema.items.properties.get(name)
-                # An empty default of a built-in type's field is Go's zero value, which upstream counts as no default.
-                zero = below is not None and below.default == "" and is_built_in(schema.items)
-                if below is not None and below.has_default and below.default is not None and not zero:
+                if below is not None and below.has_default and below.default is not None:
                     list_type.defaults[name] = below.default
         return list_type
 

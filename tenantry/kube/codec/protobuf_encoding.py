@@ -304,8 +304,7 @@ def _text_map(tag: bytes) -> Writer:
 
 
 def _self_or_list(tag: bytes, owner: Message) -> Writer:
-    one, many = _struct(_tag(1, _BYTES), owner), _list(_struct(_tag(2, _BYTES), owner))
-    return lambda value: delimited(tag, many(value) if type(value) is list else one(value))
+    return _one_or_many(tag, _struct(_tag(1, _BYTES), owner), _struct(_tag(2, _BYTES), owner))
 
 
 def _self_or_bool(tag: bytes, owner: Message) -> Writer:
@@ -314,8 +313,17 @@ def _self_or_bool(tag: bytes, owner: Message) -> Writer:
 
 
 def _self_or_strings(tag: bytes, owner: Message) -> Writer:
-    one, many = _struct(_tag(1, _BYTES), owner), _list(_text(_tag(2, _BYTES)))
-    return lambda value: delimited(tag, many(value) if type(value) is list else one(value))
+    return _one_or_many(tag, _struct(_tag(1, _BYTES), owner), _text(_tag(2, _BYTES)))
+
+
+def _one_or_many(tag: bytes, one: Writer, item: Writer) -> Writer:
+    many = _list(item)
+
+    def write(value: Any) -> bytes:
+        # An entry of `dependencies` may be null: it has neither.
+        return delimited(tag, b"" if value is None else many(value) if type(value) is list else one(value))
+
+    return write
 
 
 _WIRES = {"bool": _VARINT, "int32": _VARINT, "int64": _VARINT, "double": _FIXED64}

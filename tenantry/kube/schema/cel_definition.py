@@ -52,6 +52,13 @@ class _Place:
     budget: _DefinitionBudget
 
 
+_NO_TYPE = (
+    "internal error: failed to construct type information for x-kubernetes-validations rules: "
+    "unable to convert structural schema to CEL declarations"
+)
+"""Upstream's text for a schema without a type, whose values no rule can be checked for."""
+
+
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
     """The errors of the rules in a structural schema at `path`."""
     return errors_of(ruled_schemas(schema, path), path)
@@ -71,7 +78,9 @@ def errors_of(found: Sequence[RuledSchema], path: str) -> list[FieldError]:
             continue
         is_root = ruled.path == path or ruled.schema.embedded_resource
         declared = declarations.of(ruled.schema, is_root=is_root)
-        if declared is not None:
+        if declared is None:
+            errors.append(FieldError("Internal", f"{ruled.path}.x-kubernetes-validations", f"Internal error: {_NO_TYPE}"))
+        else:
             times_most = largest_count(declared.smallest) if ruled.times is None else ruled.times
             here = _Place(ruled.schema, declared, declarations, ruled.path, times_most, ruled.uncorrelated, budget)
             errors += _rules(here)

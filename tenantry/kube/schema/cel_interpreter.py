@@ -11,7 +11,7 @@ from typing import Any
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
-from tenantry.kube.schema.cel_functions.arguments import Function
+from tenantry.kube.schema.cel_functions.arguments import Function, fitting
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
 from tenantry.kube.schema.cel_library import library
 from tenantry.kube.schema.cel_library.maps import insert
@@ -217,7 +217,7 @@ class _Compiler:
         if function is None:
             raise CelError(f"undeclared reference to '{name}' (in container '')")
         require_patterns(name, arguments)
-        run = function
+        run = fitting(function, len(arguments))
         parts = [self.node(argument, scope) for argument in arguments]
         if len(parts) == 1:
             [only] = parts

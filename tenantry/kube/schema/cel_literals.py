@@ -43,8 +43,11 @@ def _nodes(root: Node, mixed: bool) -> Iterator[tuple[Node, bool]]:
 
 def require_patterns(function: str, arguments: tuple[Node, ...]) -> None:
     """Raises CelError for a pattern that is written out and cannot be read: cel-go reads those when it makes a program."""
-    if function in ("find", "findAll") and isinstance(arguments[1], Literal) and isinstance(arguments[1].value, str):
-        wrong = syntax_error(arguments[1].value)
+    if function not in ("find", "findAll") or len(arguments) < 2:
+        return
+    pattern = arguments[1]
+    if isinstance(pattern, Literal) and isinstance(pattern.value, str):
+        wrong = syntax_error(pattern.value)
         if wrong:
             raise CelError(wrong)
 

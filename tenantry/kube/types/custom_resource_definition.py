@@ -18,7 +18,7 @@ from tenantry.kube.omit_empty import omit_empty
 from tenantry.kube.schema.ruled_schemas import RULES_AT_ONCE, characters_of_rules
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError, StatusError, bad_request
+from tenantry.kube.status import FieldError
 from tenantry.kube.types.custom_resource_definition_tables import CUSTOM_RESOURCE_DEFINITION, NAMES, SPEC, STATUS
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -157,21 +157,16 @@ class CustomResourceDefinitionStrategy(Strategy):
         return changed and characters_of_rules(obj.get("spec")) > RULES_AT_ONCE
 
     def default(self, obj: Object) -> None:
+        """Raises Mismatch for values of wrong types."""
         # The shape is checked first: everything below relies on it.
         wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
-            try:
-                # Decodes a copy as Go does, for its text.
-                normaliser(CUSTOM_RESOURCE_DEFINITION)(orjson.loads(orjson.dumps(obj)))
-            except Mismatch as mismatch:
-                raise _mismatch(mismatch.text()) from None
+            # Decodes a copy as Go does, for its text.
+            normaliser(CUSTOM_RESOURCE_DEFINITION)(orjson.loads(orjson.dumps(obj)))
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
-            raise _mismatch(f"json: cannot unmarshal {kind} into Go struct field {place}")
+            raise Mismatch(None, "", f"json: cannot unmarshal {kind} into Go struct field {place}")
         if "status" in obj:
-            try:
-                _normalise_status(obj)
-            except Mismatch as mismatch:
-                raise _mismatch(mismatch.text()) from None
+            _normalise_status(obj)
         _default(obj)
 
     def prepare_for_create(self, obj: Object) -> None:
@@ -216,10 +211,6 @@ class CustomResourceDefinitionStrategy(Strategy):
 
 _SHAPE = Schema(type="object", properties={"spec": _SPEC})
 _normalise_status = normaliser(message(_REF + _KIND, "3 status CustomResourceDefinitionStatus", STATUS))
-
-
-def _mismatch(text: str) -> StatusError:
-    return bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
 
 
 def _storage_versions(obj: Object) -> list[str]:

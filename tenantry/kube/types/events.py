@@ -121,11 +121,14 @@ class CoreEventStrategy(Strategy):
         return path_segment_errors(name, prefix=prefix)
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
-        involved = (obj.get("involvedObject") or {}).get("namespace") or ""
-        errors = []
+        involved, namespace = (obj.get("involvedObject") or {}).get("namespace") or "", namespace_of(obj)
+        is_new = bool(obj.get("eventTime"))
         # An event about an object without a namespace lives in `default`.
-        if involved != namespace_of(obj) and not (not involved and namespace_of(obj) == "default"):
-            errors.append(invalid("involvedObject.namespace", involved, "does not match event.namespace"))
+        lives_in = ("default", "kube-system") if is_new else ("default",)
+        agrees = namespace in lives_in if not involved else is_new or involved == namespace
+        errors = [] if agrees else [invalid("involvedObject.namespace", involved, "does not match event.namespace")]
+        if is_new:
+            errors += _reporter_errors(obj, "reportingComponent", obj.get("message"))
         return errors
 
 
@@ -160,23 +163,27 @@ class EventStrategy(Strategy):
         return errors + _series_errors(obj)
 
 
-def _strict_errors(obj: Object) -> list[FieldError]:
-    errors = []
-    if not obj.get("eventTime"):
-        errors.append(required("eventTime"))
-    errors += _series_errors(obj)
-    controller = obj.get("reportingController") or ""
-    if not controller:
-        errors.append(required("reportingController"))
-    errors += [invalid("reportingController", controller, text) for text in qualified_name_errors(controller)]
+def _reporter_errors(obj: Object, controller_field: str, note: str | None) -> list[FieldError]:
+    """The errors of what says who reports an event, which has an eventTime, and of its texts."""
+    controller = obj.get(controller_field) or ""
+    errors = [] if controller else [required(controller_field)]
+    errors += [invalid(controller_field, controller, text) for text in qualified_name_errors(controller)]
     for field, limit in (("reportingInstance", _INSTANCE_MAX), ("action", _ACTION_MAX), ("reason", _REASON_MAX)):
         value = obj.get(field) or ""
         if not value:
             errors.append(required(field))
         elif len(value) > limit:
             errors.append(invalid(field, "", f"can have at most {limit} characters"))
-    if len((obj.get("note") or "").encode()) > _NOTE_MAX:
+    if len((note or "").encode()) > _NOTE_MAX:
         errors.append(invalid("message", "", f"can have at most {_NOTE_MAX} characters"))
+    return errors
+
+
+def _strict_errors(obj: Object) -> list[FieldError]:
+    errors = []
+    if not obj.get("eventTime"):
+        errors.append(required("eventTime"))
+    errors += _series_errors(obj) + _reporter_errors(obj, "reportingController", obj.get("note"))
     if obj.get("type") not in ("Normal", "Warning"):
         errors.append(invalid("type", "", f"has invalid value: {obj.get('type') or ''}"))
     for field, path in (("deprecatedFirstTimestamp", "firstTimestamp"), ("deprecatedLastTimestamp", "lastTimestamp")):

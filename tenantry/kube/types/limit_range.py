@@ -11,7 +11,7 @@ from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import parse
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import FieldError, new_uid
 
 _REF = "io.k8s.api.core.v1."
 ITEM = message(
@@ -58,6 +58,9 @@ class LimitRangeStrategy(Strategy):
                     item[field] = values
 
     def prepare_for_create(self, obj: Object) -> None:
+        metadata = obj["metadata"]
+        if not metadata.get("name") and not metadata.get("generateName"):
+            metadata["name"] = new_uid()
         self.default(obj)
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:

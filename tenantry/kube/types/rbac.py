@@ -11,7 +11,7 @@ from tenantry.kube.field_errors import IMMUTABLE, invalid, not_supported, requir
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.message_tables import LABEL_SELECTOR, Message, kind, message
 from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, namespace_of
 from tenantry.kube.status import FieldError
 
 GROUP = "rbac.authorization.k8s.io"
@@ -150,29 +150,29 @@ class BindingStrategy(_RbacStrategy):
         else:
             errors += [invalid("roleRef.name", reference["name"], text) for text in path_segment_errors(reference["name"])]
         for index, subject in enumerate(obj.get("subjects") or ()):
-            errors += _subject_errors(subject, f"subjects[{index}]")
+            errors += _subject_errors(subject, f"subjects[{index}]", namespaced=bool(namespace_of(obj)))
         if old is not None and reference != (old.get("roleRef") or {}):
             shown = {"APIGroup": reference.get("apiGroup", ""), "Kind": reference.get("kind", "")}
             errors.append(invalid("roleRef", shown | {"Name": reference.get("name", "")}, IMMUTABLE))
         return errors
 
 
-def _subject_errors(subject: Object, path: str) -> list[FieldError]:
-    errors = []
+def _subject_errors(subject: Object, path: str, *, namespaced: bool) -> list[FieldError]:
+    errors: list[FieldError] = []
     name, group, of = subject.get("name") or "", subject.get("apiGroup") or "", subject.get("kind") or ""
-    if not name:
-        errors.append(required(f"{path}.name"))
     if of == "ServiceAccount":
         if name:
             errors += [invalid(f"{path}.name", name, text) for text in dns1123_subdomain_errors(name)]
         if group:
             errors.append(not_supported(f"{path}.apiGroup", group, [""]))
+        if not namespaced and not subject.get("namespace"):
+            errors.append(required(f"{path}.namespace"))
     elif of in ("User", "Group"):
         if group != GROUP:
             errors.append(not_supported(f"{path}.apiGroup", group, [GROUP]))
     else:
         errors.append(not_supported(f"{path}.kind", of, ["ServiceAccount", "User", "Group"]))
-    return errors
+    return errors if name else [*errors, required(f"{path}.name")]
 
 
 def _role(obj: Object) -> str:

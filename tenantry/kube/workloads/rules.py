@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tenantry.kube.names import dns1123_label_errors
+from tenantry.kube.names import dns1123_label_errors, path_segment_errors
 from tenantry.kube.workloads import pod_endpoints, preparation
 from tenantry.kube.workloads.job_labels import make_selector
 from tenantry.kube.workloads.strategy import Endpoint, Rules
@@ -71,7 +71,7 @@ RULES: Mapping[str, Rules] = {
         returns_deleted=True,
         marks_deleted=True,
     ),
-    "PodDisruptionBudget": Rules(errors=controllers.budget_errors, unconditional_update=False),
+    "PodDisruptionBudget": Rules(errors=controllers.budget_errors, name_errors=path_segment_errors, unconditional_update=False),
     "PodTemplate": Rules(errors=pods.pod_template_errors, returns_deleted=True),
     "PriorityClass": Rules(errors=nodes_and_classes.priority_class_errors),
     "ReplicaSet": Rules(errors=controllers.replica_set_errors, status_errors=replicas.replica_set_status),

@@ -15,6 +15,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import CompareFailed, Indeterminate, Unavailable
 from tests.apiserver.range_server import CLUSTER, RangeServer, cm, crd, start, thing
+from tests.support.api import PATCHES
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -131,6 +132,11 @@ async def test_field_validation(server: RangeServer) -> None:
         (THINGS, {"metadata": {"name": "x"}}, 400, "the object provided is unrecognized (must be of type Thing): Object 'Kind' is missing in '{\"metadata\":{\"name\":\"x\"}}' ({\"metadata\":{\"name\":\"x\"}})"),
         (THINGS, thing("x") | {"apiVersion": "v7"}, 400, "the API version in the data (v7) does not match the expected API version (test.example/v1)"),
         (THINGS, thing("x") | {"kind": "Secret"}, 422, 'Secret.test.example "x" is invalid: kind: Invalid value: "Secret": must be Thing'),
+        (THINGS, thing("x") | {"kind": "X", "metadata": {"name": None}}, 422, 'X.test.example "" is invalid: kind: Invalid value: "X": must be Thing'),
+        (THINGS, thing("x") | {"kind": "X", "metadata": {"name": 5}}, 400, 'X in version "v1" cannot be handled as a Thing: json: cannot unmarshal number into Go struct field ObjectMeta.name of type string'),
+        (THINGS, thing("x") | {"kind": "X", "metadata": []}, 400, 'X in version "v1" cannot be handled as a Thing: json: cannot unmarshal array into Go value of type v1.ObjectMeta'),
+        (THINGS, thing("x") | {"kind": "X", "metadata": {"name": "x", "namespace": "y"}}, 400, "the namespace of the provided object does not match the namespace sent on the request"),
+        (f"{THINGS}?fieldValidation=Strict", thing("x", unknown=1) | {"kind": "X"}, 422, 'X.test.example "x" is invalid: kind: Invalid value: "X": must be Thing'),
         (THINGS, thing("x") | {"metadata": "x"}, 400, 'Thing in version "v1" cannot be handled as a Thing: json: cannot unmarshal string into Go value of type v1.ObjectMeta'),
         (THINGS, thing("x", size="big"), 422, 'Thing.test.example "x" is invalid: spec.size: Invalid value: "string": spec.size in body must be of type integer: "string"'),
     ],
@@ -138,6 +144,66 @@ async def test_field_validation(server: RangeServer) -> None:
 async def test_bodies_that_are_refused(server: RangeServer, path: str, body: object, status: int, message: str) -> None:
     answer = await server("POST", path, body)
     assert (answer.status, answer.message) == (status, message)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "metadata", "status", "message"),
+    [
+        ("PUT", "x", {"name": None}, 400, "the name of the object (x based on URL) was undeterminable: name must be provided"),
+        ("PUT", "none", {"name": "none"}, 404, 'things.test.example "none" not found'),
+        ("PUT", "x", {"name": "x"}, 422, 'things.test.example "x" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update'),
+        ("PATCH", "x", {"name": "y"}, 400, "the name of the object (y) does not match the name on the URL (x)"),
+        ("PATCH", "x", {}, 422, 'X.test.example "x" is invalid: kind: Invalid value: "X": must be Thing'),
+    ],
+)  # fmt: skip
+async def test_another_kind_is_refused_after_what_is_checked_first(
+    server: RangeServer, method: str, name: str, metadata: Object, status: int, message: str
+) -> None:
+    assert (await server("POST", THINGS, thing("x"))).status == 201
+    answer = await server(method, f"{THINGS}/{name}", thing("x") | {"kind": "X", "metadata": metadata})
+    assert (answer.status, answer.message) == (status, message)
+
+
+async def test_a_patch_that_takes_the_version_away(server: RangeServer) -> None:
+    assert (await server("POST", THINGS, thing("x"))).status == 201
+    answer = await server("PATCH", f"{THINGS}/x", {"apiVersion": None})
+    assert answer.status == 500
+    assert answer.message == "Internal error occurred: Object 'apiVersion' is missing in 'object has no apiVersion field'"
+
+
+@pytest.mark.parametrize(
+    ("patch", "content", "status", "end"),
+    [
+        ({"apiVersion": None}, "merge", 400, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"apiVersion": "", "kind": ""}, "merge", 400, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ({"apiVersion": None, "kind": "X"}, "merge", 422, 'no kind "X" is registered for the internal version of group "" in scheme "pkg/runtime/scheme.go:111"'),
+        ({"apiVersion": "v7", "kind": None}, "merge", 422, 'no kind "ConfigMap" is registered for version "v7" in scheme "pkg/runtime/scheme.go:111"'),
+        ({"apiVersion": "a/b/c"}, "merge", 422, "unexpected GroupVersion string: a/b/c"),
+        ({"apiVersion": False}, "merge", 422, "json: cannot unmarshal bool into Go struct field .apiVersion of type string"),
+        ({"kind": 0}, "merge", 422, "json: cannot unmarshal number into Go struct field .kind of type string"),
+        ({"kind": None, "data": {"a": "b"}}, "merge", 200, ""),
+        ({"kind": "X", "apiVersion": "a/b/c", "data": {"a": "b"}}, "strategic", 200, ""),
+        ({"kind": 5}, "strategic", 422, "cannot convert int64 to string"),
+    ],
+)  # fmt: skip
+async def test_patches_that_change_the_type_of_a_built_in_object(
+    server: RangeServer, patch: Object, content: str, status: int, end: str
+) -> None:
+    assert (await server("POST", CMS, cm("a"))).status == 201
+    answer = await server("PATCH", f"{CMS}/a", patch, content_type=PATCHES[content])
+    assert answer.status == status
+    assert answer.json["message"].endswith(end) if status != 200 else answer.json["data"] == {"a": "b"}
+    stored = (await server("GET", f"{CMS}/a")).json
+    assert (stored["apiVersion"], stored["kind"]) == ("v1", "ConfigMap")
+
+
+@pytest.mark.parametrize("value", [False, 0, [], {}])
+async def test_a_type_that_is_empty_but_no_text(server: RangeServer, value: object) -> None:
+    for path, obj in ((CMS, cm("a")), (THINGS, thing("a"))):
+        for field in ("apiVersion", "kind"):
+            answer = await server("POST", path, obj | {field: value})
+            assert answer.status == 400
+            assert f"into Go struct field .{field} of type string" in answer.message
 
 
 async def test_built_in_bodies_need_no_kind(server: RangeServer) -> None:

@@ -12,6 +12,8 @@ from tenantry.kube.apply.server_side import apply
 from tenantry.kube.apply.typed import compile_schema
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
+from tenantry.kube.types import BUILTINS
+from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES
 from tests.kube.apply.samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
 
 
@@ -396,3 +398,21 @@ def test_the_last_client_side_apply_is_not_read_where_it_nests_too_deeply() -> N
         text = f'{{"apiVersion":"v1","spec":{{"any":{deep}}}}}'
         live = {"apiVersion": "v1", "metadata": {"annotations": {ANNOTATION: text}}, "spec": {"any": {"a": 1}}}
         assert upgradable_fields(live, compile_schema(THING), "v1") == {}
+
+
+def test_a_key_that_a_built_in_type_always_writes_is_empty_where_it_is_missing() -> None:
+    """As kube-apiserver 1.37.2, whose validation refuses the empty name later. A reference to an object has a name that may be
+    missing."""
+    definitions = {each.kind: each for each in (*BUILTINS, *(each.define(identity="x", uid="x") for each in WORKLOAD_TYPES))}
+
+    def made(kind: str, more: dict[str, Any]) -> dict[str, Any]:
+        config = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}, **more}
+        shape = definitions[kind].versions["v1"]
+        return apply(None, config, manager="m", force=False, api_version="v1", kind=kind, schema=shape.schema, now=NOW)
+
+    pod = made("Pod", {"spec": {"containers": [{"image": "x"}], "volumes": [{"emptyDir": {}}]}})
+    assert pod["spec"] == {"containers": [{"image": "x"}], "volumes": [{"emptyDir": {}}]}
+    with pytest.raises(StatusError, match=r'containers: duplicate entries for key \[name=""\]'):
+        made("Pod", {"spec": {"containers": [{"image": "x"}, {"image": "y"}]}})
+    with pytest.raises(StatusError, match="omits all key fields"):
+        made("ServiceAccount", {"secrets": [{"namespace": "x"}]})

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from tenantry.kube.message_tables import Message
+from tenantry.kube.objects import Object
 from tenantry.kube.patch.restored import problem
 from tenantry.kube.types import BUILTINS
+from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES
+from tests.support.sound_objects import sound_objects
 
 MESSAGES = {definition.kind: definition.message for definition in BUILTINS if definition.message is not None}
+
+WORKLOADS = [each.define(identity="x", uid="x") for each in WORKLOAD_TYPES]
 
 
 def said(kind: str, obj: dict[str, Any]) -> str:
@@ -86,3 +92,39 @@ def test_numbers_are_cut_as_go_converts_them(kind: str, obj: dict[str, Any], res
     assert message is not None
     assert problem(message, obj) == ""
     assert obj == result
+
+
+SERVICE = next(each for each in WORKLOADS if each.kind == "Service").message
+REVISION = next(each for each in WORKLOADS if each.kind == "ControllerRevision").message
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (80, ""),
+        ("http", ""),
+        (None, ""),
+        (True, "json: cannot unmarshal bool into Go value of type int32"),
+        ({}, "json: cannot unmarshal object into Go value of type int32"),
+        ([], "json: cannot unmarshal array into Go value of type int32"),
+        (1.5, "json: cannot unmarshal number 1.5 into Go value of type int32"),
+        (1 << 40, "json: cannot unmarshal number 1099511627776 into Go value of type int32"),
+    ],
+)
+def test_a_number_or_a_text(value: Any, text: str) -> None:
+    assert SERVICE is not None
+    assert problem(SERVICE, {"spec": {"ports": [{"port": 80, "targetPort": value}]}}) == text
+
+
+@pytest.mark.parametrize("value", [{"a": {"b": 1}}, 5, "x", None, [1]])
+def test_anything(value: Any) -> None:
+    assert REVISION is not None
+    assert problem(REVISION, {"data": value, "revision": 3}) == ""
+
+
+SOUND = [(definition.message, obj) for definition, obj in sound_objects() if definition.message is not None]
+
+
+@pytest.mark.parametrize(("message", "obj"), SOUND, ids=lambda value: value["kind"] if isinstance(value, dict) else "")
+def test_a_sound_object_has_no_problem(message: Message, obj: Object) -> None:
+    assert problem(message, obj) == ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenantry.kube.schema.cel import Program
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_expression import RUN_LIMIT, Expression, problem_of, to_json
+from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_values import Cost, CostExceeded
 
 VARIABLES = ("object", "cluster")
@@ -97,3 +100,12 @@ def test_an_object_that_is_nested_deeply() -> None:
         deep = [deep]
     with pytest.raises(CelError, match="too deeply"):
         run("{'a': object}", deep)
+
+
+@pytest.mark.parametrize(("name", "member"), sorted(FUNCTIONS))
+def test_no_number_of_arguments_is_an_error_of_ours(name: str, member: bool) -> None:
+    for count in range(5):
+        given = ", ".join(("self.s", "1", "self.l", "{}")[:count])
+        text = f"self.s.{name}({given})" if member else f"{name}({given})"
+        with suppress(CelError, CostExceeded):
+            Program(text).run({"s": "text", "l": ["a"]}, Cost(RUN_LIMIT))

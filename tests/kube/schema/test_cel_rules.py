@@ -180,6 +180,13 @@ def test_refused_rules(rule: Any, field: str, ending: str) -> None:
     assert text.endswith(ending)
 
 
+def test_values_without_a_type_can_have_no_rules() -> None:
+    for untyped in ({"x-kubernetes-preserve-unknown-fields": True}, {"type": "array", "items": {}}):
+        [(place, text)] = refused(untyped | {"x-kubernetes-validations": [{"rule": "true"}, {"rule": "false"}]})
+        assert place == ".x-kubernetes-validations"
+        assert text.startswith("Internal error: internal error: failed to construct type information")
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
+from inspect import signature
 from typing import Any
 
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
@@ -12,8 +14,28 @@ from tenantry.kube.schema.cel_values import Cost, UInt
 Function = Callable[..., Any]
 
 INT_MIN, INT_MAX, UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
+_ARGUMENTS_MAX = 8
+"""No function takes more."""
 PER_POINTER = 0.25
 """Cost of a list item: a list of four items needs as much memory as one unit of cost may use."""
+
+
+def fitting(function: Function, count: int) -> Function:
+    """The function for so many arguments, beside the cost that all take; where it takes others, one that has no overload."""
+    return _fitting(function, min(count, _ARGUMENTS_MAX + 1))
+
+
+@cache
+def _fitting(function: Function, count: int) -> Function:
+    try:
+        signature(function).bind(*range(count + 1))
+    except TypeError:
+        return _no_overload
+    return function
+
+
+def _no_overload(*_: Any) -> Any:
+    raise NoOverload
 
 
 class FunctionTable(dict[tuple[str, bool], Function]):

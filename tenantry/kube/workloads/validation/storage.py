@@ -11,13 +11,14 @@ from tenantry.kube.quantity import parse
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.validation.checks import driver_name, one_of, subdomain
 from tenantry.kube.workloads.validation.claims import POSITIVE, VOLUME_MODES, access_mode_errors
-from tenantry.kube.workloads.validation.volumes import source_errors
+from tenantry.kube.workloads.validation.volumes import source_errors, sources_of
 
 _RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 _OF_CLASSES = ("Delete", "Retain")
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 _FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLE_MODES = ("Persistent", "Ephemeral")
+_EXPANSION = "controllerExpandSecretRef"
 _PARAMETERS_MAX, _PARAMETERS_BYTES = 512, 256 << 10
 
 
@@ -46,9 +47,23 @@ def volume_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if spec.get("storageClassName"):
         errors += subdomain(spec["storageClassName"], "spec.storageClassName")
     errors += one_of(spec.get("volumeMode"), "spec.volumeMode", VOLUME_MODES)
-    if old is not None and spec.get("volumeMode") != old["spec"].get("volumeMode"):
-        errors.append(invalid("spec.volumeMode", spec.get("volumeMode"), IMMUTABLE))
+    if old is None:
+        return errors
+    if _fixed_sources(spec, old["spec"]) != sources_of(old["spec"]):
+        text = "spec.persistentvolumesource is immutable after creation"
+        errors.append(forbidden("spec.persistentvolumesource", text))
+    if spec.get("volumeMode") != old["spec"].get("volumeMode"):
+        errors.append(invalid("volumeMode", spec.get("volumeMode"), IMMUTABLE))
     return errors
+
+
+def _fixed_sources(spec: Object, old: Object) -> Object:
+    """The source, without a secret for expansions that was not there before, which may be added."""
+    sources = sources_of(spec)
+    csi = sources.get("csi")
+    if csi and _EXPANSION in csi and _EXPANSION not in (old.get("csi") or {}):
+        sources["csi"] = {name: value for name, value in csi.items() if name != _EXPANSION}
+    return sources
 
 
 def class_errors(obj: Object, old: Object | None) -> list[FieldError]:
@@ -64,14 +79,8 @@ def class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if not provisioner:
         errors.append(required("provisioner"))
     if old is not None:
-        if obj.get("parameters") != old.get("parameters"):
-            errors.append(forbidden("parameters", "updates to parameters are forbidden."))
-        if obj.get("provisioner") != old.get("provisioner"):
-            errors.append(forbidden("provisioner", "updates to provisioner are forbidden."))
-        if obj.get("reclaimPolicy") != old.get("reclaimPolicy"):
-            errors.append(invalid("reclaimPolicy", None, IMMUTABLE))
-        if obj.get("volumeBindingMode") != old.get("volumeBindingMode"):
-            errors.append(invalid("volumeBindingMode", obj.get("volumeBindingMode"), IMMUTABLE))
+        fixed = ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
+        errors += [invalid(name, None, IMMUTABLE) for name in fixed if obj.get(name) != old.get(name)]
     return errors
 
 
@@ -92,16 +101,16 @@ def _parameters_errors(parameters: Mapping[str, str], *, empty_allowed: bool) ->
 def attributes_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates a VolumeAttributesClass."""
     driver = obj.get("driverName") or ""
-    errors = [invalid("driverName", driver.lower(), text) for text in (qualified_name_errors(driver.lower()) if driver else ())]
+    fixed = () if old is None else ("driverName", "parameters")
+    errors = [
+        forbidden(name, f"updates to {name} are forbidden.")
+        for name in fixed
+        if old is not None and obj.get(name) != old.get(name)
+    ]
+    errors += [invalid("driverName", driver.lower(), text) for text in (qualified_name_errors(driver.lower()) if driver else ())]
     if not driver:
         errors.append(required("driverName"))
-    errors += _parameters_errors(obj.get("parameters") or {}, empty_allowed=False)
-    if old is not None:
-        if obj.get("driverName") != old.get("driverName"):
-            errors.append(invalid("driverName", driver, IMMUTABLE))
-        if obj.get("parameters") != old.get("parameters"):
-            errors.append(forbidden("parameters", "updates to parameters are forbidden."))
-    return errors
+    return errors + _parameters_errors(obj.get("parameters") or {}, empty_allowed=False)
 
 
 def driver_errors(obj: Object, old: Object | None) -> list[FieldError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tenantry.kube.field_errors import duplicate, forbidden, invalid, required, while_few
 from tenantry.kube.objects import Object
@@ -100,6 +101,11 @@ def volumes_errors(spec: Object, path: str) -> tuple[list[FieldError], set[str]]
             # A volume with errors is none that containers may mount.
             names.add(name)
     return errors, names
+
+
+def sources_of(volume: Object) -> dict[str, Any]:
+    """What a volume has of sources, by their names."""
+    return {name: volume[name] for name in _SOURCE_ORDER if name in volume}
 
 
 def source_errors(volume: Object, path: str) -> list[FieldError]:
