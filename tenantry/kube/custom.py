@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.conversion import WebhookConversion, webhook_conversion
 from tenantry.kube.crd_naming import accepted_names
 from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
 from tenantry.kube.go_text import plain
@@ -116,7 +117,15 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
         terminating=is_deleting(crd),
         uid=crd.get("metadata", {}).get("uid", ""),
         identity="",
+        conversion=webhook_conversion(crd),
+        first_stored_version=first_stored_version(crd),
     )
+
+
+def first_stored_version(crd: Object) -> str:
+    """The oldest version in which objects of the type may be stored. Empty where the status does not say it yet."""
+    stored = (crd.get("status") or {}).get("storedVersions")
+    return str(stored[0]) if stored else ""
 
 
 def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
@@ -172,6 +181,8 @@ def _definition(
     uid: str,
     identity: str,
     provider: str = "",
+    conversion: WebhookConversion | None = None,
+    first_stored_version: str = "",
 ) -> ResourceDefinition:
     group, kind = spec.get("group") or "", names["kind"]
     versions = sorted(spec["versions"], key=lambda v: by_priority(v["name"]))
@@ -196,6 +207,8 @@ def _definition(
         terminating=terminating,
         uid=uid,
         provider=provider,
+        conversion=conversion,
+        first_stored_version=first_stored_version if first_stored_version in made else "",
         memory_bytes=_memory(spec),
     )
 

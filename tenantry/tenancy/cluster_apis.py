@@ -20,7 +20,7 @@ from tenantry.base.cache import Cache
 from tenantry.base.tasks import restarting
 from tenantry.base.time_slices import in_slices
 from tenantry.kube.api_set import ApiSet, ApiSets
-from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.custom import definition_from_crd, first_stored_version
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
@@ -346,7 +346,8 @@ class ClusterApis:
         if conditions.get("Established") != "True":
             return None
         metadata = crd["metadata"]
-        fingerprint = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
+        stored_first = first_stored_version(crd)
+        fingerprint = f"{metadata['uid']}/{metadata.get('generation')}/{stored_first}/{crd['status'].get('acceptedNames')}"
         known = self._crds.get(fingerprint)
         if known is None:
             known = self._crds[fingerprint] = definition_from_crd(crd)
