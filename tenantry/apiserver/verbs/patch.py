@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise, unknown_in_another_version
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
+from tenantry.apiserver.verbs.converted import reader, with_managers
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
@@ -23,6 +23,7 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
+from tenantry.kube.apply.other_versions import OtherVersions
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.field_errors import VALUE_CHARACTERS
@@ -92,7 +93,8 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
         raise not_found(target.group_resource, target.name)
     translation = target.translation
     if translation is None:
-        current = records.decode(record, target.definition, target.version)
+        read = yield from reader(target, record)
+        current = read()
     else:
         # Without managedFields that the view hides: a patch can test and copy what is in its input.
         current = yield from picture(target, translation, record)
@@ -102,8 +104,7 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
     if translation is not None:
         check_version(target, _version(obj), record, unconditional=target.definition.strategy.unconditional_update)
         return (yield from translated_update(target, translation, obj, record))
-    old = records.decode(record, target.definition, target.version)
-    return (yield from update_outcome(target, obj, old, record, checked=False))
+    return (yield from update_outcome(target, obj, read(), record, checked=False))
 
 
 def _version(obj: Object) -> Any:
@@ -196,23 +197,23 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
-        definition, version, translation = target.definition, target.version, target.translation
+        definition, translation = target.definition, target.translation
         live: Object | None = None
         if translation is not None:
             translation.check(config)
         if record is not None and translation is not None:
             live = yield from managed_picture(target, translation, record)
         elif record is not None:
-            live = records.decode(record, definition, version)
-        obj = merged(target, config, live, options, record)
+            read = yield from reader(target, record)
+            live = read()
+        obj = yield from with_managers(target, live, lambda others: merged(target, config, live, options, record, others))
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
             if translation is not None:
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
-            old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False))
+            return (yield from update_outcome(target, obj, read(), record, applied=True, checked=False))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
@@ -260,8 +261,16 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     return config
 
 
-def merged(target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None) -> Object:
-    """The object after applying `config`. `live` is the object of `record` and is changed. Raises StatusError."""
+def merged(
+    target: Target,
+    config: Object,
+    live: Object | None,
+    options: WriteOptions,
+    record: Record | None = None,
+    others: OtherVersions | None = None,
+) -> Object:
+    """The object after applying `config`. `live` is the object of `record` and is changed. Raises StatusError, and NotConverted,
+    where there are `others`."""
     shape = target.shape
     if live is not None:
         metadata.remove_cluster(live)
@@ -277,9 +286,19 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         reset_fields=reset_fields(target.definition, shape, target.subresource),
         kind=target.definition.kind,
         versions=known_versions(target.definition),
+        others=others,
     )
+    if live is not None and target.definition.conversion is not None and _is_same(live, obj):
+        # What a webhook has made of an object has no defaults of this version. An apply that changes nothing adds none.
+        return obj
     try:
         normalise(target.definition, shape, obj, record, keeps_nulls=True)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj
+
+
+def _is_same(live: Object, obj: Object) -> bool:
+    """Whether two objects differ in their managers at most."""
+    one, other = ({**each, "metadata": {**each["metadata"], "managedFields": None}} for each in (live, obj))
+    return one == other

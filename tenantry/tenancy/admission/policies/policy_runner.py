@@ -21,6 +21,7 @@ from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Question
 from tenantry.kube.status import forbidden
 from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.policies.converted import ConversionNeed
 from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts, Unknown
 from tenantry.tenancy.admission.policies.invocations import NamespaceNeed
 from tenantry.tenancy.admission.policies.parameters import Parameters, ParamKind, Params
@@ -104,7 +105,7 @@ class PolicyRunner(Generic[P]):
         async def call(deadline: float) -> None:
             facts.is_on_loop = False
             while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
-                found = await self._slow_fact(review, need)
+                found = await self._slow_fact(review, need, deadline)
                 try:
                     facts.put(need, found)
                 except TooManyFacts as error:
@@ -123,9 +124,15 @@ class PolicyRunner(Generic[P]):
                 return self._parameters.is_namespaced(need)
             case Params():
                 return self._parameters.find(need)
+            case ConversionNeed():
+                # Its webhook is asked.
+                raise LoopBudgetExceeded
         raise TypeError(f"no fact: {need!r}")
 
-    async def _slow_fact(self, review: Review, need: Any) -> Any:
+    async def _slow_fact(self, review: Review, need: Any, deadline: float) -> Any:
+        if isinstance(need, ConversionNeed):
+            converter, definition = review.scope.converter, review.definition
+            return await converter.object(need.obj, definition, need.target, owner=review.cluster, deadline=deadline)
         if isinstance(need, Params):
             return await self._parameters.find_all(need)
         if isinstance(need, ParamKind):
