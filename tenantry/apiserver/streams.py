@@ -197,9 +197,13 @@ def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefi
         now.uid == definition.uid
         and now.storage_key == definition.storage_key
         and now.conversion is definition.conversion
-        and (now.storage_version, now.first_stored_version) == (definition.storage_version, definition.first_stored_version)
+        and (now.conversion is None or _stored_in(now) == _stored_in(definition))
         and shape.schema is definition.versions[version].schema
     )
+
+
+def _stored_in(definition: ResourceDefinition) -> tuple[str, str]:
+    return definition.storage_version, definition.first_stored_version
 
 
 async def _let_others_run(watcher: Watcher) -> None:
