@@ -292,7 +292,7 @@ def _decide(target: Target, review: Review, apart: bool, result: Object | None) 
 
 
 def _stays(target: Target, record: Record, decided: Decided) -> bool:
-    """Whether an object that nobody has changed is stored as it would be written now. It is not where it is in another version,
+    """Whether an object without a change is stored as it would be written now. It is not where it is in another version,
     or where its webhook makes something else of it than before (upstream compares what is stored)."""
     definition = target.definition
     if decided.stored is not None:
