@@ -101,7 +101,7 @@ class Shard:
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = identity.authenticator(lookup)
         self.webhooks = WebhookCalls(networks=options.webhook_networks, services=options.webhook_services)
-        metrics.collectors.append(self.webhooks.metrics.collect)
+        metrics.collectors += [self.webhooks.metrics.collect, self.webhooks.converter.metrics.collect]
         metrics.shares += [self.webhooks.outgoing.shares, self.webhooks.outgoing.lookups.shares]
         self.tenancy = tenancy = Tenancy(
             name=info.name,

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from tenantry.apiserver.conversion.converted_group import ConvertedGroup
+from tenantry.apiserver.conversion.converter import VersionConverter
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.visibility_group import VisibilityGroup
@@ -118,8 +120,11 @@ class WatchFeed:
                     self._failed(group)
 
     def _failed(self, group: WatcherGroup) -> None:
-        """Ends the watchers of a group. It stays until they have left, under a key that no other watcher has."""
         raised("sending an event to watchers, which are ended")
+        self.end(group)
+
+    def end(self, group: WatcherGroup) -> None:
+        """Ends the watchers of a group. It stays until they have left, under a key that no other watcher has."""
         if isinstance(group, VisibilityGroup):
             self._no_longer_separate(group)
             group.shared_key = None
@@ -193,8 +198,10 @@ class Hub:
         cluster: str | None,
         after: int,
         start: WatchStart,
+        converter: VersionConverter | None = None,
     ) -> tuple[Iterable[WatchChange | None] | None, Callable[[], None]]:
-        """Puts a watcher into its group (`Watcher.group`); later events reach it. Returns its first changes, None where
+        """Puts a watcher into its group (`Watcher.group`); later events reach it. `converter`: for types whose versions a webhook
+        converts. Returns its first changes, None where
         `WatcherGroup.begin` makes them, and a function with which the watcher leaves the group."""
         resource = selection.definition.storage_key
         feed = self._feeds.get((resource, cluster))
@@ -209,7 +216,10 @@ class Hub:
             key = (encoder, selection.labels, selection.fields, namespace, after)
             found = feed.find(key)
             if found is None:
-                found = WatcherGroup(key, self._range, encoder, selection, namespace, after)
+                if converter is not None:
+                    found = ConvertedGroup(key, self._range, encoder, selection, namespace, after, converter, feed.end)
+                else:
+                    found = WatcherGroup(key, self._range, encoder, selection, namespace, after)
                 feed.add(found)
             group = found
         group.join(watcher)

@@ -7,17 +7,19 @@ Objects are complete and in the shape of the storage version. Writes are admitte
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 
 from tenantry.apiserver import records
+from tenantry.apiserver.conversion.stored_in import storing_in
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.user import SYSTEM, User
 from tenantry.apiserver.verbs.compute import update_outcome
 from tenantry.apiserver.verbs.create import create_object
-from tenantry.apiserver.verbs.delete import delete_object
+from tenantry.apiserver.verbs.delete import delete_outcome
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
@@ -75,14 +77,16 @@ async def update(
     def compute(record: Record | None) -> Steps:
         if record is None:
             return Outcome()
-        obj = records.decode(record, definition, target.version)
+        kept = _in_place(target, record)
+        definition, version = kept.definition, kept.version
+        obj = records.decode(record, definition, version)
         yield ON_LOOP
         wanted = change(obj)
         if wanted is None:
             return Outcome(record=record)
         yield OFF_LOOP
-        mine, old = _own(records.copy(wanted), definition, namespace, record), records.decode(record, definition, target.version)
-        return (yield from update_outcome(target, mine, old, record))
+        mine, old = _own(records.copy(wanted), definition, namespace, record), records.decode(record, definition, version)
+        return (yield from update_outcome(kept, mine, old, record))
 
     outcome = await run(target, compute)
     return None if outcome.record is None and outcome.obj is None else outcome.to_object(target)
@@ -101,7 +105,8 @@ async def delete(
     Raises StatusError for all other errors."""
     target = _target(scope, definition, namespace, name, user=user, manager="", dry_run=bool(options and options.dry_run))
     try:
-        return (await delete_object(target, options or DeleteOptions())).to_object(target)
+        how = options or DeleteOptions()
+        return (await run(target, lambda record: delete_outcome(_in_place(target, record), how, record))).to_object(target)
     except StatusError as error:
         if error.code == 404 and error.reason == "NotFound":
             return None
@@ -139,6 +144,17 @@ def _target(
         manager=manager,
         dry_run=dry_run,
     )
+
+
+def _in_place(target: Target, record: Record | None) -> Target:
+    """The target, written in the version in which the record is: the server does not wait for a webhook of a tenant."""
+    definition = target.definition
+    if record is None or definition.conversion is None:
+        return target
+    version = records.written_in(record, definition)
+    if version not in definition.versions:
+        return target
+    return replace(target, definition=storing_in(definition, version), version=version)
 
 
 def _cluster(scope: Scope, definition: ResourceDefinition) -> str:

@@ -19,6 +19,12 @@ _MARK = ""
 """The key in `Head.fields` for the schema mark (`stored.schema_mark`) of a value. No field has this name."""
 
 
+class ConvertedRecord(Record, frozen=True, gc=False):
+    """A record as if it were stored in another version than it is: what a webhook has made of its object."""
+
+    shown_in: str
+
+
 class _OwnerReference(msgspec.Struct, gc=False):
     uid: str = ""
 
@@ -106,7 +112,9 @@ def shaped(record: Record, definition: ResourceDefinition, version: str) -> byte
 
 
 def are_in_shape(found: Sequence[Record], definition: ResourceDefinition, version: str) -> bool:
-    """Whether the stored values of these records are known to have the shape of `version`."""
+    """Whether the stored values of these records are known to be what is served in `version`."""
+    if stored.version_mark(definition):
+        return False
     mark = stored.schema_mark(definition, definition.versions[version])
     return bool(mark) and all(record.head.fields.get(_MARK) == mark for record in found)
 
@@ -114,6 +122,11 @@ def are_in_shape(found: Sequence[Record], definition: ResourceDefinition, versio
 def serve(record: Record, definition: ResourceDefinition, version: str, prefix: bytes) -> bytes:
     """The JSON of the record's object in the shape of `version`. `prefix` is from `stored.prefix`."""
     return stored.serve(shaped(record, definition, version), record.version, prefix)
+
+
+def written_in(record: Record, definition: ResourceDefinition) -> str:
+    """The version in which the record's value is."""
+    return record.shown_in if type(record) is ConvertedRecord else stored.written_in(record.value, definition)
 
 
 def copy(value: Any) -> Any:

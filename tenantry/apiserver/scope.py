@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import Attributes, Authorizer
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.request import Request
@@ -91,6 +92,11 @@ class Scope(Protocol):
     @property
     def hubs(self) -> Hubs:
         """The watchers of the shard's ranges."""
+        ...
+
+    @property
+    def converter(self) -> Converter:
+        """Converts objects of types whose versions a webhook converts."""
         ...
 
     @property

@@ -105,8 +105,9 @@ class WatchStream:
         start = self._start(candidates)
         version = self._range.version
         after = watch_request.version if watch_request.version > version else 0
+        converter = call.scope.converter.to(call.definition, call.version)
         first, self._leave = call.scope.hubs.of(self._range).join(
-            watcher, self._encoder, selection, call.namespace, call.scope.cluster, after, start
+            watcher, self._encoder, selection, call.namespace, call.scope.cluster, after, start, converter
         )
         if first is None and watcher.group is not None:
             try:
@@ -195,8 +196,14 @@ def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefi
     return now is definition or (
         now.uid == definition.uid
         and now.storage_key == definition.storage_key
+        and now.conversion is definition.conversion
+        and (now.conversion is None or _stored_in(now) == _stored_in(definition))
         and shape.schema is definition.versions[version].schema
     )
+
+
+def _stored_in(definition: ResourceDefinition) -> tuple[str, str]:
+    return definition.storage_version, definition.first_stored_version
 
 
 async def _let_others_run(watcher: Watcher) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.conversion import WebhookConversion, webhook_conversion
 from tenantry.kube.crd_naming import accepted_names
 from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
 from tenantry.kube.go_text import plain
@@ -111,11 +112,12 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
 
 
 def crd_content(crd: Object) -> bytes:
-    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, and its spec with the names that the
-    type is served under. Equal for all that say the same, in whatever order of fields."""
+    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, its spec with the names that the type is
+    served under, and the first version in which objects are stored. Equal for all that say the same, in any order of fields."""
     content = {
         "metadata": {"name": crd.get("metadata", {}).get("name", "")},
         "spec": {**crd["spec"], "names": accepted_names(crd)},
+        "status": {"storedVersions": ((crd.get("status") or {}).get("storedVersions") or [])[:1]},
     }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
@@ -124,8 +126,20 @@ def definition_from_content(content: bytes) -> ResourceDefinition:
     """The type with a `crd_content`. Nothing in it depends on anything else, so that clusters may share it."""
     crd: Object = orjson.loads(content)
     spec = crd["spec"]
-    strategy = CustomStrategy(status=_with_status(spec), scales=_scales(spec))
-    return _definition(spec, spec["names"], strategy=strategy, crd=crd["metadata"]["name"])
+    return _definition(
+        spec,
+        spec["names"],
+        strategy=CustomStrategy(status=_with_status(spec), scales=_scales(spec)),
+        crd=crd["metadata"]["name"],
+        conversion=webhook_conversion(crd),
+        first_stored_version=first_stored_version(crd),
+    )
+
+
+def first_stored_version(crd: Object) -> str:
+    """The oldest version in which objects of the type may be stored. Empty where the status does not say it yet."""
+    stored = (crd.get("status") or {}).get("storedVersions")
+    return str(stored[0]) if stored else ""
 
 
 def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
@@ -180,6 +194,8 @@ def _definition(
     uid: str = "",
     identity: str = "",
     provider: str = "",
+    conversion: WebhookConversion | None = None,
+    first_stored_version: str = "",
 ) -> ResourceDefinition:
     group, kind = spec.get("group") or "", names["kind"]
     versions = sorted(spec["versions"], key=lambda v: by_priority(v["name"]))
@@ -204,6 +220,8 @@ def _definition(
         crd=crd,
         uid=uid,
         provider=provider,
+        conversion=conversion,
+        first_stored_version=first_stored_version if first_stored_version in made else "",
         memory_bytes=_memory(spec),
     )
 

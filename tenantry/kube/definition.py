@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tenantry.kube.conversion import WebhookConversion
 from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.kube.objects import GroupResource, Object, group_version
 from tenantry.kube.schema.structural import Schema
@@ -227,6 +228,12 @@ class ResourceDefinition:
     """The uid of the APIResourceSchema behind a type. Empty for other types."""
     provider: str = ""
     """The logical cluster of the export that a bound type is from. Empty for other types."""
+    conversion: WebhookConversion | None = None
+    """The webhook that converts objects between the versions of a custom type. None where only apiVersion differs, and for
+    built-in types, which have `Version.from_storage`."""
+    first_stored_version: str = ""
+    """The version that stored values of a custom type are in which do not say it (`codec.stored.written_in`): the first of
+    `status.storedVersions`. Empty: the storage version."""
     group_resource: GroupResource = field(init=False, repr=False)
     storage_key: str = field(init=False, repr=False)
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -47,7 +48,7 @@ def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefin
     if metadata.get("labels"):
         errors += label_errors(metadata["labels"], "metadata.labels")
     if metadata.get("annotations"):
-        errors += _annotation_errors(metadata["annotations"], "metadata.annotations")
+        errors += annotation_errors(metadata["annotations"], "metadata.annotations")
     if metadata.get("ownerReferences"):
         errors += _owner_errors(metadata["ownerReferences"], "metadata.ownerReferences")
     if metadata.get("finalizers"):
@@ -68,7 +69,7 @@ def embedded_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
     if (metadata.get("generation") or 0) < 0:
         errors.append(invalid(f"{path}.generation", metadata["generation"], "must be greater than or equal to 0"))
     errors += label_errors(metadata.get("labels") or {}, f"{path}.labels")
-    errors += _annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
+    errors += annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
     errors += _owner_errors(metadata.get("ownerReferences") or [], f"{path}.ownerReferences")
     errors += _finalizer_errors(metadata.get("finalizers") or [], f"{path}.finalizers", qualified=False)
     return errors + _manager_errors(metadata.get("managedFields") or [], f"{path}.managedFields")
@@ -133,7 +134,8 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
     return errors + [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
 
 
-def _annotation_errors(annotations: dict[str, str], path: str) -> list[FieldError]:
+def annotation_errors(annotations: Mapping[str, str], path: str) -> list[FieldError]:
+    """The errors of the keys of annotations, and of their size."""
     errors: list[FieldError] = []
     total = 0
     for key, value in annotations.items():

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.storage_errors import not_owner, range_of
@@ -51,6 +52,7 @@ class ClusterScopes:
     shard_name: str
     cell: Cell
     hubs: Hubs
+    converter: Converter
     apis: ClusterApis
     authorizer: ClusterAuthorizer
     admission: WholeAdmission
@@ -93,6 +95,10 @@ class ClusterScope:
     @property
     def hubs(self) -> Hubs:
         return self.scopes.hubs
+
+    @property
+    def converter(self) -> Converter:
+        return self.scopes.converter
 
     @property
     def authorizer(self) -> Authorizer:

@@ -12,6 +12,7 @@ from typing import Any
 from tenantry.apiserver.admission.webhooks.call_context import WebhookCalls
 from tenantry.apiserver.authentication.cluster_authority import ClusterAuthority
 from tenantry.apiserver.authorizers.configured_webhooks import ConfiguredWebhooks
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
@@ -149,6 +150,7 @@ class Tenancy:
             shard_name=name,
             cell=cell,
             hubs=hubs,
+            converter=webhooks.converter if webhooks is not None else Converter(None),
             apis=self.apis,
             authorizer=self.authorizer,
             admission=admission,

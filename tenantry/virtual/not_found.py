@@ -7,6 +7,7 @@ from copy import copy
 
 from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector, Scope, Translating
@@ -52,6 +53,10 @@ class NotFoundScope:
     @property
     def hubs(self) -> Hubs:
         return self._scope.hubs
+
+    @property
+    def converter(self) -> Converter:
+        return self._scope.converter
 
     @property
     def authorizer(self) -> Authorizer:

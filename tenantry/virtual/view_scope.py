@@ -10,6 +10,7 @@ from tenantry.apiserver.admission.chain import PrecededAdmission
 from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector, Translating
@@ -60,6 +61,10 @@ class ViewScope:
     @property
     def hubs(self) -> Hubs:
         return self.base.hubs
+
+    @property
+    def converter(self) -> Converter:
+        return self.base.converter
 
     @property
     def authorizer(self) -> Authorizer:

@@ -9,6 +9,7 @@ from typing import Any
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.path_resolver import Resolved
 from tenantry.apiserver.request import Request
@@ -78,6 +79,7 @@ class FakeScope:
         self.cell: Any = None
         self.range = Range("root", "r", "t")
         self.hubs = Hubs()
+        self.converter = Converter(None)
         self.admission: WholeAdmission = AdmissionChain(())
         self._apis = ApiSet(definitions)
 

@@ -13,6 +13,7 @@ import orjson
 from tenantry.apiserver import request_info
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
@@ -95,6 +96,7 @@ class RangeScope:
         self.cell = cell
         self.range = range_
         self.hubs = Hubs()
+        self.converter = Converter(None)
         self.authorizer = AllowAll()
         self.admission: Any = AdmissionChain(())
         self.set = ApiSet(definitions)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.admission.webhooks.review_document import InvalidAnswer, InvalidPatch, decode_response, denial
+from tenantry.apiserver.admission.webhooks.review_document import InvalidPatch, decode_response, denial
 from tenantry.apiserver.body_decoding import parse_at_once
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.negotiation import JSON
@@ -39,6 +39,7 @@ from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import config_map, mutating_admission_policy, validating_admission_policy
+from tenantry.kube.webhook_answer import InvalidAnswer
 from tests.fuzz.decoders import TESTS, text_of
 from tests.fuzz.targets import Target
 

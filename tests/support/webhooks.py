@@ -1,4 +1,4 @@
-"""An HTTPS server that answers AdmissionReviews as a test says, in a thread of its own."""
+"""An HTTPS server that answers AdmissionReviews and ConversionReviews as a test says, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,7 +25,16 @@ GROUP = "admissionregistration.k8s.io"
 KINDS = {"validating": "ValidatingWebhookConfiguration", "mutating": "MutatingWebhookConfiguration"}
 PLURALS = {kind: f"{name.lower()}s" for kind, name in KINDS.items()}
 
-Reply = Callable[[Object], Object]
+
+class Raw(NamedTuple):
+    """An answer that is no review. `body` None: the connection is closed."""
+
+    status: int
+    body: bytes | None
+    content_type: str = "application/json"
+
+
+Reply = Callable[[Object], Object | Raw]
 """The response to a review, without its uid. It may wait, which makes the webhook slow."""
 
 
@@ -91,12 +100,15 @@ class WebhookServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = json.dumps(outer._answer(self.path.partition("?")[0], json.loads(body))).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
+                answer = outer._answer(self.path.partition("?")[0], json.loads(body))
+                if answer.body is None:
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.content_type)
+                self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(answer.body)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -144,11 +156,13 @@ class WebhookServer:
         """The requests that a webhook got."""
         return [request for path, request in self.seen if path == f"/{name}"]
 
-    def _answer(self, path: str, review: Object) -> Object:
+    def _answer(self, path: str, review: Object) -> Raw:
         request: Object = review["request"]
         self.seen.append((path, request))
         response = self.replies.get(path, allow)(review)
-        return {**review, "request": None, "response": {"uid": request["uid"], **response}}
+        if isinstance(response, Raw):
+            return response
+        return Raw(200, json.dumps({**review, "request": None, "response": {"uid": request["uid"], **response}}).encode())
 
 
 def rule(resources: str = "configmaps", *, group: str = "", versions: str = "v1", operations: str = "*") -> Object:

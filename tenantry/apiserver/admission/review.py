@@ -24,6 +24,17 @@ from tenantry.storage.record import Change
 CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
 
 
+class ObjectConverter(Protocol):
+    """Converts objects of types whose versions a webhook converts."""
+
+    async def object(
+        self, obj: Object, definition: ResourceDefinition, target: str, /, *, owner: str, deadline: float | None = None
+    ) -> Object:
+        """The object in the version `target`. `owner`: the logical cluster. `deadline`: time of the event loop. Raises
+        StatusError."""
+        ...
+
+
 class WrittenScope(Protocol):
     """The part of a scope that admission needs."""
 
@@ -32,6 +43,9 @@ class WrittenScope(Protocol):
 
     @property
     def range(self) -> Range: ...
+
+    @property
+    def converter(self) -> ObjectConverter: ...
 
 
 class SubresourceForm(Protocol):

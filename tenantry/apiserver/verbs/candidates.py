@@ -82,6 +82,9 @@ class Candidates:
         return [event for event in events if event.key.name == name]
 
     def _indexable(self) -> Iterator[Requirement]:
+        if self._selection.definition.conversion is not None:
+            # The index has the labels of what is stored, and webhooks may change labels.
+            return iter(())
         requirements = self._selection.labels.requirements
         return islice((each for each in requirements if each.operator in _INDEXABLE), _INDEXES_MAX)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import CREATE, UPDATE, Review, SubresourceForm
 from tenantry.apiserver.user import seen_in
 from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.converted import from_storage, is_converted, to_storage, with_managers
 from tenantry.apiserver.verbs.dynamic_admission import Snapshot, ask_mutating, ask_validating, take_changes
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Part, RecordChanged, Steps, Target
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
+from tenantry.kube.apply.other_versions import OtherVersions
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
@@ -57,7 +59,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if definition.strategy.refuses:
         review.findings = definition.strategy.findings(obj)
     target.warnings += definition.strategy.warnings(obj, None)
-    rest = yield from _decide(target, review, apart)
+    decided = yield from _decide(target, review, apart, obj)
     if version and not applied and version.isdecimal() and version.strip("0"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if review.name != target.name:
@@ -69,8 +71,8 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
     metadata.set_cluster(obj, target.cluster)
     if target.dry_run:
-        return Outcome(obj=obj, created=True)
-    change = _change(target, shape, key, obj, None, rest)
+        return Outcome(obj=decided.answer or obj, created=True)
+    change = _change(target, shape, key, obj, None, decided)
     return Outcome(changes=[change, *review.changes], created=True)
 
 
@@ -103,7 +105,7 @@ def update_outcome(
         each["metadata"].pop("resourceVersion", None)
     metadata.carry_over(obj, old)
     if not applied:
-        record_manager(target, obj, old, now)
+        yield from with_managers(target, old, lambda others: record_manager(target, obj, old, now, others))
     review = _review(target, UPDATE, obj, old)
     review.form, review.as_sent, review.version_sent = form, sent, version
     review.old_version = str(record.version)
@@ -130,16 +132,18 @@ def update_outcome(
     target.warnings += strategy.warnings(obj, old)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     same = not gone and same_but_for_times(obj, old)
-    rest = yield from _decide(target, review, apart)
-    if same and not review.changes:
+    decided = yield from _decide(target, review, apart, None if gone else old if same else obj)
+    if same and not review.changes and _stays(target, record, decided):
         return Outcome(record=record)
     metadata.set_cluster(obj, target.cluster)
     if target.dry_run or gone:
         obj["metadata"]["resourceVersion"] = str(record.version)
         if target.dry_run:
-            return Outcome(obj=obj)
+            answer = decided.answer or obj
+            answer["metadata"]["resourceVersion"] = str(record.version)
+            return Outcome(obj=answer)
         return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
-    return Outcome(changes=[_change(target, target.shape, record.key, obj, record, rest), *review.changes])
+    return Outcome(changes=[_change(target, target.shape, record.key, obj, record, decided), *review.changes])
 
 
 def delete_change(target: Target, record: Record) -> Change:
@@ -148,9 +152,10 @@ def delete_change(target: Target, record: Record) -> Change:
     return Change(record.key, None, None, record, catalog)
 
 
-def store_change(target: Target, record: Record, obj: Object) -> Change:
-    """The change that replaces `record` by `obj`, which is complete and in the target's version."""
-    return _change(target, target.shape, record.key, obj, record)
+def store_change(target: Target, record: Record, obj: Object, stored: Object | None = None) -> Change:
+    """The change that replaces `record` by `obj`, which is complete and in the target's version. `stored`: the object in the
+    storage version, where a webhook has converted it."""
+    return _change(target, target.shape, record.key, obj, record, Decided(stored=stored))
 
 
 def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
@@ -188,8 +193,9 @@ def known_versions(definition: ResourceDefinition) -> Collection[str]:
     return known
 
 
-def record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
-    """Sets metadata.managedFields in `obj` for a write that is not an apply. `old` is None on create."""
+def record_manager(target: Target, obj: Object, old: Object | None, now: str, others: OtherVersions | None = None) -> None:
+    """Sets metadata.managedFields in `obj` for a write that is not an apply. `old` is None on create. Raises NotConverted, where
+    there are `others`."""
     if not target.manager:
         if old is not None and "managedFields" in old["metadata"]:
             obj["metadata"].setdefault("managedFields", old["metadata"]["managedFields"])
@@ -205,6 +211,7 @@ def record_manager(target: Target, obj: Object, old: Object | None, now: str) ->
         now=now,
         reset_fields=reset_fields(target.definition, shape, target.subresource),
         versions=known_versions(target.definition),
+        others=others,
     )
 
 
@@ -242,13 +249,22 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
     return bool(apart)
 
 
-def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
+class Decided(NamedTuple):
+    """What is known of the object that is to be stored. `rest`: without its metadata, for `stored.encode`. `stored`: in the
+    storage version, and `answer`: that one in the version of the request, for dry runs, where a webhook has converted it."""
+
+    rest: bytes | None = None
+    stored: Object | None = None
+    answer: Object | None = None
+
+
+def _decide(target: Target, review: Review, apart: bool, result: Object | None) -> Part[Decided]:
     """The last part of a write begins here, on the loop: what is decided now is still true when the write is submitted.
 
     If other code has run since the mutating plugins (`apart`), or runs while dynamic admission is asked, they are called again:
     they read memory, which may have changed, and may refuse. Their earlier changes are in the object. If one changes something
-    now, memory has changed and the write starts again. Returns the encoded object that was made for this comparison, for
-    `stored.encode`. Raises RecordChanged.
+    now, memory has changed and the write starts again. `result`: the object to be stored, which a webhook may have to convert;
+    None: there is none. Raises RecordChanged.
     """
     obj = review.object
     assert obj is not None
@@ -262,16 +278,31 @@ def _decide(target: Target, review: Review, apart: bool) -> Part[bytes | None]:
     else:
         yield ON_LOOP
     admission.check(review)
+    asked: Snapshot | None = None
     if admission.asks(review):
         asked = yield from ask_validating(admission, review, before)
-        if asked is not None:
-            _look_again(target, review, asked)
-            warned = len(target.warnings)
-            review.changes.clear()
-            admission.check(review)
-            del target.warnings[warned:]
+    in_storage = answer = None
+    if result is not None and is_converted(target):
+        asked = asked or before or Snapshot(obj, light=False)
+        in_storage = yield from to_storage(target, result, review)
+        answer = (yield from from_storage(target, in_storage)) if target.dry_run else None
+    if asked is not None:
+        _look_again(target, review, asked)
+        warned = len(target.warnings)
+        review.changes.clear()
+        admission.check(review)
+        del target.warnings[warned:]
     admission.charge(review)
-    return rest
+    return Decided(rest, in_storage, answer)
+
+
+def _stays(target: Target, record: Record, decided: Decided) -> bool:
+    """Whether an object without a change is stored as it would be written now. It is not where it is in another version,
+    or where its webhook makes something else of it than before (upstream compares what is stored)."""
+    definition = target.definition
+    if decided.stored is not None:
+        return _change(target, target.shape, record.key, decided.stored, record, decided).value == record.value
+    return not definition.custom or records.written_in(record, definition) == definition.storage_version
 
 
 def _look_again(target: Target, review: Review, before: Snapshot) -> None:
@@ -340,23 +371,34 @@ def _stored_rest(target: Target, obj: Object) -> bytes:
 def _is_pruned_again(definition: ResourceDefinition, shape: Version) -> bool:
     """Whether an object is stored in another version than it was written in, and without a conversion. Upstream changes only the
     apiVersion then, and prunes by the version that is stored."""
-    return definition.custom and shape.name != definition.storage_version and shape.to_storage is None
+    return (
+        definition.custom
+        and shape.name != definition.storage_version
+        and shape.to_storage is None
+        and definition.conversion is None
+    )
 
 
 def _may_hold_floats(definition: ResourceDefinition, shape: Version) -> bool:
     return definition.custom and holds_floats(shape.schema)
 
 
-def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
-    """The change of a write. `rest` is the encoded object without its metadata, if it is encoded already."""
-    definition = target.definition
-    if shape.to_storage is not None:
+def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, decided: Decided) -> Change:
+    """The change of a write."""
+    definition, rest = target.definition, decided.rest
+    if decided.stored is not None:
+        obj, rest = decided.stored, None
+        shape = definition.versions[definition.storage_version]
+    elif shape.to_storage is not None:
         obj, rest = shape.to_storage(obj) or obj, None
     elif rest is None and _is_pruned_again(definition, shape):
         prune(obj, definition.versions[definition.storage_version].schema)
     catalog = target.scope.catalog(definition, key, obj)
-    head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
-    value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape))
+    # A webhook's object has no defaults of the storage version yet.
+    normalised = target.version == definition.storage_version
+    head = records.head_of(obj, definition, normalised=normalised)
+    mark = stored.version_mark(definition) if definition.custom else ""
+    value = stored.encode(obj, rest, floats=_may_hold_floats(definition, shape), mark=mark)
     if json_size.has_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)
     return Change(key, value, head, record, catalog)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from tenantry.apiserver import records
 from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES
+from tenantry.apiserver.conversion.errors import reading
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import to_status
 from tenantry.apiserver.verbs.compute import delete_change, store_change
+from tenantry.apiserver.verbs.converted import is_converted, reader, to_storage
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.dynamic_admission import ask_mutating, ask_validating
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
@@ -79,7 +81,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         raise _is_readable(target)
     _check_preconditions(target, options, record)
     definition = target.definition
-    obj = records.decode(record, definition, target.version)
+    with reading():
+        obj = (yield from reader(target, record))()
     definition.strategy.validate_delete(obj)
     review = Review(
         operation=DELETE,
@@ -113,7 +116,12 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     admission.mutate(review)
     asked = admission.asks(review) and (yield from ask_mutating(admission, review, _nothing))
     admission.check(review)
-    if (admission.asks(review) and (yield from ask_validating(admission, review)) is not None) or asked:
+    asked = (admission.asks(review) and (yield from ask_validating(admission, review)) is not None) or asked
+    in_storage: Object | None = None
+    if not gone and not same and is_converted(target):
+        in_storage = yield from to_storage(target, marked, review)
+        asked = True
+    if asked:
         review.changes.clear()
         admission.mutate(review)
         admission.check(review)
@@ -128,7 +136,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         return Outcome(record=record)
     if target.dry_run:
         return Outcome(obj=marked)
-    return Outcome(changes=[store_change(target, record, marked), *review.changes])
+    return Outcome(changes=[store_change(target, record, marked, in_storage), *review.changes])
 
 
 def _nothing() -> Part[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenantry.apiserver.conversion.errors import reading
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.request_selection import visible_to
@@ -19,7 +20,9 @@ async def get(call: Call) -> Reply:
         wanted = watched(call.request.parameter("resourceVersion"))
         if wanted:
             await wait_for_version(call.scope.range, wanted)
-    return await record_response(call, representation, find(call))
+    record = find(call)
+    with reading():
+        return await record_response(call, representation, record)
 
 
 def find(call: Call) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
@@ -27,6 +28,7 @@ _EXPIRED = (
     "the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
+_CONVERTED_TOGETHER = 500
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 
 
@@ -79,7 +81,11 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     try:
         records = candidates.now() if at == range_.version else candidates.at(at)
         then = wanted if visible_at == range_.version else wanted.at(visible_at)
-        found, count = await then.choose(records if token is None else _after(records, token, call), limit)
+        listed = records if token is None else _after(records, token, call)
+        if call.definition.conversion is not None and wanted.has_selectors:
+            found, count = await _choose_converted(call, then, list(listed), limit)
+        else:
+            found, count = await then.choose(listed, limit)
     except TooOld:
         raise _gone(token, at) from None
     list_metadata: Object = {"resourceVersion": str(at)}
@@ -90,6 +96,20 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         if count is not None:
             list_metadata["remainingItemCount"] = count - len(found)
     return found, list_metadata
+
+
+async def _choose_converted(
+    call: Call, wanted: Selection, listed: Sequence[Record], limit: int
+) -> tuple[list[Record], int | None]:
+    """As `Selection.choose`, by what the objects are in the version of the request. The records are in that version."""
+    chosen: list[Record] = []
+    for at in range(0, len(listed), _CONVERTED_TOGETHER):
+        shown = await call.scope.converter.listed(listed[at : at + _CONVERTED_TOGETHER], call.definition, call.version)
+        found, _ = await replace(wanted, definition=shown.definition).choose(shown.records)
+        chosen += found
+        if limit and len(chosen) > limit:
+            return chosen[:limit], None
+    return chosen, len(chosen)
 
 
 def _gone(token: ContinueToken | None, version: int) -> StatusError:

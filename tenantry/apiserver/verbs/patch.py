@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise, unknown_in_another_version
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
+from tenantry.apiserver.verbs.converted import reader, with_managers
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type, unnamed
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
@@ -24,6 +24,7 @@ from tenantry.apiserver.verbs.translated import managed_picture, picture, transl
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import run_weighed, weigh
 from tenantry.http.messages import Reply
+from tenantry.kube.apply.other_versions import OtherVersions
 from tenantry.kube.apply.server_side import apply, unconverted
 from tenantry.kube.codec import json_codec
 from tenantry.kube.field_errors import VALUE_CHARACTERS
@@ -95,7 +96,8 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
         raise not_found(target.group_resource, target.name)
     translation = target.translation
     if translation is None:
-        current = records.decode(record, target.definition, target.version)
+        read = yield from reader(target, record)
+        current = read()
     else:
         # Without managedFields that the view hides: a patch can test and copy what is in its input.
         current = yield from picture(target, translation, record)
@@ -106,8 +108,7 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
         check_version(target, _version(obj), record, unconditional=target.definition.strategy.unconditional_update)
         return (yield from translated_update(target, translation, obj, record))
     # The result is changed later, and where it shares parts with its input, these have changed by now.
-    old = current if parsed.copies else records.decode(record, target.definition, target.version)
-    return (yield from update_outcome(target, obj, old, record, checked=False))
+    return (yield from update_outcome(target, obj, current if parsed.copies else read(), record, checked=False))
 
 
 def _version(obj: Object) -> Any:
@@ -229,23 +230,23 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
-        definition, version, translation = target.definition, target.version, target.translation
+        definition, translation = target.definition, target.translation
         live: Object | None = None
         if translation is not None:
             translation.check(config)
         if record is not None and translation is not None:
             live = yield from managed_picture(target, translation, record)
         elif record is not None:
-            live = records.decode(record, definition, version)
-        obj, counts = merged(target, config, live, options, record)
+            read = yield from reader(target, record)
+            live = read()
+        obj, counts = yield from with_managers(target, live, lambda others: merged(target, config, live, options, record, others))
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
             if translation is not None:
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
-            old = records.decode(record, definition, version)
-            return (yield from update_outcome(target, obj, old, record, applied=True, checked=False, counts=counts))
+            return (yield from update_outcome(target, obj, read(), record, applied=True, checked=False, counts=counts))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
@@ -294,10 +295,16 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
 
 
 def merged(
-    target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None
+    target: Target,
+    config: Object,
+    live: Object | None,
+    options: WriteOptions,
+    record: Record | None = None,
+    others: OtherVersions | None = None,
 ) -> tuple[Object, bool]:
     """The object after applying `config`, and whether a part of it was pruned that counts for its generation: upstream counts
-    before it prunes what it stores. `live` is the object of `record` and is changed. Raises StatusError."""
+    before it prunes what it stores. `live` is the object of `record` and is changed. Raises StatusError, and NotConverted, where
+    there are `others`."""
     shape = target.shape
     if live is not None:
         metadata.remove_cluster(live)
@@ -313,6 +320,7 @@ def merged(
         reset_fields=reset_fields(target.definition, shape, target.subresource),
         kind=target.definition.kind,
         versions=known_versions(target.definition),
+        others=others,
     )
     message = target.definition.message
     if message is None:
@@ -322,9 +330,18 @@ def merged(
             obj["metadata"]["creationTimestamp"] = live["metadata"]["creationTimestamp"]
     elif why := restored.problem(message, obj):
         raise unconverted(config, why)
+    if live is not None and target.definition.conversion is not None and _is_same(live, obj):
+        # What a webhook has made of an object has no defaults of this version. An apply that changes nothing adds none.
+        return obj, False
     try:
         pruned = _normalised(target, obj, record, obj["metadata"].get("managedFields"), keeps_nulls=True)
     except Mismatch as mismatch:
         raise unconverted(config, mismatch.conversion_text()) from None
     apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
     return obj, message is None and any(_ROOT_FIELD.split(path, 1)[0] not in apart for path in pruned)
+
+
+def _is_same(live: Object, obj: Object) -> bool:
+    """Whether two objects differ in their managers at most."""
+    one, other = ({**each, "metadata": {**each["metadata"], "managedFields": None}} for each in (live, obj))
+    return one == other

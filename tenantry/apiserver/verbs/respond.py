@@ -7,6 +7,7 @@ Lists are made in slices and item by item, so that neither a long list nor a lar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial as bind
 from typing import Any
@@ -61,6 +62,9 @@ async def record_response(call: Call, representation: Representation, record: Re
     """The answer with a stored object."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
+    if definition.conversion is not None:
+        definition, (record,) = await call.scope.converter.shown((record,), definition, version)
+        call = replace(call, definition=definition)
     if representation.plain and present is None and not is_pretty(call.request):
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
@@ -122,6 +126,9 @@ async def list_response(
     is changed. `bytes_max` is an upper bound for the bytes of its values, where one is known."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
+    if definition.conversion is not None:
+        definition, found = await call.scope.converter.listed(found, definition, version)
+        call, bytes_max = replace(call, definition=definition), None
     pretty = is_pretty(call.request) and representation.media_type == JSON
     if representation.plain and present is None and not pretty:
         text = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)

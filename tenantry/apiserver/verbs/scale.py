@@ -10,6 +10,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.apiserver.body_decoding import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.conversion.errors import reading
 from tenantry.apiserver.negotiation import (
     APPLY_PATCH,
     MERGE_PATCH,
@@ -21,6 +22,7 @@ from tenantry.apiserver.negotiation import (
 )
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import update_outcome
+from tenantry.apiserver.verbs.converted import reader, with_managers
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
@@ -29,7 +31,7 @@ from tenantry.apiserver.verbs.patch import merged, parse_patch, refused_patch
 from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response
 from tenantry.apiserver.verbs.translated import managed_picture, picture, translated_update
-from tenantry.apiserver.verbs.write import Steps, Target, run
+from tenantry.apiserver.verbs.write import Outcome, Steps, Target, run
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.admission_matching import GroupVersionKind
@@ -82,7 +84,9 @@ _SCALE = ResourceDefinition(
 async def get_scale(call: Call) -> Reply:
     """The Scale of the named object. Raises StatusError."""
     representation = _representation(call)
-    obj = records.decode(find(call), call.definition, call.version)
+    with reading():
+        definition, (record,) = await call.scope.converter.shown((find(call),), call.definition, call.version)
+    obj = records.decode(record, definition, call.version)
     obj = _presented(call, obj)
     paths = _paths(call)
     if _replicas_at(obj, paths.spec_replicas) is None:
@@ -173,7 +177,8 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
             raise not_found(call.group_resource, call.name)
         translation = target.translation
         if translation is None:
-            old = records.decode(record, target.definition, target.version)
+            read = yield from reader(target, record)
+            old = read()
         else:
             old = yield from picture(target, translation, record)
         scale = change(scale_of(old, paths))
@@ -182,12 +187,12 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
             check_version(target, scale["metadata"].get("resourceVersion"), record, unconditional=True)
             _put(old, paths.spec_replicas, replicas)
             return (yield from translated_update(target, translation, old, record))
-        obj = records.decode(record, target.definition, target.version)
+        obj = read()
         _put(obj, paths.spec_replicas, replicas)
         return (yield from _updated(target, paths, obj, old, record, scale))
 
     outcome = await run(target, compute)
-    return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
+    return _response(call, representation, scale_of(_presented(call, await _written(target, outcome)), paths))
 
 
 async def _apply(call: Call, target: Target, config: Object, options: WriteOptions) -> Reply:
@@ -208,19 +213,27 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
             raise not_found(call.group_resource, call.name)
         translation = target.translation
         if translation is None:
-            live = records.decode(record, target.definition, target.version)
+            read = yield from reader(target, record)
+            live = read()
         else:
             translation.check(wanted)
             live = yield from managed_picture(target, translation, record)
-        obj, _ = merged(target, wanted, live, options, record)
+        obj, _ = yield from with_managers(target, live, lambda others: merged(target, wanted, live, options, record, others))
         if translation is not None:
             check_version(target, obj["metadata"].get("resourceVersion"), record, unconditional=True)
             return (yield from translated_update(target, translation, obj, record, applied=True))
-        old = records.decode(record, target.definition, target.version)
-        return (yield from _updated(target, paths, obj, old, record, obj, applied=True))
+        return (yield from _updated(target, paths, obj, read(), record, obj, applied=True))
 
     outcome = await run(target, compute)
-    return _response(call, representation, scale_of(_presented(call, outcome.to_object(target)), paths))
+    return _response(call, representation, scale_of(_presented(call, await _written(target, outcome)), paths))
+
+
+async def _written(target: Target, outcome: Outcome) -> Object:
+    """The object as the write has left it, in the target's version."""
+    if outcome.record is None:
+        return outcome.to_object(target)
+    definition, (record,) = await target.scope.converter.shown((outcome.record,), target.definition, target.version)
+    return records.decode(record, definition, target.version)
 
 
 class _ScaleForm:

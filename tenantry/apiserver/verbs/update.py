@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.compute import create_outcome, update_outcome
+from tenantry.apiserver.verbs.converted import reader
 from tenantry.apiserver.verbs.create import ObjectCopies, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
@@ -59,7 +59,7 @@ async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
         if target.translation is not None:
             check_version(target, mine["metadata"].get("resourceVersion"), record, unconditional=strategy.unconditional_update)
             return (yield from translated_update(target, target.translation, mine, record))
-        old = records.decode(record, target.definition, target.version)
+        old = (yield from reader(target, record))()
         return (yield from update_outcome(target, mine, old, record, checked=False))
 
     return await run(target, compute)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tenantry.apiserver.conversion.stored_in import stored_in
 from tenantry.apiserver.negotiation import TABLE
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import check_readable, require_readable
@@ -45,7 +48,8 @@ async def watch(call: Call) -> Reply:
         # If the range was released meanwhile, answer before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
     present = call.scope.present(call.definition, call.user)
-    encoder = Encoder(call.definition, call.version, representation, include, present, call.request.websocket)
+    shown = call.definition if call.definition.conversion is None else stored_in(call.definition, call.version)
+    encoder = Encoder(shown, call.version, representation, include, present, call.request.websocket)
     watch_request = WatchRequest(
         version=version,
         initial=initial if initial is not None else not version,
@@ -53,6 +57,8 @@ async def watch(call: Call) -> Reply:
         bookmarks=options.bookmarks,
         timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
     )
+    if call.definition.conversion is not None:
+        wanted = replace(wanted, definition=shown)
     stream = WatchStream(call, encoder, wanted, watch_request)
     return Stream(stream, content_type=encoder.content_type, warnings=call.warnings)
 

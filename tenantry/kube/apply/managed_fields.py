@@ -10,8 +10,10 @@ from tenantry.kube.apply import field_set
 from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path
 from tenantry.kube.apply.managers import Managers, OwnedFields, cap_updates, decode, encode, is_reset, updater
+from tenantry.kube.apply.other_versions import NotConverted, OtherVersions
 from tenantry.kube.apply.owned_fields import reconcile_with_schema
 from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
+from tenantry.kube.apply.typed_validation import validate
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 
@@ -49,35 +51,48 @@ def record_update(
     now: str,
     reset_fields: ResetFields = (),
     versions: Collection[str] | None = None,
+    others: OtherVersions | None = None,
 ) -> None:
     """Sets metadata.managedFields on `obj` for a write that is not an apply. `old` is None on create.
 
     `api_version` and `schema` are those of the request; `now` is a metav1.Time. `versions` are the apiVersions that the type is
     served in: entries of other versions are dropped (None keeps all). A valid managedFields list in the request replaces the old
     one: `[]` and `[{}]` remove all managers. A missing or invalid list keeps the old managers. An object without any manager is
-    not tracked until its first apply, except on create. Where the object does not match its schema, the list is left out.
+    not tracked until its first apply, except on create. Where an object does not match its schema, the list stays as it was.
+    `others`: of a type whose versions a webhook converts. Raises NotConverted; then nothing has changed.
     """
     metadata: dict[str, Any] = obj.setdefault("metadata", {})
     written = metadata.pop("managedFields", None)
     managers = _known_managers(written, old, subresource)
     if managers is None or (not managers and old is not None):
         return
+    node = compile_schema(schema)
     try:
+        if others is not None and old is not None and (validate(node, _tracked(obj)) or validate(node, _tracked(old))):
+            # What a webhook makes of an object may be anything.
+            raise TypedError("an object does not match its schema")
         record(
             managers,
             obj,
             old,
             manager=manager,
             api_version=api_version,
-            node=compile_schema(schema),
+            node=node,
             changing_schema=not is_built_in(schema),
             subresource=subresource,
             now=now,
             reset_fields=reset_fields,
             versions=versions,
+            others=others,
         )
     except TypedError:
+        if old is not None and (kept := old.get("metadata", {}).get("managedFields")):
+            metadata["managedFields"] = kept
         return
+    except NotConverted:
+        if written is not None:
+            metadata["managedFields"] = written
+        raise
     if managers:
         metadata["managedFields"] = encode(managers)
 
@@ -110,6 +125,7 @@ def record(
     now: str,
     reset_fields: ResetFields,
     versions: Collection[str] | None,
+    others: OtherVersions | None = None,
 ) -> None:
     """Gives the fields that differ between `old` and `obj` to an updating manager. Changes `managers`.
 
@@ -117,26 +133,30 @@ def record(
     """
     drop_unserved(managers, versions)
     if changing_schema:
-        for owned in managers.values():
-            owned.fields = reconcile_with_schema(owned.fields, node)
+        reconcile(managers, old or {}, node, api_version, others)
     # Where no manager can lose a field, those that none can own are not even looked at.
     creates = old is None and not managers
     changes = compare(node, {}, _ownable(obj)) if creates else compare_objects(node, old or {}, obj)
+    ignored = excluded(reset_fields)
     if reset_fields:
-        changes = changes.without(excluded(reset_fields))
+        changes = changes.without(ignored)
     taken = field_set.union(changes.modified, changes.added)
     me = updater(manager, api_version, subresource)
     strips = "f:metadata" in taken
     if managers:
-        if strips or len(managers) > 1 or me not in managers:
-            # The only manager would get back what is taken from it.
-            take_from_all(managers, taken)
-        take_from_all(managers, changes.removed)
+        if not strips and len(managers) == 1 and me in managers:
+            # The only manager would get back what else is taken from it.
+            _lose(managers, {api_version: changes.removed})
+        else:
+            take(managers, old or {}, obj, changes, api_version, ignored, others)
     if strips:
         taken = strip(taken)
     if not taken:
         return
     before = managers.get(me)
+    if subresource == "scale":
+        # Upstream looks for the time of a Scale's manager among those of the object.
+        now = before.time if before is not None else ""
     if before is None:
         fields = field_set.ordered(taken)
     elif field_set.difference(taken, before.fields):
@@ -172,14 +192,68 @@ def _ownable(obj: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def take_from_all(managers: Managers, fields: FieldSet) -> None:
-    """Takes fields away from every manager. A manager without fields is dropped. Changes `managers`."""
-    if not fields:
-        return
+def reconcile(managers: Managers, live: Object, node: Node, api_version: str, others: OtherVersions | None) -> None:
+    """Brings what managers own in line with the schema, which may have changed: each in its version. Changes `managers`. Raises
+    TypedError, NotConverted."""
+    for owned in managers.values():
+        there = node
+        if others is not None and owned.api_version != api_version:
+            # As upstream, which fails where the object cannot be converted.
+            others.converted(live, api_version, owned.api_version)
+            there = others.node(owned.api_version)
+        owned.fields = reconcile_with_schema(owned.fields, there)
+
+
+def changes_in(
+    managers: Managers,
+    left: Object,
+    right: Object,
+    changes: Comparison,
+    api_version: str,
+    ignored: FieldSet,
+    others: OtherVersions | None,
+) -> Mapping[str, Comparison]:
+    """The difference of two objects by the version of managers. `changes`: that in `api_version`. Raises TypedError,
+    NotConverted."""
+    found = {api_version: changes}
+    for owned in managers.values():
+        version = owned.api_version
+        if version in found:
+            continue
+        if others is None:
+            found[version] = changes
+            continue
+        pair = (others.converted(each, api_version, version) for each in (left, right))
+        found[version] = compare_objects(others.node(version), *pair).without(ignored)
+    return found
+
+
+def take(
+    managers: Managers,
+    left: Object,
+    right: Object,
+    changes: Comparison,
+    api_version: str,
+    ignored: FieldSet,
+    others: OtherVersions | None,
+) -> None:
+    """Takes what has changed between two objects away from every manager. A manager without fields is dropped. Changes
+    `managers`."""
+    found = changes_in(managers, left, right, changes, api_version, ignored, others)
+    gone = {
+        version: field_set.union(field_set.union(change.modified, change.added), change.removed)
+        for version, change in found.items()
+    }
+    _lose(managers, gone)
+
+
+def _lose(managers: Managers, gone: Mapping[str, FieldSet]) -> None:
+    """Takes fields away from every manager, by the version that it writes in."""
     for manager, owned in list(managers.items()):
-        left = field_set.difference(owned.fields, fields)
-        if left:
-            owned.fields = left
+        taken = gone[owned.api_version]
+        kept = field_set.difference(owned.fields, taken) if taken else owned.fields
+        if kept:
+            owned.fields = kept
         else:
             del managers[manager]
 

@@ -3,26 +3,30 @@ Updater.Apply)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
 from tenantry.kube.apply import field_set
+from tenantry.kube.apply.compare import Comparison
 from tenantry.kube.apply.field_set import FieldSet
 from tenantry.kube.apply.last_applied import MANAGER as KUBECTL
 from tenantry.kube.apply.last_applied import refresh_annotation, upgradable_fields
 from tenantry.kube.apply.managed_fields import (
     ResetFields,
+    changes_in,
     compare_objects,
     drop_unserved,
     excluded,
+    reconcile,
     record,
     strip,
-    take_from_all,
+    take,
 )
 from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, OwnedFields, applier, decode, encode
 from tenantry.kube.apply.merge import merge
-from tenantry.kube.apply.owned_fields import fields_of, reconcile_with_schema, remove_fields, with_named_fields
+from tenantry.kube.apply.other_versions import OtherVersions
+from tenantry.kube.apply.owned_fields import fields_of, remove_fields, with_named_fields
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.typed_validation import error_text, validate
 from tenantry.kube.objects import Object, split_api_version
@@ -44,6 +48,7 @@ def apply(
     reset_fields: ResetFields = (),
     kind: str = "",
     versions: Collection[str] | None = None,
+    others: OtherVersions | None = None,
 ) -> Object:
     """The object after a manager applied its configuration. `live` is None where the object is created. The inputs are not
     changed.
@@ -52,6 +57,8 @@ def apply(
     metav1.Time. `versions` are the apiVersions that the type is served in: entries of other versions are dropped (None keeps
     all). The caller does defaulting and validation, and detects a write without changes. Where the merge changes nothing, the
     times in managedFields stay.
+
+    `others`: of a type whose versions a webhook converts. Raises NotConverted.
 
     Raises StatusError: 400 for a wrong type or for managedFields in the configuration, 500 where the configuration does not match
     the schema (upstream's code), 409 on a conflict without `force`, with a cause for each field.
@@ -65,6 +72,9 @@ def apply(
             _record_before_first_apply(managers, live, node, api_version, subresource, now, reset_fields)
         except TypedError as error:
             raise _failure(f"failed to create typed live object ({_describe(live)}): {error}") from error
+    if others is not None and live is not None and (errors := validate(node, _without_managers(live))):
+        # What a webhook makes of an object may be anything.
+        raise _failure(f"failed to create typed live object ({_describe(live)}): {error_text(errors)}")
     given = config.get("metadata")
     if isinstance(given, dict) and given.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
@@ -72,18 +82,28 @@ def apply(
         raise _failure(f"failed to create typed patch object ({_describe(config)}): {error_text(errors)}")
     drop_unserved(managers, versions)
     if not is_built_in(schema):
-        for owned in managers.values():
-            owned.fields = reconcile_with_schema(owned.fields, node)
+        try:
+            reconcile(managers, live or {}, node, api_version, others)
+        except TypedError as error:
+            raise _failure(str(error)) from error
     base = _without_managers(live or {})
     applying = applier(manager, subresource)
     try:
         result, managers = _merge_and_own(
-            base, config, node, managers, applying, api_version=api_version, reset=excluded(reset_fields), force=force
+            base,
+            config,
+            node,
+            managers,
+            applying,
+            api_version=api_version,
+            reset=excluded(reset_fields),
+            force=force,
+            others=others,
         )
     except TypedError as error:
         raise _failure(f"failed to merge config: {error}") from error
     if applying in managers and (live is None or _differs(base, result)):
-        managers[applying].time = now
+        managers[applying].time = now if subresource != "scale" else managers[applying].time
     # A copy: the merge shares the parts that it did not touch with its inputs.
     out: Object = copy_of(result)
     metadata = out["metadata"] = out.get("metadata") or {}
@@ -104,6 +124,7 @@ def _merge_and_own(
     api_version: str,
     reset: FieldSet,
     force: bool,
+    others: OtherVersions | None,
 ) -> tuple[Object, Managers]:
     merged = merge(node, live, config)
     last = managers.get(applying)
@@ -111,43 +132,46 @@ def _merge_and_own(
     managers[applying] = OwnedFields(owned, api_version, last.time if last else "")
     result: Object = {} if merged is ABSENT else merged
     if last is not None and last.fields:
-        result = _prune(result, node, last.fields, managers)
+        if others is None:
+            result = _prune(result, node, last.fields, managers)
+        else:
+            result = _prune_in_versions(result, last, managers, api_version, others)
     changes = compare_objects(node, live, result).without(reset)
-    _take_ownership(
-        managers, applying, field_set.union(changes.modified, changes.added), changes.removed, force, (live, node, api_version)
-    )
-    mine = strip(managers[applying].fields)
-    if mine:
-        managers[applying].fields = field_set.ordered(mine)
+    mine = managers.pop(applying)
+    found = changes_in(managers, live, result, changes, api_version, reset, others)
+    _refuse_conflicts(managers, applying, found, force, (live, node, api_version))
+    take(managers, live, result, changes, api_version, reset, others)
+    managers[applying] = mine
+    kept = strip(managers[applying].fields)
+    if kept:
+        managers[applying].fields = field_set.ordered(kept)
     else:
         del managers[applying]
     return result, managers
 
 
-def _take_ownership(
+def _refuse_conflicts(
     managers: Managers,
     applying: Manager,
-    changed: FieldSet,
-    removed: FieldSet,
+    found: Mapping[str, Comparison],
     force: bool,
     context: tuple[Object, Node, str],
 ) -> None:
-    """Takes changed and removed fields away from the other managers, or raises the conflict. Changes `managers`."""
-    mine = managers.pop(applying)
+    """Raises the conflict with other managers, unless `force`. `found`: what changes, by version."""
+    if force:
+        return
     conflicts = {}
     for other, owned in managers.items():
-        both = field_set.intersection(owned.fields, changed)
+        change = found[owned.api_version]
+        both = field_set.intersection(owned.fields, field_set.union(change.modified, change.added))
         if both:
             conflicts[other] = both
-    if conflicts and not force and applying.name == KUBECTL:
+    if conflicts and applying.name == KUBECTL:
         allowed = upgradable_fields(*context)
         left = {other: field_set.difference(fields, allowed) for other, fields in conflicts.items()}
         conflicts = {other: fields for other, fields in left.items() if fields}
-    if conflicts and not force:
+    if conflicts:
         raise _conflict(conflicts)
-    take_from_all(managers, changed)
-    take_from_all(managers, removed)
-    managers[applying] = mine
 
 
 def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Object:
@@ -167,6 +191,34 @@ def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Ob
     gone = field_set.intersection(field_set.difference(merged_fields, pruned_fields), last_named)
     out: Object = remove_fields(node, merged, gone)
     return out
+
+
+def _prune_in_versions(merged: Object, last: OwnedFields, managers: Managers, api_version: str, others: OtherVersions) -> Object:
+    """As `_prune`, where the last apply and other managers may be in other versions: each looks at the object in its own."""
+    version = last.api_version
+    whole = others.converted(merged, api_version, version)
+    last_named = with_named_fields(last.fields, others.node(version))
+    pruned: Object = remove_fields(others.node(version), whole, last_named)
+    at, all_of_it = version, whole
+    owned_in: dict[str, list[FieldSet]] = {}
+    for owned in managers.values():
+        owned_in.setdefault(owned.api_version, []).append(owned.fields)
+    for there in sorted(owned_in, key=lambda each: each != version):
+        node = others.node(there)
+        all_of_it, pruned = others.converted(all_of_it, at, there), others.converted(pruned, at, there)
+        at = there
+        everything = with_named_fields(fields_of(node, all_of_it), node)
+        kept = field_set.union(
+            with_named_fields(fields_of(node, pruned), node), with_named_fields(field_set.union_all(owned_in[there]), node)
+        )
+        pruned = remove_fields(node, all_of_it, field_set.difference(everything, kept))
+    node = others.node(version)
+    pruned = others.converted(pruned, at, version)
+    everything = with_named_fields(fields_of(node, whole), node)
+    left = with_named_fields(fields_of(node, pruned), node)
+    gone = field_set.intersection(field_set.difference(everything, left), last_named)
+    out: Object = remove_fields(node, whole, gone)
+    return others.converted(out, version, api_version)
 
 
 def _record_before_first_apply(

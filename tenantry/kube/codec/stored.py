@@ -2,11 +2,15 @@
 
 A stored value is JSON that begins with `{"metadata":{`. It has no apiVersion, kind and metadata.resourceVersion. The served JSON
 is put together from `prefix`, the version and the rest of the value. Values are written in the shape of the storage version.
+
+The storage version of a custom type may change. A value that is in another version than `first_stored_version` says so: its last
+field is then `"apiVersion":"<version>"`, which is never served.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from itertools import count
 
 import orjson
@@ -25,6 +29,10 @@ HEAD = b'{"metadata":{'
 AFTER_HEAD = slice(len(HEAD), None)
 """Made once, because making a slice object takes as long as copying the bytes."""
 _NOT_STORED = frozenset(("apiVersion", "kind", "metadata"))
+_MARKED = re.compile(rb',"apiVersion":"([a-z0-9-]{1,63})"\}\Z')
+"""Only the last field of the object itself ends so: what is inside of another one has more brackets behind it, and quotes inside
+of texts are escaped."""
+_MARK_BYTES_MAX = len(',"apiVersion":""}') + 63
 _shaped: Cache[tuple[int, int], bytes] = Cache("shaped_values", bytes_max=24 << 20)
 """Reshaped values, by version of a type and resource version: values that were written under another schema, or are shown in
 another version."""
@@ -36,13 +44,15 @@ _READ_MORE, _READ_TIMES = 256 * 1024, 8
 for a change of the schema, and a list pays for each of its items."""
 
 
-def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False) -> bytes:
+def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False, mark: str = "") -> bytes:
     """The stored value of an object in the storage version's shape. The object is not changed.
 
     `rest` is the result of `encode_rest`, if it was called already. `floats`: it may have numbers that are not whole
-    (`schema.default.holds_floats`), which get Go's form. The metadata must not be empty. Raises TypeError for a value that JSON
-    cannot represent.
+    (`schema.default.holds_floats`), which get Go's form. `mark`: the result of `version_mark`. The metadata must not be empty.
+    Raises TypeError for a value that JSON cannot represent.
     """
+    if mark:
+        return b'%b,"apiVersion":"%b"}' % (encode(obj, rest, floats=floats)[:-1], mark.encode())
     if floats and rest is None:
         rest = encode_rest(obj, floats=True)
     metadata = obj["metadata"]
@@ -63,6 +73,26 @@ def encode_rest(obj: Object, *, floats: bool = False) -> bytes:
     return in_go_form(rest) if floats else rest
 
 
+def version_mark(definition: ResourceDefinition) -> str:
+    """What values of the type are marked with that are written now: the storage version, or nothing if that is the version in
+    which values without a mark are."""
+    first = definition.first_stored_version
+    return definition.storage_version if first and first != definition.storage_version else ""
+
+
+def written_in(value: bytes, definition: ResourceDefinition) -> str:
+    """The version in which a stored value is."""
+    if value.endswith(b'"}') and (found := _MARKED.search(value, len(value) - _MARK_BYTES_MAX)) is not None:
+        return found[1].decode()
+    return definition.first_stored_version or definition.storage_version
+
+
+def unmarked(value: bytes) -> bytes:
+    """The value without the version in which it is."""
+    found = _MARKED.search(value, len(value) - _MARK_BYTES_MAX) if value.endswith(b'"}') else None
+    return value if found is None else b"%b}" % value[: found.start()]
+
+
 def decode(
     value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
 ) -> Object:
@@ -74,6 +104,7 @@ def decode(
     obj = json_slices.loads(value)
     if not _serves_as_is(definition, shape, written_under):
         obj = _reshape(obj, definition, shape, len(value))
+    obj.pop("apiVersion", None)
     whole: Object = {"apiVersion": group_version(definition.group, version), "kind": definition.kind}
     whole.update(obj)
     whole["metadata"]["resourceVersion"] = str(resource_version)
@@ -98,6 +129,9 @@ def schema_mark(definition: ResourceDefinition, shape: Version) -> str:
         if definition.custom and shape.from_storage is None and shape.name == definition.storage_version:
             text = orjson.dumps(to_openapi(shape.schema), option=orjson.OPT_SORT_KEYS)
             known = hashlib.blake2b(text, digest_size=12).hexdigest()
+            if mark := version_mark(definition):
+                # Such a value is not what is served, and is none without that mark to another definition.
+                known = f"{known}/{mark}"
         shape.memo["stored.mark"] = known
     return known
 
@@ -118,7 +152,7 @@ def shaped(
     """
     shape = definition.versions[version]
     if _serves_as_is(definition, shape, written_under):
-        return value
+        return unmarked(value) if definition.first_stored_version else value
     number: int | None = shape.memo.get("stored.number")
     if number is None:
         number = shape.memo["stored.number"] = next(_numbers)
@@ -128,6 +162,7 @@ def shaped(
         reshaped = _reshape(json_slices.loads(value), definition, shape, len(value))
         known = encode(reshaped, floats=holds_floats(shape.schema))
         if known == value:
+            # A value with a mark never is.
             known = _SAME
         _shaped.put(key, known)
     return known or value
@@ -181,6 +216,7 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: 
     if definition.custom:
         # Reading prunes by the storage version, and adds its defaults only, as upstream does.
         metadata = obj.pop("metadata")
+        obj.pop("apiVersion", None)
         if shape.name != definition.storage_version:
             prune(obj, definition.versions[definition.storage_version].schema)
         most = min(MAX_DEFAULTS_BYTES, _READ_MORE + _READ_TIMES * size)

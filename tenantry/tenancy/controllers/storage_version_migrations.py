@@ -17,6 +17,7 @@ from functools import partial
 from tenantry.apiserver import local_client, records
 from tenantry.apiserver.user import SYSTEM
 from tenantry.apiserver.verbs.compute import store_change
+from tenantry.apiserver.verbs.converted import reader
 from tenantry.apiserver.verbs.write import OFF_LOOP, Outcome, Steps, Target, run
 from tenantry.base.time_slices import PIECE, turns
 from tenantry.controllers.controller import Retry
@@ -205,7 +206,7 @@ def _again(target: Target, record: Record | None) -> Steps:
     if record is None:
         return Outcome()
     yield OFF_LOOP
-    obj = records.decode(record, target.definition, target.version)
+    obj = (yield from reader(target, record))()
     obj["metadata"].pop("resourceVersion", None)
     change = store_change(target, record, obj)
     return Outcome(record=record) if change.value == record.value else Outcome(changes=[change])

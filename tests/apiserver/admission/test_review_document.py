@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenantry.apiserver.admission.webhooks import review_document
-from tenantry.apiserver.admission.webhooks.review_document import InvalidAnswer, InvalidPatch, decode_response
+from tenantry.apiserver.admission.webhooks.review_document import InvalidPatch, decode_response
+from tenantry.kube.webhook_answer import InvalidAnswer
 
 PATCHES = ("", "W10=", "W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL2EifV0=", "bnVsbA==", "e30=", "W10", "W1 0=", "%%%%", "-_8=")
 STATUS = {"status": "Success", "metadata": {}, "code": 200}

@@ -23,6 +23,7 @@ from tenantry.apiserver.admission.webhooks.review_document import (
 )
 from tenantry.apiserver.admission.webhooks.services import Services
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
+from tenantry.apiserver.conversion.converter import Converter
 from tenantry.apiserver.worker_threads import is_light, workers
 from tenantry.http.outgoing import OutgoingCalls
 from tenantry.http.reachable_networks import ReachableNetworks
@@ -63,8 +64,10 @@ class WebhookCalls:
         self.outgoing = OutgoingCalls(networks)
         self.caller = WebhookCaller(self.outgoing, services)
         self.metrics = WebhookMetrics()
+        self.converter = Converter(self.caller)
 
     def close(self) -> None:
+        self.converter.close()
         self.outgoing.close()
 
 
@@ -86,11 +89,13 @@ class CallContext:
             await read()
         raise too_many_requests("the webhook configurations change faster than they can be read, try again")
 
-    async def meets_conditions(self, webhook: Webhook, matcher: ReviewMatcher, review: Review, matched: MatchedResource) -> bool:
+    async def meets_conditions(
+        self, webhook: Webhook, matcher: ReviewMatcher, review: Review, matched: MatchedResource, deadline: float
+    ) -> bool:
         if not webhook.conditions:
             return True
-        values = request_values(review, matcher.request, matched)
-        return await meets_conditions(webhook, review, values, matcher.objects(matched), self.facts, matcher.allowance)
+        values, objects = request_values(review, matcher.request, matched), await matcher.objects(matched, deadline)
+        return await meets_conditions(webhook, review, values, objects, self.facts, matcher.allowance)
 
     async def call(
         self,

@@ -12,15 +12,15 @@ import orjson
 
 from tenantry.apiserver.admission.webhooks.review_document import (
     AdmissionResponse,
-    InvalidAnswer,
     InvalidPatch,
     decode_response,
 )
 from tenantry.apiserver.admission.webhooks.services import Services
-from tenantry.apiserver.admission.webhooks.webhook import Webhook
+from tenantry.apiserver.admission.webhooks.webhook import Place, Webhook
 from tenantry.apiserver.worker_threads import workers
 from tenantry.http.outgoing import Destination, OutgoingCalls
 from tenantry.http.outgoing_connection import OutgoingAnswer, OutgoingError
+from tenantry.kube.webhook_answer import InvalidAnswer
 
 _AT_ONCE_BYTES = 32 << 10
 """An answer in JSON up to this size is decoded on the event loop."""
@@ -67,25 +67,32 @@ class WebhookCaller:
         ends = min(deadline, now + webhook.timeout_seconds)
         query = f"timeout={max(1, math.ceil(ends - now))}s"
         try:
-            to, host = self._place(webhook, owner)
-            request = _request(host, webhook.path, query, sent.body)
-            answer = await self._calls.call(to, request, owner=owner, deadline=ends)
-        except OutgoingError as error:
-            raise CallFailed(f'failed to call webhook: Post "{webhook.url}?{query}": {error}') from None
-        _check_answer(answer)
+            body = await self.post(webhook, query, sent.body, owner=owner, deadline=ends)
+        except CallFailed as failure:
+            raise CallFailed(f"failed to call webhook: {failure}", failure.code) from None
         version = webhook.review_version
         try:
             decode: Callable[[], AdmissionResponse] = lambda: decode_response(  # noqa: E731
-                answer.body, version=version, uid=sent.uid, mutating=sent.mutating
+                body, version=version, uid=sent.uid, mutating=sent.mutating
             )
-            return decode() if _is_short(answer.body) else await workers.run(owner, decode)
+            return decode() if is_short(body) else await workers.run(owner, decode)
         except InvalidPatch as error:
             raise CallFailed(str(error)) from None
         except InvalidAnswer as error:
             text = "received invalid webhook response" if error.read else "failed to call webhook"
             raise CallFailed(f"{text}: {error}", 503 if error.read else 500) from None
 
-    def _place(self, webhook: Webhook, owner: str) -> tuple[Destination, str]:
+    async def post(self, place: Webhook | Place, query: str, body: bytes, *, owner: str, deadline: float) -> bytes:
+        """What a webhook answers. Raises CallFailed where it does not answer, or with no success."""
+        try:
+            to, host = self._place(place, owner)
+            answer = await self._calls.call(to, _request(host, place.path, query, body), owner=owner, deadline=deadline)
+        except OutgoingError as error:
+            raise CallFailed(f'Post "{place.url}?{query}": {error}') from None
+        _check_answer(answer)
+        return answer.body
+
+    def _place(self, webhook: Webhook | Place, owner: str) -> tuple[Destination, str]:
         """Where to call, and the Host of the request. Raises OutgoingError."""
         if webhook.service is not None:
             return self._services.resolve(webhook.service, webhook.bundle, owner)
@@ -94,7 +101,8 @@ class WebhookCaller:
         return webhook.destination, webhook.host
 
 
-def _is_short(body: bytes) -> bool:
+def is_short(body: bytes) -> bool:
+    """Whether an answer may be decoded on the event loop."""
     if len(body) <= _YAML_AT_ONCE_BYTES:
         return True
     if len(body) > _AT_ONCE_BYTES:
@@ -122,12 +130,10 @@ def _check_answer(answer: OutgoingAnswer) -> None:
     """Raises CallFailed for an answer that is no success, with client-go's text."""
     code = answer.status
     if not 200 <= code <= 206:
-        raise CallFailed(f"failed to call webhook: {_refusal(answer)}", code)
+        raise CallFailed(_refusal(answer), code)
     if not answer.body:
         media_type = answer.content_type
-        raise CallFailed(
-            f"failed to call webhook: 0-length response with status code: {code} and content type: {media_type}", 500
-        )
+        raise CallFailed(f"0-length response with status code: {code} and content type: {media_type}", 500)
 
 
 def _refusal(answer: OutgoingAnswer) -> str:

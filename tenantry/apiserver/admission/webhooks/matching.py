@@ -85,12 +85,18 @@ class ReviewMatcher:
         found = ((index, self.match(webhooks[index])) for index in range(begin, len(webhooks)))
         return [(index, matched) for index, matched in found if matched is not None]
 
-    def objects(self, matched: MatchedResource) -> tuple[Object | None, Object | None]:
-        """The object and the old object in the kind of a match."""
+    async def objects(self, matched: MatchedResource, deadline: float) -> tuple[Object | None, Object | None]:
+        """The object and the old object in the kind of a match. Raises StatusError where a webhook has to convert them, and does
+        not."""
         found = self._converted.get(matched)
         if found is None:
             if matched.kind == self.request.matched.kind:
                 found = self.obj, self.old
+            elif self._review.definition.conversion is not None:
+                found = (
+                    await converted(self._review, self.obj, matched, deadline),
+                    await converted(self._review, self.old, matched, deadline),
+                )
             else:
                 own = self.request.matched
                 definition = self._review.definition
@@ -105,6 +111,14 @@ class ReviewMatcher:
         if known is None:
             raise NamespaceMissing(namespace)
         return known
+
+
+async def converted(review: Review, obj: Object | None, matched: MatchedResource, deadline: float) -> Object | None:
+    """An object of the review in the version of a match, by the webhook of its type. Raises StatusError."""
+    if obj is None:
+        return None
+    converter, version = review.scope.converter, matched.kind.version
+    return await converter.object(obj, review.definition, version, owner=review.cluster, deadline=deadline)
 
 
 def tuple_of(pair: Any) -> tuple[Object | None, Object | None]:

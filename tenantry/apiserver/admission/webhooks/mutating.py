@@ -19,7 +19,7 @@ from tenantry.apiserver.admission.webhooks.call_context import (
     annotate_json,
     too_many,
 )
-from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, is_short, normalised
+from tenantry.apiserver.admission.webhooks.matching import ReviewMatcher, converted, is_short, normalised
 from tenantry.apiserver.admission.webhooks.metrics import ADMIT, INTERNAL_ERROR
 from tenantry.apiserver.admission.webhooks.review_document import request_values
 from tenantry.apiserver.admission.webhooks.webhook import Webhook, WebhookSet
@@ -106,7 +106,7 @@ class MutatingWebhooks:
             webhook = webhooks[index]
             if rounds.again and webhook.uid not in kept.again:
                 continue
-            if not await self._context.meets_conditions(webhook, matcher, review, matched):
+            if not await self._context.meets_conditions(webhook, matcher, review, matched, deadline):
                 continue
             called += 1
             if called > CALLED_MAX:
@@ -135,7 +135,7 @@ class MutatingWebhooks:
         place: str,
     ) -> bool:
         """Returns whether the webhook has changed the object. Raises StatusError."""
-        context, objects = self._context, matcher.objects(matched)
+        context, objects = self._context, await matcher.objects(matched, deadline)
         changed = False
         try:
             encoded = Encoded(review, request_values(review, matcher.request, matched), objects, owner, shared=False)
@@ -156,6 +156,12 @@ class MutatingWebhooks:
                     made = _patched(review, objects[0], operations, matched)
                 else:
                     made = await workers.run(owner, lambda: _patched(review, objects[0], operations, matched))
+                if review.definition.conversion is not None and review.form is None:
+                    back = await converted(review, made, review.request.matched, deadline)
+                    assert back is not None
+                    # Readers of what is stored see defaults, so those that look at it before do too.
+                    normalised(back, review.definition, review.request.matched)
+                    made = back
                 changed = made != matcher.obj
                 if changed:
                     review.take(made)
@@ -177,7 +183,8 @@ class MutatingWebhooks:
 
 
 def _patched(review: Review, obj: Object | None, operations: Sequence[Any], matched: MatchedResource) -> Object:
-    """The object after a patch, complete and in the version of the request. Raises StatusError 500."""
+    """The object after a patch, complete and in the version of the request, or in that of the match where a webhook converts it
+    back. Raises StatusError 500."""
     try:
         made = apply_operations(obj, operations)
     except OperationFailed as failure:
@@ -192,7 +199,7 @@ def _patched(review: Review, obj: Object | None, operations: Sequence[Any], matc
     except Mismatch as mismatch:
         raise internal(mismatch.text()) from None
     own = review.request.matched
-    if matched.kind == own.kind:
+    if matched.kind == own.kind or definition.conversion is not None:
         return made
     back = convert(made, definition, matched, own)
     assert back is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -14,20 +13,18 @@ from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.admission_matching import AdmissionRequest, GroupVersionKind, GroupVersionResource, MatchedResource
 from tenantry.kube.answer_tables import STATUS
-from tenantry.kube.codec import json_codec, yaml_codec
 from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.go_text import quote
 from tenantry.kube.message_tables import message
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.kube.webhook_answer import InvalidAnswer, answer_value, check_review_kind
 
 GROUP = "admission.k8s.io"
 _KIND = "AdmissionReview"
 _CODE_MAX = 999
 """What a status line of HTTP can have; Go panics on a larger one."""
-_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _RESPONSE = message(
     "io.k8s.api.admission.v1.AdmissionResponse",
     """
@@ -43,14 +40,6 @@ _RESPONSE = message(
 )
 _REVIEW = message("io.k8s.api.admission.v1.AdmissionReview", "2 response *AdmissionResponse", _RESPONSE, root=True)
 _check = normaliser(_REVIEW)
-
-
-class InvalidAnswer(Exception):
-    """What is wrong with an answer, in upstream's words. `read`: it could be read, and is no review that answers the request."""
-
-    def __init__(self, text: str, *, read: bool = True) -> None:
-        super().__init__(text)
-        self.read = read
 
 
 class InvalidPatch(Exception):
@@ -108,15 +97,8 @@ def decode_response(body: bytes, *, version: str, uid: str, mutating: bool) -> A
         _check_patch(patch, ordinary.patchType, mutating=mutating)
         operations = _operations(patch, ordinary.patchType or "") if mutating else ()
         return AdmissionResponse(True, None, operations, weigh(patch), ordinary.auditAnnotations, ordinary.warnings)
-    value = _value(body)
-    if not isinstance(value, dict):
-        found = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
-        raise InvalidAnswer(
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {_TYPE_META}",
-            read=False,
-        )
-    api_version, kind = value.get("apiVersion") or "", value.get("kind") or ""
-    _check_kind(api_version, kind, version)
+    value = answer_value(body)
+    api_version, kind = check_review_kind(value, GROUP, _KIND, version)
     try:
         _check(value)
     except Mismatch as mismatch:
@@ -229,42 +211,6 @@ def denial(webhook: str, status: Object | None) -> StatusError:
         headers=headers,
         list_metadata=found.get("metadata") or None,
     )
-
-
-def _value(body: bytes) -> Any:
-    """JSON, or else YAML, which every text is."""
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        # Go's decoder reads a little more: large numbers, and texts with bytes that are no UTF-8.
-        with suppress(StatusError):
-            return json_codec.decode(body)[0]
-    try:
-        return yaml_codec.decode(body)[0]
-    except StatusError as error:
-        raise InvalidAnswer(f"couldn't get version/kind; json parse error: {error.message}", read=False) from None
-
-
-def _check_kind(api_version: Any, kind: Any, version: str) -> None:
-    for field, value in (("apiVersion", api_version), ("kind", kind)):
-        if not isinstance(value, str):
-            found = {list: "array", dict: "object", bool: "bool"}.get(type(value), "number")
-            raise InvalidAnswer(
-                f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go struct field .{field} of "
-                "type string",
-                read=False,
-            )
-    wanted = f"{GROUP}/{version}"
-    given, name = api_version or wanted, kind or _KIND
-    if given == wanted and name == _KIND:
-        return
-    if name == _KIND and given in (f"{GROUP}/v1", f"{GROUP}/v1beta1"):
-        sent = given.rpartition("/")[2]
-        raise InvalidAnswer(
-            f"converting ({sent}.{_KIND}) to ({version}.{_KIND}): unknown conversion",
-            read=False,
-        )
-    raise InvalidAnswer(f"no kind {quote(name)} is registered for version {quote(given)} {_SCHEME}", read=False)
 
 
 def _check_v1(response: Object, api_version: str, kind: str, uid: str) -> None:

@@ -77,19 +77,18 @@ class ValidatingWebhooks:
         called = [
             (webhook, matched)
             for webhook, matched in matches
-            if not webhook.conditions or await self._context.meets_conditions(webhook, matcher, review, matched)
+            if not webhook.conditions or await self._context.meets_conditions(webhook, matcher, review, matched, deadline)
         ]
         owner = found.cluster
         encoded: dict[MatchedResource, Encoded] = {}
         errors: list[StatusError] = []
 
         async def call(index: int, webhook: Webhook, matched: MatchedResource) -> None:
-            body = encoded.get(matched)
-            if body is None:
-                values = request_values(review, matcher.request, matched)
-                body = Encoded(review, values, matcher.objects(matched), owner, shared=len(called) > 1)
-                encoded[matched] = body
             try:
+                body = encoded.get(matched)
+                if body is None:
+                    values, objects = request_values(review, matcher.request, matched), await matcher.objects(matched, deadline)
+                    body = encoded[matched] = Encoded(review, values, objects, owner, shared=len(called) > 1)
                 await self._context.call(
                     webhook,
                     body,

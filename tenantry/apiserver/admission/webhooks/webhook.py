@@ -61,6 +61,17 @@ class Webhook:
     """About how many comparisons it takes to match it with a request."""
 
 
+class Place(NamedTuple):
+    """Where a clientConfig leads to. The fields are those of a `Webhook`."""
+
+    url: str
+    host: str
+    path: str
+    destination: Destination | None
+    service: ServiceReference | None
+    bundle: bytes
+
+
 class WebhookSet:
     """The webhooks of one kind in a logical cluster: by the name of the configuration, then as listed."""
 
@@ -102,16 +113,7 @@ def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
 
 
 def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
-    client = spec.get("clientConfig") or {}
-    bundle = base64.b64decode(client.get("caBundle") or "")
-    service, destination, url, host, path = None, None, "", "", ""
-    if client.get("service") is not None:
-        service = _service(client["service"])
-        path = service.path
-        url = f"https://{service.name}.{service.namespace}.svc:{service.port}{path}"
-    else:
-        destination, url, path = _destination(client.get("url") or "", bundle)
-        host = url[len("https://") :].partition("/")[0] if destination is not None else ""
+    place = read_place(spec.get("clientConfig") or {})
     return Webhook(
         uid=uid,
         name=spec["name"],
@@ -131,14 +133,30 @@ def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
         timeout_seconds=spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS,
         allows_dry_run=spec.get("sideEffects") in SIDE_EFFECTS,
         reinvocable=spec.get("reinvocationPolicy") == "IfNeeded",
-        url=url,
-        host=host,
-        path=quote(path or "/", safe=_SAFE),
-        destination=destination,
-        service=service,
-        bundle=bundle,
+        url=place.url,
+        host=place.host,
+        path=place.path,
+        destination=place.destination,
+        service=place.service,
+        bundle=place.bundle,
         weight=_weight(spec),
     )
+
+
+def read_place(client: Mapping[str, Any]) -> Place:
+    """Where a clientConfig leads to."""
+    bundle = base64.b64decode(client.get("caBundle") or "")
+    if not bundle.strip():
+        bundle = b""
+    service, destination, host = None, None, ""
+    if client.get("service") is not None:
+        service = _service(client["service"])
+        path = service.path
+        url = f"https://{service.name}.{service.namespace}.svc:{service.port}{path}"
+    else:
+        destination, url, path = _destination(client.get("url") or "", bundle)
+        host = url[len("https://") :].partition("/")[0] if destination is not None else ""
+    return Place(url, host, quote(path or "/", safe=_SAFE), destination, service, bundle)
 
 
 def _weight(spec: Mapping[str, Any]) -> int:

@@ -18,14 +18,15 @@ from tenantry.kube.admission.forms import SCALE_FORM, AnyForm, form_of
 from tenantry.kube.admission.mutating import Mutated, MutatingPolicy, mutate, policy_of
 from tenantry.kube.admission.mutation_values import Growth
 from tenantry.kube.go_text import quote
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
+from tenantry.kube.schema.default import default
 from tenantry.kube.status import CAUSES_MAX, TEXT_CHARACTERS, Cause, StatusError, cut, forbidden
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
 from tenantry.tenancy.admission.policies.converted import Conversions
 from tenantry.tenancy.admission.policies.facts import Facts
 from tenantry.tenancy.admission.policies.invocations import Invocation, Written, invocations, namespace_of
-from tenantry.tenancy.admission.policies.other_version import other_version
+from tenantry.tenancy.admission.policies.other_version import OtherVersion, other_version
 from tenantry.tenancy.admission.policies.parameters import Parameters
 from tenantry.tenancy.admission.policies.policy_index import ClusterPolicies, PolicyHook, PolicyIndex
 from tenantry.tenancy.admission.policies.policy_metrics import MUTATING
@@ -100,12 +101,13 @@ class _Evaluation:
         self._facts = facts
         shown, old = shown_to_policies(review)
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, self._written.request, shown, old)
+        self._conversions = Conversions(review, self._written.request, shown, old, facts)
         self._object = shown or {}
         self._met: list[Invocation[MutatingPolicy]] | None = None
         self._next = 0
         self._growth = Growth()
         self._failures: list[_Failure] = []
+        self._mutated_there: list[Object] = []
         self._is_changed = False
         self._is_dirty = False
         self._memory: _Memory = rounds.values.setdefault(_NAME, _Memory())
@@ -152,7 +154,7 @@ class _Evaluation:
         review, matched = self._review, invocation.matched
         seen = self._conversions.to(matched, at_once=allowance.at_once)
         other = other_version(review, matched)
-        obj = self._object if other is None else other.there(self._object)
+        obj = self._object if other is None else self._there(other)
         form = _form(review, None if other is None else other.form)
         inputs = Inputs(
             object=obj,
@@ -165,7 +167,30 @@ class _Evaluation:
         made = mutate(invocation.hook.policy, obj, form, inputs, allowance, growth)
         if other is None:
             return made
-        return made._replace(object=self._object if made.object == obj else other.back(made.object))
+        return made._replace(object=self._object if made.object == obj else self._back(other, made.object))
+
+    def _there(self, other: OtherVersion) -> Object:
+        """The object in another version."""
+        if other.definition.conversion is None:
+            return other.there(self._object)
+        made = self._conversions.by_webhook(self._object, self._review.version.name, other.version.name)
+        assert made is not None
+        return made
+
+    def _back(self, other: OtherVersion, obj: Object) -> Object:
+        """What mutations have made of it, in the version of the request."""
+        if other.definition.conversion is None:
+            return other.back(obj)
+        # The mutations are evaluated again where this has to be asked, so that it is another object with the same content.
+        known = next((each for each in self._mutated_there if each == obj), None)
+        if known is None:
+            self._mutated_there.append(known := obj)
+        made = self._conversions.by_webhook(known, other.version.name, self._review.version.name)
+        assert made is not None
+        whole: Object = with_own_containers(made)
+        # As readers of what is stored see it.
+        default(whole, self._review.version.schema)
+        return whole
 
     def _note(self, invocation: Invocation[MutatingPolicy], made: Mutated) -> None:
         for attempt in made.attempts:

@@ -20,6 +20,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.cel_library.authorizer import Question
 from tenantry.kube.status import forbidden, request_timed_out
+from tenantry.tenancy.admission.policies.converted import ConversionNeed
 from tenantry.tenancy.admission.policies.facts import Facts, TooManyFacts, Unknown
 from tenantry.tenancy.admission.policies.invocations import NamespaceNeed
 from tenantry.tenancy.admission.policies.parameters import Parameters, ParamKind, Params
@@ -97,16 +98,16 @@ class PolicyRunner(Generic[P]):
             facts.is_on_loop = False
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._go_on(review, evaluation, facts, allowance)
+                    await self._go_on(review, evaluation, facts, allowance, deadline)
             except TimeoutError:
                 raise request_timed_out() from None
             evaluation.conclude()
 
         return Ask(call)
 
-    async def _go_on(self, review: Review, evaluation: Evaluation, facts: Facts, allowance: Allowance) -> None:
+    async def _go_on(self, review: Review, evaluation: Evaluation, facts: Facts, allowance: Allowance, deadline: float) -> None:
         while (need := await workers.run(review.cluster, lambda: _need(evaluation, allowance))) is not None:
-            found = await self._slow_fact(review, need)
+            found = await self._slow_fact(review, need, deadline)
             try:
                 facts.put(need, found)
             except TooManyFacts as error:
@@ -122,9 +123,15 @@ class PolicyRunner(Generic[P]):
                 return self._parameters.is_namespaced(need)
             case Params():
                 return self._parameters.find(need)
+            case ConversionNeed():
+                # Its webhook is asked.
+                raise LoopBudgetExceeded
         raise TypeError(f"no fact: {need!r}")
 
-    async def _slow_fact(self, review: Review, need: Any) -> Any:
+    async def _slow_fact(self, review: Review, need: Any, deadline: float) -> Any:
+        if isinstance(need, ConversionNeed):
+            converter, definition = review.scope.converter, review.definition
+            return await converter.object(need.obj, definition, need.target, owner=review.cluster, deadline=deadline)
         if isinstance(need, Params):
             return await self._parameters.find_all(need)
         if isinstance(need, ParamKind):

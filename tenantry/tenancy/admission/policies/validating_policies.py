@@ -78,7 +78,7 @@ class _Evaluation:
         self._policies = policies
         self._hooks = hooks
         self._written = Written(review.request, shown, old)
-        self._conversions = Conversions(review, self._written.request, shown, old)
+        self._conversions = Conversions(review, self._written.request, shown, old, facts)
 
     def run(self, allowance: Allowance) -> None:
         done = len(self._outcomes)

@@ -1,0 +1,1 @@
+"""Conversion of custom resources between their versions by webhooks of tenants."""
