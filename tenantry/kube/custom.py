@@ -112,7 +112,7 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
 
 
 def crd_content(crd: Object) -> bytes:
-    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, its spec with the names that the type is
+    """All of a CustomResourceDefinition that its type depends on, as one in JSON: its name, its spec with the names that it is
     served under, and the first version in which objects are stored. Equal for all that say the same, in any order of fields."""
     content = {
         "metadata": {"name": crd.get("metadata", {}).get("name", "")},

@@ -73,7 +73,7 @@ def take_changes(review: Review, managed: list[Object] | None) -> None:
 
 def ask_validating(admission: WholeAdmission, review: Review, known: Snapshot | None = None) -> Part[Snapshot | None]:
     """Asks validating dynamic admission about the final object. On the loop, before and after. `known`: what the object is, where
-    somebody has it already. Returns what the object was where other code may have run meanwhile. Raises StatusError."""
+    it is known already. Returns what the object was where other code may have run meanwhile. Raises StatusError."""
     before: Snapshot | None = None
     for each in admission.dynamic:
         ask = each.validating(review)

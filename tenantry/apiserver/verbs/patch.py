@@ -13,9 +13,10 @@ from tenantry.apiserver.decoding import normalise, unknown_in_another_version
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
+from tenantry.apiserver.verbs.compute import create_outcome, update_outcome
 from tenantry.apiserver.verbs.converted import reader, with_managers
 from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.managers import known_versions, reset_fields
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace, check_type, unnamed
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.preconditions import check_version

@@ -13,7 +13,8 @@ from tenantry.apiserver import records
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.scope import Translation
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.compute import create_outcome, record_manager, update_outcome
+from tenantry.apiserver.verbs.compute import create_outcome, update_outcome
+from tenantry.apiserver.verbs.managers import record_manager
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Steps, Target
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.status import StatusError

@@ -12,7 +12,7 @@ from tenantry.kube.go_decode import OWN_DECODERS, Mismatch, check_bytes, check_o
 from tenantry.kube.message_tables import FieldType, Message
 
 _BITS = {"int32": 32, "int64": 64}
-_ANY = frozenset(("FieldsV1", "JSON", "SelfOrList", "SelfOrBool", "SelfOrStrings"))
+_ANY = frozenset(("RawExtension", "FieldsV1", "JSON", "SelfOrList", "SelfOrBool", "SelfOrStrings"))
 """Types that take any value."""
 _KINDS = {"double": "float64", "int32": "int32", "int64": "int64", "bool": "bool"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from tenantry.apiserver import local_client
-from tenantry.apiserver.verbs.compute import reset_fields
+from tenantry.apiserver.verbs.managers import reset_fields
 from tenantry.apiserver.worker_threads import workers
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.admission.type_checking import params_type, types_of, warnings_of
