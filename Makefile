@@ -55,8 +55,8 @@ faults: install
 compose: install
 	TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest tests/deploy/test_stack*.py $(ARGS)
 
-# Real clients: kubectl 1.27 to 1.37, helm 3 and 4, programs with client-go and controller-runtime, and the definitions and sample
-# objects of 26 projects. Go builds and fetches them the first time, which takes half an hour.
+# Real clients: kubectl 1.27 to 1.37, helm 3 and 4, programs with client-go and controller-runtime, the definitions and sample
+# objects of 26 projects, and Kubernetes' own end-to-end specs. Go builds and fetches them the first time, which takes an hour.
 clients: install
 	$(BIN)/python -m tools.go_programs
 	PATH="$$($(BIN)/python -m tools.go_programs):$$PATH" TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest \
