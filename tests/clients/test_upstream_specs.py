@@ -28,7 +28,7 @@ LEFT_OUT = Path(__file__).parent / "upstream_specs.toml"
 GROUPS = {
     "a-c": (r"sig-api-machinery\] (API |Agg|C)", 40),
     "d-q": (r"sig-api-machinery\] [D-Qk]", 20),
-    "r-z": (r"sig-api-machinery\] [R-Zc]", 60),
+    "r-z": (r"sig-api-machinery\] [R-Zc]", 55),
     "others": ("sig-auth|sig-instrumentation", 15),
 }
 """Which specs a test runs, and how many these are at least."""
