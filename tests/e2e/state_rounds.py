@@ -89,7 +89,7 @@ class Follower:
         try:
             while not self._ends.is_set():
                 self._follow()
-        except Exception as error:
+        except Exception as error:  # whatever ends the thread is a finding of the round
             self.wrong = f"{self.path}: {type(error).__name__}: {error}"
 
     def _follow(self) -> None:

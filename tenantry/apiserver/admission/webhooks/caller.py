@@ -67,7 +67,7 @@ class WebhookCaller:
         ends = min(deadline, now + webhook.timeout_seconds)
         query = f"timeout={max(1, math.ceil(ends - now))}s"
         try:
-            body = await self.post(webhook, query, sent.body, owner=owner, deadline=ends)
+            body = await self.post(webhook.place, query, sent.body, owner=owner, deadline=ends)
         except CallFailed as failure:
             raise CallFailed(f"failed to call webhook: {failure}", failure.code) from None
         version = webhook.review_version
@@ -82,23 +82,23 @@ class WebhookCaller:
             text = "received invalid webhook response" if error.read else "failed to call webhook"
             raise CallFailed(f"{text}: {error}", 503 if error.read else 500) from None
 
-    async def post(self, place: Webhook | Place, query: str, body: bytes, *, owner: str, deadline: float) -> bytes:
+    async def post(self, place: Place, query: str, body: bytes, *, owner: str, deadline: float) -> bytes:
         """What a webhook answers. Raises CallFailed where it does not answer, or with no success."""
         try:
-            to, host = self._place(place, owner)
+            to, host = self._server(place, owner)
             answer = await self._calls.call(to, _request(host, place.path, query, body), owner=owner, deadline=deadline)
         except OutgoingError as error:
             raise CallFailed(f'Post "{place.url}?{query}": {error}') from None
         _check_answer(answer)
         return answer.body
 
-    def _place(self, webhook: Webhook | Place, owner: str) -> tuple[Destination, str]:
+    def _server(self, place: Place, owner: str) -> tuple[Destination, str]:
         """Where to call, and the Host of the request. Raises OutgoingError."""
-        if webhook.service is not None:
-            return self._services.resolve(webhook.service, webhook.bundle, owner)
-        if webhook.destination is None:
+        if place.service is not None:
+            return self._services.resolve(place.service, place.bundle, owner)
+        if place.destination is None:
             raise OutgoingError("unsupported URL")
-        return webhook.destination, webhook.host
+        return place.destination, place.host
 
 
 def is_short(body: bytes) -> bool:

@@ -32,13 +32,24 @@ class ServiceReference(NamedTuple):
     path: str
 
 
+class Place(NamedTuple):
+    """Where a clientConfig leads to. `url`: as it is called, without the timeout. `path`: as it is sent, escaped. `destination`:
+    None for a service. `host`: what the request calls it; empty for a service."""
+
+    url: str
+    host: str
+    path: str
+    destination: Destination | None
+    service: ServiceReference | None
+    bundle: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Webhook:
     """One webhook of a configuration.
 
     `uid`: what tells it from the others of the cluster. `review_version`: that of the AdmissionReview it is sent; empty where it
-    takes none that is known. `url`: as it is called, without the timeout. `path`: as it is sent, escaped. `destination`: None for
-    a service. `host`: what the request calls it; empty for a service.
+    takes none that is known.
     """
 
     uid: str
@@ -51,25 +62,9 @@ class Webhook:
     timeout_seconds: int
     allows_dry_run: bool
     reinvocable: bool
-    url: str
-    host: str
-    path: str
-    destination: Destination | None
-    service: ServiceReference | None
-    bundle: bytes
+    place: Place
     weight: int
     """About how many comparisons it takes to match it with a request."""
-
-
-class Place(NamedTuple):
-    """Where a clientConfig leads to. The fields are those of a `Webhook`."""
-
-    url: str
-    host: str
-    path: str
-    destination: Destination | None
-    service: ServiceReference | None
-    bundle: bytes
 
 
 class WebhookSet:
@@ -113,7 +108,6 @@ def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
 
 
 def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
-    place = read_place(spec.get("clientConfig") or {})
     return Webhook(
         uid=uid,
         name=spec["name"],
@@ -133,12 +127,7 @@ def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
         timeout_seconds=spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS,
         allows_dry_run=spec.get("sideEffects") in SIDE_EFFECTS,
         reinvocable=spec.get("reinvocationPolicy") == "IfNeeded",
-        url=place.url,
-        host=place.host,
-        path=place.path,
-        destination=place.destination,
-        service=place.service,
-        bundle=place.bundle,
+        place=read_place(spec.get("clientConfig") or {}),
         weight=_weight(spec),
     )
 
