@@ -169,7 +169,7 @@ def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: l
     with Writer(api, "leave") as writer:
         wait_for(lambda: len(writer.acknowledged) > 5, "writes before")
         assert owner.stop() == 0
-        assert not platform.owned_by(owner)
+        wait_for(lambda: not platform.owned_by(owner), "the map shows that it owns nothing")
         count = len(writer.acknowledged)
         wait_for(lambda: len(writer.acknowledged) > count + 5, "writes after")
     writer.check()

@@ -287,9 +287,11 @@ class Fleet(Running):
         return self._map.shards()
 
     def range_of(self, cluster: str) -> RangeInfo:
-        assert self._map is not None
-        found = self._map.range_of(cluster)
-        assert found is not None, f"no range holds {cluster}"
+        """The map may show a range a moment after a workspace in it is served."""
+        known = self._map
+        assert known is not None
+        found: RangeInfo | None = wait_for(lambda: known.range_of(cluster), f"a range holds {cluster}")
+        assert found is not None
         return found
 
     def owner(self, cluster: str) -> Shard:
