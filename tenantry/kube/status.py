@@ -7,7 +7,7 @@ conventions (metav1.Status). The functions below make errors with the texts that
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
@@ -281,8 +281,38 @@ def request_timed_out() -> StatusError:
     return StatusError(504, "Timeout", f"Timeout: {why}", details={})
 
 
+_UID_DIGITS = 32
+_DRAWN_AT_ONCE = 128
+"""For so many UIDs random bytes are drawn at once. A draw is a system call that releases the interpreter lock, and each release
+wakes a thread that waits for the lock, mostly in vain."""
+
+
+class _RandomDigits:
+    """The hexadecimal digits of UIDs, drawn and not used yet. Threads share them: `next` is atomic. Processes must not."""
+
+    def __init__(self) -> None:
+        self._left: Iterator[str] = iter(())
+        os.register_at_fork(after_in_child=self._forget)
+
+    def take(self) -> str:
+        return next(self._left, "") or self._draw()
+
+    def _draw(self) -> str:
+        digits = os.urandom(_DRAWN_AT_ONCE * _UID_DIGITS // 2).hex()
+        left = iter([digits[at : at + _UID_DIGITS] for at in range(0, len(digits), _UID_DIGITS)])
+        first = next(left)
+        self._left = left
+        return first
+
+    def _forget(self) -> None:
+        self._left = iter(())
+
+
+_random = _RandomDigits()
+
+
 def new_uid() -> str:
-    """metadata.uid: a random UUID (RFC 9562 version 4)."""
+    """metadata.uid: a random UUID (RFC 9562 version 4). May be called in any thread."""
     # `uuid.uuid4` makes an integer and an object of it first, which takes three times as long.
-    digits = os.urandom(16).hex()
+    digits = _random.take()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"

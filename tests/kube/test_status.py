@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import Counter
 
@@ -18,3 +19,18 @@ def test_uids_are_random_uuids_of_version_4() -> None:
     free = [index for index, character in enumerate(uids[0]) if character != "-" and index not in (14, 19)]
     assert all(len(Counter(uid[index] for uid in uids)) == 16 for index in free)
     assert {uid[19] for uid in uids} == set("89ab")
+
+
+def test_a_forked_process_makes_other_uids() -> None:
+    new_uid()
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, "".join(new_uid() for _ in range(100)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with os.fdopen(read) as theirs:
+        text = theirs.read()
+    assert len(text) == 3600
+    assert not any(new_uid() in text for _ in range(100))
