@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tenantry.apiserver.admission.plugin import overridden
 from tenantry.apiserver.admission.review import Admission, Review
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource
 
 
 class ByType:
@@ -19,6 +20,8 @@ class ByType:
         *,
         is_meant: Callable[[ResourceDefinition], bool] | None = None,
     ) -> None:
+        self.types = frozenset(GroupResource(*key) for key in plugins)
+        """`Plugin.types`."""
         self._mutate = {key: overridden(each, "mutate") for key, each in plugins.items()}
         self._validate = {key: overridden(each, "validate") for key, each in plugins.items()}
         self._is_meant = is_meant

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
-from tenantry.apiserver.admission.plugin import overridden
+from tenantry.apiserver.admission.plugin import Methods
 from tenantry.apiserver.admission.review import Admission, Review
 
 
@@ -34,9 +34,9 @@ class AdmissionChain:
         charging: Sequence[Admission] = (),
         configured: Callable[[Review], bool] = lambda review: True,
     ) -> None:
-        self._mutate = overridden((*plugins, *charging), "mutate")
-        self._check = overridden(plugins, "validate")
-        self._charge = overridden(charging, "validate")
+        self._mutate = Methods((*plugins, *charging), "mutate")
+        self._check = Methods(plugins, "validate")
+        self._charge = Methods(charging, "validate")
         self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
         self.dynamic: Sequence[DynamicAdmission] = tuple(dynamic)
         self._configured = configured
@@ -45,15 +45,15 @@ class AdmissionChain:
         return bool(self.dynamic) and self._configured(review)
 
     def mutate(self, review: Review) -> None:
-        for mutate in self._mutate:
+        for mutate in self._mutate.of(review):
             mutate(review)
 
     def check(self, review: Review) -> None:
-        for validate in self._check:
+        for validate in self._check.of(review):
             validate(review)
 
     def charge(self, review: Review) -> None:
-        for charge in self._charge:
+        for charge in self._charge.of(review):
             charge(review)
 
     def validate(self, review: Review) -> None:

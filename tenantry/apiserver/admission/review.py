@@ -86,7 +86,7 @@ class Review:
     of the request (None: it had none), which is what mutating admission sees upstream. `version_sent`: the resourceVersion that
     an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log. `weight`: that
     of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread. `counted`: what a plugin that
-    charges the write has found out in a thread, for itself.
+    charges the write has found out in a thread, for itself. `asks`: whether any is configured, when mutating admission looked.
     """
 
     operation: str
@@ -115,6 +115,7 @@ class Review:
     audit_annotations: dict[str, str] = field(default_factory=dict)
     weight: int = 0
     counted: Any = None
+    asks: bool = False
 
     @property
     def home(self) -> str:

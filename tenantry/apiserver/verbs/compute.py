@@ -184,7 +184,8 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
     admission = target.scope.admission
     apart = yield ON_LOOP
     yield from _mutated_by_plugins(target, review)
-    if admission.asks(review):
+    review.asks = admission.asks(review)
+    if review.asks:
         managed = review.object["metadata"].get("managedFields") if review.object is not None else None
         if (yield from ask_mutating(admission, review, lambda: _mutated_by_plugins(target, review))):
             apart = True
@@ -222,7 +223,7 @@ def _decide(target: Target, review: Review, apart: bool, result: Object | None) 
         yield ON_LOOP
     admission.check(review)
     asked: Snapshot | None = None
-    if admission.asks(review):
+    if (review.asks or apart) and admission.asks(review):
         asked = yield from ask_validating(admission, review, before)
     in_storage = answer = None
     if result is not None and is_converted(target):

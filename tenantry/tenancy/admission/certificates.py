@@ -20,9 +20,12 @@ from tenantry.kube.types import certificate_signing_request, cluster_trust_bundl
 
 _COLLECTED = frozenset({"ownerReferences", "finalizers", "managedFields", "resourceVersion"})
 """Metadata that a garbage collector may change without the permission of a signer."""
+_TYPES = (certificate_signing_request, cluster_trust_bundle, pod_certificate_request)
 
 
 class CertificatesAdmission(Plugin):
+    types = frozenset(each.DEFINITION.group_resource for each in _TYPES)
+
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
         self._checks: dict[tuple[str, str, str], Callable[[Review, Object, Object | None], None]] = {

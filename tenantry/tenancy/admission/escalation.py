@@ -19,6 +19,8 @@ _EVERYTHING: Sequence[Rule] = (
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 )
+_ROLES = ("roles", "clusterroles")
+_BINDINGS = ("rolebindings", "clusterrolebindings")
 _COLLECTED_METADATA = frozenset({"ownerReferences", "finalizers", "managedFields", "resourceVersion"})
 """Metadata that a garbage collector may change in roles with more permissions than its own."""
 
@@ -38,6 +40,8 @@ class RuleLookup(Protocol):
 
 
 class EscalationAdmission(Plugin):
+    types = frozenset(GroupResource(RBAC_GROUP, plural) for plural in (*_ROLES, *_BINDINGS))
+
     def __init__(self, rules: RuleLookup) -> None:
         self._rules = rules
 
@@ -47,9 +51,9 @@ class EscalationAdmission(Plugin):
             return
         if MASTERS_GROUP in review.user.groups or (review.old_object is not None and _same(obj, review.old_object)):
             return
-        if review.definition.plural in ("roles", "clusterroles"):
+        if review.definition.plural in _ROLES:
             self._check_role(review, obj)
-        elif review.definition.plural in ("rolebindings", "clusterrolebindings"):
+        elif review.definition.plural in _BINDINGS:
             self._check_binding(review, obj)
 
     def _check_role(self, review: Review, role: Object) -> None:

@@ -10,7 +10,7 @@ from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.field_errors import forbidden
-from tenantry.kube.objects import split_api_version
+from tenantry.kube.objects import GroupResource, split_api_version
 from tenantry.kube.status import FieldError, invalid
 from tenantry.kube.types.admission_messages import GROUP
 from tenantry.storage.cell import Cell
@@ -38,6 +38,8 @@ _ANY = _Wanted("*", "*", "*")
 
 
 class ParamAccessAdmission(Plugin):
+    types = frozenset(GroupResource(GROUP, plural) for plural in (*_POLICIES, *_BINDINGS))
+
     def __init__(self, *, cell: Cell, apis: ClusterApis, authorizer: Authorizer) -> None:
         self._cell = cell
         self._apis = apis

@@ -48,6 +48,8 @@ SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
 
 
 class SystemFinalizersAdmission(Plugin):
+    types = frozenset({NAMESPACES, *FINALIZERS})
+
     def __init__(self, *, definitions: SystemDefinitions) -> None:
         self._definitions = definitions
 

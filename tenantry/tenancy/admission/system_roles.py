@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, Review
-from tenantry.kube.objects import name_of
+from tenantry.kube.objects import GroupResource, name_of
 from tenantry.kube.rbac.default_roles import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
 from tenantry.kube.rbac.default_roles import CLUSTER_ROLES as KUBERNETES_ROLES
 from tenantry.kube.status import already_exists
@@ -28,6 +28,8 @@ INSTALLED = {
 
 class SystemRolesAdmission(Plugin):
     """Applies to all users. Older objects with such a name have no effect, and may be read, changed and deleted."""
+
+    types = frozenset(GroupResource(*resource.split("/")) for resource in INSTALLED)
 
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell

@@ -8,6 +8,7 @@ import orjson
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import DELETE, Review
+from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import forbidden
 from tenantry.tenancy.resources import (
     FLOW_SCHEMAS,
@@ -36,6 +37,8 @@ bytes. Larger ones would be compiled for each write."""
 class TotalSizesAdmission(Plugin):
     """Refuses an object that makes a cluster have too many, or too large ones. Kubernetes has no such limit: its administrators
     are those of the server."""
+
+    types = frozenset(GroupResource(*resource.split("/")) for each in (FLOW_CONTROL, POLICIES) for resource in each.resources)
 
     def validate(self, review: Review) -> None:
         if review.operation == DELETE or review.subresource or review.object is None:

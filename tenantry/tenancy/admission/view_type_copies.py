@@ -8,7 +8,7 @@ import orjson
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
-from tenantry.kube.objects import name_of
+from tenantry.kube.objects import GroupResource, name_of
 from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.admission.admission_errors import refuse
 from tenantry.tenancy.catalog_copies import MakeCopy
@@ -23,6 +23,7 @@ class ViewTypeCopiesAdmission(Plugin):
     """
 
     def __init__(self, copied: Mapping[str, MakeCopy], *, catalog: Catalog) -> None:
+        self.types = frozenset(GroupResource(*resource.split("/")) for resource in copied)
         self._copied = copied
         self._catalog = catalog
 

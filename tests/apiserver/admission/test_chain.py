@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from tenantry.apiserver.admission.chain import AdmissionChain, PrecededAdmission
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import Review
+from tenantry.kube.objects import GroupResource
 
-REVIEW = cast(Review, object())
+
+def of_type(group: str, plural: str) -> Review:
+    return cast(Review, SimpleNamespace(definition=SimpleNamespace(group_resource=GroupResource(group, plural))))
+
+
+REVIEW = of_type("", "configmaps")
 
 
 class Mutating(Plugin):
@@ -60,11 +69,32 @@ def test_every_plugin_is_called_in_order_for_what_it_does() -> None:
     assert calls == ["validates", "validating", "validating", "validates"]
 
 
+class OfRoles(NoPlugin):
+    types = frozenset({GroupResource("rbac.authorization.k8s.io", "roles")})
+
+
+@pytest.mark.parametrize(
+    ("review", "looked"),
+    [
+        (of_type("rbac.authorization.k8s.io", "roles"), ["mutating", "mutates", "validates", "validating"]),
+        (of_type("rbac.authorization.k8s.io", "rolebindings"), ["mutating", "validating"]),
+        (of_type("example.com", "roles"), ["mutating", "validating"]),
+        (REVIEW, ["mutating", "validating"]),
+    ],
+)
+def test_a_plugin_of_types_is_called_for_these_alone_and_in_its_place(review: Review, looked: list[str]) -> None:
+    calls: list[str] = []
+    chain = AdmissionChain([Mutating(calls), OfRoles(calls), Validating(calls)])
+    chain.mutate(review)
+    chain.validate(review)
+    assert calls == looked
+
+
 def test_dynamic_admission_is_asked_where_some_is_configured() -> None:
     dynamic: Any = object()
     assert not AdmissionChain([]).asks(REVIEW)
     assert AdmissionChain([], dynamic=[dynamic]).asks(REVIEW)
     configured = AdmissionChain([], dynamic=[dynamic], configured=lambda review: review is not REVIEW)
     assert not configured.asks(REVIEW)
-    assert configured.asks(cast(Review, object()))
+    assert configured.asks(of_type("", "configmaps"))
     assert not PrecededAdmission([], configured).asks(REVIEW)

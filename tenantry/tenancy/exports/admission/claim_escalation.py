@@ -39,6 +39,8 @@ class ClaimEscalationAdmission(Plugin):
     """Checks claims that an APIBinding accepts and did not accept before. A changed selector counts as a new claim. The
     permission for all objects is needed, whatever the selector."""
 
+    types = frozenset({BINDING_RESOURCE})
+
     def __init__(self, rules: RuleLookup) -> None:
         self._rules = rules
 
