@@ -66,14 +66,11 @@ class Index:
         self._cluster_order: dict[str, list[str]] = {}
 
     def get(self, key: Key) -> Record | None:
-        clusters = self._by_resource.get(key.resource)
-        if clusters is None:
+        cluster, resource, namespace, name = key
+        try:
+            return self._by_resource[resource][cluster][namespace].records.get(name)
+        except KeyError:
             return None
-        namespaces = clusters.get(key.cluster)
-        if namespaces is None:
-            return None
-        objects = namespaces.get(key.namespace)
-        return None if objects is None else objects.records.get(key.name)
 
     def put(self, record: Record) -> None:
         cluster, resource, namespace, name = record.key
