@@ -128,7 +128,7 @@ class Scope(Protocol):
         lists again. 0: always."""
         ...
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         """The user that admission sees for an authorized request; usually the caller."""
         ...
 
@@ -225,7 +225,7 @@ class Call:
 
     def acting_user(self) -> User:
         """The user that admission sees for the write."""
-        return self.scope.acting_user(self.user, self.attributes)
+        return self.scope.acting_user(self.user)
 
 
 Connector = Callable[[Call], Awaitable[Reply]]

@@ -122,7 +122,7 @@ class ClusterScope:
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return None
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:

@@ -82,8 +82,8 @@ class NotFoundScope:
     def shown_since(self) -> int:
         return self._scope.shown_since
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
-        return self._scope.acting_user(user, attributes)
+    def acting_user(self, user: User) -> User:
+        return self._scope.acting_user(user)
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
         return self._scope.present(definition, user)

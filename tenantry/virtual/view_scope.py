@@ -130,7 +130,7 @@ class ViewScope:
     def shown_since(self) -> int:
         return 0
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:

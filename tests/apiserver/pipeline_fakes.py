@@ -95,7 +95,7 @@ class FakeScope:
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return None
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user
 
     translation = None

@@ -124,7 +124,7 @@ class RangeScope:
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return self.seen
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user
 
     translation = None

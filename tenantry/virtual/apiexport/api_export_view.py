@@ -155,7 +155,7 @@ class ExportScope(ViewScope):
         place = (self.domain.cluster, self.domain.name)
         return AcceptedVisibility(self._domains, place, self.range, resource, verb, shared)
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:

@@ -139,7 +139,7 @@ class DeclaredScope(CollectionScope):
             in_slices=shown.is_costly,
         )
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:

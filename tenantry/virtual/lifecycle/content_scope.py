@@ -78,7 +78,7 @@ class ContentScope(ClusterScope):
             self._require_rule(rules, attributes)
         return self.scopes.authorizer.authorize(attributes._replace(user=self._acting(attributes.user, logical_cluster, rules)))
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
+    def acting_user(self, user: User) -> User:
         return self._acting(user, self._logical_cluster(), self._permissions())
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
@@ -88,7 +88,7 @@ class ContentScope(ClusterScope):
 
         async def answered(call: Call) -> Reply:
             base = ClusterScope(self.scopes, self._place.cluster or "", self.range)
-            return await answer(replace(call, scope=base, user=self.acting_user(call.user, call.attributes)))
+            return await answer(replace(call, scope=base, user=self.acting_user(call.user)))
 
         return answered
 
