@@ -23,6 +23,10 @@ from tenantry.placement.paths.cluster_paths import (
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 
+_SCHEDULING, _UNAVAILABLE = "Scheduling", "Unavailable"
+_CLOSED = (_SCHEDULING, _UNAVAILABLE)
+"""Phases of a workspace (kcp)."""
+
 
 class Location(NamedTuple):
     """Where a logical cluster is served. `url`: base URL of its range, without a trailing slash. `generation`: of the range."""
@@ -50,6 +54,8 @@ class Directory:
         self._homes: dict[str, str] = {}
         self._home_clusters: dict[str, str] = {}
         self._clusters: dict[tuple[str, str], str] = {}
+        self._closed: dict[tuple[str, str], str] = {}
+        """The phases of workspaces through which no path leads, by their place: one of `_CLOSED`."""
         self._tenants: dict[str, int] = {}
         self._ranges: Sequence[RangeInfo] = ()
         self._stops: list[Callable[[], None]] = []
@@ -103,11 +109,13 @@ class Directory:
         if path in self._parents or path.startswith("system:"):
             return path
         segments = path.split(":")
-        for segment in segments:
-            if not SEGMENT.fullmatch(segment):
-                raise invalid_path(path)
-        if len(segments) > DEPTH_MAX:
-            return None
+        found = self._walk(path, segments) if len(segments) <= DEPTH_MAX else None
+        if found is None or len(segments) == 1:
+            _check(path, segments)
+        return found
+
+    def _walk(self, path: str, segments: Sequence[str]) -> str | None:
+        """The id of the cluster at the end of a path that may be invalid; the first segment is not looked up."""
         cluster, names = segments[0], segments[1:]
         if cluster == HOME_PREFIX and names:
             home = self.home_of(names[0])
@@ -115,12 +123,16 @@ class Directory:
                 return None
             cluster, names = home, names[1:]
         for name in names:
-            copy = self._catalog.get(WORKSPACES, cluster, name)
-            if copy is None or copy.get("phase") == "Scheduling":
+            place = (cluster, name)
+            child = self._clusters.get(place)
+            if child is None:
                 return None
-            if copy.get("phase") == "Unavailable":
+            if place in self._closed:
+                if self._closed[place] == _SCHEDULING:
+                    return None
+                _check(path, segments)
                 raise unavailable(f"workspace {path} is not available")
-            cluster = copy["cluster"]
+            cluster = child
         return cluster
 
     def workspace(self, parent: str, name: str) -> Object | None:
@@ -168,6 +180,11 @@ class Directory:
     def _workspace_changed(self, _: str, parent: str, name: str, copy: Object | None) -> None:
         place = (parent, name)
         cluster = copy["cluster"] if copy is not None else None
+        phase = copy.get("phase") if copy is not None else None
+        if phase in _CLOSED:
+            self._closed[place] = phase
+        else:
+            self._closed.pop(place, None)
         former = self._clusters.get(place)
         if former == cluster:
             return
@@ -205,3 +222,9 @@ class Directory:
         self._tenants = {}
         for cluster in (*self._parents, *self._homes):
             self._count(cluster, 1)
+
+
+def _check(path: str, segments: Sequence[str]) -> None:
+    """Raises StatusError 400 if the text is not a path."""
+    if not all(map(SEGMENT.fullmatch, segments)):
+        raise invalid_path(path)

@@ -61,6 +61,31 @@ def test_an_unavailable_workspace_is_503() -> None:
     assert refused.value.code == 503
 
 
+@pytest.mark.parametrize("path", ["root:org:No", "root:org:team:", "root:org:a b"])
+def test_what_is_no_path_is_bad_also_below_an_unavailable_workspace(path: str) -> None:
+    _, directory = directory_of({("root", "org"): {"cluster": "000a", "phase": "Unavailable"}})
+    with pytest.raises(StatusError) as refused:
+        directory.cluster_of(path)
+    assert refused.value.code == 400
+
+
+def test_a_path_leads_through_a_workspace_while_it_is_in_a_phase_for_that() -> None:
+    catalog, directory = directory_of({})
+    key = catalog_key(WORKSPACES, "root", "org")
+    answers: list[object] = []
+    for number, phase in enumerate(("Scheduling", "Initializing", "Ready", "Unavailable", "Ready", None)):
+        raw = orjson.dumps({"cluster": "000a", "phase": phase}) if phase else None
+        catalog.committed(number + 1, [change({key: raw})])
+        try:
+            answers.append(directory.cluster_of("root:org"))
+        except StatusError as refused:
+            answers.append(refused.code)
+    assert answers == [None, "000a", "000a", 503, "000a", None]
+    # A new workspace of this name, in no phase yet, is not kept out by the phase of the one before.
+    catalog.committed(7, [change({key: orjson.dumps({"cluster": "000b"})})])
+    assert directory.cluster_of("root:org") == "000b"
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, "000a", "000b", "rc"])), max_size=20))
 @settings(max_examples=60, deadline=None)
 def test_tenants_are_counted_as_they_come_and_go(steps: list[tuple[str, str | None]]) -> None:
