@@ -118,11 +118,11 @@ class Waiting:
         self._attempts = 0
 
     def at_once(self, decide: Callable[[*Given], T], *given: *Given) -> T:
-        _caller.answers = self._answers
+        _caller.answers, _caller.can_wait = self._answers, True
         try:
-            return at_once(decide, *given)
+            return decide(*given)
         finally:
-            _caller.answers = _NO_ANSWERS
+            _caller.answers, _caller.can_wait = _NO_ANSWERS, False
 
     async def work(self, deferred: Deferred) -> None:
         if self._attempts >= ATTEMPTS or len(self._answers) >= QUESTIONS_MAX:

@@ -207,6 +207,10 @@ class Cell:
             objects -= range_.count(without, cluster)
         return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
 
+    def is_writing(self, keys: Iterable[Key]) -> bool:
+        """Whether any of the keys has a write in progress, so that `writes_done` waits."""
+        return not self._pending.keys().isdisjoint(keys)
+
     async def writes_done(self, keys: Iterable[Key]) -> None:
         """Returns when none of the keys has a write in progress."""
         keys = tuple(keys)
@@ -256,9 +260,8 @@ class Cell:
         keys: set[Key] = set()
         puts = list(puts)
         deletes = list(deletes)
-        for raw_key in [put.key for put in puts] + [delete.key for delete in deletes]:
-            if raw_key.startswith(_OBJECTS):
-                raise ValueError(f"objects are written as changes, not as {raw_key!r}")
+        if puts or deletes:
+            _check_no_object((*(put.key for put in puts), *(delete.key for delete in deletes)))
         for change in changes:
             key = change.key
             range_ = self.range_of(key.cluster)
@@ -274,11 +277,8 @@ class Cell:
             if head is None and change.value is not None:
                 head = self._parse_head(key, change.value)
             places.append(PendingChange(change, range_, current, head))
-            for catalog_key, value in change.catalog.items():
-                if value is None:
-                    deletes.append(Delete(catalog_key))
-                else:
-                    puts.append(Put(catalog_key, value))
+            if change.catalog:
+                _add_copies(change, puts, deletes)
         for change in copies:
             key = change.key
             range_ = self.range_of(key.cluster)
@@ -361,6 +361,12 @@ class Cell:
         self.commits.send(revision, changes)
         for range_, events in events_of.items():
             range_.dispatch(events)
+
+
+def _check_no_object(raw_keys: Iterable[bytes]) -> None:
+    for raw_key in raw_keys:
+        if raw_key.startswith(_OBJECTS):
+            raise ValueError(f"objects are written as changes, not as {raw_key!r}")
 
 
 def _add_copies(change: Change, puts: list[Put], deletes: list[Delete]) -> None:

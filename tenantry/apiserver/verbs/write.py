@@ -150,7 +150,8 @@ async def run(target: Target, compute: Compute) -> Outcome:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             target.audit_annotations.clear()
-            await cell.writes_done(keys)
+            if cell.is_writing(keys):
+                await cell.writes_done(keys)
             record = current_record(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
             if (in_thread or asked or not is_light(weight)) and attempt >= HEAVY_ATTEMPTS:

@@ -206,4 +206,4 @@ def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -
 
 def claim_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """The claim labels among an object's labels."""
-    return {k: v for k, v in labels.items() if k.startswith(CLAIM_LABEL_PREFIX)}
+    return {k: v for k, v in labels.items() if k.startswith(CLAIM_LABEL_PREFIX)} if labels else {}

@@ -8,6 +8,7 @@ from tenantry.kube.objects import labels_of, metadata_of
 from tenantry.tenancy.admission.admission_errors import refuse
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX
 from tenantry.tenancy.exports.permission_claims import Claims, claim_labels
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE
 
 
 class PermissionClaimLabelsAdmission(Plugin):
@@ -63,6 +64,8 @@ class PermissionClaimLabelsAdmission(Plugin):
         resource = review.definition.group_resource
         if review.claims is None:
             review.claims = self._claims.of(review.scope.range, review.cluster)
+        if not review.claims and resource != BINDING_RESOURCE and not claim_labels(labels_of(review.object)):
+            return None
         expected = self._claims.expected_labels(review.cluster, resource, review.object, review.claims)
         if not expected and not claim_labels(labels_of(review.object)):
             return None
