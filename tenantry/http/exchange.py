@@ -93,7 +93,10 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
-            if _LARGE_BYTES < len(body) <= limit_bytes:
+            if len(body) <= min(_LARGE_BYTES, limit_bytes):
+                # It has its seat all the time.
+                return body
+            if len(body) <= limit_bytes:
                 self.seat.leave()
                 await self.pace(len(body))
         else:

@@ -42,7 +42,7 @@ class PathAnnotationAdmission(Plugin):
 
     def _expected(self, review: Review) -> str:
         """The required value; empty if the object needs no annotation, or the path is unknown."""
-        place = (review.definition.group, review.definition.plural)
+        place = review.definition.group_resource
         obj = review.object
         if obj is None or (place not in _FORCED and (place == _OWN or PATH_ANNOTATION not in annotations_of(obj))):
             return ""

@@ -261,11 +261,13 @@ class AuthorizerChain:
         """Raises StatusError 404 if the logical cluster does not exist: what system:masters write there would never
         be deleted."""
         cluster = attributes.cluster
-        if not cluster or cluster.startswith("system:") or not self._cell.owns(cluster):
+        if not cluster or cluster.startswith("system:"):
             return
-        key = Key(cluster, LOGICAL_CLUSTERS, "", NAME)
+        range_ = self._cell.owned(cluster)
         # The LogicalCluster itself may be read and created.
-        if self._cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
+        if range_ is None or attributes.resource == "logicalclusters":
+            return
+        if range_.get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is None:
             raise not_found(WORKSPACE_RESOURCE, cluster)
 
     def _logical_cluster(self, cluster: str) -> Object | None:

@@ -15,6 +15,8 @@ from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import DELETING
 
+_LOGICAL_CLUSTERS = GroupResource("core.kcp.io", "logicalclusters")
+
 
 class LogicalClusterExistsAdmission(Plugin):
     """Refuses creates in a logical cluster that does not exist, or whose contents are being deleted: the object would
@@ -27,7 +29,7 @@ class LogicalClusterExistsAdmission(Plugin):
         if review.operation != CREATE or not review.definition.stored or review.cluster.startswith("system:"):
             return
         resource = review.definition.group_resource
-        if resource == GroupResource("core.kcp.io", "logicalclusters"):
+        if resource == _LOGICAL_CLUSTERS:
             return
         record = range_of(self._cell, review.cluster).get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None:
