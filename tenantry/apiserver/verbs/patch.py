@@ -82,7 +82,7 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     if media_type == JSON_PATCH:
         return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
-        return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated, copies=True)
+        return ParsedPatch(lambda current: _merged(current, value), _whole, repeated, copies=True)
     schema, message = call.shape.schema, call.definition.message
     return ParsedPatch(
         lambda current: strategic_patch.apply(current, value, schema),
@@ -90,6 +90,21 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
         repeated,
         None if message is None else lambda result: restored.problem(message, result),
     )
+
+
+def _merged(current: Object, patch: Any) -> Any:
+    """The result of a merge patch. Where it leaves managedFields as they are, these are shared with the current object: they are
+    often the largest part of it, and no write changes the sets in them (`kube/apply/field_set.py`)."""
+    before, changed = current["metadata"], patch.get("metadata", {}) if isinstance(patch, dict) else None
+    if "managedFields" not in before or not isinstance(changed, dict) or "managedFields" in changed:
+        return merge_patch.apply(current, patch)
+    managed = before.pop("managedFields")
+    try:
+        merged = merge_patch.apply(current, patch)
+    finally:
+        before["managedFields"] = managed
+    merged["metadata"]["managedFields"] = managed
+    return merged
 
 
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
