@@ -284,7 +284,7 @@ def request_timed_out() -> StatusError:
 _UID_DIGITS = 32
 _DRAWN_AT_ONCE = 128
 """For so many UIDs random bytes are drawn at once. A draw is a system call that releases the interpreter lock, and each release
-wakes a thread that waits for the lock and seldom gets it."""
+wakes a thread that waits for the lock and rarely gets it."""
 
 
 class _RandomDigits:
