@@ -61,10 +61,9 @@ def test_every_plugin_is_called_in_order_for_what_it_does() -> None:
 
 
 def test_dynamic_admission_is_asked_where_some_is_configured() -> None:
-    dynamic: Any = object()
-    assert not AdmissionChain([]).asks(REVIEW)
-    assert AdmissionChain([], dynamic=[dynamic]).asks(REVIEW)
-    configured = AdmissionChain([], dynamic=[dynamic], configured=lambda review: review is not REVIEW)
-    assert not configured.asks(REVIEW)
-    assert configured.asks(cast(Review, object()))
-    assert not PrecededAdmission([], configured).asks(REVIEW)
+    assert not AdmissionChain([]).configured.mutating(REVIEW)
+    assert not AdmissionChain([]).configured.validating(REVIEW)
+    configured: Any = object()
+    chain = AdmissionChain([], configured=configured)
+    assert chain.configured is configured
+    assert PrecededAdmission([], chain).configured is configured

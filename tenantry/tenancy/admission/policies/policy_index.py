@@ -129,11 +129,11 @@ class PolicyIndex(Generic[P]):
 
     def of(self, cluster: str) -> ClusterPolicies[P] | None:
         """The bound policies of a cluster; None where there are none. Raises NotRead."""
-        has_any = self._configurations.has_any
-        if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
-            return None
         found = self._clusters.get(cluster)
         if found is None:
+            has_any = self._configurations.has_any
+            if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
+                return None
             objects = self._objects(cluster)
             if _size(objects) > _AT_ONCE_BYTES:
                 raise NotRead(lambda: self._read(cluster, objects), lambda made: self._keep(cluster, objects, made))
