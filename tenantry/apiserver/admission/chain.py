@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tenantry.apiserver.admission.dynamic import Configured, DynamicAdmission, WholeAdmission
-from tenantry.apiserver.admission.plugin import overridden
+from tenantry.apiserver.admission.plugin import ByGroup
 from tenantry.apiserver.admission.review import Admission, Review
 
 
@@ -41,22 +41,22 @@ class AdmissionChain:
         charging: Sequence[Admission] = (),
         configured: Configured | None = None,
     ) -> None:
-        self._mutate = overridden((*plugins, *charging), "mutate")
-        self._check = overridden(plugins, "validate")
-        self._charge = overridden(charging, "validate")
+        self._mutate = ByGroup((*plugins, *charging), "mutate")
+        self._check = ByGroup(plugins, "validate")
+        self._charge = ByGroup(charging, "validate")
         self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
         self.configured: Configured = configured or _NothingConfigured()
 
     def mutate(self, review: Review) -> None:
-        for mutate in self._mutate:
+        for mutate in self._mutate.of(review.definition.group):
             mutate(review)
 
     def check(self, review: Review) -> None:
-        for validate in self._check:
+        for validate in self._check.of(review.definition.group):
             validate(review)
 
     def charge(self, review: Review) -> None:
-        for charge in self._charge:
+        for charge in self._charge.of(review.definition.group):
             charge(review)
 
     def validate(self, review: Review) -> None:

@@ -12,6 +12,7 @@ from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.resources import (
     MUTATING_ADMISSION_POLICIES,
     MUTATING_WEBHOOK_CONFIGURATIONS,
+    RESOURCE_QUOTAS,
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 )
@@ -42,6 +43,9 @@ class ConfiguredAdmission:
             mutating[MUTATING_WEBHOOK_CONFIGURATIONS] = webhooks
             validating[VALIDATING_WEBHOOK_CONFIGURATIONS] = webhooks
         self._mutating, self._mutating_by = tuple(mutating), _by_configured(mutating)
+        # In most writes one look-up finds quotas, too.
+        self._counted_by = _by_configured({**validating, RESOURCE_QUOTAS: quotas})
+        self._counted = (*validating, RESOURCE_QUOTAS)
         self._validating, self._validating_by = tuple(validating), _by_configured(validating)
 
     def mutating(self, review: Review) -> Sequence[DynamicAdmission]:
@@ -49,7 +53,11 @@ class ConfiguredAdmission:
         return self._mutating_by[found] if found else _NONE
 
     def validating(self, review: Review) -> Sequence[DynamicAdmission]:
-        found = self._configurations.having(self._validating, review.home)
+        home = review.home
+        if home == review.cluster:
+            found = self._configurations.having(self._counted, home)
+            return self._counted_by[found] if found else _NONE
+        found = self._configurations.having(self._validating, home)
         asked = self._validating_by[found] if found else _NONE
         return (*asked, self._quotas) if self._quotas.is_in_effect(review) else asked
 

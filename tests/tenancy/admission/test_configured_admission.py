@@ -13,6 +13,7 @@ from tenantry.tenancy.admission.configured_admission import ConfiguredAdmission
 from tenantry.tenancy.resources import (
     MUTATING_ADMISSION_POLICIES,
     MUTATING_WEBHOOK_CONFIGURATIONS,
+    RESOURCE_QUOTAS,
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 )
@@ -41,29 +42,38 @@ def configured(held: Sequence[str], *, calls: bool = True, quotas: bool = False)
     return ConfiguredAdmission(given, mutating_policies=policies, validating_policies=policies, webhooks=webhooks, quotas=counted)
 
 
-def review(home: str) -> Any:
-    return SimpleNamespace(home=home, cluster="consumer")
+def names(asked: Sequence[Any]) -> list[Any]:
+    return [*asked]
+
+
+def review(home: str, cluster: str = "consumer") -> Any:
+    return SimpleNamespace(home=home, cluster=cluster)
 
 
 @pytest.mark.parametrize("held", CASES)
 def test_those_are_asked_of_which_there_are_objects(held: tuple[str, ...]) -> None:
     admission = configured(held)
-    assert list(admission.mutating(review("home"))) == [what for resource, what in MUTATING.items() if resource in held]
-    assert list(admission.validating(review("home"))) == [what for resource, what in VALIDATING.items() if resource in held]
+    assert names(admission.mutating(review("home"))) == [what for resource, what in MUTATING.items() if resource in held]
+    assert names(admission.validating(review("home"))) == [what for resource, what in VALIDATING.items() if resource in held]
     assert not admission.mutating(review("other"))
     assert not admission.validating(review("other"))
 
 
 def test_no_webhooks_are_asked_where_none_are_called() -> None:
     admission = configured(EVERY, calls=False)
-    assert list(admission.mutating(review("home"))) == ["policies"]
-    assert list(admission.validating(review("home"))) == ["policies"]
+    assert names(admission.mutating(review("home"))) == ["policies"]
+    assert names(admission.validating(review("home"))) == ["policies"]
 
 
-def test_quotas_are_asked_last_where_the_written_cluster_has_some() -> None:
-    admission = configured(EVERY, quotas=True)
-    *others, quotas = admission.validating(review("home"))
-    assert others == ["policies", "webhooks"]
+@pytest.mark.parametrize("cluster", ["consumer", "home"])
+@pytest.mark.parametrize("held", CASES)
+def test_quotas_are_asked_last_where_the_written_cluster_has_some(held: tuple[str, ...], cluster: str) -> None:
+    admission = configured((*held, RESOURCE_QUOTAS) if cluster == "home" else held, quotas=True)
+    *others, quotas = names(admission.validating(review("home", cluster)))
+    assert others == [what for resource, what in VALIDATING.items() if resource in held]
     assert not isinstance(quotas, str)
-    assert len(admission.validating(review("other"))) == 1
-    assert list(admission.mutating(review("home"))) == ["policies", "webhooks"]
+    assert names(admission.mutating(review("home", cluster))) == [what for resource, what in MUTATING.items() if resource in held]
+
+
+def test_quotas_of_the_home_of_an_api_are_not_asked() -> None:
+    assert not configured((RESOURCE_QUOTAS,)).validating(review("home"))
