@@ -87,6 +87,9 @@ def invocations(
                     error = f"failed to configure binding: {_not_found(missing)}"
                     yield Invocation(hook, binding, matched, None, error)
                     continue
+            if kind is None:
+                yield Invocation(hook, binding, matched, None)
+                continue
             try:
                 found = _params(kind, bool(namespaced), binding.param_ref, request, facts, allowance)
             except ParamError as problem:
@@ -105,7 +108,7 @@ def namespace_of(request: AdmissionRequest, facts: Facts) -> Object | None:
 
 
 def _params(
-    kind: ParamKind | None,
+    kind: ParamKind,
     namespaced: bool,
     reference: ParamRef | None,
     request: AdmissionRequest,
@@ -113,7 +116,7 @@ def _params(
     allowance: Allowance,
 ) -> Sequence[Object | None]:
     """The parameters of a binding; None stands for none. Raises ParamError, and as `Facts.get`."""
-    if kind is None or reference is None:
+    if reference is None:
         return _NO_PARAMS
     namespace = ""
     if namespaced:
