@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
+from tenantry.apiserver.admission.dynamic import Configured, DynamicAdmission, WholeAdmission
 from tenantry.apiserver.admission.plugin import Methods
 from tenantry.apiserver.admission.review import Admission, Review
 
@@ -19,30 +19,33 @@ class Restoring(Protocol):
         ...
 
 
+class _NothingConfigured:
+    def mutating(self, review: Review) -> Sequence[DynamicAdmission]:
+        return ()
+
+    def validating(self, review: Review) -> Sequence[DynamicAdmission]:
+        return ()
+
+
 class AdmissionChain:
     """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`.
 
     `charging`: those whose `validate` charges the write (quotas). They run last, because no later one may refuse it.
-    `configured`: whether any dynamic admission is configured where the configurations for a write are.
+    `configured`: the dynamic admission that is asked between; none where it is not given.
     """
 
     def __init__(
         self,
         plugins: Sequence[Admission],
         *,
-        dynamic: Sequence[DynamicAdmission] = (),
         charging: Sequence[Admission] = (),
-        configured: Callable[[Review], bool] = lambda review: True,
+        configured: Configured | None = None,
     ) -> None:
         self._mutate = Methods((*plugins, *charging), "mutate")
         self._check = Methods(plugins, "validate")
         self._charge = Methods(charging, "validate")
         self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
-        self.dynamic: Sequence[DynamicAdmission] = tuple(dynamic)
-        self._configured = configured
-
-    def asks(self, review: Review) -> bool:
-        return bool(self.dynamic) and self._configured(review)
+        self.configured: Configured = configured or _NothingConfigured()
 
     def mutate(self, review: Review) -> None:
         for mutate in self._mutate.of(review):
@@ -68,15 +71,12 @@ class AdmissionChain:
 class PrecededAdmission:
     """The admission of a scope with other plugins before it. It is made for each request of a view, so it computes nothing."""
 
-    __slots__ = ("_plugins", "_whole", "dynamic")
+    __slots__ = ("_plugins", "_whole", "configured")
 
     def __init__(self, plugins: Sequence[Admission], whole: WholeAdmission) -> None:
         self._plugins = plugins
         self._whole = whole
-        self.dynamic = whole.dynamic
-
-    def asks(self, review: Review) -> bool:
-        return self._whole.asks(review)
+        self.configured = whole.configured
 
     def mutate(self, review: Review) -> None:
         for plugin in self._plugins:

@@ -86,7 +86,7 @@ class Review:
     of the request (None: it had none), which is what mutating admission sees upstream. `version_sent`: the resourceVersion that
     an update has as a precondition. `audit_annotations`: what webhooks and policies want to see in the audit log. `weight`: that
     of the write, in the unit of `worker_threads.weigh`; work on a heavy one is done in a thread. `counted`: what a plugin that
-    charges the write has found out in a thread, for itself. `asks`: whether any is configured, when mutating admission looked.
+    charges the write has found out in a thread, for itself.
     """
 
     operation: str
@@ -115,7 +115,6 @@ class Review:
     audit_annotations: dict[str, str] = field(default_factory=dict)
     weight: int = 0
     counted: Any = None
-    asks: bool = False
 
     @property
     def home(self) -> str:
@@ -154,23 +153,31 @@ class Review:
             equivalents_of(definition, subresource),
         )
 
-    def shown(self) -> Object | None:
-        """The object as dynamic admission sees it now, with containers that are the write's own: it is not to be changed."""
+    def shown(self, *, names_cluster: bool = True) -> Object | None:
+        """The object as dynamic admission sees it now, with containers that are the write's own: it is not to be changed.
+        `names_cluster`: it has the annotation kcp.io/cluster."""
         obj = self.object
         if obj is None:
             return None
         metadata = {**obj["metadata"], "resourceVersion": self.version_sent, **self.as_sent}
-        shown = {**obj, "metadata": {name: value for name, value in metadata.items() if value is not None}}
-        set_cluster(shown, self.cluster)
-        return shown if self.form is None else self.form.show(shown)
+        return self._shown(
+            {**obj, "metadata": {name: value for name, value in metadata.items() if value is not None}}, names_cluster
+        )
 
-    def shown_old(self) -> Object | None:
+    def shown_old(self, *, names_cluster: bool = True) -> Object | None:
         """The old object as dynamic admission sees it, as `shown`."""
         old = self.old_object
         if old is None:
             return None
-        shown = {**old, "metadata": {**old["metadata"], "resourceVersion": self.old_version}}
-        set_cluster(shown, self.cluster)
+        return self._shown({**old, "metadata": {**old["metadata"], "resourceVersion": self.old_version}}, names_cluster)
+
+    def _shown(self, shown: Object, names_cluster: bool) -> Object:
+        if names_cluster:
+            set_cluster(shown, self.cluster)
+        else:
+            remove_cluster(shown)
+            if not shown["metadata"].get("annotations"):
+                shown["metadata"].pop("annotations", None)
         return shown if self.form is None else self.form.show(shown)
 
     def take(self, changed: Object) -> None:

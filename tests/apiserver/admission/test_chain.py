@@ -84,17 +84,18 @@ class OfRoles(NoPlugin):
 )
 def test_a_plugin_of_types_is_called_for_these_alone_and_in_its_place(review: Review, looked: list[str]) -> None:
     calls: list[str] = []
-    chain = AdmissionChain([Mutating(calls), OfRoles(calls), Validating(calls)])
-    chain.mutate(review)
-    chain.validate(review)
-    assert calls == looked
+    plugins = [Mutating(calls), OfRoles(calls), Validating(calls)]
+    for chain in (AdmissionChain(plugins), AdmissionChain([], charging=plugins)):
+        calls.clear()
+        chain.mutate(review)
+        chain.validate(review)
+        assert calls == looked
 
 
 def test_dynamic_admission_is_asked_where_some_is_configured() -> None:
-    dynamic: Any = object()
-    assert not AdmissionChain([]).asks(REVIEW)
-    assert AdmissionChain([], dynamic=[dynamic]).asks(REVIEW)
-    configured = AdmissionChain([], dynamic=[dynamic], configured=lambda review: review is not REVIEW)
-    assert not configured.asks(REVIEW)
-    assert configured.asks(of_type("", "configmaps"))
-    assert not PrecededAdmission([], configured).asks(REVIEW)
+    assert not AdmissionChain([]).configured.mutating(REVIEW)
+    assert not AdmissionChain([]).configured.validating(REVIEW)
+    configured: Any = object()
+    chain = AdmissionChain([], configured=configured)
+    assert chain.configured is configured
+    assert PrecededAdmission([], chain).configured is configured
