@@ -184,7 +184,7 @@ class Range:
         return self._index.has_any(resource, cluster, namespace)
 
     def having(self, resources: Iterable[str], cluster: str) -> tuple[str, ...]:
-        """Those of some resources of which a cluster has an object, in their order."""
+        """Finds the resources of which a cluster has an object, in the order in which they are given."""
         return self._index.having(resources, cluster)
 
     def clusters(self, resource: str | None = None) -> Iterable[str]:

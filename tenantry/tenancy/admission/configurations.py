@@ -38,7 +38,7 @@ class AdmissionConfigurations:
         return range_.has_any(resource, cluster) if range_ is not None else self._catalog.has_any(resource, cluster)
 
     def having(self, resources: Sequence[str], cluster: str) -> tuple[str, ...]:
-        """Those of some resources of which a cluster has objects, in their order. Most clusters have none."""
+        """Finds the resources of which a cluster has objects, in the order in which they are given: in most clusters none."""
         range_ = self._cell.owned(cluster)
         if range_ is not None:
             return range_.having(resources, cluster)

@@ -63,7 +63,7 @@ class ConfiguredAdmission:
 
 
 def _by_configured(kinds: Mapping[str, DynamicAdmission]) -> Mapping[tuple[str, ...], Sequence[DynamicAdmission]]:
-    """Those that are asked, by the resources of which there are objects."""
+    """What is asked, by the resources of which there are objects."""
     return {
         found: tuple(kinds[resource] for resource in found)
         for size in range(len(kinds) + 1)

@@ -107,7 +107,7 @@ class ClusterPolicies(Generic[P]):
         return [self._hooks[place] for place in places]
 
     def met(self, hooks: Sequence[PolicyHook[P]], request: AdmissionRequest, allowance: Allowance) -> Sequence[Met[P]]:
-        """Those of some policies whose rules match a request. `hooks`: those `about` its type. Raises LoopBudgetExceeded."""
+        """Finds the policies whose rules match a request. `hooks`: those `about` its type. Raises LoopBudgetExceeded."""
         key = (request.operation, request.matched, request.subresource, not request.namespace, request.equivalents)
         found = self._met.get(key)
         if found is None:
