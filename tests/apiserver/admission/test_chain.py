@@ -84,7 +84,7 @@ class OfRoles(NoPlugin):
 )
 def test_a_plugin_of_types_is_called_for_these_alone_and_in_its_place(review: Review, looked: list[str]) -> None:
     calls: list[str] = []
-    plugins = [Mutating(calls), OfRoles(calls), Validating(calls)]
+    plugins: list[Any] = [Mutating(calls), OfRoles(calls), Validating(calls)]
     for chain in (AdmissionChain(plugins), AdmissionChain([], charging=plugins)):
         calls.clear()
         chain.mutate(review)
