@@ -143,10 +143,10 @@ class CallContext:
         if response.allowed:
             metrics.called(webhook.name, kind, operation, loop.time() - began, code=200, rejected=False)
             return response
-        denied = denial(webhook.name, response.status)
-        metrics.called(webhook.name, kind, operation, loop.time() - began, code=denied.code, rejected=True)
-        metrics.rejected(webhook.name, kind, operation, NO_ERROR, denied.code)
-        raise denied
+        code = denial(webhook.name, response.status).code
+        metrics.called(webhook.name, kind, operation, loop.time() - began, code=code, rejected=True)
+        metrics.rejected(webhook.name, kind, operation, NO_ERROR, code)
+        raise denial(webhook.name, response.status)
 
 
 class Encoded:
