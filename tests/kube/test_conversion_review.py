@@ -104,6 +104,17 @@ def test_an_object_stays_the_same(field: str) -> None:
     assert refused.value.failure == INVALID_OBJECT
 
 
+@pytest.mark.parametrize("levels", [300, 1015])
+@pytest.mark.parametrize("is_yaml", [False, True])
+def test_objects_that_nest_more_deeply_than_can_be_written_are_refused(levels: int, is_yaml: bool) -> None:
+    deep = b"[" * levels + b"]" * levels
+    body = answer().replace(b'"spec":{"count":3}', b'"spec":' + deep)
+    assert deep in body
+    with pytest.raises(ConversionFailed, match="exceeded"):
+        for text in read_answer(b"# YAML\n" * is_yaml + body, "v1", "1", KIND, 1):
+            converted(original(), text, "x.example/v2", KIND)
+
+
 def test_the_webhook_of_a_definition() -> None:
     crd = conversion.crd("x.example", {"url": "https://x.example/"}, conversionReviewVersions=["v2", "v1beta1", "v1"])
     found = webhook_conversion(crd)
