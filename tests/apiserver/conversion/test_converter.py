@@ -239,7 +239,11 @@ async def test_what_waits_for_a_conversion_is_bounded(
     task = asyncio.create_task(stream.run(MemorySink()))
     await until(lambda: server.scope.hubs.of(server.scope.range).watchers)
     webhook.open.clear()
+    (feed,) = server.scope.hubs.of(server.scope.range)._feeds.values()
+    (group,) = feed.groups
+    assert isinstance(group, converted_group.ConvertedGroup)
     await create(server, *(f"n{number}" for number in range(9)))
+    assert not group._waiting, "a group that has ended holds nothing"
     await task
 
 
