@@ -247,6 +247,14 @@ async def test_what_waits_for_a_conversion_is_bounded(
     await task
 
 
+async def test_a_server_that_calls_nothing_says_so(server: RangeServer) -> None:
+    server.scope.converter = Converter(None)
+    await create(server, "a")
+    answer = await server("GET", f"{V2}/a")
+    assert answer.status == 500
+    assert f"conversion webhook for things.{GROUP} cannot be called by this server" in answer.json["message"]
+
+
 async def test_a_change_of_the_definition_forgets_what_was_converted(server: RangeServer, webhook: Webhook) -> None:
     await create(server, "a")
     await server("GET", f"{V2}/a")
