@@ -75,10 +75,12 @@ class Calls:
         except TimeoutError:
             raise CallFailed(f"no answer in {timeout_seconds:g} seconds", timed_out=True) from None
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise CallFailed(f"TLS: {error}") from None
+            raise CallFailed(f"TLS: {_not_connected(error)}") from None
+        except aiohttp.ClientConnectorError as error:
+            # client-go does not call a refused connection a reset.
+            raise CallFailed(_not_connected(error)) from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
-            # A refused connection is a ClientOSError, too; client-go does not call it a reset.
-            raise CallFailed(str(error), reset=not isinstance(error, aiohttp.ClientConnectorError)) from None
+            raise CallFailed(str(error), reset=True) from None
         except aiohttp.ClientResponseError:
             # Its text has what was read, which may be the greeting of any server.
             raise CallFailed("the answer is not HTTP") from None
@@ -102,6 +104,11 @@ class Calls:
                 trust_env=False,
             )
         return self._session
+
+
+def _not_connected(error: aiohttp.ClientConnectorError) -> str:
+    # aiohttp's own text has the address of the SSLContext in memory.
+    return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
 
 
 async def _read(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

@@ -11,6 +11,8 @@ import orjson
 
 from tenantry.kube.answer_tables import STATUS
 from tenantry.kube.codec import json_codec
+from tenantry.kube.codec.json_size import nests_too_deeply
+from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.go_text import quote
 from tenantry.kube.label_selector_validation import label_errors
@@ -46,6 +48,7 @@ _REVIEW = message(
 _check = normaliser(_REVIEW)
 _GO_TYPES = {dict: "map[string]interface {}", list: "[]interface {}", str: "string", bool: "bool", int: "int64", float: "float64"}
 _JSON_NAMES = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+_TOO_DEEP = "exceeded max depth"
 _EMPTY_RESPONSE: Object = {"uid": "", "convertedObjects": None, "result": {"metadata": {}}}
 
 
@@ -125,7 +128,7 @@ def _texts(body: bytes, value: Object) -> Sequence[bytes]:
         answer = _objects.decode(body)
         raw = answer.response.convertedObjects if answer.response is not None else None
         return [bytes(each) for each in raw or ()]
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         pass
     listed: Any = (value.get("response") or {}).get("convertedObjects")
     if listed is None:
@@ -134,6 +137,8 @@ def _texts(body: bytes, value: Object) -> Sequence[bytes]:
         found = _JSON_NAMES.get(type(listed), "object")
         where = "Go struct field ConversionResponse.response.convertedObjects of type []runtime.RawExtension"
         raise InvalidAnswer(f"json: cannot unmarshal {found} into {where}")
+    if nests_too_deeply(listed):
+        raise InvalidAnswer(_TOO_DEEP)
     return [orjson.dumps(each) for each in listed]
 
 
@@ -176,6 +181,9 @@ def _read(text: bytes) -> Object:
         raise _invalid(error.message) from None
     if value is None:
         raise _invalid("unexpected end of JSON input")
+    if text.count(b"{") + text.count(b"[") > MAX_STORED_DEPTH and nests_too_deeply(value):
+        # Deeper than a body of a client may be: it could not be written.
+        raise _invalid(_TOO_DEEP)
     if not isinstance(value, dict):
         raise _invalid(f"json: cannot unmarshal {_JSON_NAMES[type(value)]} into Go value of type map[string]interface {{}}")
     version = value.get("apiVersion")

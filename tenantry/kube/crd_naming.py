@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from tenantry.kube.objects import Object, timestamp
@@ -48,20 +47,9 @@ class TakenNames:
         self.kinds.update(word for word in (names.get("kind"), names.get("listKind")) if word)
 
 
-def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | None = None) -> Object:
-    """The status that a definition should have: acceptedNames and the conditions NamesAccepted and Established.
-
-    `others` are the other definitions, of every group. Only those of the same group with accepted names count; the definition
-    itself is ignored. The rest of the status is kept. `lastTransitionTime` changes only with `status`.
-    """
-    taken = TakenNames(crd)
-    for other in others:
-        taken.add(other)
-    return named_status(crd, taken, now)
-
-
 def named_status(crd: Object, taken: TakenNames, now: datetime | None = None) -> Object:
-    """As `naming_conditions`, but `taken` has the names of the other definitions, collected before."""
+    """The status that a definition should have: acceptedNames and the conditions NamesAccepted and Established. `taken`: the
+    names of the others. The rest of the status is kept. `lastTransitionTime` changes only with `status`."""
     wanted: Object = crd["spec"]["names"]
     status: Object = dict(crd.get("status") or {})
     resources, kinds = taken.resources, taken.kinds

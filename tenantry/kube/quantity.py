@@ -105,14 +105,6 @@ def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: De
         return run(left, Decimal(right))
 
 
-def is_quantity(text: str) -> bool:
-    try:
-        parse(text)
-    except ValueError:
-        return False
-    return True
-
-
 def canonical(text: str) -> str:
     """The form in which upstream prints a quantity: as it was written where that is short, else in the same style (binary,
     decimal, exponent) with the largest suffix that needs no fraction. Raises ValueError."""

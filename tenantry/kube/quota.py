@@ -15,13 +15,8 @@ Amounts = dict[str, str]
 """Key of a quota → quantity, which may be negative."""
 
 
-def counted_keys(hard_keys: Iterable[str], resource: GroupResource, *, namespaced: bool = True) -> tuple[str, ...]:
-    """The keys of a quota (`configmaps`, `count/widgets.example.com`) against which one object of a resource counts 1.
-
-    Cluster-scoped objects never count.
-    """
-    if not namespaced:
-        return ()
+def counted_keys(hard_keys: Iterable[str], resource: GroupResource) -> tuple[str, ...]:
+    """The keys of a quota (`configmaps`, `count/widgets.example.com`) against which one object of a resource counts 1."""
     wanted = {_COUNT + str(resource)}
     if not resource.group and resource.resource in OBJECT_COUNTS:
         wanted.add(resource.resource)

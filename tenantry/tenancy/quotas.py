@@ -25,6 +25,7 @@ _UNCOUNTED = frozenset(
 
 
 def is_cluster_scoped(quota: Object) -> bool:
+    """Whether a quota counts the objects of its logical cluster that are in no namespace, too."""
     return annotations_of(quota).get(CLUSTER_SCOPED_ANNOTATION) == "true"
 
 
@@ -34,10 +35,6 @@ def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, names
         return range_.list(RESOURCE_QUOTAS, cluster, namespace)
     if (definition.group_resource, name) in _UNCOUNTED:
         return ()
-    return cluster_scoped(range_, cluster)
-
-
-def cluster_scoped(range_: Range, cluster: str) -> Sequence[Record]:
     return [record for record in range_.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.readme import README, blocks, follow
 from tests.support.api import Api
-from tests.support.forms import Platform
+from tests.support.forms import Platform, platform
 from tests.support.requests_for_certificates import key_pem, request, signing_request
 from tests.support.tools import program
 from tests.support.waiting import wait_for
 
+PAGE = README.parent / "docs" / "authentication.md"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NO_ENTRY = ("Unauthorized", "logged in to the server", "must be logged in")
@@ -126,3 +128,14 @@ def certificate_of(place: Api) -> str:
     """Some certificate: that of the cluster's own authority."""
     published = place.get("/api/v1/namespaces/default/configmaps/kube-root-ca.crt")["data"]["ca.crt"]
     return b64encode(published.encode()).decode()
+
+
+def test_the_commands_on_the_page(form: str, tmp_path: Path) -> None:
+    program("kubectl", "it comes with kubernetes-client")
+    program("openssl", "it comes with openssl")
+    checkout = tmp_path / "checkout"
+    (checkout / ".tenantry").mkdir(parents=True)
+    with platform(form, tmp_path) as running:
+        # The page writes to it.
+        (checkout / ".tenantry" / "admin.kubeconfig").write_bytes(running.kubeconfig.read_bytes())
+        follow(blocks(page=PAGE), checkout)

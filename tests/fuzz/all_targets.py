@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.fuzz import configurations, connections, decoders, expressions, quotas, requests
+from tests.fuzz import configurations, connections, conversions, decoders, expressions, quotas, requests
 from tests.fuzz.targets import Target
 
 TARGETS: dict[str, Target] = {
     each.name: each
-    for module in (decoders, expressions, configurations, connections, quotas, requests)
+    for module in (decoders, expressions, configurations, connections, conversions, quotas, requests)
     for each in module.TARGETS
 }

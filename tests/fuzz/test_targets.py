@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -37,12 +38,10 @@ def test_seeds_and_what_is_near_them(name: str) -> None:
         at = target.json_at
         made = bytes_changed(seed, choose)
         if at is not None and number % 3:
-            try:
-                value = orjson.loads(seed[at:])
-            except orjson.JSONDecodeError:
-                pass
-            else:
-                made = seed[:at] + orjson.dumps(changed(value, choose, lambda text: bytes_changed(text, choose)))
+            # What is no JSON, or nests more deeply than orjson writes, is changed as bytes.
+            with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
+                value = changed(orjson.loads(seed[at:]), choose, lambda text: bytes_changed(text, choose))
+                made = seed[:at] + orjson.dumps(value)
         try:
             try_input(target.run, made)
         except Exception as error:

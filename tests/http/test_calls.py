@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -59,7 +60,7 @@ async def test_redirects_are_answers(server: HttpsServer, calls: Calls) -> None:
 
 
 async def test_certificates(server: HttpsServer, calls: Calls) -> None:
-    with HttpsServer() as other, pytest.raises(CallFailed, match="certificate verify failed") as caught:
+    with HttpsServer() as other, pytest.raises(CallFailed, match="certificate verify failed: ") as caught:
         await calls.send("GET", server.url, tls=client_context(other.ca), timeout_seconds=5, answer_bytes=1000)
     assert not caught.value.reset
     name = f"https://localhost:{server.url.rpartition(':')[2]}"
@@ -84,6 +85,7 @@ async def test_lost_connections(calls: Calls) -> None:
     with pytest.raises(CallFailed) as caught:
         await calls.send("GET", f"http://127.0.0.1:{free_port()}", tls=client_context(), timeout_seconds=5, answer_bytes=1000)
     assert not caught.value.reset and not caught.value.timed_out
+    assert re.fullmatch(r"cannot connect to 127\.0\.0\.1:\d+: Connect call failed .*", str(caught.value))
     with pytest.raises(CallFailed):
         await calls.send("GET", "no url", tls=client_context(), timeout_seconds=5, answer_bytes=1000)
 

@@ -24,6 +24,7 @@ from tests.clients import conversion
 from tests.clients.conversion import converts
 
 KIND = "x.example/v1, Kind=Thing"
+YAML_HEAD = b"apiVersion: apiextensions.k8s.io/v1\nkind: ConversionReview\n"
 
 
 def original(**metadata: object) -> Object:
@@ -53,8 +54,8 @@ def test_a_review_is_what_upstream_sends() -> None:
 def test_an_answer_in_json_or_yaml() -> None:
     (text,) = read_answer(answer(), "v1", "1", KIND, 1)
     assert orjson.loads(text)["spec"] == {"count": 3}
-    yaml = b"apiVersion: apiextensions.k8s.io/v1\nkind: ConversionReview\nresponse:\n  uid: '1'\n  result: {status: Success}\n"
-    assert read_answer(yaml, "v1", "1", KIND, 0) == ()
+    yaml = b"response:\n  uid: '1'\n  result: {status: Success}\n"
+    assert read_answer(YAML_HEAD + yaml, "v1", "1", KIND, 0) == ()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,12 @@ def test_an_answer_in_json_or_yaml() -> None:
         (answer(uid="2"), MALFORMED, f'conversion webhook for {KIND} failed: expected response.uid="1", got "2"'),
         (answer(convertedObjects=[]), PARTIAL, f"conversion webhook for {KIND} returned 0 objects, expected 1"),
         (answer(result={"status": "Failure", "message": "no"}), MALFORMED, f"conversion webhook for {KIND} failed: no"),
+        (
+            answer(result={"status": "Odd"}),
+            MALFORMED,
+            f"conversion webhook for {KIND} failed: response.result.status was 'Odd', not 'Success'",
+        ),
+        (YAML_HEAD, MALFORMED, f"conversion webhook for {KIND} failed: no response provided"),
         (answer(result={}), MALFORMED, f"conversion webhook for {KIND} failed: response.result.status was '', not 'Success'"),
         (
             answer("v1beta1"),
@@ -102,6 +109,22 @@ def test_an_object_stays_the_same(field: str) -> None:
     with pytest.raises(ConversionFailed, match="must have the same") as refused:
         converted(before, orjson.dumps({**before, "apiVersion": "x.example/v2", "metadata": changed}), "x.example/v2", KIND)
     assert refused.value.failure == INVALID_OBJECT
+
+
+@pytest.mark.parametrize("levels", [300, 1015])
+@pytest.mark.parametrize("is_yaml", [False, True])
+def test_objects_that_nest_more_deeply_than_can_be_written_are_refused(levels: int, is_yaml: bool) -> None:
+    deep = b"[" * levels + b"]" * levels
+    body = answer().replace(b'"spec":{"count":3}', b'"spec":' + deep)
+    assert deep in body
+    with pytest.raises(ConversionFailed, match="exceeded"):
+        for text in read_answer(b"# YAML\n" * is_yaml + body, "v1", "1", KIND, 1):
+            converted(original(), text, "x.example/v2", KIND)
+
+
+def test_an_object_with_an_api_version_of_three_parts_has_no_kind() -> None:
+    with pytest.raises(ConversionFailed, match="Object 'Kind' is missing"):
+        converted(original(), orjson.dumps({**original(), "apiVersion": "a/b/c"}), "x.example/v2", KIND)
 
 
 def test_the_webhook_of_a_definition() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.kube.crd_naming import naming_conditions
+from tenantry.kube.crd_naming import TakenNames, named_status
 from tenantry.kube.crd_validation import crd_warnings
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.schema.prune import prune
@@ -30,6 +30,13 @@ def errors_of(definition: dict[str, Any], old: dict[str, Any] | None = None) -> 
     else:
         strategy.prepare_for_update(definition, old, "")
     return [(e.kind, e.field, e.text) for e in strategy.validate(definition, old, "")]
+
+
+def naming_conditions(definition: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    taken = TakenNames(definition)
+    for other in others:
+        taken.add(other)
+    return named_status(definition, taken)
 
 
 def in_spec(**properties: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tenantry.kube.custom import crd_content, definition_from_api_resource_schem
 from tenantry.kube.discovery import resource_list
 from tenantry.kube.jsonpath import compile_path, field_names
 from tenantry.kube.objects import Object
-from tenantry.kube.quantity import canonical, is_quantity, parse
+from tenantry.kube.quantity import canonical, parse
 from tenantry.kube.status import StatusError
 from tenantry.kube.version_order import sort_versions
 from tests.kube.definitions import KEEP, I, S, crd, created, define, obj_schema, version
@@ -288,4 +288,5 @@ def test_quantities(text: str, shortest: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "1X", "1 Gi", "Pi", "1e", "--1"])
 def test_what_is_no_quantity(text: str) -> None:
-    assert not is_quantity(text)
+    with pytest.raises(ValueError):
+        parse(text)

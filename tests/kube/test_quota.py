@@ -19,7 +19,6 @@ def test_which_keys_count() -> None:
     hard = QUOTA["status"]["hard"]  # type: ignore[index]
     assert counted_keys(hard, CONFIG_MAPS) == ("configmaps", "count/configmaps")
     assert counted_keys(hard, WIDGETS) == ("count/widgets.example.com",)
-    assert counted_keys(hard, WIDGETS, namespaced=False) == ()
     assert counted_keys({"cpu": "1", "pods": "1"}, GroupResource("example.com", "pods")) == ()
     assert [resource_of(key) for key in ("configmaps", "count/widgets.example.com", "cpu")] == [CONFIG_MAPS, WIDGETS, None]
 

@@ -16,3 +16,8 @@ def logged(caplog: pytest.LogCaptureFixture, logger: str = "tenantry", level: in
         for record in caplog.records
         if record.levelno >= level and (record.name == logger or record.name.startswith(below))
     ]
+
+
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged as an error, by whatever library: the message, the key of a controller, and the traceback."""
+    return [f"{r.message} {r.__dict__.get('key', '')} {r.exc_text or ''}" for r in caplog.records if r.levelno >= logging.ERROR]

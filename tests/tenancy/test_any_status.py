@@ -6,7 +6,6 @@ run. What was stored is then read in every form, and the controllers do what it 
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.e2e.fuzzing import made as made_of
 from tests.e2e.fuzzing import seeds
 from tests.growth.shapes import Place, object_with
 from tests.support.clusters import definition as custom
+from tests.support.logged import failures
 from tests.support.one_process import Stack, running
 from tests.support.requests_for_certificates import pod_request, signing_request
 from tests.support.waiting import until
@@ -119,10 +119,6 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 
 async def idle(stack: Stack) -> None:
     await until(lambda: all(shard.tenancy.runner.idle for shard in stack.shards.values()))
-
-
-def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [f"{r.message} {r.__dict__.get('key', '')} {r.exc_text or ''}" for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -30,6 +29,7 @@ from tenantry.tenancy.types.conversion import (
 from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import set_phase
 from tests.support.clusters import CLUSTER, ServedCluster, config_map
+from tests.support.logged import failures
 from tests.support.people import person
 from tests.support.tenancies import accepted, claim
 from tests.tenancy.admission.test_reserved_metadata import KEYS
@@ -99,10 +99,6 @@ class WholeShard(ServedCluster):
     def __init__(self) -> None:
         super().__init__()
         self.tenancy.runner.add(*self.tenancy.workspace_controllers())
-
-
-def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [f"{r.message} {r.__dict__.get('key', '')} {r.exc_text or ''}" for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 async def everything(shard: ServedCluster) -> list[tuple[str, str, str, str]]:

@@ -91,18 +91,15 @@ class ConvertedGroup(WatcherGroup):
         return None if version < self._after else self.encoder.bookmark(version)
 
     def fail(self) -> None:
-        self._forget()
-        super().fail()
-
-    def close(self) -> None:
-        self._forget()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _forget(self) -> None:
+        # Its watchers may take long to leave.
         self._waiting.clear()
         self._waiting_bytes = 0
         self._since.clear()
+        super().fail()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def _concerns(self, event: RecordEvent) -> bool:
         return event.version > self._after and (not self._namespace or event.key.namespace == self._namespace)

@@ -78,7 +78,7 @@ async def local_subject_access_review(call: Call) -> Reply:
     def check(review: Object) -> list[FieldError]:
         spec = review.get("spec") or {}
         if spec.get("nonResourceAttributes"):
-            return [_invalid_path(spec, "disallowed on this kind of request")]
+            return [_invalid_path(spec)]
         namespace = (spec.get("resourceAttributes") or {}).get("namespace", "")
         if namespace != call.namespace:
             return [field_errors.invalid("spec.resourceAttributes.namespace", namespace, "must match metadata.namespace")]
@@ -236,9 +236,9 @@ def _shown_path(path: Object | None) -> str:
     return show({"Path": path.get("path", ""), "Verb": path.get("verb", "")}) if path is not None else "null"
 
 
-def _invalid_path(spec: Object, detail: str) -> FieldError:
+def _invalid_path(spec: Object) -> FieldError:
     value = _shown_path(spec["nonResourceAttributes"])
-    return FieldError("Invalid", "spec.nonResourceAttributes", f"Invalid value: {value}: {detail}")
+    return FieldError("Invalid", "spec.nonResourceAttributes", f"Invalid value: {value}: disallowed on this kind of request")
 
 
 def _invalid(errors: Sequence[FieldError]) -> StatusError:

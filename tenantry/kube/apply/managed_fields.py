@@ -148,7 +148,7 @@ def record(
             # The only manager would get back what else is taken from it.
             _lose(managers, {api_version: changes.removed})
         else:
-            take(managers, old or {}, obj, changes, api_version, ignored, others)
+            take(managers, changes_in(managers, old or {}, obj, changes, api_version, ignored, others))
     if strips:
         taken = strip(taken)
     if not taken:
@@ -228,21 +228,12 @@ def changes_in(
     return found
 
 
-def take(
-    managers: Managers,
-    left: Object,
-    right: Object,
-    changes: Comparison,
-    api_version: str,
-    ignored: FieldSet,
-    others: OtherVersions | None,
-) -> None:
-    """Takes what has changed between two objects away from every manager. A manager without fields is dropped. Changes
-    `managers`."""
-    found = changes_in(managers, left, right, changes, api_version, ignored, others)
+def take(managers: Managers, changes: Mapping[str, Comparison]) -> None:
+    """Takes what has changed between two objects (`changes_in`) away from every manager. A manager without fields is dropped.
+    Changes `managers`."""
     gone = {
         version: field_set.union(field_set.union(change.modified, change.added), change.removed)
-        for version, change in found.items()
+        for version, change in changes.items()
     }
     _lose(managers, gone)
 

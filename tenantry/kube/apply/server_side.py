@@ -140,7 +140,7 @@ def _merge_and_own(
     mine = managers.pop(applying)
     found = changes_in(managers, live, result, changes, api_version, reset, others)
     _refuse_conflicts(managers, applying, found, force, (live, node, api_version))
-    take(managers, live, result, changes, api_version, reset, others)
+    take(managers, found)
     managers[applying] = mine
     kept = strip(managers[applying].fields)
     if kept:

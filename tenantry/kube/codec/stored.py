@@ -67,7 +67,7 @@ def encode(obj: Object, rest: bytes | None = None, *, floats: bool = False, mark
     return exact(orjson.dumps(stored))
 
 
-def encode_rest(obj: Object, *, floats: bool = False) -> bytes:
+def encode_rest(obj: Object, *, floats: bool) -> bytes:
     """The part of a stored value without the metadata. `floats`: as in `encode`."""
     rest = orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
     return in_go_form(rest) if floats else rest

@@ -239,8 +239,36 @@ async def test_what_waits_for_a_conversion_is_bounded(
     task = asyncio.create_task(stream.run(MemorySink()))
     await until(lambda: server.scope.hubs.of(server.scope.range).watchers)
     webhook.open.clear()
+    (feed,) = server.scope.hubs.of(server.scope.range)._feeds.values()
+    (group,) = feed.groups
+    assert isinstance(group, converted_group.ConvertedGroup)
     await create(server, *(f"n{number}" for number in range(9)))
+    assert not group._waiting, "a group that has ended holds nothing"
     await task
+
+
+async def test_a_watch_of_a_namespace_converts_nothing_of_others(server: RangeServer, webhook: Webhook) -> None:
+    stream = await server.stream(f"{V2}?watch=true")
+    from tests.support.sinks import MemorySink
+
+    sink = MemorySink()
+    task = asyncio.create_task(stream.run(sink))
+    await until(lambda: server.scope.hubs.of(server.scope.range).watchers)
+    other = thing(GROUP, "v1", "there", size="3")
+    other["metadata"]["namespace"] = "other"
+    assert (await server("POST", V1.replace("/default/", "/other/"), other)).status == 201
+    await create(server, "here")
+    await until(lambda: sink.events)
+    assert webhook.sent() == [["here"]] and [event["object"]["metadata"]["name"] for event in sink.events] == ["here"]
+    task.cancel()
+
+
+async def test_a_server_that_calls_nothing_says_so(server: RangeServer) -> None:
+    server.scope.converter = Converter(None)
+    await create(server, "a")
+    answer = await server("GET", f"{V2}/a")
+    assert answer.status == 500
+    assert f"conversion webhook for things.{GROUP} cannot be called by this server" in answer.json["message"]
 
 
 async def test_a_change_of_the_definition_forgets_what_was_converted(server: RangeServer, webhook: Webhook) -> None:

@@ -105,3 +105,15 @@ def test_an_update_takes_fields_away_in_every_version() -> None:
 def test_where_nothing_can_be_compared_an_update_leaves_the_managers_as_they_were(how: Callable[[Object, str], Any]) -> None:
     old = convert(applied(None, "v1", "one", size="3"), f"{GROUP}/v2")
     assert owners(update(old, how, count=4)[0]) == {"one": ["f:size"]}
+
+
+def test_an_object_in_one_version_is_not_taken_for_the_same_in_another() -> None:
+    others = OtherVersions("Thing", {**SCHEMAS, f"{GROUP}/v3": SCHEMAS[f"{GROUP}/v2"]})
+    obj = {"metadata": {"name": "a"}, "spec": {"size": "3"}}
+    with pytest.raises(NotConverted) as needed:
+        others.converted(obj, f"{GROUP}/v1", f"{GROUP}/v2")
+    others.put(needed.value, {**obj, "spec": {"count": 3}})
+    assert others.converted(obj, f"{GROUP}/v1", f"{GROUP}/v2")["spec"] == {"count": 3}
+    with pytest.raises(NotConverted) as needed:
+        others.converted(obj, f"{GROUP}/v1", f"{GROUP}/v3")
+    assert needed.value.target == f"{GROUP}/v3"

@@ -55,3 +55,8 @@ def test_many_paths_make_few_levels() -> None:
     value = {name: {"a": {"b": number}} for number, name in enumerate(names)}
     found = PartsDecoder([(name, "a", "b") for name in names]).decode(orjson.dumps(value))
     assert found == value
+
+
+def test_parts_that_are_lists_or_objects_are_decoded_below_others_too() -> None:
+    text = b'{"spec":{"a":[1,{"b":2}],"c":{"d":{"e":3}}}}'
+    assert PartsDecoder([("spec", "a"), ("spec", "c", "d")]).decode(text) == {"spec": {"a": [1, {"b": 2}], "c": {"d": {"e": 3}}}}

@@ -49,6 +49,11 @@ def test_borrowing() -> None:
     assert fits(a, {"a": 4, "b": 5}, levels, 10)
 
 
+def test_a_level_that_says_nothing_else_lends_nothing_and_has_no_queues() -> None:
+    level = divided([("a", "u", {"type": "Limited", "limited": {"nominalConcurrencyShares": 1}})], 10)["a"]
+    assert (level.nominal, level.least, level.most, level.queues) == (10, 10, 20, 0)
+
+
 def test_level_without_seats() -> None:
     levels = made(10, a=limited(0, borrowing=0), b=limited(1))
     assert not fits(levels["a"], {}, levels, 10)

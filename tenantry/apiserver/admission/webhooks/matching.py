@@ -104,7 +104,7 @@ class ReviewMatcher:
             else:
                 own = self.request.matched
                 definition = self._review.definition
-                found = tuple_of(convert(each, definition, own, matched) for each in (self.obj, self.old))
+                found = convert(self.obj, definition, own, matched), convert(self.old, definition, own, matched)
             self._converted[matched] = found
         return found
 
@@ -123,11 +123,6 @@ async def converted(review: Review, obj: Object | None, matched: MatchedResource
         return None
     converter, version = review.scope.converter, matched.kind.version
     return await converter.object(obj, review.definition, version, owner=review.cluster, deadline=deadline)
-
-
-def tuple_of(pair: Any) -> tuple[Object | None, Object | None]:
-    first, second = pair
-    return first, second
 
 
 class _LoopAnswers:
