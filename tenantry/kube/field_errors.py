@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+from tenantry.kube.go_text import quote
 from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 IMMUTABLE = "field is immutable"
@@ -26,7 +27,7 @@ def show(value: Any) -> str:
     """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. It reads only as much of the
     value as it shows."""
     if isinstance(value, str):
-        return _WHOLE.encode(cut(value, VALUE_CHARACTERS))
+        return quote(cut(value, VALUE_CHARACTERS))
     if not isinstance(value, dict | list):
         return _WHOLE.encode(value)
     text = ""
