@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
-from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_errors import CelError, Crash, NoOverload
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function, fitting
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
@@ -38,9 +38,12 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload, readable
 from tenantry.kube.schema.ratchet import ABSENT
 
+_CRASHING = frozenset((("distinct", True), ("sort", True), ("@sortByAssociatedKeys", False)))
+"""Functions whose cost cel-go cannot tell where an argument is an error."""
+_NO_LIST = "internal error: interface conversion: *types.Err is not traits.Lister: missing method Add"
 _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS}
 
 
@@ -62,6 +65,8 @@ class Compiled:
             return self._run(frame)
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
+        except Crash as crash:
+            raise CelError(str(crash)) from None
         finally:
             # A stored error that was raised again refers to the stack frames that it passed, and these refer to this frame.
             frame.values.clear()
@@ -181,12 +186,12 @@ class _Compiler:
             if cost.left < 0:
                 raise CostExceeded
             if type(value) is dict:
-                try:
-                    return value[field]
-                except KeyError:
-                    if escaped in value:
-                        return value[escaped]
-                    raise CelError(f"no such key: {field}") from None
+                found = value.get(field, ABSENT)
+                if found is ABSENT:
+                    found = value.get(escaped, ABSENT)
+                    if found is ABSENT:
+                        raise CelError(f"no such key: {field}")
+                return readable(found) if type(found) is CelError else found
             if type(value) is Optional:
                 # It costs one only where the field is there.
                 cost.left += 1
@@ -219,6 +224,8 @@ class _Compiler:
         require_patterns(name, arguments)
         run = fitting(function, len(arguments))
         parts = [self.node(argument, scope) for argument in arguments]
+        if (name, member) in _CRASHING:
+            parts = [_crashing(part) for part in parts]
         if len(parts) == 1:
             [only] = parts
 
@@ -385,6 +392,16 @@ class _Compiler:
                 frame.values[kept] = error.with_traceback(None)
 
         return step
+
+
+def _crashing(run: Run) -> Run:
+    def crash(frame: Frame) -> Any:
+        try:
+            return run(frame)
+        except CelError:
+            raise Crash(_NO_LIST) from None
+
+    return crash
 
 
 def _bind(start: Run, kept: int, result: Run) -> Run:

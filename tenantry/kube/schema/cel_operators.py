@@ -23,6 +23,7 @@ from tenantry.kube.schema.cel_values import (
     equal,
     is_key,
     less,
+    readable,
     size,
 )
 
@@ -226,8 +227,8 @@ def _indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
         if more:
             frame.cost.charge(more)
         if type(value) is dict and type(place) is str and place in value:
-            return value[place]
-        return index(value, place)
+            return readable(value[place])
+        return readable(index(value, place))
 
     return at
 
@@ -261,9 +262,9 @@ def _found_at(value: Optional, place: Any) -> Optional:
         return NONE
     [inner] = value.items
     if type(inner) is dict:
-        return Optional((inner[place],)) if is_key(place) and place in inner else NONE
+        return Optional((readable(inner[place]),)) if is_key(place) and place in inner else NONE
     if isinstance(inner, list) and type(place) in (int, UInt):
-        return Optional((inner[place],)) if 0 <= place < len(inner) else NONE
+        return Optional((readable(inner[place]),)) if 0 <= place < len(inner) else NONE
     return NONE
 
 
@@ -346,4 +347,4 @@ def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
     if field not in inner:
         return NONE
     cost.charge(1)
-    return Optional((inner[field],))
+    return Optional((readable(inner[field]),))
