@@ -175,7 +175,12 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                return field in value or escaped in value if type(value) is dict else has_field(value, field)
+                if type(value) is not dict:
+                    return has_field(value, field)
+                found = value.get(field, ABSENT)
+                if found is ABSENT:
+                    return escaped in value
+                return readable(found) is found
 
             return has
 

@@ -16,6 +16,7 @@ from tenantry.kube.schema.cel_values import (
     Cost,
     CostExceeded,
     LazyFields,
+    Opaque,
     Optional,
     UInt,
     charge_equal,
@@ -141,6 +142,8 @@ def _equality(wanted: bool) -> Operator:
                 cost.charge(min(len(one), len(other)) * PER_CHARACTER)
                 return (one == other) is wanted
             charge_equal(cost, one, other)
+            if type(other) is Opaque and other.kind == "Quantity" and other.value.is_computed and type(one) is Opaque:
+                raise NoOverload
             return equal(cost, one, other) is wanted
 
         return compare
@@ -177,6 +180,9 @@ def _order(swap: bool, or_equal: bool, of_integers: Callable[[int, int], bool]) 
 
 
 def _in(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
+    if isinstance(node.arguments[1], ListOf) and not node.arguments[1].items:
+        # cel-go looks at nothing else then.
+        return lambda frame: False
     left, right = _pair(compiler, node, scope)
     if _are_primitive(node.arguments[1]):
         # cel-go looks such values up, and charges nothing for it.

@@ -22,6 +22,7 @@ _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": _S
 _FRACTION = re.compile(r"^[.,][0-9]+")
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86400
 _CYCLE_YEARS, _CYCLE_SECONDS = 400, 146097 * 86400
 """After so much the calendar repeats. Go has years that Python does not have."""
 
@@ -122,8 +123,8 @@ def timestamp_text(value: Timestamp) -> str:
 
 
 def _calendar(seconds: int) -> tuple[datetime, int]:
-    """A moment that Python has, and how many cycles of the calendar are to be added to it."""
-    cycles = -1 if seconds < _EARLIEST // _SECOND else 1 if seconds > _LATEST // _SECOND else 0
+    """A moment that Python has in every zone, and how many cycles of the calendar are to be added to it."""
+    cycles = -1 if seconds < _EARLIEST // _SECOND + _DAY else 1 if seconds > _LATEST // _SECOND - _DAY else 0
     return _EPOCH + timedelta(seconds=seconds - cycles * _CYCLE_SECONDS), cycles
 
 
