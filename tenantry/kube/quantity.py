@@ -48,8 +48,8 @@ def parse(text: str) -> Decimal:
 
 
 def power_of_ten(text: str) -> int | None:
-    """Of which power of ten upstream has the amount as a multiple, in an int64: -1 for `5.0`, -3 for `1000m`. None where it has it
-    in arbitrary precision. Raises ValueError."""
+    """The power of ten of which upstream has the amount as a multiple, in an int64: -1 for `5.0`, -3 for `1000m`. None where it
+    has it in arbitrary precision. Raises ValueError."""
     return _read(text).power
 
 

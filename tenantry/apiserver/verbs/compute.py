@@ -283,10 +283,11 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
         errors = errors * 2
     if definition.message is None:
         schema = target.shape.schema
+        part = "status" if definition.custom and target.subresource == "status" else ""
         errors += (
             validate(obj, schema, warnings=target.warnings, at_once=at_once)
             if old is None
-            else validate(obj, schema, old=old, warnings=target.warnings, at_once=at_once)
+            else validate(obj, schema, old=old, part=part, warnings=target.warnings, at_once=at_once)
         )
     errors += strategy.validate(obj, old, target.subresource)
     if errors:

@@ -231,6 +231,8 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
+        if record is None and target.subresource:
+            raise not_found(target.group_resource, target.name)
         definition, translation = target.definition, target.translation
         live: Object | None = None
         if translation is not None:
@@ -248,8 +250,6 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             return (yield from update_outcome(target, obj, read(), record, applied=True, checked=False, counts=counts))
-        if target.subresource:
-            raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"

@@ -68,6 +68,8 @@ def record_update(
         return
     node = compile_schema(schema)
     try:
+        if not is_built_in(schema) and _ignored_mismatch(node, obj, old, reset_fields):
+            raise TypedError("what the endpoint ignores does not match the schema")
         if others is not None and old is not None and (validate(node, _tracked(obj)) or validate(node, _tracked(old))):
             # What a webhook makes of an object may be anything.
             raise TypedError("an object does not match its schema")
@@ -95,6 +97,14 @@ def record_update(
         raise
     if managers:
         metadata["managedFields"] = encode(managers)
+
+
+def _ignored_mismatch(node: Node, obj: Object, old: Object | None, reset_fields: ResetFields) -> bool:
+    """Whether a field that the endpoint ignores, and so does not validate, was sent with another value that does not match its
+    schema."""
+    names = [path[0] for path in reset_fields if len(path) == 1 and path[0] in obj]
+    sent = {name: obj[name] for name in names if old is None or obj[name] != old.get(name)}
+    return bool(sent) and bool(validate(node, sent, repeats=True))
 
 
 def _known_managers(written: Any, old: Object | None, subresource: str) -> Managers | None:

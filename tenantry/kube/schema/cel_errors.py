@@ -20,10 +20,6 @@ class NoOverload(CelError):
         super().__init__(text)
 
 
-class Crash(Exception):
-    """What ends a whole evaluation with an error, because it makes cel-go panic. No operator catches it."""
-
-
 NOWHERE = -2
 """The place of what is missing from an expression."""
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
-from tenantry.kube.schema.cel_errors import CelError, Crash, NoOverload
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_evaluation import CRASHING, Crash, bound, crashing
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function, fitting
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
@@ -41,9 +42,6 @@ from tenantry.kube.schema.cel_syntax import (
 from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload, readable
 from tenantry.kube.schema.ratchet import ABSENT
 
-_CRASHING = frozenset((("distinct", True), ("sort", True), ("@sortByAssociatedKeys", False)))
-"""Functions whose cost cel-go cannot tell where an argument is an error."""
-_NO_LIST = "internal error: interface conversion: *types.Err is not traits.Lister: missing method Add"
 _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS}
 
 
@@ -229,8 +227,8 @@ class _Compiler:
         require_patterns(name, arguments)
         run = fitting(function, len(arguments))
         parts = [self.node(argument, scope) for argument in arguments]
-        if (name, member) in _CRASHING:
-            parts = [_crashing(part) for part in parts]
+        if (name, member) in CRASHING:
+            parts = [crashing(part) for part in parts]
         if len(parts) == 1:
             [only] = parts
 
@@ -282,7 +280,7 @@ class _Compiler:
         inner = scope | {node.result_variable: kept}
         result = self.node(node.result, inner)
         if is_bind(node):
-            return _bind(start, kept, result)
+            return bound(start, kept, result)
         items = self.node(node.items, scope)
         inside, first, second = self._variables(node, inner)
         goes_on = self._condition(node, inside)
@@ -397,26 +395,3 @@ class _Compiler:
                 frame.values[kept] = error.with_traceback(None)
 
         return step
-
-
-def _crashing(run: Run) -> Run:
-    def crash(frame: Frame) -> Any:
-        try:
-            return run(frame)
-        except CelError:
-            raise Crash(_NO_LIST) from None
-
-    return crash
-
-
-def _bind(start: Run, kept: int, result: Run) -> Run:
-    """A comprehension that gives a value a name. The value is needed only where it is used, so its error is stored."""
-
-    def bind(frame: Frame) -> Any:
-        try:
-            frame.values[kept] = start(frame)
-        except CelError as error:
-            frame.values[kept] = error.with_traceback(None)
-        return result(frame)
-
-    return bind

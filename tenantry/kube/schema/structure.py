@@ -286,8 +286,7 @@ def _defaults(document: Object, schema: Schema, path: str, *, is_root: bool = Fa
         errors += _defaults(document["properties"][name], child, _property(path, name))
     if schema.items is not None:
         errors += _defaults(document["items"], schema.items, below(path, ".items"))
-    if isinstance(schema.additional, Schema):
-        errors += _defaults(document["additionalProperties"], schema.additional, below(path, ".additionalProperties"))
+    # Upstream does not look for defaults in additionalProperties.
     return errors
 
 
