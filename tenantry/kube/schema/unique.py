@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.field_errors import show
+from tenantry.kube.field_paths import MapKey
 from tenantry.kube.schema.problem import Check, Problem, Problems
 from tenantry.kube.schema.ratchet import Path
 from tenantry.kube.schema.structural import Schema
@@ -31,9 +32,11 @@ def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check |
         if type(value) is not dict:
             return
         for key, item in value.items():
-            check = fields.get(key, values)
+            check = fields.get(key)
             if check is not None:
                 check(item, (path, key), out)
+            elif values is not None:
+                values(item, (path, MapKey(key)), out)
 
     return inside
 

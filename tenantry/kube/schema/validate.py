@@ -71,6 +71,7 @@ def validate(
     path: str = "",
     old: Any = ABSENT,
     part: str = "",
+    lists: bool = True,
     warnings: list[str] | None = None,
     at_once: bool = False,
 ) -> list[FieldError]:
@@ -79,8 +80,8 @@ def validate(
     `path` is put before the field names, not into the messages. `old` is the value before an update: unchanged parts may stay
     invalid (KEP-4008), and transition rules run. Failures of rules that are ratcheted in this way are added to `warnings`.
     `part`: the shape of this field alone is checked, and in messages (not in the names of fields) it is the root, as where a
-    status is written. `at_once`: the call is on the event loop, and cel.LoopBudgetExceeded is raised where the rules cost more
-    than is allowed there.
+    status is written. `lists`: items of sets and maps are compared. `at_once`: the call is on the event loop, and
+    cel.LoopBudgetExceeded is raised where the rules cost more than is allowed there.
     """
     checks = compiled(schema, "validate", _compile_all)
     updating = old is not ABSENT
@@ -97,7 +98,7 @@ def validate(
     named = len(problems)
     if checks.embedded:
         problems.add_all(Problem(error.kind, None, error.field, error.text) for error in embedded_errors(value, schema))
-    if checks.lists is not None:
+    if checks.lists is not None and lists:
         repeated = Problems()
         checks.lists(value, None, repeated)
         if repeated and updating:
