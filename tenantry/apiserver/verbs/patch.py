@@ -32,6 +32,7 @@ from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
@@ -345,4 +346,4 @@ def merged(
 def _is_same(live: Object, obj: Object) -> bool:
     """Whether two objects differ in their managers at most."""
     one, other = ({**each, "metadata": {**each["metadata"], "managedFields": None}} for each in (live, obj))
-    return one == other
+    return same_json(one, other)

@@ -14,6 +14,7 @@ from tenantry.kube.apply.other_versions import NotConverted, OtherVersions
 from tenantry.kube.apply.owned_fields import reconcile_with_schema
 from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.typed_validation import validate
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 
@@ -301,7 +302,7 @@ def same_but_for_times(obj: Object, old: Object) -> bool:
 def _same_but(value: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
     """Whether two objects differ in nothing but one field."""
     for key in value:
-        if key != name and (key not in other or value[key] != other[key]):
+        if key != name and (key not in other or not same_json(value[key], other[key])):
             return False
     return all(key == name or key in value for key in other)
 
