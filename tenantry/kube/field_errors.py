@@ -61,7 +61,7 @@ def _parts(value: Any) -> Iterator[str]:
             lead = ","
         yield "]" if value else "[]"
     else:
-        yield _escaped(value) if isinstance(value, str) else in_go_form(orjson.dumps(value)).decode()
+        yield _escaped(value) if isinstance(value, str) else in_go_form(b"[%b]" % orjson.dumps(value))[1:-1].decode()
 
 
 def _escaped(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_operators import Frame, Run
 
-CRASHING = frozenset((("distinct", True), ("sort", True), ("@sortByAssociatedKeys", False)))
+CRASHING = frozenset((("distinct", True), ("sort", True), ("@sortByAssociatedKeys", True)))
 """Functions (name, whether it is a member) whose cost cel-go cannot tell where an argument is an error: it panics."""
 _NO_LIST = "internal error: interface conversion: *types.Err is not traits.Lister: missing method Add"
 
