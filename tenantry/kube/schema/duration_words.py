@@ -40,7 +40,7 @@ def is_duration(text: str) -> bool:
 
 def nanoseconds(text: str) -> int | None:
     """The length of a duration: in Go's form, or the sum of all numbers with a unit, which are whole (`1.5 days` are five). A sum
-    past 64 bits begins anew from below, as Go's does. None where there is no duration."""
+    past 64 bits goes on from below, as Go's does. None where there is no duration."""
     if len(text) > LENGTH_MAX:
         return None
     found = _GO.fullmatch(text)
