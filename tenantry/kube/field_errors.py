@@ -7,6 +7,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+import orjson
+
+from tenantry.kube.go_text import plain, quote
+from tenantry.kube.numbers import in_go_form
 from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 IMMUTABLE = "field is immutable"
@@ -23,10 +27,12 @@ _IN_HTML = str.maketrans({character: f"\\u{ord(character):04x}" for character in
 
 
 def show(value: Any) -> str:
-    """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. It reads only as much of the
-    value as it shows."""
+    """A value as upstream prints it in a message: strings and numbers as Go does, lists and objects as compact JSON. It reads
+    only as much of the value as it shows."""
     if isinstance(value, str):
-        return _WHOLE.encode(cut(value, VALUE_CHARACTERS))
+        return quote(cut(value, VALUE_CHARACTERS))
+    if isinstance(value, float):
+        return plain(value)
     if not isinstance(value, dict | list):
         return _WHOLE.encode(value)
     text = ""
@@ -55,7 +61,7 @@ def _parts(value: Any) -> Iterator[str]:
             lead = ","
         yield "]" if value else "[]"
     else:
-        yield _escaped(value) if isinstance(value, str) else show(value)
+        yield _escaped(value) if isinstance(value, str) else in_go_form(b"[%b]" % orjson.dumps(value))[1:-1].decode()
 
 
 def _escaped(text: str) -> str:

@@ -32,20 +32,28 @@ _SI, _E, _BI = "DecimalSI", "DecimalExponent", "BinarySI"
 
 
 class _Read(NamedTuple):
-    """A parsed quantity. `kept`: upstream prints it as it was written."""
+    """A parsed quantity. `kept`: upstream prints it as it was written. `power`: upstream has it as an int64 times this power of
+    ten; None where it has it in arbitrary precision."""
 
     amount: Decimal
     style: str
     kept: bool
+    power: int | None
 
 
-@cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
     """The amount. Values finer than a nano are rounded up, and those with a binary suffix end at 2⁶³ - 1, as upstream. Raises
     ValueError with upstream's text."""
     return _read(text).amount
 
 
+def power_of_ten(text: str) -> int | None:
+    """The power of ten of which upstream has the amount as a multiple, in an int64: -1 for `5.0`, -3 for `1000m`. None where it
+    has it in arbitrary precision. Raises ValueError."""
+    return _read(text).power
+
+
+@cached("quantities", bytes_max=512 << 10)
 def _read(text: str) -> _Read:
     # The length is checked first: matching a long row of digits may take quadratic time.
     found = _FORM.fullmatch(text) if 0 < len(text) <= _MAX_DIGITS else None
@@ -70,7 +78,7 @@ def _read(text: str) -> _Read:
         raise ValueError(SYNTAX_ERROR)
     # Unary minus would round to the digits of the default context.
     amount = amount.copy_negate() if sign == "-" and amount else amount
-    return _Read(amount, style, _is_kept(style, power, digits, decimals))
+    return _Read(amount, style, _is_kept(style, power, digits, decimals), _power(style, power, digits, decimals))
 
 
 def _scale(suffix: str) -> tuple[str, int]:
@@ -86,6 +94,13 @@ def _scale(suffix: str) -> tuple[str, int]:
     if abs(power) > _MAX_DIGITS:
         raise ValueError(SYNTAX_ERROR)
     return _E, power
+
+
+def _power(style: str, power: int, digits: str, decimals: str) -> int | None:
+    if style is _BI:
+        return 0 if not decimals and _FAST_BINARY_DIGITS - len(digits) - 3 * power - 1 >= 0 else None
+    scale = power - len(decimals)
+    return scale if len(digits) + len(decimals) <= _FAST_DIGITS and scale >= -9 else None
 
 
 def _is_kept(style: str, power: int, digits: str, decimals: str) -> bool:

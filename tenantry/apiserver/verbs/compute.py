@@ -19,6 +19,7 @@ from tenantry.apiserver.worker_threads import weigh
 from tenantry.kube.apply.managed_fields import same_but_for_times
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
 from tenantry.kube.objects import Object, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
@@ -285,10 +286,11 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
         errors = errors * 2
     if definition.message is None:
         schema = target.shape.schema
+        part = "status" if definition.custom and target.subresource == "status" else ""
         errors += (
             validate(obj, schema, warnings=target.warnings, at_once=at_once)
             if old is None
-            else validate(obj, schema, old=old, warnings=target.warnings, at_once=at_once)
+            else validate(obj, schema, old=old, part=part, warnings=target.warnings, at_once=at_once)
         )
     errors += strategy.validate(obj, old, target.subresource)
     if errors:
@@ -301,7 +303,7 @@ def _changed(obj: Object, old: Object, shape: Version) -> bool:
     """Whether anything except metadata differs. The status does not count where it is a subresource."""
     apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
     names = {*obj, *old}.difference(apart)
-    return any(obj.get(name) != old.get(name) for name in names)
+    return any(not same_json(obj.get(name), old.get(name)) for name in names)
 
 
 def _stored_rest(target: Target, obj: Object) -> bytes:

@@ -55,14 +55,15 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     """The records of one page, and the list's metadata. The records are a consistent snapshot at the list's version, also when
     writes happen while they are filtered. Raises StatusError."""
     range_ = call.scope.range
-    version = requested(options.resource_version)
     limit, token = options.limit, None
     if options.continue_token:
-        if version:
-            raise bad_request("specifying resource version is not allowed when using continue")
         token = continue_token.decode(options.continue_token)
+        if options.resource_version not in ("", "0"):
+            raise bad_request("specifying resource version is not allowed when using continue")
         version = token.version if token.version != ANY_VERSION else 0
-    elif options.resource_version == "0" and not options.match:
+    else:
+        version = requested(options.resource_version)
+    if options.resource_version == "0" and not options.match and token is None:
         # Upstream answers "any version" from its cache, which ignores limits.
         limit = 0
     exact = options.match == EXACT or token is not None or bool(limit and not options.match)

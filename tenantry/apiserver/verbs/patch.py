@@ -32,6 +32,7 @@ from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
@@ -246,6 +247,8 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         await run_weighed(call.cluster, call.weight, lambda: audit.sent_value(config))
 
     def compute(record: Record | None) -> Steps:
+        if record is None and target.subresource:
+            raise not_found(target.group_resource, target.name)
         definition, translation = target.definition, target.translation
         live: Object | None = None
         if translation is not None:
@@ -263,8 +266,6 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
                 check_version(target, _version(obj), record, unconditional=definition.strategy.unconditional_update)
                 return (yield from translated_update(target, translation, obj, record, applied=True))
             return (yield from update_outcome(target, obj, read(), record, applied=True, checked=False, counts=counts))
-        if target.subresource:
-            raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
@@ -360,4 +361,4 @@ def merged(
 def _is_same(live: Object, obj: Object) -> bool:
     """Whether two objects differ in their managers at most."""
     one, other = ({**each, "metadata": {**each["metadata"], "managedFields": None}} for each in (live, obj))
-    return one == other
+    return same_json(one, other)

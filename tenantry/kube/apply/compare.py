@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tenantry.kube.apply.field_set import EMPTY, FieldSet, recursive_difference
 from tenantry.kube.apply.typed import ABSENT, ListType, MapType, Node
+from tenantry.kube.json_equality import same_json
 
 
 class Comparison(NamedTuple):
@@ -57,12 +58,12 @@ def _compare_fields(map_type: MapType, left: Mapping[str, Any], right: Mapping[s
         theirs = right.get(name, ABSENT)
         if theirs is ABSENT and name in present:
             theirs = present[name]
-        if ours is not theirs and ours != theirs:
+        if not same_json(ours, theirs):
             _compare(map_type.at(name) or _UNKNOWN, elements.get(name) or "f:" + name, ours, theirs, changes)
     for name, theirs in right.items():
         if name not in left:
             ours = present.get(name, ABSENT)
-            if ours != theirs:
+            if not same_json(ours, theirs):
                 _compare(map_type.at(name) or _UNKNOWN, elements.get(name) or "f:" + name, ours, theirs, changes)
 
 
@@ -98,7 +99,7 @@ def _compare_as(kind: str, node: Node, element: str, left: Any, right: Any, chan
             _compare_items(node.list, old, new, below)
             _attach(changes, element, below)
             return
-    if left != right or type(left) is not type(right):
+    if not same_json(left, right):
         if element in changes.modified:
             if changes.modified[element]:
                 changes.modified[element] = {".": EMPTY, **changes.modified[element]}
@@ -128,10 +129,10 @@ def _compare_items(list_type: ListType, left: list[Any], right: list[Any], chang
         old, new = ours.get(element, []), theirs.get(element, [])
         if len(old) < 2 and len(new) < 2:
             before, after = old[0] if old else ABSENT, new[0] if new else ABSENT
-            if before != after:
+            if not same_json(before, after):
                 _compare(list_type.element, element, before, after, changes)
         elif len(old) > 1 and len(new) > 1:
-            if old != new:
+            if not same_json(old, new):
                 changes.modified[element] = EMPTY
         elif len(old) > 1:
             changes.removed[element] = EMPTY

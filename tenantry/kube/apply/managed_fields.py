@@ -14,6 +14,7 @@ from tenantry.kube.apply.other_versions import NotConverted, OtherVersions
 from tenantry.kube.apply.owned_fields import reconcile_with_schema
 from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.typed_validation import validate
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 
@@ -68,6 +69,8 @@ def record_update(
         return
     node = compile_schema(schema)
     try:
+        if not is_built_in(schema) and _ignored_mismatch(node, obj, old, reset_fields):
+            raise TypedError("what the endpoint ignores does not match the schema")
         if others is not None and old is not None and (validate(node, _tracked(obj)) or validate(node, _tracked(old))):
             # What a webhook makes of an object may be anything.
             raise TypedError("an object does not match its schema")
@@ -95,6 +98,14 @@ def record_update(
         raise
     if managers:
         metadata["managedFields"] = encode(managers)
+
+
+def _ignored_mismatch(node: Node, obj: Object, old: Object | None, reset_fields: ResetFields) -> bool:
+    """Whether a field that the endpoint ignores, and so does not validate, was sent with another value that does not match its
+    schema."""
+    names = [path[0] for path in reset_fields if len(path) == 1 and path[0] in obj]
+    sent = {name: obj[name] for name in names if old is None or obj[name] != old.get(name)}
+    return bool(sent) and bool(validate(node, sent, repeats=True))
 
 
 def _known_managers(written: Any, old: Object | None, subresource: str) -> Managers | None:
@@ -282,7 +293,7 @@ def same_but_for_times(obj: Object, old: Object) -> bool:
 def _same_but(value: Mapping[str, Any], other: Mapping[str, Any], name: str) -> bool:
     """Whether two objects differ in nothing but one field."""
     for key in value:
-        if key != name and (key not in other or value[key] != other[key]):
+        if key != name and (key not in other or not same_json(value[key], other[key])):
             return False
     return all(key == name or key in value for key in other)
 

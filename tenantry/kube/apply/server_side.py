@@ -29,6 +29,7 @@ from tenantry.kube.apply.other_versions import OtherVersions
 from tenantry.kube.apply.owned_fields import fields_of, remove_fields, with_named_fields
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.typed_validation import error_text, validate
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.patch.json_values import copy_of
 from tenantry.kube.schema.structural import Schema
@@ -249,9 +250,7 @@ def _without_managers(obj: Object) -> Object:
 
 def _differs(live: Object, result: Object) -> bool:
     """Whether the merge changed anything. apiVersion and kind do not count: a stored object may not have them."""
-    if live == result:
-        return False
-    return any(live.get(name) != result.get(name) for name in {*live, *result} - {"apiVersion", "kind"})
+    return any(not same_json(live.get(name), result.get(name)) for name in {*live, *result} - {"apiVersion", "kind"})
 
 
 def _text(value: Any, *names: str) -> str:

@@ -7,20 +7,21 @@ evaluated untyped (`Program`) by an interpreter that charges the cost of a step 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 from tenantry.base.cache import KEY_BYTES_MAX, Cache
 from tenantry.base.pauses import pause
-from tenantry.kube.schema import cel_time
+from tenantry.kube.schema import cel_time, duration_words
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_interpreter import Compiled
 from tenantry.kube.schema.cel_keyed_lists import MapList, SetList
 from tenantry.kube.schema.cel_names import escape
 from tenantry.kube.schema.cel_parser import parse
 from tenantry.kube.schema.cel_tokens import words
-from tenantry.kube.schema.cel_values import NONE, Cost, CostExceeded, Optional
+from tenantry.kube.schema.cel_values import NONE, Cost, CostExceeded, Duration, Optional
 from tenantry.kube.schema.ratchet import ABSENT
 from tenantry.kube.schema.structural import Schema
 
@@ -45,6 +46,7 @@ AT_ONCE_LIMIT = 20_000
 """The same for an object that is validated on the event loop: a few milliseconds. An object above it is validated in a thread."""
 
 
+_NOT_FOR_URLS = re.compile("[+/]")
 _KEY_CHARACTERS = KEY_BYTES_MAX // 8
 """Python keeps a character in four bytes at most."""
 
@@ -210,30 +212,36 @@ def _double(value: Any, seen: Seen) -> Any:
     return float(value) if type(value) is int else value
 
 
+# Texts that have their format. Not all of them can be read: the error is the value then, and is raised where it is used.
+
+
 def _timestamp(value: Any, seen: Seen) -> Any:
-    if isinstance(value, str) and len(value) == len("2006-01-02"):
-        value += "T00:00:00Z"
-    return _read(cel_time.timestamp, value)
+    if not isinstance(value, str):
+        return value
+    made = cel_time.rfc3339(value)
+    if made is None:
+        return CelError(f"Invalid date-time formatted string {value}: {cel_time.local_problem(value)}")
+    return made
+
+
+def _date(value: Any, seen: Seen) -> Any:
+    return (cel_time.rfc3339(f"{value}T00:00:00Z") or value) if isinstance(value, str) else value
 
 
 def _duration(value: Any, seen: Seen) -> Any:
-    return _read(cel_time.duration, value)
-
-
-def _read(read: Callable[[Any], Any], value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return read(value)
-    except CelError:
-        return value
+    length = duration_words.nanoseconds(value) if isinstance(value, str) else None
+    return value if length is None else Duration(length)
 
 
 def _bytes(value: Any, seen: Seen) -> Any:
+    # Kubernetes reads the alphabet for URLs here, although the format is the common one.
+    other = _NOT_FOR_URLS.search(value) if isinstance(value, str) else None
+    if other is not None:
+        return CelError(f"Invalid byte formatted string {value}: illegal base64 data at input byte {other.start()}")
     try:
-        return base64.b64decode(value)
+        return base64.urlsafe_b64decode(value)
     except (ValueError, TypeError):
         return value
 
 
-_STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _timestamp, "duration": _duration, "byte": _bytes}
+_STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _date, "duration": _duration, "byte": _bytes}

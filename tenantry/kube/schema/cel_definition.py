@@ -196,7 +196,7 @@ def _checked(text: str, rule: Rule, place: _Place, kind: str) -> CheckedExpressi
     try:
         Compiled(checked.tree.root, ("self", "oldSelf"))
     except cel.CelError as error:
-        raise cel.CelError(f"program instantiation failed: {error}") from None
+        raise cel.CelError(f"{'program ' if kind == 'bool' else ''}instantiation failed: {error}") from None
     return checked
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tenantry.kube.schema.cel_constructors import LIST_COST, evaluated, new_list, new_map, new_object, type_value
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
+from tenantry.kube.schema.cel_evaluation import CRASHING, Crash, bound, crashing
 from tenantry.kube.schema.cel_functions import FUNCTIONS
 from tenantry.kube.schema.cel_functions.arguments import Function, fitting
 from tenantry.kube.schema.cel_grown import Grown, appended, inserted
@@ -38,7 +39,7 @@ from tenantry.kube.schema.cel_syntax import (
     is_bind,
     is_conditional,
 )
-from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload
+from tenantry.kube.schema.cel_values import Cost, CostExceeded, LazyFields, Optional, UInt, no_overload, readable
 from tenantry.kube.schema.ratchet import ABSENT
 
 _FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.FUNCTIONS}
@@ -62,6 +63,8 @@ class Compiled:
             return self._run(frame)
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
+        except Crash as crash:
+            raise CelError(str(crash)) from None
         finally:
             # A stored error that was raised again refers to the stack frames that it passed, and these refer to this frame.
             frame.values.clear()
@@ -170,7 +173,12 @@ class _Compiler:
                 value = operand(frame)
                 if type(value) is Optional:
                     value = value.items[0] if value.items else {}
-                return field in value or escaped in value if type(value) is dict else has_field(value, field)
+                if type(value) is not dict:
+                    return has_field(value, field)
+                found = value.get(field, ABSENT)
+                if found is ABSENT:
+                    return escaped in value
+                return readable(found) is found
 
             return has
 
@@ -181,12 +189,12 @@ class _Compiler:
             if cost.left < 0:
                 raise CostExceeded
             if type(value) is dict:
-                try:
-                    return value[field]
-                except KeyError:
-                    if escaped in value:
-                        return value[escaped]
-                    raise CelError(f"no such key: {field}") from None
+                found = value.get(field, ABSENT)
+                if found is ABSENT:
+                    found = value.get(escaped, ABSENT)
+                    if found is ABSENT:
+                        raise CelError(f"no such key: {field}")
+                return readable(found) if type(found) is CelError else found
             if type(value) is Optional:
                 # It costs one only where the field is there.
                 cost.left += 1
@@ -219,6 +227,8 @@ class _Compiler:
         require_patterns(name, arguments)
         run = fitting(function, len(arguments))
         parts = [self.node(argument, scope) for argument in arguments]
+        if (name, member) in CRASHING:
+            parts = [crashing(part) for part in parts]
         if len(parts) == 1:
             [only] = parts
 
@@ -270,7 +280,7 @@ class _Compiler:
         inner = scope | {node.result_variable: kept}
         result = self.node(node.result, inner)
         if is_bind(node):
-            return _bind(start, kept, result)
+            return bound(start, kept, result)
         items = self.node(node.items, scope)
         inside, first, second = self._variables(node, inner)
         goes_on = self._condition(node, inside)
@@ -385,16 +395,3 @@ class _Compiler:
                 frame.values[kept] = error.with_traceback(None)
 
         return step
-
-
-def _bind(start: Run, kept: int, result: Run) -> Run:
-    """A comprehension that gives a value a name. The value is needed only where it is used, so its error is stored."""
-
-    def bind(frame: Frame) -> Any:
-        try:
-            frame.values[kept] = start(frame)
-        except CelError as error:
-            frame.values[kept] = error.with_traceback(None)
-        return result(frame)
-
-    return bind

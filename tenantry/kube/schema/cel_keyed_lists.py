@@ -41,8 +41,17 @@ class MapList(list[Any]):
         return {self.key(item): item for item in self}
 
     def union(self, other: list[Any]) -> MapList:
-        """All items; of two with the same keys the later one, in the place of the first."""
-        return MapList(list((self.by_keys() | {self.key(item): item for item in other}).values()), self.keys)
+        """All items. One of `other` takes the place of the last one with the same keys here. Of those that are new, upstream does
+        not look for doubles."""
+        items = [*self]
+        places = {self.key(item): place for place, item in enumerate(items)}
+        for item in other:
+            place = places.get(self.key(item))
+            if place is None:
+                items.append(item)
+            else:
+                items[place] = item
+        return MapList(items, self.keys)
 
 
 def set_key(item: Any) -> Any:

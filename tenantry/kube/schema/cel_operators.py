@@ -16,6 +16,7 @@ from tenantry.kube.schema.cel_values import (
     Cost,
     CostExceeded,
     LazyFields,
+    Opaque,
     Optional,
     UInt,
     charge_equal,
@@ -23,6 +24,7 @@ from tenantry.kube.schema.cel_values import (
     equal,
     is_key,
     less,
+    readable,
     size,
 )
 
@@ -140,6 +142,8 @@ def _equality(wanted: bool) -> Operator:
                 cost.charge(min(len(one), len(other)) * PER_CHARACTER)
                 return (one == other) is wanted
             charge_equal(cost, one, other)
+            if type(other) is Opaque and other.kind == "Quantity" and other.value.is_computed and type(one) is Opaque:
+                raise NoOverload
             return equal(cost, one, other) is wanted
 
         return compare
@@ -176,6 +180,9 @@ def _order(swap: bool, or_equal: bool, of_integers: Callable[[int, int], bool]) 
 
 
 def _in(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
+    if isinstance(node.arguments[1], ListOf) and not node.arguments[1].items:
+        # cel-go looks at nothing else then.
+        return lambda frame: False
     left, right = _pair(compiler, node, scope)
     if _are_primitive(node.arguments[1]):
         # cel-go looks such values up, and charges nothing for it.
@@ -226,8 +233,8 @@ def _indexed(compiler: NodeCompiler, node: CallNode, scope: Scope) -> Run:
         if more:
             frame.cost.charge(more)
         if type(value) is dict and type(place) is str and place in value:
-            return value[place]
-        return index(value, place)
+            return readable(value[place])
+        return readable(index(value, place))
 
     return at
 
@@ -261,9 +268,9 @@ def _found_at(value: Optional, place: Any) -> Optional:
         return NONE
     [inner] = value.items
     if type(inner) is dict:
-        return Optional((inner[place],)) if is_key(place) and place in inner else NONE
+        return Optional((readable(inner[place]),)) if is_key(place) and place in inner else NONE
     if isinstance(inner, list) and type(place) in (int, UInt):
-        return Optional((inner[place],)) if 0 <= place < len(inner) else NONE
+        return Optional((readable(inner[place]),)) if 0 <= place < len(inner) else NONE
     return NONE
 
 
@@ -346,4 +353,4 @@ def optional_select(cost: Cost, value: Optional, field: str) -> Optional:
     if field not in inner:
         return NONE
     cost.charge(1)
-    return Optional((inner[field],))
+    return Optional((readable(inner[field]),))

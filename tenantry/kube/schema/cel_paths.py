@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_operators import Frame, Run, Scope
 from tenantry.kube.schema.cel_syntax import Node, Select, dotted
-from tenantry.kube.schema.cel_values import CostExceeded
+from tenantry.kube.schema.cel_values import CostExceeded, readable
 
 
 def path_of(node: Node, scope: Scope) -> tuple[int, tuple[str, ...]] | None:
@@ -40,6 +41,6 @@ def along(place: int, fields: tuple[str, ...], otherwise: Run) -> Run:
             # It ends with the step that is one too many.
             cost.left = -1
             raise CostExceeded
-        return value
+        return readable(value) if type(value) is CelError else value
 
     return read

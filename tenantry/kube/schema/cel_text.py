@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from tenantry.kube import go_text
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_values import Duration, Opaque, Timestamp, TypeValue
 
@@ -22,7 +22,7 @@ def scalar(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return number(value)
+            return go_text.plain(value)
         case Timestamp():
             return cel_time.timestamp_text(value)
         case Duration():
@@ -36,19 +36,3 @@ def scalar(value: Any) -> str:
         case Opaque():
             return str(value.value)
     return str(int(value)) if isinstance(value, int) else str(value)
-
-
-def number(value: float) -> str:
-    """A double in its shortest form, as Go's `%g`."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    if text.endswith(".0"):
-        text = text[:-2]
-    mantissa, e, exponent = text.partition("e")
-    power = int(exponent) if e else None
-    if power is None and abs(value) >= 1e21:
-        return f"{value:e}"
-    return text if power is None else f"{mantissa.removesuffix('.0')}e{'-' if power < 0 else '+'}{abs(power):02d}"

@@ -8,11 +8,11 @@ cel-go charges less than the work may cost here, the difference is charged, too,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import total_ordering
 from typing import Any
 
-from tenantry.kube.schema.cel_errors import NoOverload
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_keyed_lists import MapList, SetList, set_key
 from tenantry.kube.schema.cel_syntax import Unsigned
 
@@ -73,9 +73,10 @@ class UInt(Unsigned):
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Nanoseconds since 1970, UTC."""
+    """Nanoseconds since 1970, UTC. `offset_seconds` is that of the zone in which it was written, and is written again."""
 
     nanoseconds: int
+    offset_seconds: int = field(default=0, compare=False)
 
     def __lt__(self, other: Timestamp) -> bool:
         return self.nanoseconds < other.nanoseconds
@@ -160,6 +161,13 @@ def type_name(value: Any) -> str:
     if isinstance(value, LazyFields):
         return value.type_name
     return _NAMES.get(type(value), "dyn")
+
+
+def readable(value: Any) -> Any:
+    """A field or item. Raises CelError where it has a format that cannot be read (`cel.converter`)."""
+    if type(value) is CelError:
+        raise value.with_traceback(None)
+    return value
 
 
 def size(value: Any) -> int:

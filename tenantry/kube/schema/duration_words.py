@@ -20,28 +20,53 @@ _GO_UNITS = {
     "h": 3600 * 10**9,
 }
 _WORD = re.compile(r"(?<![0-9])([0-9]++)[ \t\n\f\r]*+([A-Za-zµ]+)")
-_EXACT = frozenset(("ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk"))
-_PREFIXES = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_UNITS = (
+    (1, ("ns", "nano")),
+    (10**3, ("us", "µs", "micro")),
+    (10**6, ("ms", "milli")),
+    (10**9, ("s", "sec")),
+    (60 * 10**9, ("m", "min")),
+    (3600 * 10**9, ("h", "hr", "hour")),
+    (24 * 3600 * 10**9, ("d", "day")),
+    (7 * 24 * 3600 * 10**9, ("w", "wk", "week")),
+)
+"""Nanoseconds, and the words for them. A word may go on after the last one: `seconds`."""
 
 
 def is_duration(text: str) -> bool:
     """Whether a text has a duration. What stands around the words is not looked at."""
+    return nanoseconds(text) is not None
+
+
+def nanoseconds(text: str) -> int | None:
+    """The length of a duration: in Go's form, or the sum of all numbers with a unit, which are whole (`1.5 days` are five). A sum
+    past 64 bits goes on from below, as Go's does. None where there is no duration."""
     if len(text) > LENGTH_MAX:
-        return False
+        return None
     found = _GO.fullmatch(text)
-    if found is not None and _fits(found.group(1), found.group(2)):
-        return True
+    if found is not None:
+        length = _in_go_form(found.group(1), found.group(2))
+        if length is not None:
+            return length
     words = _WORD.findall(text)
     if any(int(number) > _INT64_MAX for number, _ in words):
-        return False
-    return any(word.lower() in _EXACT or word.lower().startswith(_PREFIXES) for _, word in words)
+        return None
+    parts = [int(number) * unit for number, word in words if (unit := _unit(word.lower()))]
+    return (sum(parts) + _INT64_MAX + 1) % (1 << 64) - _INT64_MAX - 1 if parts else None
 
 
-def _fits(sign: str, text: str) -> bool:
-    """Whether a duration in Go's form fits into 64 bits of nanoseconds."""
+def _unit(word: str) -> int:
+    """The nanoseconds of a unit, 0 for a word that is none."""
+    return next((unit for unit, words in _UNITS if word in words or word.startswith(words[-1])), 0)
+
+
+def _in_go_form(sign: str, text: str) -> int | None:
+    """None where it does not fit into 64 bits of nanoseconds."""
     total = 0
     for whole, fraction, unit in _GO_PART.findall(text):
         total += int(whole or 0) * _GO_UNITS[unit]
         if fraction:
             total += int(fraction) * _GO_UNITS[unit] // 10 ** len(fraction)
-    return total <= _INT64_MAX + (sign == "-")
+    if total > _INT64_MAX + (sign == "-"):
+        return None
+    return -total if sign == "-" else total

@@ -12,6 +12,7 @@ from tenantry.kube.schema.duration_words import is_duration
 from tenantry.kube.schema.mail_address import is_mail_address
 from tenantry.kube.schema.network_addresses import is_cidr, is_dotted, is_ipv6, is_mac
 from tenantry.kube.schema.request_uri import is_request_uri
+from tenantry.kube.schema.structural import Schema
 
 Format = Callable[[str], bool]
 
@@ -159,6 +160,11 @@ _NUMBER_FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 def find(name: str) -> Format | None:
     """The check for a format, None for a format that is not checked. Dashes in names are ignored (`date-time`)."""
     return _CHECKS.get(name.replace("-", ""))
+
+
+def known_format(schema: Schema) -> str:
+    """The format of a schema, empty where it is one that kube-apiserver ignores."""
+    return schema.format if schema.format and is_known(schema.format, schema.type) else ""
 
 
 def is_known(name: str, kind: str) -> bool:

@@ -14,6 +14,8 @@ from tenantry.kube.go_text import quote
 _LONGEST_ADDRESS = 64
 _SHOWN = 1024
 _GROUP_DIGITS, _BITS_DIGITS = 4, 4
+_GROUPS = 8
+_HEXADECIMAL = "0123456789abcdefABCDEF"
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -106,41 +108,74 @@ def _address(text: str) -> Address:
         try:
             return ipaddress.IPv6Address(address)
         except ValueError:
-            raise ValueError(_ipv6_problem(address, text)) from None
+            raise ValueError(_ipv6_problem(address)) from None
     raise ValueError("missing IPv6 address" if first == "%" else "unable to parse IP")
 
 
 def _ipv4_problem(text: str) -> str:
-    parts = text.split(".")
-    position = 0
-    for part in parts:
-        if not part:
-            first = f"IPv4 field must have at least one digit (at {quote(text[position:])})"
-            return first if position < len(text) else "IPv4 address too short"
-        if not part.isdecimal() or not part.isascii():
-            wrong = next(place for place, character in enumerate(part) if not "0" <= character <= "9")
-            return f"unexpected character (at {quote(text[position + wrong :])})"
-        if len(part) > 1 and part.startswith("0"):
-            return "IPv4 field has octet with leading zero"
-        if int(part) > 255:
-            return "IPv4 field has value >255"
-        position += len(part) + 1
-    return "" if len(parts) == 4 else "IPv4 address too short" if len(parts) < 4 else "IPv4 address too long"
+    value = digits = dots = 0
+    for place, character in enumerate(text):
+        if "0" <= character <= "9":
+            if digits == 1 and not value:
+                return "IPv4 field has octet with leading zero"
+            value = value * 10 + int(character)
+            digits += 1
+            if value > 255:
+                return "IPv4 field has value >255"
+        elif character != ".":
+            return f"unexpected character (at {quote(text[place:])})"
+        elif not digits or place == len(text) - 1:
+            return f"IPv4 field must have at least one digit (at {quote(text[place:])})"
+        elif dots == 3:
+            return "IPv4 address too long"
+        else:
+            dots += 1
+            value = digits = 0
+    return "" if dots == 3 else "IPv4 address too short"
 
 
-def _ipv6_problem(address: str, text: str) -> str:
-    rest = address
-    while rest:
-        field, _, after = rest.partition(":")
-        digits = len(field) - len(field.lstrip("0123456789abcdefABCDEF"))
-        if not digits and field:
-            return f"each colon-separated field must have at least one digit (at {quote(rest)})"
+def _ipv6_problem(address: str) -> str:
+    """Why an address is none, found in the order in which Go reads: groups of digits with a colon behind, and one gap."""
+    has_gap = address.startswith("::")
+    rest = address[2:] if has_gap else address
+    groups = 0
+    while groups < _GROUPS:
+        after = rest.lstrip(_HEXADECIMAL)
+        digits = len(rest) - len(after)
         if digits > _GROUP_DIGITS:
-            return f"each group must have 4 or fewer digits (at {quote(rest)})"
-        if digits < len(field):
-            return f"unexpected character, want colon (at {quote(rest[digits:])})"
+            return f"each group must have 4 or less digits (at {quote(rest)})"
+        if not digits:
+            return f"each colon-separated field must have at least one digit (at {quote(rest)})"
+        if after.startswith("."):
+            return _embedded_problem(rest, groups, has_gap=has_gap)
+        groups += 1
         rest = after
-    return "address string too short" if address else f"unable to parse IP (at {quote(text)})"
+        if not rest:
+            break
+        if rest[0] != ":":
+            return f"unexpected character, want colon (at {quote(rest)})"
+        if rest == ":":
+            return f"colon must be followed by more characters (at {quote(rest)})"
+        rest = rest[1:]
+        if rest[0] == ":":
+            if has_gap:
+                return f"multiple :: in address (at {quote(rest)})"
+            has_gap = True
+            rest = rest[1:]
+            if not rest:
+                break
+    if rest:
+        return f"trailing garbage after address (at {quote(rest)})"
+    return "the :: must expand to at least one field of zeros" if has_gap else "address string too short"
+
+
+def _embedded_problem(rest: str, groups: int, *, has_gap: bool) -> str:
+    """The same for an address that ends as one of version 4, after some groups."""
+    if not has_gap and groups != _GROUPS - 2:
+        return f"embedded IPv4 address must replace the final 2 fields of the address (at {quote(rest)})"
+    if groups > _GROUPS - 2:
+        return f"too many hex fields to fit an embedded IPv4 at the end of the address (at {quote(rest)})"
+    return _ipv4_problem(rest) or "the :: must expand to at least one field of zeros"
 
 
 def cidr(text: str) -> Interface:

@@ -53,7 +53,7 @@ class _Parser:
             self._skip_spaces()
             if self._take("("):
                 for word in self._comment().replace("\t", " ").split(" "):
-                    _decode(word)
+                    _decoded(word)
             return 1
         if not self._text.startswith("<", self._at):
             self._phrase()
@@ -123,6 +123,9 @@ class _Parser:
     def _phrase(self) -> None:
         """The words before an address in angle brackets."""
         words = 0
+        # Encoded words are joined, and are one word only when another follows, or at the end if there is text in them. So no
+        # comment may follow the first ones.
+        encoded = False
         while True:
             if words:
                 self._skip_comments()
@@ -132,13 +135,17 @@ class _Parser:
             try:
                 if self._text.startswith('"', self._at):
                     self._quoted()
+                    content = None
                 else:
-                    _decode(self._match(_ATOM))
+                    content = _decoded(self._match(_ATOM))
             except _Refused:
-                if words:
+                if words or encoded:
                     return
                 raise
-            words += 1
+            if content is None:
+                words += 1
+            else:
+                encoded = encoded or bool(content)
 
     def _comment(self) -> str:
         """The text of a comment whose bracket is already taken; comments may be nested."""
@@ -184,18 +191,21 @@ class _Parser:
         return found.group()
 
 
-def _decode(word: str) -> None:
-    """Raises _Refused for an encoded word (RFC 2047) in a character set that Go does not know."""
+def _decoded(word: str) -> str | bytes | None:
+    """What is in an encoded word (RFC 2047): for `q` still with its escapes. None if it is none. Raises _Refused for a character
+    set that Go does not know."""
     found = _ENCODED.fullmatch(word)
     if found is None:
-        return
+        return None
+    content: str | bytes
     charset, encoding, content = found.groups()
     if encoding in "bB":
         try:
-            binascii.a2b_base64(content, strict_mode=True)
+            content = binascii.a2b_base64(content, strict_mode=True)
         except (binascii.Error, ValueError):
-            return
+            return None
     elif encoding not in "qQ" or _Q_TEXT.fullmatch(content) is None:
-        return
+        return None
     if charset.lower() not in _CHARSETS:
         raise _Refused
+    return content

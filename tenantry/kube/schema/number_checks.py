@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.kube.schema.problem import Check, Problem, Problems, composite, invalid, show_value
+from tenantry.kube.field_errors import show
+from tenantry.kube.schema.formats import known_format
+from tenantry.kube.schema.problem import Check, Problem, Problems, composite, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.structural import Schema
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _WIDEST = float(1 << 63)
-_INT_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1), "uint32": (0, (1 << 32) - 1), "uint64": (0, (1 << 64) - 1)}
-_FLOAT32 = frozenset(("float", "float32"))
+_INT_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1)}
+_FLOAT32 = frozenset(("float",))
 _FLOAT32_END = 3.4028235677973366e38
 """What is as large as this has no nearest float32."""
 _SAFE_FLOAT = float((1 << 53) - 1)
@@ -21,8 +23,8 @@ _EPSILON = 1e-9
 def number_checks(schema: Schema) -> list[Check]:
     checks: list[Check] = []
     if schema.type == "integer":
-        checks.append(_in_range(schema.format))
-    elif schema.type == "number" and schema.format in _FLOAT32:
+        checks.append(_in_range(known_format(schema)))
+    elif schema.type == "number" and known_format(schema) in _FLOAT32:
         checks.append(_in_float32(schema.format))
     if schema.multiple_of:
         checks.append(_multiple(schema, schema.multiple_of))
@@ -67,15 +69,16 @@ def _kind_text(kind: str, text_format: str) -> str:
 def _bound_text(schema: Schema, bound: float, name: str) -> str:
     """What is wrong with a bound that the type does not have (a half for integers), empty where nothing is."""
     if schema.type == "integer":
-        low, high = _INT_RANGES.get(schema.format, (_INT64_MIN, _INT64_MAX))
+        low, high = _INT_RANGES.get(known_format(schema), (_INT64_MIN, _INT64_MAX))
         fits = low <= bound <= high and bound == int(bound)
     else:
-        fits = not (schema.type == "number" and schema.format in _FLOAT32) or abs(bound) < _FLOAT32_END
-    return "" if fits else f"{name} value must be of type {_kind_text(schema.type, schema.format)}"
+        fits = not (schema.type == "number" and known_format(schema) in _FLOAT32) or abs(bound) < _FLOAT32_END
+    return "" if fits else f"{name} value must be of type {_kind_text(schema.type, known_format(schema))}"
 
 
 def _multiple(schema: Schema, step: float) -> Check:
     wrong, whole = _bound_text(schema, step, "MultipleOf"), int(step)
+    step = float(step)
 
     def multiple(value: Any, path: Path, out: Problems) -> None:
         if wrong:
@@ -83,10 +86,10 @@ def _multiple(schema: Schema, step: float) -> Check:
         native = type(value) is int and not wrong
         factor = whole if native else step
         if factor <= 0:
-            text = f"factor MultipleOf declared for {path_text(path)} must be positive: {show_value(factor)}"
-            out.append(Problem("Invalid", path, path, f"Invalid value: {show_value(factor)}: {text}"))
+            text = f"factor MultipleOf declared for {path_text(path)} must be positive: {show(factor)}"
+            out.append(Problem("Invalid", path, path, f"Invalid value: {show(factor)}: {text}"))
         elif value % factor if native else not _is_whole(1 / step * value if step < 1 else value / step):
-            out.append(invalid(path, value, f"should be a multiple of {show_value(factor)}"))
+            out.append(invalid(path, value, f"should be a multiple of {show(factor)}"))
 
     return multiple
 
@@ -101,6 +104,7 @@ def _is_whole(number: float) -> bool:
 
 def _not_less(schema: Schema, least: float, *, exclusive: bool) -> Check:
     wrong, whole = _bound_text(schema, least, "Minimum boundary"), int(least)
+    least = float(least)
     words = "greater than" if exclusive else "greater than or equal to"
 
     def not_less(value: Any, path: Path, out: Problems) -> None:
@@ -108,13 +112,14 @@ def _not_less(schema: Schema, least: float, *, exclusive: bool) -> Check:
             out.append(composite(path, f"{wrong} in {path_text(path)}"))
         bound = whole if type(value) is int and not wrong else least
         if value < bound or (exclusive and value == bound):
-            out.append(invalid(path, value, f"should be {words} {show_value(bound)}"))
+            out.append(invalid(path, value, f"should be {words} {show(bound)}"))
 
     return not_less
 
 
 def _not_more(schema: Schema, most: float, *, exclusive: bool) -> Check:
     wrong, whole = _bound_text(schema, most, "Maximum boundary"), int(most)
+    most = float(most)
     words = "less than" if exclusive else "less than or equal to"
 
     def not_more(value: Any, path: Path, out: Problems) -> None:
@@ -122,6 +127,6 @@ def _not_more(schema: Schema, most: float, *, exclusive: bool) -> Check:
             out.append(composite(path, f"{wrong} in {path_text(path)}"))
         bound = whole if type(value) is int and not wrong else most
         if value > bound or (exclusive and value == bound):
-            out.append(invalid(path, value, f"should be {words} {show_value(bound)}"))
+            out.append(invalid(path, value, f"should be {words} {show(bound)}"))
 
     return not_more

@@ -108,15 +108,8 @@ Check = Callable[[Any, Path, Problems], None]
 
 
 def invalid(path: Path, value: Any, rest: str) -> Problem:
-    return Problem("Invalid", path, path, f"Invalid value: {show_value(value)}: {path_text(path)} in body {rest}")
+    return Problem("Invalid", path, path, f"Invalid value: {show(value)}: {path_text(path)} in body {rest}")
 
 
 def composite(path: Path, rest: str) -> Problem:
     return Problem("Invalid", path, NO_FIELD, f'Invalid value: "": {rest}')
-
-
-def show_value(value: Any) -> str:
-    """Numbers as Go prints float64, all other values as in field.Error."""
-    if type(value) is float and value == int(value) and abs(value) < 1e21:
-        return str(int(value))
-    return show(value)

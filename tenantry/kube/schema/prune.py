@@ -55,11 +55,13 @@ def _compile(schema: Schema, known: dict[int, _Prune]) -> _Prune | None:
         return _compile_list(schema.items, known)
     if isinstance(schema.additional, Schema) and not schema.properties:
         return _compile_map(schema.additional, known)
+    if schema.int_or_string and not schema.properties:
+        return None if schema.preserve_unknown else _empty
     keeps = schema.preserve_unknown or bool(schema.additional) or not (schema.type or schema.properties)
     if keeps and not schema.properties and not schema.embedded_resource:
         return None
     if schema.type not in ("", "object") and not schema.properties:
-        return None if schema.int_or_string else _empty
+        return _empty
     return _compile_object(schema, keeps, known)
 
 

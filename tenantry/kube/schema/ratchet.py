@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.field_paths import Path, path_text
+from tenantry.kube.json_equality import same_json
 from tenantry.kube.patch.json_values import identity
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
@@ -106,7 +107,7 @@ def same_value(new: Any, old: Any, schema: Schema | None) -> bool:
     """Whether a value is the same as before: in a map list, the items may have changed places."""
     if old is ABSENT:
         return False
-    if new == old:
+    if same_json(new, old):
         return True
     if schema is None or not compiled(schema, "map lists", lambda root: _has_map_list(root, set())):
         return False

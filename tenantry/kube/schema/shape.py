@@ -6,6 +6,7 @@ from typing import Any
 
 from tenantry.kube.field_errors import counted
 from tenantry.kube.schema.combinations import enumerated, general_checks
+from tenantry.kube.schema.formats import known_format
 from tenantry.kube.schema.number_checks import number_checks
 from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
@@ -23,6 +24,7 @@ _TYPE_NAMES: dict[type, str] = {
     type(None): "null",
 }
 _VALUE_FORMATS: dict[type, str] = {int: "int64", float: "float64"}
+"""What kube-openapi takes for the format of a value; others have none."""
 
 
 def compile_shape(schema: Schema) -> Check:
@@ -79,7 +81,7 @@ def _compile_node(schema: Schema, known: dict[int, Check]) -> Check | None:
         return None
     expected = ",".join(types)
     on_null = enumerated(schema.enum) if schema.enum is not None else None
-    return _typed(types, expected, schema.format, schema.nullable or not types, inner, on_null)
+    return _typed(types, expected, known_format(schema), schema.nullable or not types, inner, on_null)
 
 
 def _typed(
@@ -118,12 +120,12 @@ def _typed(
             return
         whole = kind is float and whole_floats and abs(value) <= _SAFE_FLOAT and value == int(value)
         if not whole:
-            # go-openapi shows the format instead of the type for a value of a wrong type in place of a number with a format.
-            if text_format and kind in _VALUE_FORMATS and (numeric or kind is not str):
-                shown = f'"{_VALUE_FORMATS[kind]}"'
+            # Where there is a format, kube-openapi shows it instead of the type, and accepts a list in place of a text.
+            if text_format and kind is not str and kind is not list:
+                shown = f'"{_VALUE_FORMATS.get(kind, "")}"'
                 text = f"Invalid value: {shown}: {path_text(path)} in body must be of type {text_format}: {shown}"
                 out.append(Problem("TypeInvalid", path, path, text))
-            else:
+            elif numeric or not text_format:
                 out.append(_type_problem(value, path, expected))
         rest = inner.get(kind)
         if rest is not None:

@@ -11,7 +11,6 @@ import orjson
 
 from tenantry.kube.field_errors import VALUE_CHARACTERS, below, forbidden, invalid, not_supported, required
 from tenantry.kube.objects import Object
-from tenantry.kube.schema.default import default
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.regex import syntax_error
@@ -286,13 +285,12 @@ def _defaults(document: Object, schema: Schema, path: str, *, is_root: bool = Fa
         errors += _defaults(document["properties"][name], child, _property(path, name))
     if schema.items is not None:
         errors += _defaults(document["items"], schema.items, below(path, ".items"))
-    if isinstance(schema.additional, Schema):
-        errors += _defaults(document["additionalProperties"], schema.additional, below(path, ".additionalProperties"))
+    # Upstream does not look for defaults in additionalProperties.
     return errors
 
 
 def _default_errors(document: Object, path: str, *, is_root: bool) -> list[FieldError]:
-    # A separate schema, because its compiled form must not outlive this check, and nested defaults apply to a default first.
+    # A separate schema, because its compiled form must not outlive this check.
     schema = from_openapi(document)
     if is_root:
         schema.embedded_resource = True
@@ -302,5 +300,5 @@ def _default_errors(document: Object, path: str, *, is_root: bool) -> list[Field
     if prune(trimmed, schema):
         errors.append(invalid(path, value, "must not have unknown fields"))
         trimmed = orjson.loads(orjson.dumps(value))
-    default(trimmed, schema)
-    return errors + validate(trimmed, schema, path=path)
+    # As upstream: nested defaults do not complete a default, and its lists may have items twice.
+    return errors + validate(trimmed, schema, path=path, lists=False)

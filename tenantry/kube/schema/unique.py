@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.field_errors import show
+from tenantry.kube.field_paths import MapKey
 from tenantry.kube.schema.problem import Check, Problem, Problems
 from tenantry.kube.schema.ratchet import Path
 from tenantry.kube.schema.structural import Schema
@@ -31,9 +32,11 @@ def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check |
         if type(value) is not dict:
             return
         for key, item in value.items():
-            check = fields.get(key, values)
+            check = fields.get(key)
             if check is not None:
                 check(item, (path, key), out)
+            elif values is not None:
+                values(item, (path, MapKey(key)), out)
 
     return inside
 
@@ -60,8 +63,13 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
         if each is None and only_key is not None and _all_named_apart(value, only_key):
             return
         times: dict[Any, int] = {}
+        if keys is not None and _has_other_than_objects(value, path, out):
+            if each is not None:
+                for index, item in enumerate(value):
+                    each(item, (path, index), out)
+            return
         for index, item in enumerate(value):
-            shown = {key: item[key] for key in keys if key in item} if keys is not None and type(item) is dict else item
+            shown = item if keys is None else {key: item[key] for key in keys if key in item} if item is not None else {}
             identity = shown if type(shown) is str else orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
             count = times[identity] = times.get(identity, 0) + 1
             if count == 2:
@@ -70,6 +78,16 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
                 each(item, (path, index), out)
 
     return unique
+
+
+def _has_other_than_objects(items: list[Any], path: Path, out: Problems) -> bool:
+    """Whether an item of a map list is no object and not null. Only the first one is reported."""
+    for index, item in enumerate(items):
+        if item is not None and type(item) is not dict:
+            text = f"Invalid value: {show(item)}: must be an object for an array of list-type map"
+            out.append(Problem("Invalid", path, (path, index), text))
+            return True
+    return False
 
 
 def _all_named_apart(items: list[Any], key: str) -> bool:

@@ -70,6 +70,8 @@ def validate(
     *,
     path: str = "",
     old: Any = ABSENT,
+    part: str = "",
+    lists: bool = True,
     warnings: list[str] | None = None,
     at_once: bool = False,
 ) -> list[FieldError]:
@@ -77,21 +79,26 @@ def validate(
 
     `path` is put before the field names, not into the messages. `old` is the value before an update: unchanged parts may stay
     invalid (KEP-4008), and transition rules run. Failures of rules that are ratcheted in this way are added to `warnings`.
-    `at_once`: the call is on the event loop, and cel.LoopBudgetExceeded is raised where the rules cost more than is allowed
-    there.
+    `part`: the shape of this field alone is checked, and in messages (not in the names of fields) it is the root, as where a
+    status is written. `lists`: items of sets and maps are compared. `at_once`: the call is on the event loop, and
+    cel.LoopBudgetExceeded is raised where the rules cost more than is allowed there.
     """
     checks = compiled(schema, "validate", _compile_all)
     updating = old is not ABSENT
     problems = Problems(ValidationBudget(value), _Ratcheting(value, old, schema) if updating else None)
     try:
-        checks.shape(value, None, problems)
+        if part:
+            problems.add_all(_problems_of_part(value, schema, old, part))
+        else:
+            checks.shape(value, None, problems)
     except TooManyAlternatives:
         problems.append(Problem("Invalid", None, NO_FIELD, _ALTERNATIVES))
     except TooMuchMatching:
         problems.append(Problem("TooLong", None, NO_FIELD, _PATTERNS))
+    named = len(problems)
     if checks.embedded:
         problems.add_all(Problem(error.kind, None, error.field, error.text) for error in embedded_errors(value, schema))
-    if checks.lists is not None:
+    if checks.lists is not None and lists:
         repeated = Problems()
         checks.lists(value, None, repeated)
         if repeated and updating:
@@ -110,15 +117,30 @@ def validate(
             problems.add_all(failures)
             if warnings is not None:
                 warnings += [f"{_field(p, path)}: {p.text}" for p in ratcheted[:CAUSES_MAX]]
-    return [FieldError(p.kind, _field(p, path), p.text) for p in problems] if problems else []
+    if not problems:
+        return []
+    fields = (_field(p, path, is_name=number < named) for number, p in enumerate(problems))
+    return [FieldError(p.kind, field, p.text) for p, field in zip(problems, fields, strict=True)]
 
 
-def _field(problem: Problem, prefix: str) -> str:
+def _problems_of_part(value: Any, schema: Schema, old: Any, part: str) -> list[Problem]:
+    """The problems in the shape of a field. Raises TooManyAlternatives and TooMuchMatching."""
+    inner = schema.properties.get(part)
+    if inner is None or part not in value:
+        return []
+    ratchets = _Ratcheting(value[part], old.get(part, ABSENT), inner) if type(old) is dict else None
+    found = Problems(ValidationBudget(value[part]), ratchets)
+    compiled(inner, "validate", _compile_all).shape(value[part], None, found)
+    return [Problem(each.kind, None, _field(each, part, is_name=True), each.text) for each in found]
+
+
+def _field(problem: Problem, prefix: str, *, is_name: bool = False) -> str:
+    """`is_name`: upstream puts the place below the prefix as if it were a name, also where it is an index."""
     field = problem.field
     inner = "" if field == NO_FIELD else field if isinstance(field, str) else path_text(field)
     if not inner:
         return prefix or NO_FIELD
-    if not prefix or inner.startswith("["):
+    if not prefix or (inner.startswith("[") and not is_name):
         return prefix + inner
     return f"{prefix}.{inner}"
 

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from tenantry.kube.schema import formats
 
+_MISPLACED = ["=?utf-8?q??= <a@b>", "=?utf-8?b??= =?utf-8?q??= <a@b>", "=?utf-8?q?x?= (c) <a@b>"]
+"""Encoded words without a text before an address, and one with a comment behind it."""
+
 ACCEPTED_AND_REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "duration": (
         [
@@ -60,10 +63,23 @@ ACCEPTED_AND_REFUSED: dict[str, tuple[list[str], list[str]]] = {
             "g: a@b;",
             "<a@b>",
             "=?utf-8?q?x?= <a@b>",
+            "=?utf-8?q??= c <a@b>",
+            "c (d) =?utf-8?q?x?= (e) <a@b>",
             "é@ü",
             " a@b",
         ],
-        ["bob@example.org.", "a", "a@[x]", "a@b, c@d", "g: a@b, c@d;", "g:;", "a..b@c", "=?koi8-r?q?x?= <a@b>", "a@b\n"],
+        [
+            "bob@example.org.",
+            "a",
+            "a@[x]",
+            "a@b, c@d",
+            "g: a@b, c@d;",
+            "g:;",
+            "a..b@c",
+            "=?koi8-r?q?x?= <a@b>",
+            "a@b\n",
+            *_MISPLACED,
+        ],
     ),
     "hostname": (["a-b.com", "a-", "☃.com", "a$.com"], ["a.b", "A-b.c", "-a", "a_b", "a" * 64, "a.b.c1", "ab-c"]),
     "ipv4": (["010.0.0.1", "::ffff:1.2.3.4", "01.2.3.4"], ["1.2.3", "::1", "256.1.1.1", "1.2.3.4.5"]),

@@ -154,10 +154,7 @@ def _bytes(cost: Cost, value: Any) -> bytes:
 @FUNCTIONS.function("timestamp")
 def _timestamp(cost: Cost, value: Any) -> Timestamp:
     cost.charge(1)
-    try:
-        return cel_time.timestamp(value)
-    except CelError:
-        raise _no_time(value, "Timestamp") from None
+    return cel_time.timestamp(value)
 
 
 @FUNCTIONS.function("duration")
@@ -167,14 +164,10 @@ def _duration(cost: Cost, value: Any) -> Duration:
         raise NoOverload
     try:
         return cel_time.duration(value)
+    except NoOverload:
+        raise
     except CelError:
-        raise _no_time(value, "Duration") from None
-
-
-def _no_time(value: Any, kind: str) -> CelError:
-    if type(value) is str:
-        return CelError(f"type conversion error from 'string' to 'google.protobuf.{kind}'")
-    return CelError("timestamp overflow") if type(value) is int else NoOverload()
+        raise CelError("type conversion error from 'string' to 'google.protobuf.Duration'") from None
 
 
 for _name, _accessor in cel_time.ACCESSORS.items():

@@ -6,9 +6,11 @@ from typing import Any
 
 from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import FunctionTable
-from tenantry.kube.schema.cel_values import NONE, Cost, Optional, is_number, size
+from tenantry.kube.schema.cel_values import NONE, Cost, Duration, Optional, Timestamp, is_number, size
 
 FUNCTIONS = FunctionTable()
+_ZERO_TIME = -62135596800 * 10**9
+"""Go's zero time, the first moment of year 1."""
 
 
 def _optional(value: Any) -> Optional:
@@ -32,8 +34,14 @@ def _none(cost: Cost) -> Optional:
 @FUNCTIONS.function("optional.ofNonZeroValue")
 def _of_non_zero(cost: Cost, value: Any) -> Optional:
     cost.charge(1)
-    is_zero = value is None or (type(value) in (str, bytes, list, dict) and size(value) == 0) or (is_number(value) and value == 0)
-    return NONE if is_zero or value is False else Optional((value,))
+    kind = type(value)
+    if kind in (str, bytes, list, dict):
+        is_zero = size(value) == 0
+    elif kind in (Duration, Timestamp):
+        is_zero = value.nanoseconds == (0 if kind is Duration else _ZERO_TIME)
+    else:
+        is_zero = value is None or value is False or (is_number(value) and value == 0)
+    return NONE if is_zero else Optional((value,))
 
 
 @FUNCTIONS.member("hasValue")

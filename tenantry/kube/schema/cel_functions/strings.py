@@ -65,12 +65,12 @@ def _substring(cost: Cost, text: Any, start: Any, end: Any = None) -> str:
     length = len(text_of(text))
     cost.text(length)
     stop = length if end is None else int_of(end)
+    if end is not None and int_of(start) > stop:
+        raise CelError(f"invalid substring range. start: {start}, end: {stop}")
     if not 0 <= int_of(start) <= length:
         raise CelError(f"index out of range: {start}")
     if not 0 <= stop <= length:
         raise CelError(f"index out of range: {stop}")
-    if start > stop:
-        raise CelError(f"invalid substring range. start: {start}, end: {stop}")
     return str(text[start:stop])
 
 

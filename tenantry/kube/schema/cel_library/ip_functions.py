@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 from tenantry.kube.schema import ip_and_url
-from tenantry.kube.schema.cel_errors import CelError
+from tenantry.kube.schema.cel_errors import CelError, NoOverload
 from tenantry.kube.schema.cel_functions.arguments import FunctionTable, text_of
 from tenantry.kube.schema.cel_library.shared import access_to, opaque, reads
 from tenantry.kube.schema.cel_values import Cost, Opaque, size
@@ -53,7 +53,14 @@ def _contains_ip(cost: Cost, cidr: Any, address: Any) -> bool:
     cost.text(2 * size(cidr))
     if type(address) is str:
         cost.text(len(address))
-    return _read(address, "IP") in opaque(cidr, "CIDR").network
+    network = opaque(cidr, "CIDR").network
+    try:
+        return _read(address, "IP") in network
+    except NoOverload:
+        raise
+    except CelError:
+        # As upstream, which takes what is no address for a value of another type.
+        raise CelError("no such overload") from None
 
 
 def _contains_cidr(cost: Cost, cidr: Any, inner: Any) -> bool:

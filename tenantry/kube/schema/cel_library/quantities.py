@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from tenantry.kube import quantity
@@ -14,10 +15,25 @@ from tenantry.kube.schema.cel_values import Cost, Opaque
 FUNCTIONS = FunctionTable()
 
 
+class Amount(Decimal):
+    """The amount of a quantity. `power` is that of `quantity.power_of_ten`. `is_computed`: it is a sum or a difference. As
+    upstream, no quantity can be compared with one (`q == a.add(b)`), but it can be compared with a quantity."""
+
+    __slots__ = ("is_computed", "power")
+    power: int | None
+    is_computed: bool
+
+
+def _amount(value: Decimal | int, power: int | None, *, is_computed: bool = False) -> Amount:
+    made = Amount(value)
+    made.power, made.is_computed = power, is_computed
+    return made
+
+
 def _quantity(cost: Cost, text: Any) -> Opaque:
     cost.text(len(text_of(text)))
     try:
-        return Opaque("Quantity", quantity.parse(text))
+        return Opaque("Quantity", _amount(quantity.parse(text), quantity.power_of_ten(text)))
     except ValueError as error:
         raise CelError(str(error)) from None
 
@@ -30,14 +46,11 @@ def _compare(cost: Cost, left: Any, right: Any) -> int:
     return int(first > second) - int(first < second)
 
 
-def _amount(value: Any) -> Any:
-    return value if type(value) is int else opaque(value, "Quantity")
-
-
 def _as_integer(cost: Cost, value: Any) -> int:
     cost.charge(1)
-    amount = opaque(value, "Quantity")
-    if amount != amount.to_integral_value() or not INT_MIN <= amount <= INT_MAX:
+    amount: Amount = opaque(value, "Quantity")
+    # As upstream, 1000m and 5.0 are no integers, and neither is what takes arbitrary precision.
+    if amount.power is None or amount.power < 0 or not INT_MIN <= amount <= INT_MAX:
         raise CelError("cannot convert value to integer")
     return int(amount)
 
@@ -55,9 +68,22 @@ def _is_integer(cost: Cost, value: Any) -> bool:
 def _arithmetic(run: Callable[[Any, Any], Any]) -> Function:
     def apply(cost: Cost, left: Any, right: Any) -> Opaque:
         cost.charge(1)
-        return Opaque("Quantity", quantity.exactly(run, opaque(left, "Quantity"), _amount(right)))
+        one: Amount = opaque(left, "Quantity")
+        other = _amount(right, 0) if type(right) is int else opaque(right, "Quantity")
+        total = quantity.exactly(run, one, other)
+        return Opaque("Quantity", _amount(total, _common_power(one, other, total), is_computed=True))
 
     return apply
+
+
+def _common_power(one: Amount, other: Amount, total: Decimal) -> int | None:
+    """The power of ten of a sum or difference: the smaller one of two, unless one of them is zero, or it does not fit."""
+    if one.power is None or other.power is None:
+        return None
+    if not other:
+        return one.power
+    power = min(one.power, other.power) if one else other.power
+    return power if all(abs(each.scaleb(-power)) <= INT_MAX for each in (one, other, total)) else None
 
 
 FUNCTIONS["quantity", False] = _quantity

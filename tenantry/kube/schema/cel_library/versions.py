@@ -65,7 +65,7 @@ def _normalized(text: str) -> str:
     """Without a small v in front and zeroes before numbers, and with three numbers."""
     parts = text.removeprefix("v").split(".", 2)
     for place, part in enumerate(parts):
-        if len(part) > 1:
+        if len(part.encode(errors="replace")) > 1:
             rest = part.lstrip("0")
             parts[place] = rest if rest[:1].isdecimal() and rest[:1].isascii() else f"0{rest}"
     if len(parts) < 3 and ("+" in parts[-1] or "-" in parts[-1]):
