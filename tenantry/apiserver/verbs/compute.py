@@ -189,7 +189,7 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
         managed = review.object["metadata"].get("managedFields") if review.object is not None else None
         if (yield from ask_mutating(admission, review, lambda: _mutated_by_plugins(target, review))):
             apart = True
-            take_changes(review, managed)
+        take_changes(review, managed)
     return bool(apart)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from tenantry.kube.schema import cel_time
 from tenantry.kube.schema.cel_values import Duration, Opaque, Timestamp, TypeValue
 
 _ESCAPES = {7: "\\a", 8: "\\b", 12: "\\f", 10: "\\n", 13: "\\r", 9: "\\t", 11: "\\v", 92: "\\\\", 34: '\\"'}
+
+_FIXED_MIN, _FIXED_MAX = -4, 6
+"""The powers of ten between which a double has no exponent (Go's strconv, format `g`)."""
 
 
 def quote(text: str) -> str:
@@ -39,16 +43,15 @@ def scalar(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """A double in its shortest form, as Go's `%g`."""
+    """A double with as few digits as tell it from others, as `strconv.FormatFloat(value, 'g', -1, 64)`."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    if text.endswith(".0"):
-        text = text[:-2]
-    mantissa, e, exponent = text.partition("e")
-    power = int(exponent) if e else None
-    if power is None and abs(value) >= 1e21:
-        return f"{value:e}"
-    return text if power is None else f"{mantissa.removesuffix('.0')}e{'-' if power < 0 else '+'}{abs(power):02d}"
+    shortest = Decimal(repr(value)).normalize()
+    sign, digits, exponent = shortest.as_tuple()
+    power = len(digits) + int(exponent) - 1
+    if value and not _FIXED_MIN <= power < _FIXED_MAX:
+        first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+        return f"{'-' if sign else ''}{first}{'.' if rest else ''}{rest}e{'-' if power < 0 else '+'}{abs(power):02d}"
+    return f"{shortest:f}"
