@@ -88,7 +88,7 @@ class Source:
     """The modules of one version. Raises OSError without Go, and NotDownloaded."""
 
     def __init__(self) -> None:
-        self.api, self.machinery, self.kubernetes = _directories()
+        self.api, self.machinery, self.kubernetes = directories()
         spec = self.kubernetes / "api" / "openapi-spec" / "swagger.json"
         self.definitions: dict[str, Any] = json.loads(spec.read_text())["definitions"]
         self.enabled = _feature_gates((self.kubernetes / "pkg" / "features" / "kube_features.go").read_text())
@@ -110,7 +110,7 @@ class NotDownloaded(Exception):
     """Go cannot download the modules. The text is what it says."""
 
 
-def _directories() -> list[Path]:
+def directories() -> list[Path]:
     command = ["go", "mod", "download", "-json", *MODULES]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
     if done.returncode:

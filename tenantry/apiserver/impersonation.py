@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from tenantry.apiserver.authorization import Attributes, Authorizer
-from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.impersonation_modes import Wanted, impersonated_as, service_account
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
     ANONYMOUS,
@@ -18,7 +18,6 @@ from tenantry.apiserver.user import (
     LOGICAL_CLUSTER_ADMIN_GROUP,
     MASTERS_GROUP,
     SCOPES_EXTRA,
-    SERVICE_ACCOUNT_PREFIX,
     TERMINATOR_GROUP_PREFIX,
     UNAUTHENTICATED_GROUP,
     WORKSPACE_BOOTSTRAPPER_GROUP,
@@ -40,7 +39,6 @@ _PRIVILEGED = frozenset(
     }
 )
 _GIVEN_BY_VIEWS = (INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX)
-_AUTHENTICATION = "authentication.k8s.io"
 _ANY = "impersonate-"
 _SINGLE = frozenset(("impersonate-user", "impersonate-group", "impersonate-uid"))
 _EXTRA = "impersonate-extra-"
@@ -56,11 +54,19 @@ def _is_one(name: str) -> bool:
     return name in _SINGLE or name.startswith(_EXTRA)
 
 
-def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: str) -> User:
-    """The user that `user` impersonates in `cluster`.
+class Impersonation(NamedTuple):
+    """`constraint`: the verb that allowed it (`impersonation_modes.Allowed`)."""
+
+    user: User
+    constraint: str
+
+
+def impersonate(request: Request, attributes: Attributes, authorizer: Authorizer) -> Impersonation:
+    """The user that the caller impersonates. `attributes`: of the request, with the caller.
 
     Raises StatusError: 400 where no user name is given, 403 where the caller is not allowed to.
     """
+    user, cluster = attributes.user, attributes.cluster
     name = request.header("impersonate-user")
     groups = tuple(request.header_values("impersonate-group"))
     uid = request.header("impersonate-uid")
@@ -72,14 +78,13 @@ def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: s
         )
     _check_ladder(user, groups)
     _check_extra(user, extra)
-    for attributes in _questions(user, cluster, name, groups, uid, extra):
-        decision = authorizer.authorize(attributes)
-        if not decision.allowed:
-            raise forbidden_request(attributes, decision.reason)
-    groups = _default_groups(name, groups)
-    result = User(name, groups, uid, make_extra(extra))
+    # A view decides itself who may do what in it, so there the verb alone counts, about which it asks RBAC.
+    wanted_user = Wanted(name, groups, uid, extra)
+    allowed = impersonated_as(wanted_user, attributes, authorizer, constrained=not request.view)
+    result = User(name, _default_groups(name, allowed.groups), uid, make_extra(extra))
     # system:masters may impersonate in every cluster, so it has to name the cluster of a service account.
-    return with_home(result, "" if cluster == "*" else cluster) if user.is_master else _scoped(result, cluster)
+    made = with_home(result, "" if cluster == "*" else cluster) if user.is_master else _scoped(result, cluster)
+    return Impersonation(made, allowed.constraint)
 
 
 def _check_ladder(user: User, groups: tuple[str, ...]) -> None:
@@ -110,29 +115,13 @@ def _check_extra(user: User, extra: dict[str, list[str]]) -> None:
             )
 
 
-def _questions(
-    user: User, cluster: str, name: str, groups: tuple[str, ...], uid: str, extra: dict[str, list[str]]
-) -> Iterator[Attributes]:
-    ask = Attributes(user=user, verb="impersonate", cluster=cluster, version="v1")
-    if (account := _service_account(name)) is not None:
-        yield ask._replace(resource="serviceaccounts", namespace=account[0], name=account[1])
-    else:
-        yield ask._replace(resource="users", name=name)
-    for group in groups:
-        yield ask._replace(resource="groups", name=group)
-    for key, values in extra.items():
-        for value in values:
-            yield ask._replace(group=_AUTHENTICATION, resource="userextras", subresource=key, name=value)
-    if uid:
-        yield ask._replace(group=_AUTHENTICATION, resource="uids", name=uid)
-
-
 def _default_groups(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
-    if not groups and (account := _service_account(name)) is not None:
+    if not groups and (account := service_account(name)) is not None:
         groups = service_account_groups(account[0])
-    if AUTHENTICATED_GROUP in groups or UNAUTHENTICATED_GROUP in groups:
+    if name != ANONYMOUS and UNAUTHENTICATED_GROUP in groups:
         return groups
-    return (*groups, UNAUTHENTICATED_GROUP if name == ANONYMOUS else AUTHENTICATED_GROUP)
+    added = UNAUTHENTICATED_GROUP if name == ANONYMOUS else AUTHENTICATED_GROUP
+    return groups if added in groups else (*groups, added)
 
 
 def _scoped(user: User, cluster: str) -> User:
@@ -140,13 +129,6 @@ def _scoped(user: User, cluster: str) -> User:
     extra = {key: list(values) for key, values in user.extra}
     extra.setdefault(SCOPES_EXTRA, []).append(f"cluster:{cluster}")
     return replace(user, extra=make_extra(extra))
-
-
-def _service_account(name: str) -> tuple[str, str] | None:
-    if not name.startswith(SERVICE_ACCOUNT_PREFIX):
-        return None
-    namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
-    return (namespace, account) if namespace and account and ":" not in account else None
 
 
 def _extra(request: Request) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.audit.auditor import Annotate, Auditor
 from tenantry.apiserver.audit.trail import DECISION, REASON
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import ALLOWED, NOT_PERMITTED, Attributes, Authorizer, Decision
+from tenantry.apiserver.authorization import ALLOWED, NOT_PERMITTED, Attributes, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -182,7 +182,7 @@ class Pipeline:
             raise unauthorized()
         found = route.resolve(request)
         await self._record(request, user, found.path or "/", found.cluster)
-        return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
+        return await self._serve(request, found, await self._impersonated(request, user, found))
 
     async def _pass_on(self, request: Request, route: RemoteRoute) -> Reply:
         passed = replace(request, path=route.path)
@@ -194,13 +194,12 @@ class Pipeline:
             # Another shard of this process has set these. What other processes set comes in what they answer.
             request.header_lines, request.verb = passed.header_lines, passed.verb
 
-    async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:
+    async def _impersonated(self, request: Request, user: User, found: Resolved) -> User:
         request.user = user
         if impersonation.wanted(request):
-            request.user = await decided(
-                lambda: impersonation.impersonate(request, user, authorizer, cluster or "*"), place=request.place
-            )
-            request.impersonator = user
+            attributes = _attributes(user, request_info.parse(request.method, found.path or "/", request), found.cluster)
+            made = await decided(lambda: impersonation.impersonate(request, attributes, found.authorizer), place=request.place)
+            request.user, request.impersonator, request.impersonation_constraint = made.user, user, made.constraint
         return request.user
 
     async def _serve(self, request: Request, found: Resolved, user: User) -> Reply:
@@ -277,7 +276,7 @@ class Pipeline:
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
             root = self._root()
-            user = await self._impersonated(request, user, root.authorizer, root.cluster)
+            user = await self._impersonated(request, user, Resolved(path, root.cluster, root.authorizer, None))
         if path in PROCESS_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, self._root_cluster, path=path)

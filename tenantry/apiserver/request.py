@@ -22,7 +22,8 @@ _PROTOCOLS = "Sec-WebSocket-Protocol"
 @dataclass(slots=True, eq=False)
 class Request(messages.Request):
     """`user` is set by the pipeline when the request is authenticated, or earlier by a trusted caller in the same process (peers,
-    controllers). Where `user` is impersonated, `impersonator` is the user who asked for it.
+    controllers). Where `user` is impersonated, `impersonator` is the user who asked for it, and
+    `impersonation_constraint` the verb that allowed it; empty for `impersonate`.
 
     `beyond_capacity`: another shard asks for a logical cluster in a range that may be full. Only a shard sets it: on its own
     request, or by the header of that request once its certificate is verified (`RequestHeaders`). `view`: the name of the view
@@ -32,6 +33,7 @@ class Request(messages.Request):
 
     user: User | None = None
     impersonator: User | None = None
+    impersonation_constraint: str = ""
     beyond_capacity: bool = False
     view: str = ""
     malformed_token: bool = False

@@ -21,6 +21,7 @@ ALLOWED = {
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf_messages.py: lru_cache": "no arguments: one table of the built-in types",
     "tenantry/kube/openapi/descriptions.py: cache": "no arguments: one file",
+    "tenantry/kube/openapi/values.py: cache": "no arguments: one file",
     "tenantry/kube/openapi/fragment.py: cache": "by the form of the document and of its encoding, and a flag",
     "tenantry/kube/openapi/root_documents.py: cache": "by path: the program's own, and one for each built-in group",
     "tenantry/kube/workloads/facts.py: lru_cache": "no arguments: the resources and messages of one file",

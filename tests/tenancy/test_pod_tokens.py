@@ -10,6 +10,8 @@ import pytest
 from tenantry.apiserver.authentication.authenticator import InvalidToken
 from tenantry.apiserver.authentication.service_account_tokens import ServiceAccountTokens, TokenIssuer, new_key
 from tenantry.apiserver.endpoints import token_request
+from tenantry.apiserver.scope import Call
+from tenantry.http.messages import Reply
 from tenantry.tenancy.service_account_lookup import ServiceAccountLookup
 from tenantry.tenancy.types.workload_type import WORKLOADS_EXPORT
 from tests.support.people import MASTER
@@ -130,3 +132,23 @@ async def test_there_are_none_where_nothing_is_bound(kind: str) -> None:
         here = await place(shard, bound=False)
         status, answer = await here.ask(kind, "web")
         assert (status, answer["message"]) == (404, f'{kind.lower()}s "web" not found')
+
+
+async def test_the_audit_event_of_a_new_token_names_it() -> None:
+    async with ServedShard() as shard:
+        here = await place(shard)
+        key = ("", "serviceaccounts", "token")
+        issue, noted = shard.connectors[key], []
+
+        async def noting(call: Call) -> Reply:
+            reply = await issue(call)
+            noted.append(dict(call.audit_annotations))
+            return reply
+
+        shard.connectors[key] = noting
+        await here.make(f"{HERE}/pods", pod("web", serviceAccountName="robot"))
+        token, _ = await here.token("Pod", "web")
+        identity = await here.tokens.authenticate_token(token, ())
+        assert identity is not None
+        (credential,) = dict(identity.user.extra)[f"{EXTRA}credential-id"]
+        assert noted == [{f"{EXTRA}issued-credential-id": credential}]

@@ -79,6 +79,7 @@ class Auditor:
         if trail is None or isinstance(reply, Relay):
             return reply
         trail.impersonated = request.user if request.impersonator is not None else None
+        trail.impersonation_constraint = request.impersonation_constraint
         if trail.waits:
             await self._record(trail, RECEIVED)
         if isinstance(reply, Stream):
@@ -115,6 +116,7 @@ class Auditor:
         if trail is None:
             return
         trail.impersonated = request.user if request.impersonator is not None else None
+        trail.impersonation_constraint = request.impersonation_constraint
         if isinstance(error, asyncio.CancelledError) and OUT_OF_TIME in error.args:
             error = HandlerTimeout(OUT_OF_TIME)
         if isinstance(error, HttpError):

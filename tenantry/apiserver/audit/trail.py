@@ -50,6 +50,7 @@ class AuditTrail:
         """Whether that it was received is recorded with its answer."""
         self.status: Object | None = None
         self.impersonated: User | None = None
+        self.impersonation_constraint = ""
         self.annotations: dict[str, str] = {}
         self._audit_id = request.request_id
         self._attributes = attributes
@@ -133,6 +134,7 @@ class AuditTrail:
             received=self._received,
             stage_time=now,
             impersonated=self.impersonated.to_user_info() if self.impersonated is not None else None,
+            impersonation_constraint=self.impersonation_constraint,
             object_ref={name: value for name, value in self._reference.items() if value} if self._reference is not None else None,
             status=self.status if done else None,
             request_object=self._sent if done else None,

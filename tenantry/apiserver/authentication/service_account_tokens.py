@@ -59,6 +59,11 @@ class KeyFileError(Exception):
     """The signing key cannot be used; the text says which file and why."""
 
 
+def credential_id(token_id: object) -> str:
+    """What audit events and users call a token by (kube-apiserver's `authentication.kubernetes.io/credential-id`)."""
+    return f"JTI={token_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class BoundObject:
     """The object that a token is bound to, besides its service account: the token is valid as long as the object exists. `kind`
@@ -135,9 +140,12 @@ class TokenIssuer:
         audiences: Sequence[str] = (),
         lifetime_seconds: int = 3600,
         bound: BoundObject | None = None,
+        token_id: str = "",
     ) -> tuple[str, int]:
-        """A token for the service account, and when it expires (Unix time)."""
+        """A token for the service account, and when it expires (Unix time). `token_id`: its claim `jti`; a new one by default."""
         claims = self._claims(cluster, namespace, name, uid, audiences, bound)
+        if token_id:
+            claims["jti"] = token_id
         expires = claims["exp"] = int(claims["iat"]) + lifetime_seconds
         return self._signed(claims), expires
 
@@ -274,7 +282,7 @@ class ServiceAccountTokens:
             await self._check_bound(cluster, "", "node", node)
         extra = {CLUSTER_NAME_EXTRA: [cluster]}
         if claims.get("jti"):
-            extra[CREDENTIAL_ID_EXTRA] = [f"JTI={claims['jti']}"]
+            extra[CREDENTIAL_ID_EXTRA] = [credential_id(claims["jti"])]
         if pod:
             extra |= {POD_NAME_EXTRA: [pod["name"]], POD_UID_EXTRA: [pod["uid"]]}
         if node:

@@ -26,17 +26,17 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
     obj = await read_object(call, options.validation)
     metadata = obj.get("metadata") or {}
     obj["metadata"] = metadata
-    if call.definition.namespaced:
-        if metadata.setdefault("namespace", call.namespace) != call.namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    else:
-        metadata.pop("namespace", None)
     # The status is the server's: what the client sent there is dropped before field owners are recorded.
     sent_status = obj.pop("status", None)
     if default is not None:
         default(obj)
         if call.request.audit is not None:
             call.request.audit.sent(obj if sent_status is None else {**obj, "status": sent_status})
+    if call.definition.namespaced:
+        if metadata.setdefault("namespace", call.namespace) != call.namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    else:
+        metadata.pop("namespace", None)
     note = partial(
         record_update,
         obj,

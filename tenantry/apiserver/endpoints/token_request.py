@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tenantry.apiserver.authentication.service_account_tokens import BoundObject, TokenIssuer
+from tenantry.apiserver.authentication.service_account_tokens import BoundObject, TokenIssuer, credential_id
 from tenantry.apiserver.endpoints.connected_admission import admit
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
@@ -28,6 +28,8 @@ _BOUND = {"Secret": "secrets", "Pod": "pods", "Node": "nodes"}
 _DEFAULT_ACCOUNT = "default"
 """A Pod that names no account has this one: no admission plugin fills it in here."""
 _DEFAULT_SECONDS = 3600
+_ISSUED = "authentication.kubernetes.io/issued-credential-id"
+"""The audit annotation that names the new token, by which events of its later requests are found."""
 
 _DEFINITION = ResourceDefinition(
     group=_GROUP,
@@ -92,6 +94,7 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Objects) -> Re
     spec = request["spec"]
     spec["audiences"], reference = spec.get("audiences") or list(issuer.audiences), spec.get("boundObjectRef")
     bound = None if reference is None else await _bound(reference, cluster, namespace, name, lookup)
+    token_id = new_uid()
     token, expires = issuer.issue(
         cluster=cluster,
         namespace=namespace,
@@ -100,7 +103,9 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Objects) -> Re
         audiences=spec["audiences"],
         lifetime_seconds=spec["expirationSeconds"],
         bound=bound,
+        token_id=token_id,
     )
+    call.audit_annotations[_ISSUED] = credential_id(token_id)
     metadata.update(name=name, namespace=namespace, uid=uid, creationTimestamp=timestamp())
     request["status"] = {"token": token, "expirationTimestamp": timestamp(datetime.fromtimestamp(expires, UTC))}
     return await created(as_request, request)

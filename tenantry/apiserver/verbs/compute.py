@@ -130,7 +130,8 @@ def update_outcome(
     _validate(target, obj, old, at_once=not in_thread)
     if target.definition.custom:
         target.warnings += finalizer_warnings(obj, old)
-    target.warnings += strategy.warnings(obj, old)
+    if target.subresource != "status":
+        target.warnings += strategy.warnings(obj, old)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     same = not gone and same_but_for_times(obj, old)
     decided = yield from _decide(target, review, apart, None if gone else old if same else obj)
@@ -190,7 +191,7 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
         managed = review.object["metadata"].get("managedFields") if review.object is not None else None
         if (yield from ask_mutating(admission, review, dynamic, lambda: _mutated_by_plugins(target, review))):
             apart = True
-            take_changes(review, managed)
+        take_changes(review, managed)
     return bool(apart)
 
 

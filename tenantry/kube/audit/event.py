@@ -67,6 +67,7 @@ class Event:
     received: datetime
     stage_time: datetime
     impersonated: Object | None = None
+    impersonation_constraint: str = ""
     object_ref: Object | None = None
     status: Object | None = None
     request_object: Body | None = None
@@ -87,6 +88,8 @@ class Event:
         }
         if self.impersonated is not None:
             out["impersonatedUser"] = self.impersonated
+        if self.impersonation_constraint:
+            out["authenticationMetadata"] = {"impersonationConstraint": self.impersonation_constraint}
         if self.source_ips:
             out["sourceIPs"] = list(self.source_ips)
         if self.user_agent:

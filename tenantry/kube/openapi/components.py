@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tenantry.kube.message_tables import DELETE_OPTIONS, OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.openapi.descriptions import description
+from tenantry.kube.openapi.values import show_values
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.structural import Schema
 
@@ -156,6 +157,8 @@ def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: F
         shown = made["properties"]
         for name, text in about.fields.items():
             shown[name] = described(shown[name], text, form)
+    if "properties" in made:
+        show_values(schema.ref, made["properties"])
     if schema.ref in _ROOTS:
         shown = made["properties"]
         shown["apiVersion"] = {**shown["apiVersion"], "description": API_VERSION_TEXT}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
 
 from tenantry.kube import field_errors
+from tenantry.kube.domain_paths import domain_path_errors
 from tenantry.kube.field_errors import invalid, required
-from tenantry.kube.names import dns1123_subdomain_errors, regex_error
 from tenantry.kube.schema import go_url
 from tenantry.kube.schema.cel_errors import CelError
 from tenantry.kube.schema.cel_types import BOOL, STRING, Type, map_of
@@ -39,8 +38,6 @@ _MATCH_ANY = "MatchAny"
 _BOTH = "claim and expression can't both be set"
 _EGRESS_TYPES = ("controlplane", "cluster")
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io")
-_PATH_FORM = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
-_PATH = re.compile(_PATH_FORM, re.ASCII)
 _EMAIL_VERIFIED = (
     "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or "
     "claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression"
@@ -274,18 +271,9 @@ def compiled(compile_: Callable[[], Expression], text: str, path: str, errors: l
 
 
 def _key_errors(key: str, path: str) -> Iterable[FieldError]:
-    """k8s.io/apimachinery's IsDomainPrefixedPath, and what is reserved."""
-    if not key:
-        yield required(path)
-        return
-    host, slash, rest = key.partition("/")
-    if not slash or not host or not rest:
-        yield invalid(path, key, 'must be a domain-prefixed path (such as "acme.io/foo")')
-    else:
-        for text in dns1123_subdomain_errors(host):
-            yield invalid(path, host, text)
-        if not _PATH.fullmatch(rest):
-            yield invalid(path, rest, regex_error("Invalid path", _PATH_FORM))
+    """A path that begins with a domain, and what is reserved."""
+    yield from domain_path_errors(key, path)
+    host, slash, _ = key.partition("/")
     if key != key.lower():
         yield invalid(path, key, "must be lowercase")
     if slash and any(host == domain or host.endswith(f".{domain}") for domain in _RESERVED_DOMAINS):

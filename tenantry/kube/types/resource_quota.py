@@ -10,7 +10,7 @@ from tenantry.kube.field_errors import IMMUTABLE, invalid, required, while_few
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
-from tenantry.kube.quantity import parse
+from tenantry.kube.quantity import canonical, parse
 from tenantry.kube.status import FieldError
 from tenantry.kube.types.reset import keep
 
@@ -69,6 +69,7 @@ OBJECT_COUNTS = frozenset(
     }
 )
 _COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage"})
+_REQUESTED = ("cpu", "memory", "storage", "ephemeral-storage")
 _STANDARD = (
     OBJECT_COUNTS
     | _COMPUTE
@@ -115,6 +116,19 @@ class ResourceQuotaStrategy(Strategy):
             if sorted(scopes) != sorted(old_scopes):
                 errors.append(invalid("spec.scopes", scopes, IMMUTABLE))
         return errors
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        """About requests that are larger than limits, on create."""
+        hard = (obj.get("spec") or {}).get("hard") or {}
+        found = []
+        for resource in _REQUESTED if old is None else ():
+            request, limit = f"requests.{resource}", f"limits.{resource}"
+            if request not in hard and resource in ("cpu", "memory"):
+                request = resource
+            if request in hard and limit in hard and parse(hard[request]) > parse(hard[limit]):
+                shown = f"{request} ({canonical(hard[request])}) should be less than {limit} ({canonical(hard[limit])})"
+                found.append(f"ResourceQuota {shown}")
+        return found
 
 
 def _amount_errors(amounts: Mapping[str, str], path: str) -> list[FieldError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.message_tables import kind, message
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, annotations_of
 
 _REF = "io.k8s.api.core.v1."
 OBJECT_REFERENCE = message(
@@ -33,6 +33,8 @@ MESSAGE = kind(
     LOCAL_OBJECT_REFERENCE,
 )
 
+_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
+
 
 class ServiceAccountStrategy(Strategy):
     returns_deleted = True
@@ -42,6 +44,12 @@ class ServiceAccountStrategy(Strategy):
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
         _clean(obj)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        if _MOUNTABLE not in annotations_of(obj) or (old is not None and _MOUNTABLE in annotations_of(old)):
+            return []
+        advice = "prefer separate namespaces to isolate access to mounted secrets"
+        return [f"metadata.annotations[{_MOUNTABLE}]: deprecated in v1.32+; {advice}"]
 
 
 def _clean(obj: Object) -> None:

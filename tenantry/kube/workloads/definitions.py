@@ -25,6 +25,7 @@ def _selector(obj: Object) -> str:
 
 
 _SCALE = ScalePaths(spec_replicas=".spec.replicas", status_replicas=".status.replicas", selector=_selector)
+_DEPRECATED = {"Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 _DESCRIPTIONS = {"Name": NAME.description, "Age": AGE.description}
 
 
@@ -40,6 +41,7 @@ def define(resource: Resource, *, identity: str, uid: str) -> ResourceDefinition
         subresources=frozenset(resource.subresources),
         scale=_SCALE if "scale" in resource.subresources else None,
         selectable=_SELECTABLE.get(resource.kind, {}),
+        deprecation_warning=_DEPRECATED.get(resource.kind, ""),
     )
     return ResourceDefinition(
         group=resource.group,

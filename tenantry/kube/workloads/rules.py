@@ -36,7 +36,6 @@ RULES: Mapping[str, Rules] = {
     "EndpointSlice": Rules(errors=networking.slice_errors),
     "Endpoints": Rules(
         errors=services.endpoints_errors,
-        warnings=services.endpoints_warnings,
         tracks_generation=False,
         create_on_update=True,
     ),
@@ -48,6 +47,7 @@ RULES: Mapping[str, Rules] = {
     "Node": Rules(
         errors=nodes_and_classes.node_errors,
         on_create=nodes_and_classes.normalise_node,
+        on_update=nodes_and_classes.drop_configuration,
         keeps_status=True,
         tracks_generation=False,
     ),
@@ -82,7 +82,6 @@ RULES: Mapping[str, Rules] = {
     "Service": Rules(
         name_errors=dns1123_label_errors,
         errors=services.service_errors,
-        warnings=services.service_warnings,
         on_create=preparation.create_service,
         on_update=preparation.update_service,
         tracks_generation=False,

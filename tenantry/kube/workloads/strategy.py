@@ -15,6 +15,7 @@ from tenantry.kube.status import FieldError
 from tenantry.kube.types.reset import keep
 from tenantry.kube.workloads.default import fill_of
 from tenantry.kube.workloads.gated import drop_of
+from tenantry.kube.workloads.warnings.by_kind import warnings_of
 
 
 class NameErrors(Protocol):
@@ -26,10 +27,6 @@ def _nothing(obj: Object) -> None:
 
 
 def _no_errors(obj: Object, old: Object | None) -> list[FieldError]:
-    return []
-
-
-def _no_warnings(obj: Object, old: Object | None) -> list[str]:
     return []
 
 
@@ -55,7 +52,6 @@ class Rules:
     name_errors: NameErrors = dns1123_subdomain_errors
     errors: Callable[[Object, Object | None], list[FieldError]] = _no_errors
     status_errors: Callable[[Object, Object | None], list[FieldError]] = _no_errors
-    warnings: Callable[[Object, Object | None], list[str]] = _no_warnings
     on_create: Callable[[Object], None] = _nothing
     on_update: Callable[[Object, Object], None] = _unchanged
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -81,6 +77,7 @@ class WorkloadStrategy(Strategy):
 
     def __init__(self, message: Message, rules: Rules) -> None:
         self._rules = rules
+        self._kind = message.name
         self._fill = fill_of(message)
         self._drop = drop_of(message)
         statuses = [item.type.message for item in message.fields if item.name == "status"]
@@ -133,7 +130,7 @@ class WorkloadStrategy(Strategy):
         return self._rules.annotations_count and _annotations(obj) != _annotations(old)
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
-        return self._rules.warnings(obj, old)
+        return warnings_of(self._kind, obj, old)
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         endpoint = self._rules.endpoints.get(subresource)

@@ -18,8 +18,10 @@ from tenantry.tenancy.well_known import ROOT
 
 _ACCESSIBLE_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
-_DELEGATED_TO_RBAC = frozenset({"bind", "escalate", "impersonate"})
+_DELEGATED_TO_RBAC = frozenset({"bind", "escalate"})
 """Verbs of admission's escalation checks. Views do not check them by the type's permissions, so RBAC decides."""
+_IMPERSONATION = "impersonate"
+"""What all verbs of impersonation begin with. RBAC decides about them, too."""
 
 _METRICS = "/metrics"
 """Metrics of the process. RBAC of root decides, and access to root is not needed."""
@@ -48,7 +50,7 @@ class Content:
                 return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
             return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
         if phase in _LIFECYCLE_PHASES and waited_for(obj, initializer_groups(access.users)):
-            if attributes.verb in _DELEGATED_TO_RBAC:
+            if attributes.verb in _DELEGATED_TO_RBAC or attributes.verb.startswith(_IMPERSONATION):
                 return None
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")
         if has_access:

@@ -114,6 +114,8 @@ async def test_impersonation() -> None:
     assert "impersonatedUser" not in first
     assert last["user"]["username"] == "root"
     assert last["impersonatedUser"]["username"] == "bob"
+    assert "authenticationMetadata" not in first
+    assert last["authenticationMetadata"] == {"impersonationConstraint": "impersonate:user-info"}
 
 
 async def test_a_watch() -> None:

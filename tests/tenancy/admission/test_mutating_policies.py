@@ -127,6 +127,21 @@ async def test_every_way_to_write_is_changed(tmp_path: Path) -> None:
         assert "by" not in (await here.send("GET", f"{CONFIG_MAPS}/before"))[1]["data"]
 
 
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        "Object{metadata: Object.metadata{namespace: 'kube-system'}}",
+        "[JSONPatch{op: 'replace', path: '/metadata/namespace', value: 'kube-system'}]",
+    ],
+)
+async def test_an_object_cannot_be_moved_to_another_namespace(tmp_path: Path, mutation: str) -> None:
+    async with place(tmp_path) as here:
+        await here.policy("moves", mutation)
+        status, answer = await here.send("POST", CONFIG_MAPS, {"metadata": {"name": "x"}})
+        text = "the namespace of the provided object does not match the namespace sent on the request"
+        assert (status, answer["message"]) == (400, text)
+
+
 async def test_who_sets_a_field_by_a_policy_owns_nothing(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         await here.policy("adds", "Object{data: {'by': 'policy'}}")

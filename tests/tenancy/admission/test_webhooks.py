@@ -85,6 +85,19 @@ async def test_a_service_account_of_another_workspace_is_not_taken_for_a_local_o
         assert "system:serviceaccounts" not in seen[0]["groups"]
 
 
+async def test_audit_annotations_number_all_webhooks_of_the_cluster(
+    hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(mutating, "annotate_json", lambda review, key, value: noted.append(key.rpartition("/")[2]))
+    async with serving() as cluster:
+        of_others = hooks.webhook("others") | {"rules": [rule("secrets")]}
+        await install(cluster, "mutating", "a", of_others, hooks.webhook("first"))
+        await install(cluster, "mutating", "b", hooks.webhook("second"))
+        await cluster.post("configmaps", config_map("one"))
+    assert noted == ["round_0_index_1", "round_0_index_2"]
+
+
 async def test_a_long_patch_is_not_encoded_for_the_audit_log(hooks: WebhookServer, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[object] = []
     monkeypatch.setattr(mutating, "annotate_json", lambda review, key, value: noted.append(value.get("patch")))

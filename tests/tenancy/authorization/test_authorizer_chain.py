@@ -98,6 +98,9 @@ async def test_phases(phase: str) -> None:
         for kind, awaited in (("initializer", "Initializing"), ("terminator", "Terminating")):
             assert allowed(shard, person("eve", f"system:kcp:{kind}:root:x"), "delete", "secrets") is (phase == awaited)
             assert not allowed(shard, person("eve", f"system:kcp:{kind}:root:y"), "delete", "secrets")
+            # What would make them more than they are is RBAC's to allow.
+            for verb in ("bind", "escalate", "impersonate", "impersonate:user-info", "impersonate-on:user-info:list"):
+                assert not allowed(shard, person("eve", f"system:kcp:{kind}:root:x"), verb, "users")
         administrator = person("admin", LOGICAL_CLUSTER_ADMIN_GROUP)
         assert allowed(shard, administrator, "get", "logicalclusters", group="core.kcp.io")
         # It also works where there is no logical cluster yet: it makes them.

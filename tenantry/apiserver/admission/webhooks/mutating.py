@@ -111,7 +111,7 @@ class MutatingWebhooks:
             called += 1
             if called > CALLED_MAX:
                 raise too_many(len(webhooks))
-            place = f"round_{number}_index_{index}"
+            place = f"round_{number}_index_{webhook.index}"
             changed = await self._call(webhook, matcher, review, matched, found.cluster, deadline, place)
             if changed:
                 matcher = ReviewMatcher(review, self._context.facts, matcher.allowance)

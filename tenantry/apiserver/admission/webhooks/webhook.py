@@ -48,11 +48,12 @@ class Place(NamedTuple):
 class Webhook:
     """One webhook of a configuration.
 
-    `uid`: what tells it from the others of the cluster. `review_version`: that of the AdmissionReview it is sent; empty where it
-    takes none that is known.
+    `uid`: what tells it from the others of the cluster. `index`: its position among all of them. `review_version`: that of the
+    AdmissionReview it is sent; empty where it takes none that is known.
     """
 
     uid: str
+    index: int
     name: str
     configuration: str
     matcher: Matcher
@@ -103,13 +104,14 @@ def read_webhooks(configurations: Iterable[tuple[str, bytes]]) -> list[Webhook]:
         known: dict[str, int] = {}
         for spec in orjson.loads(raw).get("webhooks") or ():
             number = known[spec["name"]] = known.get(spec["name"], -1) + 1
-            found.append(_webhook(name, spec, f"{name}/{spec['name']}/{number}"))
+            found.append(_webhook(name, spec, f"{name}/{spec['name']}/{number}", len(found)))
     return found
 
 
-def _webhook(configuration: str, spec: Mapping[str, Any], uid: str) -> Webhook:
+def _webhook(configuration: str, spec: Mapping[str, Any], uid: str, index: int) -> Webhook:
     return Webhook(
         uid=uid,
+        index=index,
         name=spec["name"],
         configuration=configuration,
         matcher=Matcher(

@@ -48,9 +48,14 @@ def node_errors(obj: Object, old: Object | None) -> list[FieldError]:
     return errors
 
 
+def drop_configuration(obj: Object, old: Object | None = None) -> None:
+    obj["spec"].pop("configSource", None)
+
+
 def normalise_node(obj: Object) -> None:
-    """The one network of older clients and the list of networks agree."""
+    """The one network of older clients and the list of networks agree. What configured kubelets once is dropped."""
     spec = obj["spec"]
+    drop_configuration(obj)
     if spec.get("podCIDR") and not spec.get("podCIDRs"):
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs") and not spec.get("podCIDR"):

@@ -87,7 +87,6 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
         errors += ip_address(alias.get("ip") or "", f"{here}.ip")
         for index, name in enumerate(alias.get("hostnames") or ()):
             errors += subdomain(name, f"{here}.hostnames[{index}]")
-    errors += not_negative(spec.get("terminationGracePeriodSeconds"), f"{path}.terminationGracePeriodSeconds")
     return errors + one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", _PREEMPTION_POLICIES)
 
 
@@ -121,6 +120,7 @@ def pod_errors(obj: Object, old: Object | None) -> list[FieldError]:
     spec = obj["spec"]
     errors = annotation_errors(obj["metadata"].get("annotations") or {}, "metadata.annotations")
     errors += pod_spec_errors(spec, "spec")
+    errors += not_negative(spec.get("terminationGracePeriodSeconds"), "spec.terminationGracePeriodSeconds")
     if old is None:
         if spec.get("ephemeralContainers"):
             errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))

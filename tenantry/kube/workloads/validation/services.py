@@ -173,14 +173,6 @@ def _traffic_errors(spec: Object, of: str) -> list[FieldError]:
     return errors + one_of(inside, "spec.internalTrafficPolicy", _POLICIES)
 
 
-def service_warnings(obj: Object, old: Object | None) -> list[str]:
-    spec = obj["spec"]
-    warnings = []
-    if is_headless(spec) and spec.get("type") != "ExternalName" and spec.get("sessionAffinity") == "ClientIP":
-        warnings.append("spec.SessionAffinity is ignored for headless services")
-    return warnings
-
-
 def endpoints_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors: list[FieldError] = []
     for here, subset in while_few(errors, ((f"subsets[{i}]", each) for i, each in enumerate(obj.get("subsets") or ()))):
@@ -212,7 +204,3 @@ def _endpoint_errors(address: Object, path: str) -> list[FieldError]:
     if address.get("nodeName") is not None:
         errors += subdomain(address["nodeName"], f"{path}.nodeName")
     return errors
-
-
-def endpoints_warnings(obj: Object, old: Object | None) -> list[str]:
-    return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
