@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenantry.kube.schema.cel_text import number
+from tenantry.kube.schema.cel_text import scalar
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ from tenantry.kube.schema.cel_text import number
     ],
 )
 def test_a_double_has_as_many_digits_as_it_needs(value: float, text: str) -> None:
-    assert number(value) == text
+    assert scalar(value) == text
