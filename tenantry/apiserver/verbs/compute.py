@@ -281,7 +281,7 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
     if old is not None and definition.custom:
         # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.
         errors = errors * 2
-    if definition.message is None:
+    if target.shape.message is None:
         schema = target.shape.schema
         errors += (
             validate(obj, schema, warnings=target.warnings, at_once=at_once)

@@ -23,7 +23,7 @@ def reset_fields(definition: ResourceDefinition, shape: Version, subresource: st
     known: ResetFields | None = shape.memo.get("write.reset")
     if known is None:
         # Built-in types accept metadata on /status, custom types do not.
-        written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
+        written = ("apiVersion", "kind", "status") if shape.message is None else ("apiVersion", "kind", "status", "metadata")
         known = tuple((name,) for name in shape.schema.properties if name not in written) + definition.strategy.status_resets
         shape.memo["write.reset"] = known
     return known

@@ -83,7 +83,7 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
         return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
         return ParsedPatch(lambda current: merge_patch.apply(current, value), _whole, repeated, copies=True)
-    schema, message = call.shape.schema, call.definition.message
+    schema, message = call.shape.schema, call.shape.message
     return ParsedPatch(
         lambda current: strategic_patch.apply(current, value, schema),
         lambda _: plain(value),
@@ -323,7 +323,7 @@ def merged(
         versions=known_versions(target.definition),
         others=others,
     )
-    message = target.definition.message
+    message = shape.message
     if message is None:
         # The metadata of a custom resource is not decoded as a whole, and the server sets this in any case.
         obj["metadata"].pop("creationTimestamp", None)

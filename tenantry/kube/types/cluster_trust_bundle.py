@@ -131,6 +131,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(NAME, column("SignerName", _SIGNER_TEXT, lambda obj: signer_of(obj) or "<none>")),
             selectable={"spec.signerName": signer_of},
         )
@@ -138,5 +139,4 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=ClusterTrustBundleStrategy(),
-    message=MESSAGE,
 )

@@ -76,6 +76,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -91,5 +92,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ConfigMapStrategy(),
-    message=MESSAGE,
 )

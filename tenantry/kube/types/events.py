@@ -334,10 +334,11 @@ CORE_EVENTS = ResourceDefinition(
     list_kind="EventList",
     namespaced=True,
     short_names=("ev",),
-    versions={"v1": Version(name="v1", schema=CORE_EVENT.schema, columns=_COLUMNS, selectable=_CORE_SELECTORS)},
+    versions={
+        "v1": Version(name="v1", schema=CORE_EVENT.schema, message=CORE_EVENT, columns=_COLUMNS, selectable=_CORE_SELECTORS)
+    },
     storage_version="v1",
     strategy=CoreEventStrategy(),
-    message=CORE_EVENT,
 )
 EVENTS = ResourceDefinition(
     group=GROUP,
@@ -351,6 +352,7 @@ EVENTS = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=EVENT.schema,
+            message=EVENT,
             columns=_COLUMNS,
             selectable=_NEW_SELECTORS,
             from_storage=to_new,
@@ -360,5 +362,4 @@ EVENTS = ResourceDefinition(
     storage_version="v1",
     strategy=EventStrategy(),
     storage_group_resource=GroupResource("", "events"),
-    message=EVENT,
 )

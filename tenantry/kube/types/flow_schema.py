@@ -317,6 +317,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -351,6 +352,5 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=FlowSchemaStrategy(),
-    message=MESSAGE,
     made_when_used=True,
 )

@@ -130,6 +130,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column("Status", "The status of the namespace", phase_of),
@@ -141,5 +142,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=NamespaceStrategy(),
-    message=MESSAGE,
 )

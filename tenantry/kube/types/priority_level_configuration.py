@@ -234,6 +234,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -293,6 +294,5 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=PriorityLevelStrategy(),
-    message=MESSAGE,
     made_when_used=True,
 )

@@ -209,10 +209,9 @@ def _definition(table: Message, strategy: Strategy, columns: tuple[Any, ...], *,
         kind=table.name,
         list_kind=table.name + "List",
         namespaced=namespaced,
-        versions={"v1": Version(name="v1", schema=table.schema, columns=columns)},
+        versions={"v1": Version(name="v1", schema=table.schema, message=table, columns=columns)},
         storage_version="v1",
         strategy=strategy,
-        message=table,
     )
 
 

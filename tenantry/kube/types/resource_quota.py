@@ -221,6 +221,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -241,5 +242,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ResourceQuotaStrategy(),
-    message=MESSAGE,
 )

@@ -181,11 +181,10 @@ def _definition(
         kind=table.name,
         list_kind=table.name + "List",
         namespaced=namespaced,
-        versions={version: Version(name=version, schema=table.schema) for version in versions},
+        versions={version: Version(name=version, schema=table.schema, message=table) for version in versions},
         storage_version="v1",
         verbs=("create",),
         stored=False,
-        message=table,
     )
 
 

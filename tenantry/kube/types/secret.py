@@ -107,6 +107,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -129,5 +130,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=SecretStrategy(),
-    message=MESSAGE,
 )

@@ -60,9 +60,8 @@ DEFINITION = ResourceDefinition(
     namespaced=True,
     short_names=("sa",),
     versions={
-        "v1": Version(name="v1", schema=MESSAGE.schema, columns=(NAME, AGE), subresources=frozenset({"token"})),
+        "v1": Version(name="v1", schema=MESSAGE.schema, message=MESSAGE, columns=(NAME, AGE), subresources=frozenset({"token"})),
     },
     storage_version="v1",
     strategy=ServiceAccountStrategy(),
-    message=MESSAGE,
 )

@@ -135,6 +135,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 Column(name="Name", description=NAME.description, cell=NAME.cell),
                 column("Resource", "GroupResource to migrate", _shown_resource),
@@ -146,5 +147,4 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=StorageVersionMigrationStrategy(),
-    message=MESSAGE,
 )

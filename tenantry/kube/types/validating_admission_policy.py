@@ -303,6 +303,7 @@ POLICIES = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 Column(
@@ -323,6 +324,5 @@ POLICIES = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ValidatingAdmissionPolicyStrategy(),
-    message=MESSAGE,
 )
 BINDINGS = bindings_of("ValidatingAdmissionPolicy", ValidatingAdmissionPolicyBindingStrategy(), BINDING_MESSAGE)

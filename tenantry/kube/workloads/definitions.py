@@ -36,6 +36,7 @@ def define(resource: Resource, *, identity: str, uid: str) -> ResourceDefinition
     version = Version(
         name=resource.version,
         schema=message.schema,
+        message=message,
         columns=tuple(_column(facts, cell) for facts, cell in columns),
         subresources=frozenset(resource.subresources),
         scale=_SCALE if "scale" in resource.subresources else None,
@@ -53,7 +54,6 @@ def define(resource: Resource, *, identity: str, uid: str) -> ResourceDefinition
         versions={resource.version: version},
         storage_version=resource.version,
         strategy=WorkloadStrategy(message, RULES[resource.kind]),
-        message=message,
         identity=identity,
         uid=uid,
     )
