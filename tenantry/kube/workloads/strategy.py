@@ -15,6 +15,7 @@ from tenantry.kube.status import FieldError
 from tenantry.kube.types.reset import keep
 from tenantry.kube.workloads.default import fill_of
 from tenantry.kube.workloads.gated import drop_of
+from tenantry.kube.workloads.printing.cells import spec_of
 
 
 class NameErrors(Protocol):
@@ -142,6 +143,69 @@ class WorkloadStrategy(Strategy):
         if subresource == "status":
             return self._rules.status_errors(obj, old)
         return self._rules.errors(obj, old)
+
+
+class OtherVersion(NamedTuple):
+    """A version of a type beside the stored one. `fill`: its defaults. The conversions return new objects."""
+
+    fill: Callable[[Object], None]
+    to_storage: Callable[[Object], Object]
+    from_storage: Callable[[Object], Object]
+
+
+class VersionedStrategy(WorkloadStrategy):
+    """The strategy of a type whose versions have different fields. The rules are about objects in the stored version; those of
+    other versions are converted for them and back, as upstream does with its internal types. `others`: by apiVersion."""
+
+    def __init__(self, message: Message, rules: Rules, others: Mapping[str, OtherVersion]) -> None:
+        super().__init__(message, rules)
+        self._others = others
+
+    def default(self, obj: Object) -> None:
+        other = self._others.get(obj["apiVersion"])
+        if other is None:
+            super().default(obj)
+            return
+        other.fill(obj)
+        _become(obj, other.from_storage(other.to_storage(obj)))
+
+    def prepare_for_create(self, obj: Object) -> None:
+        self._changed(obj, super().prepare_for_create)
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        prepare = super().prepare_for_update
+        self._changed(obj, lambda made: prepare(made, self._stored(old), subresource))
+
+    def counts(self, obj: Object, old: Object) -> bool:
+        return spec_of(self._stored(obj)) != spec_of(self._stored(old))
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return super().warnings(self._stored(obj), None if old is None else self._stored(old))
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        return super().validate(self._stored(obj), None if old is None else self._stored(old), subresource)
+
+    def _stored(self, obj: Object) -> Object:
+        other = self._others.get(obj["apiVersion"])
+        return obj if other is None else other.to_storage(obj)
+
+    def _changed(self, obj: Object, change: Callable[[Object], None]) -> None:
+        other = self._others.get(obj["apiVersion"])
+        if other is None:
+            change(obj)
+            return
+        made = other.to_storage(obj)
+        change(made)
+        _become(obj, other.from_storage(made))
+
+
+def _become(obj: Object, made: Object) -> None:
+    """Makes an object another one. It keeps its metadata, of which a caller may have put a part aside."""
+    metadata: Object = obj["metadata"]
+    metadata.clear()
+    metadata.update(made["metadata"])
+    obj.clear()
+    obj.update({**made, "metadata": metadata})
 
 
 def _annotations(obj: Object) -> Any:
