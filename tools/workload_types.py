@@ -269,6 +269,8 @@ def _list_flags(kind: str, shape: Mapping[str, Any]) -> list[str]:
     if "merge" in strategy:
         key = shape.get("x-kubernetes-patch-merge-key")
         flags.append(f"merge={key}" if key else "merge")
+    if "replace" in strategy:
+        flags.append("replace")
     if "retainKeys" in strategy:
         flags.append("retain")
     if shape.get("x-kubernetes-list-type") == "set":

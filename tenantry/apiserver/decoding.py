@@ -77,7 +77,8 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     try:
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
-        raise bad_request(f"{_cannot_be_handled(call, obj)}: {mismatch.text()}") from None
+        text = _text_of(mismatch, shape, body, media_type)
+        raise bad_request(f"{_cannot_be_handled(call, obj)}: {text}") from None
     if beyond and holds_beyond(obj):
         raise bad_request(beyond)
     if validation != IGNORE and (problems or unknown):
@@ -91,6 +92,17 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     if call.request.audit is not None:
         call.request.audit.sent(obj)
     return obj
+
+
+def _text_of(mismatch: Mismatch, shape: Version, body: bytes, media_type: str) -> str:
+    """Go's text. It shows a number of JSON as it was written."""
+    written = json_codec.with_literals(body) if media_type == JSON and mismatch.is_fraction else None
+    if isinstance(written, dict):
+        try:
+            decode.normalise(written, shape)
+        except Mismatch as again:
+            return again.text()
+    return mismatch.text()
 
 
 def unknown_in_another_version(definition: ResourceDefinition, version: str, value: Any) -> list[str]:

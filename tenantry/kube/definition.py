@@ -65,6 +65,10 @@ class Strategy:
     """A PUT without resourceVersion is allowed (built-ins, but not custom resources)."""
     tracks_generation = False
     """metadata.generation starts at 1 and increases when anything except metadata and status changes."""
+    starts_generation = True
+    """A new object of a type that tracks it has a generation (drivers of volumes have one from their first change)."""
+    changes_generation = True
+    """It increases (that of priority classes stays)."""
     status_resets: tuple[tuple[str, ...], ...] = ()
     """Paths beyond the spec that /status ignores."""
     propagation = ""
@@ -73,7 +77,15 @@ class Strategy:
     """The last state of an object that was deleted at once says so (Pods)."""
     graceful = False
     bare_finalizers = False
-    """Finalizers may lack a domain: upstream asks for one in its core types only."""
+    """Finalizers may lack a domain: the type's validation upstream is not that of the core group's metadata."""
+    metadata_first = True
+    """The type's own validation is about metadata too. Else the metadata of a new object is looked at where nothing else is wrong
+    (disruption budgets, events)."""
+    name_last = False
+    """The error of a new object's name comes last, and its generateName is not looked at (replication controllers)."""
+    prefix_on_update = ""
+    """Whether an update validates generateName by the type's rule, and not only as part of a path: `before` the domains of
+    finalizers, or `after` them."""
     returns_deleted = False
     """DELETE answers with the last state of the object and not with a Status (resource quotas, service accounts)."""
 

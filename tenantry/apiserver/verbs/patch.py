@@ -32,6 +32,7 @@ from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
+from tenantry.kube.numbers import canonicalise
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
@@ -265,21 +266,35 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
 
 
 def _written_in(body: bytes) -> str:
-    """The format that is tried first for an apply. Clients send JSON, which is also YAML, and JSON is read much faster."""
-    return JSON if body.startswith(b"{") else YAML
+    """The format that is tried first for an apply. Clients send JSON, which is also YAML, and JSON is read much faster. YAML does
+    not have all escapes of JSON."""
+    return JSON if body.startswith(b"{") and _NO_ESCAPE_OF_YAML.match(body) is None else YAML
+
+
+_NO_ESCAPE_OF_YAML = re.compile(rb"(?:[^\\]++|\\(?:[^/u]|u(?:[^dD]|[dD][0-7])))*+\\(?:/|u[dD][89a-fA-F])")
+"""Matches a text with an escaped slash or half of a surrogate pair."""
+_FRACTION = re.compile(rb"[0-9][.eE]|[0-9]{19}")
+"""Finds a number with a fraction or an exponent, or of more than 63 bits, or a text that looks like one."""
 
 
 async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     duplicates = options.validation != IGNORE
+    written_in = _written_in(body)
     try:
-        config, repeated = await parse(body, _written_in(body), duplicates=duplicates, tenant=target.cluster)
+        config, repeated = await parse(body, written_in, duplicates=duplicates, tenant=target.cluster)
+        if written_in == JSON and _FRACTION.search(body) is not None:
+            # A number of YAML that is whole is an integer, however it is written.
+            await run_weighed(target.cluster, weigh(body), lambda: canonicalise([config]))
     except StatusError:
         # Any body of this media type is YAML, and errors have the YAML decoder's text.
         try:
             config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
-            raise bad_request(f"error encoding patch: {problem}") from None
+            # Upstream does not look at JSON before it applies it.
+            is_json = body.lstrip().startswith(b"{")
+            when = "decoding patch: error converting YAML to JSON" if is_json else "encoding patch"
+            raise bad_request(f"error {when}: {problem}") from None
     if config is None:
         config = {}
     if not isinstance(config, dict):

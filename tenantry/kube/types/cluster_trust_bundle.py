@@ -36,6 +36,8 @@ def _bundle_of(bundle: Object) -> str:
 
 
 class ClusterTrustBundleStrategy(Strategy):
+    prefix_on_update = "before"
+
     unconditional_update = False
     may_take_long = True
 

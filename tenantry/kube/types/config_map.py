@@ -37,6 +37,8 @@ def decoded_size(encoded: str) -> int:
 
 
 class ConfigMapStrategy(Strategy):
+    prefix_on_update = "after"
+
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         data: Mapping[str, str] = obj.get("data") or {}
         binary: Mapping[str, str] = obj.get("binaryData") or {}

@@ -124,6 +124,8 @@ def _row_order(obj: Object) -> tuple[int, str]:
 
 
 class FlowSchemaStrategy(Strategy):
+    prefix_on_update = "before"
+
     tracks_generation = True
 
     def default(self, obj: Object) -> None:

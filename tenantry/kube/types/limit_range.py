@@ -44,6 +44,8 @@ _STANDARD = _POD_RESOURCES | {
 
 
 class LimitRangeStrategy(Strategy):
+    prefix_on_update = "before"
+
     create_on_update = True
 
     def default(self, obj: Object) -> None:

@@ -64,6 +64,8 @@ def phase_of(namespace: Object) -> str:
 
 
 class NamespaceStrategy(Strategy):
+    prefix_on_update = "before"
+
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns1123_label_errors(name, prefix=prefix)
 
@@ -96,8 +98,8 @@ class NamespaceStrategy(Strategy):
             return self._validate_phase(obj)
         errors: list[FieldError] = []
         if subresource in ("", "finalize"):
-            for index, finalizer in enumerate((obj.get("spec") or {}).get("finalizers") or []):
-                errors += finalizer_errors(f"spec.finalizers[{index}]", finalizer)
+            for finalizer in (obj.get("spec") or {}).get("finalizers") or []:
+                errors += finalizer_errors("spec.finalizers", finalizer)
         return errors
 
     def begin_deletion(self, obj: Object) -> None:

@@ -44,6 +44,8 @@ def type_of(secret: Object) -> str:
 
 
 class SecretStrategy(Strategy):
+    prefix_on_update = "after"
+
     write_only: Mapping[str, str] = {"stringData": "data"}
 
     def default(self, obj: Object) -> None:

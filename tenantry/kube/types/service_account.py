@@ -35,6 +35,8 @@ MESSAGE = kind(
 
 
 class ServiceAccountStrategy(Strategy):
+    prefix_on_update = "after"
+
     returns_deleted = True
 
     def prepare_for_create(self, obj: Object) -> None:

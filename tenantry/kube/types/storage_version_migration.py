@@ -47,6 +47,8 @@ MESSAGE = kind(
 
 
 class StorageVersionMigrationStrategy(Strategy):
+    prefix_on_update = "before"
+
     unconditional_update = False
     reset_fields: Mapping[str, ResetFields] = {"": (("status",),), "status": (("metadata",), ("spec",))}
 

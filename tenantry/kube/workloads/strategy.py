@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.go_decode import normaliser
@@ -66,8 +66,15 @@ class Rules:
     """A creator may set the status (Nodes)."""
     keeps_labels: bool = False
     """/status changes no labels (Deployments)."""
-    annotations_count: bool = False
-    """The generation increases when annotations change, too (Deployments)."""
+    counted: str = ""
+    """The map of the metadata whose changes increase the generation, too: annotations or labels."""
+    starts_generation: bool = True
+    changes_generation: bool = True
+    bare_finalizers: bool = False
+    metadata_first: bool = True
+    name_last: bool = False
+    prefix_on_update: str = ""
+    """These are as in `Strategy`."""
     unconditional_update: bool = True
     create_on_update: bool = False
     returns_deleted: bool = False
@@ -87,13 +94,18 @@ class WorkloadStrategy(Strategy):
         statuses = [item.type.message for item in message.fields if item.name == "status"]
         self._status = statuses[0] if statuses else None
         self.tracks_generation = rules.tracks_generation
+        self.starts_generation = rules.starts_generation
+        self.changes_generation = rules.changes_generation
         self.unconditional_update = rules.unconditional_update
         self.create_on_update = rules.create_on_update
         self.returns_deleted = rules.returns_deleted
         self.marks_deleted = rules.marks_deleted
         self.propagation = rules.propagation
         self.status_resets = (("metadata", "labels"),) if rules.keeps_labels else ()
-        self.bare_finalizers = message.ref.startswith("io.k8s.api.core.")
+        self.bare_finalizers = rules.bare_finalizers
+        self.metadata_first = rules.metadata_first
+        self.name_last = rules.name_last
+        self.prefix_on_update = rules.prefix_on_update
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return self._rules.name_errors(name, prefix=prefix)
@@ -131,7 +143,8 @@ class WorkloadStrategy(Strategy):
             self._rules.on_update(obj, old)
 
     def counts(self, obj: Object, old: Object) -> bool:
-        return self._rules.annotations_count and _annotations(obj) != _annotations(old)
+        name = self._rules.counted
+        return bool(name) and (obj["metadata"].get(name) or {}) != (old["metadata"].get(name) or {})
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return self._rules.warnings(obj, old)
@@ -206,10 +219,6 @@ def _become(obj: Object, made: Object) -> None:
     metadata.update(made["metadata"])
     obj.clear()
     obj.update({**made, "metadata": metadata})
-
-
-def _annotations(obj: Object) -> Any:
-    return obj["metadata"].get("annotations") or {}
 
 
 def _keep_labels(obj: Object, old: Object) -> None:

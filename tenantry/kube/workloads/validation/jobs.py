@@ -1,35 +1,26 @@
-"""Validates Jobs, CronJobs and HorizontalPodAutoscalers."""
+"""Validates Jobs and CronJobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, show, while_few
+from tenantry.kube.field_errors import IMMUTABLE, invalid, not_supported, required, show, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object, labels_of, name_of
-from tenantry.kube.quantity import parse
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.cron import is_time_zone, schedule_problem
 from tenantry.kube.workloads.job_labels import CONTROLLER_UID
-from tenantry.kube.workloads.validation.checks import all_not_negative, in_order, items, member, not_negative, one_of
+from tenantry.kube.workloads.validation.checks import all_not_negative, in_order, items, member, one_of
 from tenantry.kube.workloads.validation.pods import template_errors
 
 _INDEXES_MAX = 100_000
-_WINDOW_SECONDS_MAX = 3600
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _COMPLETION_MODES = ("NonIndexed", "Indexed")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _CRON_NAME_CHARACTERS = 52
-_SOURCES = {
-    "ContainerResource": "containerResource",
-    "External": "external",
-    "Object": "object",
-    "Pods": "pods",
-    "Resource": "resource",
-}
 _RESTART = 'valid values: "OnFailure", "Never"'
 
 
@@ -179,86 +170,3 @@ def cron_job_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors += job_spec_errors(job, "spec.jobTemplate.spec")
     errors += all_not_negative(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
     return errors if schedule else [*errors, required("spec.schedule")]
-
-
-def autoscaler_errors(obj: Object, old: Object | None) -> list[FieldError]:
-    """Validates a HorizontalPodAutoscaler."""
-    spec = obj["spec"]
-    errors: list[FieldError] = []
-    smallest, largest = spec.get("minReplicas"), spec.get("maxReplicas", 0)
-    if smallest is not None and smallest < 0:
-        errors.append(invalid("spec.minReplicas", smallest, "must be greater than or equal to 0"))
-    if smallest is not None and largest < smallest:
-        errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to `minReplicas`"))
-    target = spec.get("scaleTargetRef") or {}
-    errors += [required(f"spec.scaleTargetRef.{name}") for name in ("kind", "name") if not target.get(name)]
-    version = target.get("apiVersion") or ""
-    if "/" not in version and not (version and target.get("kind") == "ReplicationController"):
-        errors.append(invalid("spec.scaleTargetRef.apiVersion", version, "apiVersion must specify API group"))
-    for name in ("scaleUp", "scaleDown"):
-        seconds = ((spec.get("behavior") or {}).get(name) or {}).get("stabilizationWindowSeconds")
-        if seconds is not None and seconds < 0:
-            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
-            errors.append(invalid(path, seconds, "must be greater than or equal to zero"))
-        elif seconds is not None and seconds > _WINDOW_SECONDS_MAX:
-            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
-            errors.append(invalid(path, seconds, f"must be less than or equal to {_WINDOW_SECONDS_MAX}"))
-    has_other = False
-    for here, metric in while_few(errors, items(spec, "metrics", "spec")):
-        has_other = has_other or metric.get("type") in ("External", "Object")
-        errors += _metric_errors(metric, here)
-    if smallest == 0 and not has_other:
-        text = "must specify at least one Object or External metric to support scaling to zero replicas"
-        errors.append(forbidden("spec.metrics", text))
-    if largest < 0:
-        errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to 1"))
-    return errors if largest else [*errors, required("spec.maxReplicas")]
-
-
-def _metric_errors(metric: Object, path: str) -> list[FieldError]:
-    of = metric.get("type") or ""
-    if not of:
-        unknown = not_supported(f"{path}.type", of, sorted(_SOURCES))
-        return [required(f"{path}.type", "must specify a metric source type"), unknown]
-    source = _SOURCES.get(of)
-    if source is None:
-        return [not_supported(f"{path}.type", of, sorted(_SOURCES))]
-    wanted, here = metric.get(source), f"{path}.{source}"
-    if wanted is None:
-        return [required(here, "must populate information for the given metric source")]
-    errors: list[FieldError] = []
-    if of in ("Resource", "ContainerResource"):
-        if not wanted.get("name"):
-            errors.append(required(f"{here}.name", "must specify a resource name"))
-    elif not (wanted.get("metric") or {}).get("name"):
-        errors.append(required(f"{here}.metric.name", "must specify a metric name"))
-    return errors + _target_errors(of, wanted.get("target") or {}, f"{here}.target")
-
-
-def _target_errors(of: str, target: Object, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    kind = target.get("type") or ""
-    if not kind:
-        errors.append(required(f"{path}.type", "must specify a metric target type"))
-    if kind not in ("Utilization", "Value", "AverageValue"):
-        errors.append(invalid(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue"))
-    errors += [
-        invalid(f"{path}.{name}", target[name], "must be positive")
-        for name in ("value", "averageValue")
-        if target.get(name) is not None and parse(target[name]) <= 0
-    ]
-    return errors + _amount_errors(of, target, path)
-
-
-def _amount_errors(of: str, target: Object, path: str) -> list[FieldError]:
-    if of == "Pods":
-        average = target.get("averageValue")
-        return [required(f"{path}.averageValue", "must specify a positive target averageValue")] if average is None else []
-    if of in ("Resource", "ContainerResource"):
-        if target.get("averageUtilization") is None and target.get("averageValue") is None:
-            text = "must set either a target raw value or a target utilization"
-            return [required(f"{path}.averageUtilization", text)]
-        return not_negative(target.get("averageUtilization"), f"{path}.averageUtilization")
-    if target.get("value") is None and target.get("averageValue") is None:
-        return [required(f"{path}.averageValue", "must set either a target value for metric or a per-pod target")]
-    return []
