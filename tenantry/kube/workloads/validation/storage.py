@@ -33,7 +33,7 @@ def volume_errors(obj: Object, old: Object | None) -> list[FieldError]:
     if not capacity:
         errors.append(required("spec.capacity"))
     if "storage" not in capacity or len(capacity) > 1:
-        errors.append(not_supported("spec.capacity", in_order(capacity), ["storage"]))
+        errors.append(not_supported("spec.capacity", in_order(capacity) or None, ["storage"]))
     for name, amount in capacity.items():
         if parse(amount) < 0:
             errors.append(
