@@ -98,8 +98,9 @@ class NamespaceStrategy(Strategy):
             return self._validate_phase(obj)
         errors: list[FieldError] = []
         if subresource in ("", "finalize"):
-            for finalizer in (obj.get("spec") or {}).get("finalizers") or []:
-                errors += finalizer_errors("spec.finalizers", finalizer)
+            for index, finalizer in enumerate((obj.get("spec") or {}).get("finalizers") or []):
+                # Upstream names the item in its subresource only.
+                errors += finalizer_errors("spec.finalizers" + (f"[{index}]" if subresource else ""), finalizer)
         return errors
 
     def begin_deletion(self, obj: Object) -> None:
