@@ -19,6 +19,7 @@ from tenantry.kube.workloads.validation.checks import (
     is_zero,
     items,
     label,
+    member,
     not_negative,
     one_of,
     percent_at_most_100,
@@ -273,7 +274,7 @@ def budget_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors.append(invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set"))
     for name in ("minAvailable", "maxUnavailable"):
         errors += amount(spec.get(name), f"spec.{name}") + percent_at_most_100(spec.get(name), f"spec.{name}")
-    policies: Sequence[str] = ("AlwaysAllow", "IfHealthyBudget")
-    errors += one_of(spec.get("unhealthyPodEvictionPolicy"), "spec.unhealthyPodEvictionPolicy", policies)
     selector: Any = spec.get("selector")
-    return errors + (label_selector_errors(selector, "spec.selector") if selector is not None else [])
+    errors += label_selector_errors(selector, "spec.selector") if selector is not None else []
+    policies: Sequence[str] = ("AlwaysAllow", "IfHealthyBudget")
+    return errors + member(spec.get("unhealthyPodEvictionPolicy"), "spec.unhealthyPodEvictionPolicy", policies)

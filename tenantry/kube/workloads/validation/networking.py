@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
 from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required, too_long, while_few
 from tenantry.kube.label_selector_validation import label_errors, label_selector_errors
-from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors, path_segment_errors, regex_error
+from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.validation.checks import (
     ADDRESS_ERROR,
     PROTOCOLS,
     address_of,
+    domain_path_errors,
     endpoint_address,
     is_network,
     items,
@@ -36,7 +36,6 @@ _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_ENDS = ("/..", "/.")
 _CONTROLLER_BYTES_MAX = 250
-_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _ADDRESSES_MAX, _ENDPOINTS_MAX, _PORTS_MAX = 100, 1000, 20000
 
 
@@ -135,22 +134,9 @@ def ingress_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors.append(invalid("spec.controller", controller, IMMUTABLE))
     if len(controller.encode()) > _CONTROLLER_BYTES_MAX:
         errors.append(too_long("spec.controller", _CONTROLLER_BYTES_MAX))
-    errors += _domain_path_errors(controller, "spec.controller")
+    errors += domain_path_errors(controller, "spec.controller")
     parameters, path = spec.get("parameters"), "spec.parameters"
     return errors if parameters is None else errors + _parameters_errors(parameters, path)
-
-
-def _domain_path_errors(text: str, path: str) -> list[FieldError]:
-    """The errors of `<domain>/<path>` (IsDomainPrefixedPath)."""
-    if not text:
-        return [required(path)]
-    domain, _, rest = text.partition("/")
-    if not domain or not rest:
-        return [invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')]
-    errors = [invalid(path, domain, wrong) for wrong in dns1123_subdomain_errors(domain)]
-    if not _HTTP_PATH.fullmatch(rest):
-        errors.append(invalid(path, rest, regex_error("Invalid path", _HTTP_PATH.pattern)))
-    return errors
 
 
 def _parameters_errors(parameters: Object, path: str) -> list[FieldError]:
