@@ -199,11 +199,13 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors += one_of(retention.get(name), f"spec.persistentVolumeClaimRetentionPolicy.{name}", _RETENTIONS)
     errors += not_negative(spec.get("replicas"), "spec.replicas")
     errors += not_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
-    errors += all_not_negative(spec, "spec", "minReadySeconds") + selector_errors(spec, "statefulset")
+    errors += all_not_negative(spec, "spec", "minReadySeconds")
     if old is None and spec.get("serviceName"):
         errors += label(spec["serviceName"], "spec.serviceName")
-    for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
-        errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    if old is None:
+        for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
+            errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    errors += selector_errors(spec, "statefulset")
     errors += _with_valid_selector(spec, own_template_errors(_with_claims(spec), "StatefulSet"), text="")
     return errors if old is None else errors + _stateful_set_changes(obj, old)
 
@@ -214,7 +216,7 @@ def _stateful_set_changes(obj: Object, old: Object) -> list[FieldError]:
     if claims != before:
         claim = messages()["core.v1.PersistentVolumeClaim"]
         shown = [internal_value(claim, each) for each in claims[:CAUSES_MAX]]
-        errors.append(invalid("spec.volumeClaimTemplates", shown, IMMUTABLE))
+        errors.append(invalid("spec.volumeClaimTemplates", shown or None, IMMUTABLE))
     return errors + _immutable(obj, old, "serviceName", "podManagementPolicy")
 
 

@@ -71,6 +71,8 @@ def job_spec_errors(spec: Object, path: str) -> list[FieldError]:
         spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"
     )
     errors += all_not_negative(spec, path, "backoffLimitPerIndex", "maxFailedIndexes")
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     owner = spec.get("managedBy")
     if owner is not None:
         errors += domain_path_errors(owner, f"{path}.managedBy")
