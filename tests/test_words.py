@@ -63,6 +63,7 @@ WORDS = {
 
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     # Kubernetes' texts of errors.
+    "tenantry/kube/workloads/validation/container_parts.py": ("\"can not contain backsteps ('..')\"",),
     "tenantry/kube/workloads/validation/scheduling.py": ('"can not be empty"',),
     "tenantry/kube/workloads/validation/storage.py": ('"field can not be empty."',),
     "tenantry/kube/workloads/validation/volumes.py": ('"fieldRef and resourceFieldRef can not be specified simultaneously"',),

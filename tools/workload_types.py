@@ -33,7 +33,11 @@ OFFERED: Mapping[tuple[str, str], str] = {
     ("scheduling.k8s.io", "v1"): "priorityclasses",
     ("storage.k8s.io", "v1"): "csidrivers storageclasses volumeattributesclasses",
 }
-"""(group, version) → the resources that are taken."""
+"""(group, version) → the resources that are taken, in the version that is stored."""
+_OTHER_VERSIONS: Mapping[tuple[str, str], tuple[str, ...]] = {("autoscaling", "horizontalpodautoscalers"): ("v1",)}
+"""(group, resource) → its other versions."""
+_IN_ANNOTATIONS = ("MetricSpec", "MetricStatus", "HorizontalPodAutoscalerCondition")
+"""Structs of autoscaling/v1 that annotations have as JSON."""
 _SUBRESOURCES = ("status", "scale")
 _EXTRA_SUBRESOURCES = {"pods": ("ephemeralcontainers", "resize")}
 _PACKAGES = {"": "core", "discovery.k8s.io": "discovery", "networking.k8s.io": "networking", "node.k8s.io": "node"} | {
@@ -265,6 +269,8 @@ def _list_flags(kind: str, shape: Mapping[str, Any]) -> list[str]:
     if "merge" in strategy:
         key = shape.get("x-kubernetes-patch-merge-key")
         flags.append(f"merge={key}" if key else "merge")
+    if "replace" in strategy:
+        flags.append("replace")
     if "retainKeys" in strategy:
         flags.append("retain")
     if shape.get("x-kubernetes-list-type") == "set":
@@ -321,12 +327,16 @@ def lines(source: Source) -> Iterable[str]:
             ("short", listed.get("shortNames")),
             ("categories", listed.get("categories")),
             ("subresources", subresources),
+            ("versions", _OTHER_VERSIONS.get((group, listed["name"]))),
         ):
             if values:
                 yield " ".join([word, *values])
         yield from ("column " + column for column in columns[kind])
         package = _PACKAGES.get(group, group)
-        messages.add(f"io.k8s.api.{package}.{version}.{kind}", root=True)
+        for each in (version, *_OTHER_VERSIONS.get((group, listed["name"]), ())):
+            messages.add(f"io.k8s.api.{package}.{each}.{kind}", root=True)
+    for name in _IN_ANNOTATIONS:
+        messages.add(f"io.k8s.api.autoscaling.v1.{name}")
     yield from messages.lines
 
 

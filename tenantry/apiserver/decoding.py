@@ -62,7 +62,7 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
         value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE, api_version=api_version)
     except OutOfRange as refused:
         # A built-in type says where the number is, or does not look at it. In a custom one any number is read.
-        if definition.message is None or nests_too_deeply(refused.value):
+        if shape.message is None or nests_too_deeply(refused.value):
             raise
         value, problems, beyond = refused.value, [], refused.message
     try:
@@ -77,11 +77,12 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     try:
         unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
-        raise bad_request(f"{_cannot_be_handled(call, obj)}: {mismatch.text()}") from None
+        text = _text_of(mismatch, shape, body, media_type)
+        raise bad_request(f"{_cannot_be_handled(call, obj)}: {text}") from None
     if beyond and holds_beyond(obj):
         raise bad_request(beyond)
     if validation != IGNORE and (problems or unknown):
-        if problems and unknown and media_type == JSON and definition.message is not None:
+        if problems and unknown and media_type == JSON and shape.message is not None:
             texts = json_codec.strict_problems(body, unknown)
         else:
             texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
@@ -91,6 +92,17 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     if call.request.audit is not None:
         call.request.audit.sent(obj)
     return obj
+
+
+def _text_of(mismatch: Mismatch, shape: Version, body: bytes, media_type: str) -> str:
+    """Go's text. It shows a number of JSON as it was written."""
+    written = json_codec.with_literals(body) if media_type == JSON and mismatch.is_fraction else None
+    if isinstance(written, dict):
+        try:
+            decode.normalise(written, shape)
+        except Mismatch as again:
+            return again.text()
+    return mismatch.text()
 
 
 def unknown_in_another_version(definition: ResourceDefinition, version: str, value: Any) -> list[str]:
@@ -124,11 +136,11 @@ def normalise(
     """
     metadata = obj.get("metadata")
     forgets = isinstance(metadata, dict) and metadata.get("managedFields") == []
-    decode.normalise(obj, definition)
+    decode.normalise(obj, shape)
     if forgets:
         # An empty list removes all managers; a missing list keeps them.
         obj["metadata"]["managedFields"] = []
-    if definition.message is not None:
+    if shape.message is not None:
         unknown = decode.unknown_fields(obj, shape.schema)
     else:
         decode_embedded(obj, shape.schema)

@@ -16,7 +16,7 @@ from tenantry.base.cache import Cache
 from tenantry.kube.answer_tables import PARTIAL_OBJECT_METADATA
 from tenantry.kube.codec.protobuf_encoding import encode_message, envelope_head, first_field, item
 from tenantry.kube.decode import NOT_OF_ITS_TYPE, is_of_its_type
-from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.message_tables import Message
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
@@ -41,15 +41,16 @@ class ProtobufForm:
     Messages are returned as the field with the number 2, which they are in lists and in the envelope of a body.
     """
 
-    __slots__ = ("_cut", "_definition", "_number", "_partial", "_version", "head")
+    __slots__ = ("_cut", "_definition", "_number", "_partial", "_shape", "_version", "head")
 
     def __init__(self, definition: ResourceDefinition, version: str, representation: Representation) -> None:
         self._definition = definition
         self._version = version
+        self._shape = definition.versions[version]
         self._partial = bool(representation.transformation)
-        self._cut = self._partial and definition.protobuf is not None
+        self._cut = self._partial and self._shape.protobuf is not None
         """Whether messages are the beginnings of those that are kept."""
-        memo = definition.versions[version].memo
+        memo = self._shape.memo
         place = ("protobuf", representation.version) if self._partial else "protobuf"
         made: tuple[int, bytes] | None = memo.get(place)
         if made is None:
@@ -76,8 +77,8 @@ class ProtobufForm:
     def make(self, record: Record) -> bytes:
         """The message of a record, which is kept. May be called in a thread."""
         definition = self._definition
-        if definition.protobuf is not None:
-            made = item(_encoded(definition, definition.protobuf, records.decode(record, definition, self._version)))
+        if self._shape.protobuf is not None:
+            made = item(_encoded(self._shape, self._shape.protobuf, records.decode(record, definition, self._version)))
         else:
             made = item(encode_message(PARTIAL_OBJECT_METADATA, {"metadata": self._metadata(record)}))
         _items.put((self._number, record.version, hash(record.value)), made)
@@ -85,12 +86,12 @@ class ProtobufForm:
 
     def of_object(self, obj: Object) -> bytes:
         """The message of an object that is not stored in this form."""
-        message = PARTIAL_OBJECT_METADATA if self._partial else self._definition.protobuf
-        return item(_encoded(self._definition, message, obj))
+        message = PARTIAL_OBJECT_METADATA if self._partial else self._shape.protobuf
+        return item(_encoded(self._shape, message, obj))
 
     def _metadata(self, record: Record) -> Object:
         definition = self._definition
-        if definition.versions[self._version].from_storage is not None:
+        if self._shape.from_storage is not None:
             converted: Object = records.decode(record, definition, self._version)["metadata"]
             return converted
         metadata: Object = orjson.loads(bytes(_decoder.decode(record.value).metadata))
@@ -106,11 +107,11 @@ def _number(memo: dict[Any, Any]) -> int:
     return number
 
 
-def _encoded(definition: ResourceDefinition, message: Message, obj: Object) -> bytes:
+def _encoded(shape: Version, message: Message, obj: Object) -> bytes:
     """The object as a message; of one that is not of its built-in type, as from before the type was built in, the metadata."""
     try:
         return encode_message(message, obj)
     except NOT_OF_ITS_TYPE:
-        if is_of_its_type(obj, definition):
+        if is_of_its_type(obj, shape):
             raise
         return encode_message(message, {"metadata": obj["metadata"]})

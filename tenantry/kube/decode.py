@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.message_tables import OBJECT_META, Message
@@ -28,17 +28,17 @@ def check_types(obj: Object, definition: ResourceDefinition, version: str) -> No
     In a custom resource only the metadata is checked here; its schema checks the rest.
     """
     try:
-        normalise(obj, definition)
+        normalise(obj, definition.versions[version])
     except Mismatch as mismatch:
         raise bad_request(
             f'{definition.kind} in version "{version}" cannot be handled as a {definition.kind}: {mismatch.text()}'
         ) from None
 
 
-def normalise(obj: Object, definition: ResourceDefinition) -> None:
+def normalise(obj: Object, shape: Version) -> None:
     """Like `check_types`, but raises Mismatch, whose `text()` is Go's error. Used for the results of patches."""
-    if definition.message is not None:
-        message: Message = definition.message
+    if shape.message is not None:
+        message: Message = shape.message
         normaliser(message)(obj)
         return
     metadata = obj.get("metadata")
@@ -58,17 +58,17 @@ def of_its_type(value: bytes, definition: ResourceDefinition) -> Object | None:
     """A stored object of a built-in type, None where it is none: a workspace may have had a custom type of that name, with other
     objects, before the type was built in."""
     obj: Object = orjson.loads(value)
-    return obj if _has_type(obj, definition) else None
+    return obj if _has_type(obj, definition.versions[definition.storage_version]) else None
 
 
-def is_of_its_type(obj: Object, definition: ResourceDefinition) -> bool:
-    """Like `of_its_type`, for a decoded object, which stays as it is."""
-    return _has_type(deepcopy(obj), definition)
+def is_of_its_type(obj: Object, shape: Version) -> bool:
+    """Like `of_its_type`, for a decoded object in the shape of a version, which stays as it is."""
+    return _has_type(deepcopy(obj), shape)
 
 
-def _has_type(obj: Object, definition: ResourceDefinition) -> bool:
+def _has_type(obj: Object, shape: Version) -> bool:
     try:
-        normalise(obj, definition)
+        normalise(obj, shape)
     except Mismatch:
         return False
     return True

@@ -65,6 +65,10 @@ class Strategy:
     """A PUT without resourceVersion is allowed (built-ins, but not custom resources)."""
     tracks_generation = False
     """metadata.generation starts at 1 and increases when anything except metadata and status changes."""
+    starts_generation = True
+    """A new object of a type that tracks it has a generation (drivers of volumes have one from their first change)."""
+    changes_generation = True
+    """It increases (that of priority classes stays)."""
     status_resets: tuple[tuple[str, ...], ...] = ()
     """Paths beyond the spec that /status ignores."""
     propagation = ""
@@ -73,7 +77,15 @@ class Strategy:
     """The last state of an object that was deleted at once says so (Pods)."""
     graceful = False
     bare_finalizers = False
-    """Finalizers may lack a domain: upstream asks for one in its core types only."""
+    """Finalizers may lack a domain: the type's validation upstream is not that of the core group's metadata."""
+    metadata_first = True
+    """The type's own validation is about metadata too. Else the metadata of a new object is looked at where nothing else is wrong
+    (disruption budgets, events)."""
+    name_last = False
+    """The error of a new object's name comes last, and its generateName is not looked at (replication controllers)."""
+    prefix_on_update = ""
+    """Whether an update validates generateName by the type's rule, and not only as part of a path: `before` the domains of
+    finalizers, or `after` them."""
     returns_deleted = False
     """DELETE answers with the last state of the object and not with a Status (resource quotas, service accounts)."""
 
@@ -152,6 +164,11 @@ class Version:
 
     name: str
     schema: Schema
+    message: Any = None
+    """The message table of a built-in type's version, by which JSON is read and written. None where the schema does that."""
+    protobuf: Any = None
+    """The message table by which protobuf is read and written (`tenantry.kube.codec.protobuf`): `message`, if nothing else is
+    given. None where there is no protobuf: in custom types."""
     served: bool = True
     columns: tuple[Column, ...] = ()
     from_storage: Callable[[Object], Object] | None = None
@@ -168,6 +185,10 @@ class Version:
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
     """Values that other modules derive from this version once and share, by a key for each use. It does not grow with use."""
+
+    def __post_init__(self) -> None:
+        if self.protobuf is None:
+            object.__setattr__(self, "protobuf", self.message)
 
     def verbs_of(self, subresource: str) -> tuple[str, ...]:
         """The verbs of one of `subresources`, in lexical order."""
@@ -206,11 +227,6 @@ class ResourceDefinition:
     """The type whose storage this type shares, if any (events.k8s.io events are stored as core events)."""
     terminating: bool = False
     """The definition is being deleted: creates are refused."""
-    message: Any = None
-    """The message table of a built-in type, by which JSON is read and written. None where its schema does that."""
-    protobuf: Any = None
-    """The message table by which protobuf is read and written (`tenantry.kube.codec.protobuf`): that of `message`, if nothing
-    else is given. None for types that have no protobuf: custom ones."""
     memory_bytes: int = 0
     """Approximate memory in bytes of a custom type; 0 for built-in types."""
     virtual_storage: tuple[str, str] | None = None
@@ -239,8 +255,6 @@ class ResourceDefinition:
     """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""
 
     def __post_init__(self) -> None:
-        if self.protobuf is None:
-            object.__setattr__(self, "protobuf", self.message)
         object.__setattr__(self, "group_resource", GroupResource(self.group, self.plural))
         group, resource = self.storage_group_resource or self.group_resource
         key = f"{group or 'core'}/{resource}"

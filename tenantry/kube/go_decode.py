@@ -11,6 +11,7 @@ from typing import Any
 from tenantry.kube.codec.json_codec import Beyond
 from tenantry.kube.go_times import ZERO_TIMES, canonical_micro_time, canonical_time
 from tenantry.kube.message_tables import Field, FieldType, Message
+from tenantry.kube.numbers import json_text
 from tenantry.kube.objects import Object
 from tenantry.kube.quantity import canonical
 
@@ -47,6 +48,11 @@ class Mismatch(Exception):
         self.struct = ""
         self.path: list[str] = []
 
+    @property
+    def is_fraction(self) -> bool:
+        """Whether the value is a number with a fraction or an exponent."""
+        return isinstance(self._value, float)
+
     def text(self) -> str:
         """Go's text: `json: cannot unmarshal number into Go struct field ConfigMap.data of type string`."""
         if self._text:
@@ -77,6 +83,8 @@ def _json_name(value: Any, go_type: str) -> str:
     match value:
         case bool():
             return "bool"
+        case float() if type(value) is float:
+            return f"number {json_text(value)}" if go_type.startswith(("int", "float")) else "number"
         case Beyond():
             return f"number {value}" if go_type.startswith(("int", "float")) else "number"
         case str():
@@ -171,9 +179,10 @@ def _check(of: FieldType) -> tuple[type | None, Convert | None]:
     return {"string": str, "bool": bool}.get(of.name), convert
 
 
-def _container(of: FieldType) -> Convert:
+def _container(of: FieldType, go_name: str = "") -> Convert:
+    """`go_name`: of a list type that has a name."""
     plain = {"string": str, "bool": bool}.get(of.name)
-    convert, go_type = _element(of, of.go_name), of.go_type
+    convert, go_type = _element(of, of.go_name), go_name or of.go_type
     # Of times, and of lists in a map, the zero value is null itself.
     zero: Any = {**_ZERO_VALUES, "bytes": ""}.get(of.name)
 
@@ -234,7 +243,7 @@ def _element(of: FieldType, go_type: str) -> Convert:
         case "IntOrString":
             return _int_or_string
         case "Values":
-            return _container(FieldType("string", "string", "list"))
+            return _container(FieldType("string", "string", "list"), "v1.ExtraValue")
         case _:
             return _any
 
@@ -274,7 +283,7 @@ def _integer(limit: int, go_type: str) -> Convert:
 
 
 def _number(value: Any) -> Any:
-    if value.__class__ is not int and value.__class__ is not float:
+    if value.__class__ is not int and not isinstance(value, float):
         raise Mismatch(value, "float64")
     return value
 

@@ -9,9 +9,9 @@ message itself or, in JSON, that other value. `string(v1.SecretType)` names a Go
 type is a pointer (a zero value is kept when it was sent). `[]` is a list, `map[]` a map with string keys.
 
 Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and for server-side apply),
-`merge` or `merge=key` and `retain` (strategic merge patch), `set` or `map=key,…` (list type), `atomic` or `granular` (whether
-server-side apply treats a map as one value), `default=` with a JSON value, `off` (upstream drops it, because a feature gate is
-off by default).
+`merge` or `merge=key`, `retain` and `replace` (strategic merge patch), `set` or `map=key,…` (list type), `atomic` or `granular`
+(whether server-side apply treats a map as one value), `default=` with a JSON value, `off` (upstream drops it, because a feature
+gate is off by default).
 
 A line with `-` for a name and the flag `inline` is a message whose fields are fields of this one in JSON. Protobuf has it as a
 message of its own.
@@ -89,6 +89,8 @@ class FieldType:
     @property
     def go_type(self) -> str:
         """The type as Go's reflection prints it."""
+        if self.container == "map" and self.name == "Quantity":
+            return "v1.ResourceList"
         prefix = {"list": "[]", "map": "map[string]"}.get(self.container, "")
         return prefix + self.go_name
 
@@ -111,7 +113,7 @@ class Field:
     inline: bool = False
     gated: bool = False
     within: str = ""
-    """The name of the inline message that the field comes from."""
+    """The name of the inline message that the field comes from: `RuleWithOperations.Rule`, if that is inline in another one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +168,9 @@ def _flat(fields: Iterable[Field]) -> Iterator[Field]:
     """The fields as JSON has them."""
     for item in fields:
         if item.inline and item.type.message is not None:
-            yield from (replace(field, within=item.type.message.name) for field in item.type.message.fields)
+            for field in item.type.message.fields:
+                within = item.type.message.name
+                yield replace(field, within=f"{within}.{field.within}" if field.within else within)
         else:
             yield item
 
@@ -196,7 +200,7 @@ def _field(words: list[str], known: Mapping[str, Message]) -> Field:
     )
 
 
-_STRATEGIES = (("merge", "merge"), ("retain", "retainKeys"))
+_STRATEGIES = (("merge", "merge"), ("retain", "retainKeys"), ("replace", "replace"))
 
 
 def _field_type(text: str, known: Mapping[str, Message]) -> FieldType:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -33,28 +32,56 @@ _IMMUTABLE_FIELDS = ("name", "namespace", "uid", "creationTimestamp", "deletionT
 _MANAGER_BYTES_MAX, _SUBRESOURCE_BYTES_MAX = 128, 256
 
 
+def with_metadata_errors(
+    obj: Object, old: Object | None, definition: ResourceDefinition, errors_of_type: Callable[[], list[FieldError]]
+) -> list[FieldError]:
+    """The errors of an object's metadata and those of its type, in upstream's order. `old` is None on create."""
+    strategy = definition.strategy
+    if old is None and not strategy.metadata_first:
+        return errors_of_type() or validate_metadata(obj, old, definition)
+    errors = validate_metadata(obj, old, definition)
+    if old is not None and definition.custom:
+        # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.
+        errors = errors * 2
+    errors += errors_of_type()
+    if old is None and strategy.name_last:
+        name = obj["metadata"].get("name") or ""
+        # Declarative validation counts bytes.
+        texts = (text.replace("253 characters", "253 bytes") for text in strategy.name_errors(name, prefix=False)[:1])
+        errors += [invalid("metadata.name", name, text) for text in texts]
+    return errors
+
+
 def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefinition) -> list[FieldError]:
     """The errors of an object's metadata. `old` is None on create.
 
     System fields that an update may leave out or change without effect (generation, creationTimestamp) are restored before this.
     """
     metadata = obj.get("metadata") or {}
+    strategy, base = definition.strategy, metadata.get("generateName") or ""
     if old is None:
-        errors = _name_errors(metadata, definition)
+        errors = [] if strategy.name_last else _name_errors(metadata, definition)
         if (metadata.get("generation") or 0) < 0:
             errors.append(invalid("metadata.generation", metadata["generation"], "must be greater than or equal to 0"))
     else:
-        errors = _update_errors(metadata, old.get("metadata") or {})
+        errors = [invalid("metadata.generateName", base, text) for text in path_segment_errors(base, prefix=True)]
+        errors += _update_errors(metadata, old.get("metadata") or {})
     if metadata.get("labels"):
         errors += label_errors(metadata["labels"], "metadata.labels")
     if metadata.get("annotations"):
         errors += annotation_errors(metadata["annotations"], "metadata.annotations")
     if metadata.get("ownerReferences"):
         errors += _owner_errors(metadata["ownerReferences"], "metadata.ownerReferences")
-    if metadata.get("finalizers"):
-        qualified = not (definition.custom or definition.strategy.bare_finalizers)
-        errors += _finalizer_errors(metadata["finalizers"], "metadata.finalizers", qualified=qualified)
-    return errors
+    finalizers = metadata.get("finalizers") or []
+    if finalizers:
+        errors += _finalizer_errors(finalizers, "metadata.finalizers")
+    again: list[FieldError] = []
+    if base and old is not None and strategy.prefix_on_update:
+        texts = (text for text in strategy.name_errors(base, prefix=True) if text not in path_segment_errors(base, prefix=True))
+        again = [invalid("metadata.generateName", base, text) for text in texts]
+    bare = not finalizers or definition.custom or strategy.bare_finalizers
+    domains = [] if bare else _domain_errors(finalizers, "metadata.finalizers")
+    return errors + (again + domains if strategy.prefix_on_update == "before" else domains + again)
 
 
 def embedded_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
@@ -71,7 +98,7 @@ def embedded_metadata_errors(metadata: Object, path: str) -> list[FieldError]:
     errors += label_errors(metadata.get("labels") or {}, f"{path}.labels")
     errors += annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
     errors += _owner_errors(metadata.get("ownerReferences") or [], f"{path}.ownerReferences")
-    errors += _finalizer_errors(metadata.get("finalizers") or [], f"{path}.finalizers", qualified=False)
+    errors += _finalizer_errors(metadata.get("finalizers") or [], f"{path}.finalizers")
     return errors + _manager_errors(metadata.get("managedFields") or [], f"{path}.managedFields")
 
 
@@ -80,8 +107,8 @@ def owner_warnings(obj: Object) -> list[str]:
     warnings: list[str] = []
     owners = (obj.get("metadata") or {}).get("ownerReferences")
     if owners and len(owners) > 1:
-        times = Counter(owner.get("uid") or "" for owner in owners)
-        twice = sorted(uid for uid, count in times.items() if count > 1)
+        _, repeated = without_repeated(owners)
+        twice = [owner.get("uid") or "" for owner in repeated]
         if twice:
             warnings.append(
                 ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
@@ -89,6 +116,19 @@ def owner_warnings(obj: Object) -> list[str]:
                 + cut(", ".join(twice[:CAUSES_MAX]), VALUE_CHARACTERS)
             )
     return warnings
+
+
+def without_repeated(owners: Sequence[Object]) -> tuple[list[Object], list[Object]]:
+    """The owner references without those that are equal to an earlier one, and these."""
+    kept: dict[frozenset[tuple[str, Any]], Object] = {}
+    repeated: list[Object] = []
+    for owner in owners:
+        key = frozenset(owner.items())
+        if key in kept:
+            repeated.append(owner)
+        else:
+            kept[key] = owner
+    return list(kept.values()), repeated
 
 
 def finalizer_warnings(obj: Object, old: Object | None = None) -> list[str]:
@@ -198,12 +238,17 @@ def _manager_errors(managers: list[Any], path: str) -> list[FieldError]:
     return errors
 
 
-def _finalizer_errors(finalizers: list[str], path: str, *, qualified: bool) -> list[FieldError]:
+def _domain_errors(finalizers: list[str], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, finalizer in while_few(errors, enumerate(finalizers)):
+        errors += unqualified_errors(f"{path}[{index}]", finalizer)
+    return errors
+
+
+def _finalizer_errors(finalizers: list[str], path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for _, finalizer in while_few(errors, enumerate(finalizers)):
         errors += [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
-        if qualified:
-            errors += unqualified_errors(f"{path}[{index}]", finalizer)
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         errors.append(invalid(path, finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))
     return errors

@@ -38,6 +38,12 @@ spec:
       containers:
       - {name: web, image: "example.com/web:%s", ports: [{containerPort: 80}]}
 """
+AUTOSCALER = """
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 5, targetCPUUtilizationPercentage: 60}
+"""
 
 
 @pytest.fixture
@@ -104,6 +110,15 @@ def test_kubectl_does_with_workloads_what_it_does_with_kubernetes(kubectl: Kubec
     assert rows[0][:4] == ["pod/one", "0/1", "Pending", "0"]
     assert rows[1][:5] == ["service/web", "ClusterIP", "<none>", "<none>", "80/TCP"]
     assert "rollingUpdate" in kubectl("explain", "deployment.spec.strategy")
+    kubectl("autoscale", "deployment", "web", "--min=2", "--max=5", "--cpu-percent=70")
+    for version in ("v1", "v2"):
+        row = kubectl("get", f"horizontalpodautoscalers.{version}.autoscaling", "web", "--no-headers").split()
+        assert row[:6] == ["web", "Deployment/web", "cpu:", "<unknown>/70%", "2", "5"]
+    kubectl("apply", "-f", "-", text=AUTOSCALER)
+    percent = "jsonpath={.spec.targetCPUUtilizationPercentage}"
+    assert kubectl("get", "horizontalpodautoscalers.v1.autoscaling", "web", "-o", percent) == "60"
+    assert "targetCPUUtilizationPercentage" in kubectl("explain", "hpa.spec", "--api-version=autoscaling/v1")
+    kubectl("delete", "hpa", "web")
     assert "25% max unavailable" in kubectl("describe", "deployment", "web")
     kubectl("delete", "pod", "one", "--timeout=20s")
     kubectl("delete", "deployment", "web", "--timeout=20s")

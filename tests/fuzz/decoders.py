@@ -102,9 +102,10 @@ def decode_body(data: bytes) -> None:
     if media_type == JSON:
         assert parse_at_once(written, JSON, "", False)[0] == value
     for definition in BUILTINS if isinstance(value, dict) else ():
-        if definition.kind == value.get("kind") and definition.message is not None:
+        message = definition.versions[definition.storage_version].message
+        if definition.kind == value.get("kind") and message is not None:
             try:
-                normaliser(definition.message)(value)
+                normaliser(message)(value)
             except Mismatch as mismatch:
                 mismatch.text().encode(errors="surrogatepass")
 

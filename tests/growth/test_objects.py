@@ -52,8 +52,9 @@ def of(definition: ResourceDefinition) -> list[tuple[Place, str]]:
 
 def errors_of(definition: ResourceDefinition, obj: Object, old: Object | None) -> list[FieldError]:
     errors = validate_metadata(obj, old, definition)
-    if definition.message is None:
-        schema = definition.versions[definition.storage_version].schema
+    shape = definition.versions[definition.storage_version]
+    if shape.message is None:
+        schema = shape.schema
         errors += validate(obj, schema) if old is None else validate(obj, schema, old=old)
     return errors + definition.strategy.validate(obj, old, "")
 
@@ -104,13 +105,14 @@ def updated(definition: ResourceDefinition, body: bytes) -> None:
 
 def patched(definition: ResourceDefinition, whole: Object, small: Object) -> None:
     """Each kind of patch, the small object onto the large one and the large one onto itself."""
-    schema = definition.versions[definition.storage_version].schema
+    shape = definition.versions[definition.storage_version]
+    schema = shape.schema
     patches: list[Callable[[], Any]] = [
         lambda: merge_patch.apply(whole, small),
         lambda: merge_patch.apply(whole, whole),
         lambda: json_patch.apply(whole, [{"op": "test", "path": "", "value": whole}]),
     ]
-    if definition.message is not None:
+    if shape.message is not None:
         patches += [lambda: strategic_patch.apply(whole, small, schema), lambda: strategic_patch.apply(whole, whole, schema)]
     # What is stored of managedFields was written by the server.
     for config in () if "managedFields" in whole["metadata"] else (small, whole):

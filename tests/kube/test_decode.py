@@ -10,7 +10,16 @@ from tenantry.kube.decode import check_types, unknown_fields
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.kube.types import config_map, lease, rbac, resource_quota, secret
+from tenantry.kube.types import (
+    certificate_signing_request,
+    config_map,
+    lease,
+    rbac,
+    resource_quota,
+    secret,
+    validating_admission_policy,
+    webhook_configuration,
+)
 
 CONFIG_MAP, SECRET, LEASE = config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION
 MICRO = "2006-01-02T15:04:05.000000Z07:00"
@@ -68,6 +77,34 @@ MICRO = "2006-01-02T15:04:05.000000Z07:00"
             resource_quota.DEFINITION,
             {"spec": {"hard": {"configmaps": "x"}}},
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (
+            resource_quota.DEFINITION,
+            {"spec": {"hard": "x"}},
+            "json: cannot unmarshal string into Go struct field ResourceQuotaSpec.spec.hard of type v1.ResourceList",
+        ),
+        (
+            certificate_signing_request.DEFINITION,
+            {"spec": {"extra": {"a": {}}}},
+            "json: cannot unmarshal object into Go struct field CertificateSigningRequestSpec.spec.extra of type v1.ExtraValue",
+        ),
+        (
+            webhook_configuration.VALIDATING,
+            {"webhooks": [{"rules": [{"operations": 5}]}]},
+            "json: cannot unmarshal number into Go struct field RuleWithOperations.webhooks.rules.operations of type "
+            "[]v1.OperationType",
+        ),
+        (
+            webhook_configuration.VALIDATING,
+            {"webhooks": [{"rules": [{"resources": "x"}]}]},
+            "json: cannot unmarshal string into Go struct field RuleWithOperations.webhooks.rules.Rule.resources of type "
+            "[]string",
+        ),
+        (
+            validating_admission_policy.POLICIES,
+            {"spec": {"matchConstraints": {"resourceRules": [{"apiGroups": "x"}]}}},
+            "json: cannot unmarshal string into Go struct field NamedRuleWithOperations.spec.matchConstraints.resourceRules."
+            "RuleWithOperations.Rule.apiGroups of type []string",
         ),
     ],
 )

@@ -106,9 +106,7 @@ def test_finalizers_of_custom_resources_without_a_domain() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "definition", [lease.DEFINITION, events.CORE_EVENTS, events.EVENTS], ids=["leases", "core events", "events"]
-)
+@pytest.mark.parametrize("definition", [lease.DEFINITION, events.CORE_EVENTS], ids=["leases", "core events"])
 def test_finalizers_of_types_that_take_any_qualified_name(definition: ResourceDefinition) -> None:
     for name, good in (("a", True), ("a/b", True), ("", False), ("a/b/c", False), ("x" * 70, False)):
         obj = {"metadata": {"name": "x", "namespace": "default", "finalizers": [name]}}

@@ -353,3 +353,88 @@ async def test_an_apply_with_annotations_of_a_wrong_type_is_answered(annotations
         for _ in range(2):
             _, answer = await shard.call("PATCH", f"{DEPLOYMENTS}/web", MASTER, config, "fieldManager=m", **APPLY)
             assert ".metadata.annotations: expected map" in answer["message"]
+
+
+async def test_autoscalers_have_two_versions_with_fields_of_their_own() -> None:
+    autoscalers = f"/clusters/{WS}/apis/autoscaling/%s/namespaces/default/horizontalpodautoscalers"
+    old, new = autoscalers % "v1", autoscalers % "v2"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+
+    def config(version: str, **spec: Any) -> Any:
+        whole = {"scaleTargetRef": target, "maxReplicas": 3, **spec}
+        return {
+            "apiVersion": f"autoscaling/{version}",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "a"},
+            "spec": whole,
+        }
+
+    async with ServedShard() as shard:
+        await bound(shard)
+        status, made = await shard.call(
+            "PATCH", f"{old}/a", MASTER, config("v1", targetCPUUtilizationPercentage=30), **_by("one")
+        )
+        assert (status, made["spec"]["minReplicas"]) == (201, 1)
+        metric = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 10}}}
+        status, made = await shard.call("PATCH", f"{new}/a", MASTER, config("v2", metrics=[metric]), **_by("two", force=True))
+        assert (status, made["spec"]["metrics"], made["metadata"]["generation"]) == (200, [metric], 2)
+        owned = {entry["manager"]: entry["fieldsV1"]["f:spec"] for entry in made["metadata"]["managedFields"]}
+        assert set(owned["one"]) == {"f:maxReplicas", "f:scaleTargetRef"} and "f:metrics" in owned["two"]
+        status, refused = await shard.call(
+            "PATCH", f"{old}/a", MASTER, config("v1", targetCPUUtilizationPercentage=31), **_by("one")
+        )
+        assert status == 409, refused
+        _, shown = await shard.call("GET", f"{old}/a", MASTER)
+        text = '[{"type":"Resource","resource":{"name":"memory","targetAverageUtilization":10}}]'
+        assert shown["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"] == text
+        patch = {"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": None}}}
+        _, patched = await shard.call("PATCH", f"{old}/a", MASTER, patch, **STRATEGIC)
+        assert (patched["spec"]["targetCPUUtilizationPercentage"], patched["metadata"]["generation"]) == (80, 3)
+        table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        rows = [(await shard.call("GET", url, MASTER, **table))[1]["rows"][0]["cells"][:6] for url in (old, new)]
+        assert rows == [["a", "Deployment/d", "cpu: <unknown>/80%", "1", 3, 0]] * 2
+        wrong = config("v1", targetCPUUtilizationPercentage=0)
+        wrong["metadata"] = {"name": "b"}
+        status, refused = await shard.call("POST", old, MASTER, wrong)
+        assert [cause["field"] for cause in refused["details"]["causes"]] == [
+            "spec.metrics[0].resource.target.averageUtilization"
+        ]
+
+
+def _by(manager: str, *, force: bool = False) -> Any:
+    return {"query": f"fieldManager={manager}" + ("&force=true" if force else ""), **APPLY}
+
+
+@pytest.mark.parametrize(
+    ("group", "plural", "kind", "fields", "patches"),
+    [
+        ("storage.k8s.io", "csidrivers", "CSIDriver", {"spec": {}}, [({"spec": {"podInfoOnMount": True}}, 1)]),
+        ("scheduling.k8s.io", "priorityclasses", "PriorityClass", {"value": 5}, [({"description": "x"}, 1)]),
+        (
+            "discovery.k8s.io",
+            "endpointslices",
+            "EndpointSlice",
+            {"addressType": "IPv4", "endpoints": []},
+            [({"metadata": {"annotations": {"a": "b"}}}, 1), ({"metadata": {"labels": {"a": "b"}}}, 2)],
+        ),
+        (
+            "networking.k8s.io",
+            "ingressclasses",
+            "IngressClass",
+            {"spec": {"controller": "a.io/b"}},
+            [({"metadata": {"labels": {"a": "b"}}}, 1), ({"spec": {"parameters": {"kind": "K", "name": "n"}}}, 2)],
+        ),
+    ],
+)
+async def test_what_counts_for_the_generation(group: str, plural: str, kind: str, fields: Any, patches: Any) -> None:
+    namespace = "/namespaces/default" if kind == "EndpointSlice" else ""
+    url = f"/clusters/{WS}/apis/{group}/v1{namespace}/{plural}"
+    async with ServedShard() as shard:
+        await bound(shard)
+        body = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "a"}, **fields}
+        status, made = await shard.call("POST", url, MASTER, body)
+        assert status == 201, made
+        assert made["metadata"].get("generation") == (None if kind == "CSIDriver" else 1)
+        for patch, generation in patches:
+            status, made = await shard.call("PATCH", f"{url}/a", MASTER, patch, **STRATEGIC)
+            assert (status, made["metadata"]["generation"]) == (200, generation)

@@ -23,7 +23,7 @@ class _BodyForm:
     """The body of the request is of another kind than the resource that it is sent to."""
 
     def __init__(self, definition: ResourceDefinition, version: str) -> None:
-        self._definition = definition
+        self._shape = definition.versions[version]
         self.kind = GroupVersionKind(definition.group, version, definition.kind)
         self._api_version = definition.api_version(version)
 
@@ -32,7 +32,7 @@ class _BodyForm:
 
     def take(self, obj: Object, changed: Object) -> None:
         try:
-            normalise(changed, self._definition)
+            normalise(changed, self._shape)
         except Mismatch as mismatch:
             raise internal(mismatch.text()) from None
         obj.clear()

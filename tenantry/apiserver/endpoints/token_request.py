@@ -38,11 +38,10 @@ _DEFINITION = ResourceDefinition(
     kind=_KIND,
     list_kind=f"{_KIND}List",
     namespaced=True,
-    versions={"v1": Version(name="v1", schema=TOKEN_REQUEST.schema)},
+    versions={"v1": Version(name="v1", schema=TOKEN_REQUEST.schema, message=TOKEN_REQUEST)},
     storage_version="v1",
     verbs=("create",),
     stored=False,
-    message=TOKEN_REQUEST,
 )
 """The body's type; the resource of the request is serviceaccounts."""
 

@@ -20,13 +20,13 @@ from tenantry.kube.apply.managed_fields import same_but_for_times
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.json_equality import same_json
-from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, validate_metadata
+from tenantry.kube.metadata_validation import finalizer_warnings, owner_warnings, with_metadata_errors
 from tenantry.kube.objects import Object, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.default import holds_floats
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
+from tenantry.kube.status import FieldError, StatusError, already_exists, invalid, too_many_values
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
 
@@ -49,7 +49,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     review.named, review.as_sent = True, {}
     target.warnings += owner_warnings(obj)
     metadata.drop_repeated_owners(obj)
-    metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
+    metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation and definition.strategy.starts_generation)
     definition.strategy.prepare_for_create(obj)
     if definition.strategy.notes_requester:
         definition.strategy.note_requester(obj, seen_in(target.user, target.cluster).to_user_info())
@@ -121,7 +121,7 @@ def update_outcome(
     if not prepared:
         strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
-    if strategy.tracks_generation and (
+    if (strategy.tracks_generation and strategy.changes_generation) and (
         (counts and not target.subresource)
         or _changed(obj, old, target.shape)
         or (not target.subresource and strategy.counts(obj, old))
@@ -281,19 +281,20 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
         raise LoopBudgetExceeded
     if definition.custom:
         metadata.check_type(obj, definition, target.api_version)
-    errors = validate_metadata(obj, old, definition)
-    if old is not None and definition.custom:
-        # Upstream validates the metadata of custom resources twice, in general and for the type: each cause comes twice.
-        errors = errors * 2
-    if definition.message is None:
-        schema = target.shape.schema
-        part = "status" if definition.custom and target.subresource == "status" else ""
-        errors += (
-            validate(obj, schema, warnings=target.warnings, at_once=at_once)
-            if old is None
-            else validate(obj, schema, old=old, part=part, warnings=target.warnings, at_once=at_once)
-        )
-    errors += strategy.validate(obj, old, target.subresource)
+
+    def of_type() -> list[FieldError]:
+        errors: list[FieldError] = []
+        if target.shape.message is None:
+            schema = target.shape.schema
+            part = "status" if definition.custom and target.subresource == "status" else ""
+            errors = (
+                validate(obj, schema, warnings=target.warnings, at_once=at_once)
+                if old is None
+                else validate(obj, schema, old=old, part=part, warnings=target.warnings, at_once=at_once)
+            )
+        return errors + strategy.validate(obj, old, target.subresource)
+
+    errors = with_metadata_errors(obj, old, definition, of_type)
     if errors:
         # Errors of a type that is stored as another one have the name of that one (events).
         group = (definition.storage_group_resource or definition.group_resource).group

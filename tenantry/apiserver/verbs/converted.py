@@ -3,7 +3,7 @@ version that is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import TypeVar
 
@@ -14,8 +14,10 @@ from tenantry.apiserver.conversion.converter import Shown
 from tenantry.apiserver.verbs.metadata import set_cluster
 from tenantry.apiserver.verbs.write import OFF_LOOP, Part, Target
 from tenantry.kube.apply.other_versions import NotConverted, OtherVersions
+from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.kube.types import BUILTINS
 from tenantry.storage.record import Record
 
 T = TypeVar("T")
@@ -74,19 +76,22 @@ def _converted(target: Target, obj: Object, version: str) -> Part[Object]:
 
 
 def with_managers(target: Target, old: Object | None, compute: Callable[[OtherVersions | None], T]) -> Part[T]:
-    """What `compute` makes of the managers of `old`, which is in the target's version. Where they wrote in other versions, and a
-    webhook converts, it is called again for each object that it needs in another version."""
+    """What `compute` makes of the managers of `old`, which is in the target's version. Where they wrote in other versions, with
+    other fields, it is called again for each object that it needs in another version."""
     definition = target.definition
     others: OtherVersions | None = None
-    if definition.conversion is not None and old is not None and _has_other_managers(target, old):
-        schemas = {definition.api_version(name): shape.schema for name, shape in definition.versions.items()}
-        others = OtherVersions(definition.kind, schemas)
+    forms: Mapping[str, Version] = {}
+    if old is not None and _has_other_managers(target, old) and (forms := _forms(definition)):
+        others = OtherVersions(definition.kind, {version: shape.schema for version, shape in forms.items()})
     while True:
         try:
             return compute(others)
         except NotConverted as raised:
             needed = raised
         assert others is not None
+        if definition.conversion is None:
+            others.put(needed, _converted_by_functions(forms, needed))
+            continue
         made: Object | str = ""
 
         async def convert(deadline: float, needed: NotConverted = needed) -> None:
@@ -103,6 +108,29 @@ def with_managers(target: Target, old: Object | None, compute: Callable[[OtherVe
         yield Ask(convert)
         others.put(needed, made)
         yield OFF_LOOP
+
+
+def _forms(definition: ResourceDefinition) -> Mapping[str, Version]:
+    """The apiVersions that objects of the type are in, also of a type that shares their storage. None where these have the same
+    fields: then managers of one know those of another."""
+    found: tuple[ResourceDefinition, ...]
+    if definition.custom:
+        found = (definition,) if definition.conversion is not None else ()
+    else:
+        sharing = (each for each in BUILTINS if each.storage_key == definition.storage_key)
+        found = (definition, *(each for each in sharing if each.group != definition.group))
+    forms = {each.api_version(name): shape for each in found for name, shape in each.versions.items()}
+    differ = definition.custom or any(shape.from_storage is not None for shape in forms.values())
+    return forms if differ else {}
+
+
+def _converted_by_functions(forms: Mapping[str, Version], needed: NotConverted) -> Object:
+    """The object that is needed, of a built-in type."""
+    obj: Object = records.copy(needed.obj)
+    for step in (forms[obj["apiVersion"]].to_storage, forms[needed.target].from_storage):
+        if step is not None:
+            obj = step(obj) or obj
+    return {**obj, "apiVersion": needed.target}
 
 
 def _has_other_managers(target: Target, old: Object) -> bool:

@@ -8,7 +8,8 @@ from tenantry.apiserver.verbs.write import Target
 from tenantry.kube.apply.managed_fields import ResetFields, record_update
 from tenantry.kube.apply.other_versions import OtherVersions
 from tenantry.kube.definition import ResourceDefinition, Version
-from tenantry.kube.objects import Object, group_version
+from tenantry.kube.objects import Object
+from tenantry.kube.types import BUILTINS
 
 
 def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
@@ -23,7 +24,7 @@ def reset_fields(definition: ResourceDefinition, shape: Version, subresource: st
     known: ResetFields | None = shape.memo.get("write.reset")
     if known is None:
         # Built-in types accept metadata on /status, custom types do not.
-        written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
+        written = ("apiVersion", "kind", "status") if shape.message is None else ("apiVersion", "kind", "status", "metadata")
         known = tuple((name,) for name in shape.schema.properties if name not in written) + definition.strategy.status_resets
         shape.memo["write.reset"] = known
     return known
@@ -39,9 +40,9 @@ def known_versions(definition: ResourceDefinition) -> Collection[str]:
         while whole.origin is not None:
             whole = whole.origin
         names = [definition.api_version(version.name) for version in whole.versions.values() if version.served]
-        if definition.storage_group_resource is not None:
-            # Two types that share their storage write the same objects.
-            names += [group_version(definition.storage_group_resource.group, name) for name in definition.versions]
+        # Two types that share their storage write the same objects.
+        sharing = (each for each in BUILTINS if not definition.custom and each.storage_key == definition.storage_key)
+        names += [each.api_version(name) for each in sharing for name in each.versions]
         known = memo["write.versions"] = frozenset(names)
     return known
 

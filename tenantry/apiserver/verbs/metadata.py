@@ -7,6 +7,7 @@ from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.field_errors import invalid as invalid_field
+from tenantry.kube.metadata_validation import without_repeated
 from tenantry.kube.objects import CLUSTER_ANNOTATION, Object
 from tenantry.kube.status import StatusError, bad_request, invalid, new_uid
 
@@ -139,12 +140,10 @@ def filled_in(obj: Object, old: Object) -> dict[str, Any]:
 
 
 def drop_repeated_owners(obj: Object) -> None:
-    """Removes owner references whose uid occurs before."""
+    """Removes owner references that are equal to an earlier one."""
     owners = obj["metadata"].get("ownerReferences")
     if not owners or len(owners) < 2:
         return
-    kept: dict[str, Object] = {}
-    for owner in owners:
-        kept.setdefault(owner.get("uid", ""), owner)
-    if len(kept) < len(owners):
-        obj["metadata"]["ownerReferences"] = list(kept.values())
+    kept, repeated = without_repeated(owners)
+    if repeated:
+        obj["metadata"]["ownerReferences"] = kept

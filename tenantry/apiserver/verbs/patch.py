@@ -33,6 +33,7 @@ from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.json_equality import same_json
+from tenantry.kube.numbers import canonicalise
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, restored, strategic_patch
 from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, internal, invalid, not_found
@@ -84,7 +85,7 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
         return ParsedPatch(lambda current: json_patch.apply(current, value), _whole)
     if media_type == MERGE_PATCH:
         return ParsedPatch(lambda current: _merged(current, value), _whole, repeated, copies=True)
-    schema, message = call.shape.schema, call.definition.message
+    schema, message = call.shape.schema, call.shape.message
     return ParsedPatch(
         lambda current: strategic_patch.apply(current, value, schema),
         lambda _: plain(value),
@@ -281,21 +282,35 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
 
 
 def _written_in(body: bytes) -> str:
-    """The format that is tried first for an apply. Clients send JSON, which is also YAML, and JSON is read much faster."""
-    return JSON if body.startswith(b"{") else YAML
+    """The format that is tried first for an apply. Clients send JSON, which is also YAML, and JSON is read much faster. YAML does
+    not have all escapes of JSON."""
+    return JSON if body.startswith(b"{") and _NO_ESCAPE_OF_YAML.match(body) is None else YAML
+
+
+_NO_ESCAPE_OF_YAML = re.compile(rb"(?:[^\\]++|\\(?:[^/u]|u(?:[^dD]|[dD][0-7])))*+\\(?:/|u[dD][89a-fA-F])")
+"""Matches a text with an escaped slash or half of a surrogate pair."""
+_FRACTION = re.compile(rb"[0-9][.eE]|[0-9]{19}")
+"""Finds a number with a fraction or an exponent, or of more than 63 bits, or a text that looks like one."""
 
 
 async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     duplicates = options.validation != IGNORE
+    written_in = _written_in(body)
     try:
-        config, repeated = await parse(body, _written_in(body), duplicates=duplicates, tenant=target.cluster)
+        config, repeated = await parse(body, written_in, duplicates=duplicates, tenant=target.cluster)
+        if written_in == JSON and _FRACTION.search(body) is not None:
+            # A number of YAML that is whole is an integer, however it is written.
+            await run_weighed(target.cluster, weigh(body), lambda: canonicalise([config]))
     except StatusError:
         # Any body of this media type is YAML, and errors have the YAML decoder's text.
         try:
             config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
-            raise bad_request(f"error encoding patch: {problem}") from None
+            # Upstream does not look at JSON before it applies it.
+            is_json = body.lstrip().startswith(b"{")
+            when = "decoding patch: error converting YAML to JSON" if is_json else "encoding patch"
+            raise bad_request(f"error {when}: {problem}") from None
     if config is None:
         config = {}
     if not isinstance(config, dict):
@@ -339,7 +354,7 @@ def merged(
         versions=known_versions(target.definition),
         others=others,
     )
-    message = target.definition.message
+    message = shape.message
     if message is None:
         # The metadata of a custom resource is not decoded as a whole, and the server sets this in any case.
         obj["metadata"].pop("creationTimestamp", None)

@@ -54,7 +54,7 @@ def representation_of(call: Call, *, watch: bool = False) -> Representation:
     """The representation that the client accepts. Raises StatusError 406."""
     definition = call.definition
     return negotiate(
-        call.request.header("accept"), watch=watch, custom=definition.custom, protobuf=definition.protobuf is not None
+        call.request.header("accept"), watch=watch, custom=definition.custom, protobuf=call.shape.protobuf is not None
     )
 
 

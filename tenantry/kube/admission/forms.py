@@ -133,7 +133,7 @@ class CustomForm:
     def finish(self, obj: Object) -> None:
         """Checks the metadata and drops unknown fields, in place. Raises StatusError."""
         try:
-            decode.normalise(obj, self._definition)
+            decode.normalise(obj, self._version)
             decode_embedded(obj, self._version.schema)
         except Mismatch as mismatch:
             error = invalid_field("metadata", obj["metadata"], mismatch.text())
@@ -148,7 +148,7 @@ def form_of(definition: ResourceDefinition, version: Version) -> AnyForm:
     """The form of a type's objects in one version. It is made once."""
     found: AnyForm | None = version.memo.get("mutation.form")
     if found is None:
-        message = definition.message
+        message = version.message
         found = (
             CustomForm(definition, version)
             if message is None

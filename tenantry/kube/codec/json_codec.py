@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
 
 _PREVIEW_BYTES = 30
 _INTEGER_DIGITS = 300
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
@@ -78,7 +80,8 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
             # Go accepts lone surrogates and replaces them; orjson refuses them.
             problem = str(error)
             try:
-                text = json.dumps(json_slices.loads(repaired, _with_numbers(_finite))).encode("utf-8", "replace")
+                whole = json.dumps(json_slices.loads(repaired, _with_numbers(_finite)), ensure_ascii=False)
+                text = _SURROGATE.sub("\ufffd", whole).encode()
                 return text, json_slices.loads(text)
             except _Infinite as infinite:
                 problem = f"couldn't get version/kind; json parse error: {problem}"
@@ -86,6 +89,30 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
             except (ValueError, RecursionError):
                 pass
     raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body)
+
+
+class Literal(float):
+    """A number with a fraction or an exponent, which is shown as it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Literal:
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def with_literals(body: bytes) -> Any:
+    """The value of a body that `decode` has read, with its numbers as they are written, for errors. None where Python's parser
+    does not take it."""
+    try:
+        return json_slices.loads(body, _with_numbers(Literal))
+    except (ValueError, RecursionError):
+        return None
 
 
 class Beyond(str):

@@ -35,7 +35,7 @@ def _messages() -> dict[tuple[str, str], Message]:
         ("autoscaling/v1", "Scale"): answers.SCALE,
     }
     for definition in BUILTINS:
-        if definition.protobuf is not None:
-            for version in definition.versions:
-                found[definition.api_version(version), definition.kind] = definition.protobuf
+        for version in definition.versions.values():
+            if version.protobuf is not None:
+                found[definition.api_version(version.name), definition.kind] = version.protobuf
     return found

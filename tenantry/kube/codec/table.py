@@ -46,7 +46,7 @@ def table(
         try:
             found = cells(shown, obj, now)
         except NOT_OF_ITS_TYPE:
-            if is_of_its_type(obj, definition):
+            if is_of_its_type(obj, definition.versions[version]):
                 raise
             found = [_cell(column, obj, now) for column in shown]
         row: Object = {"cells": found}

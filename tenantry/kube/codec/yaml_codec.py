@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import yaml
@@ -18,6 +19,7 @@ except ImportError:  # PyYAML without libyaml: the same, slower
     from yaml import SafeDumper as _BaseDumper  # type: ignore[assignment]
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
+_TO_ESCAPED_SLASH = re.compile(r"(?:[^\\]++|\\[^/])*+\\/", re.DOTALL)
 _MAX_CHARACTERS = 6 * 1024 * 1024
 """How many bytes of text aliases may repeat: twice the limit of a body."""
 
@@ -46,6 +48,8 @@ def read(body: bytes, *, duplicates: bool = False) -> tuple[Any, list[str]]:
 
 def _read(body: bytes, duplicates: bool) -> tuple[Any, list[str], str]:
     """The value, reports of duplicate keys, and why JSON cannot say the value. Raises yaml.YAMLError, ValueError."""
+    if b"\\/" in body:
+        _refuse_escaped_slashes(body)
     loader = _BaseLoader(body)
     try:
         builder = Builder(loader.get_event, duplicates=duplicates)
@@ -56,6 +60,26 @@ def _read(body: bytes, duplicates: bool) -> tuple[Any, list[str], str]:
         return value, builder.reports, ""
     conversion = _Conversion()
     return conversion.of(value), builder.reports, conversion.key_problem or conversion.number_problem
+
+
+def _refuse_escaped_slashes(body: bytes) -> None:
+    """Go's YAML does not have this escape of JSON. Raises yaml.YAMLError, ValueError."""
+    text = body.decode("utf-8-sig", "replace")
+    loader = _BaseLoader(text)
+    try:
+        while not isinstance(event := loader.get_event(), yaml.DocumentEndEvent | yaml.StreamEndEvent):
+            if not isinstance(event, yaml.ScalarEvent) or event.style != '"':
+                continue
+            start, end = event.start_mark, event.end_mark
+            if start is None or end is None:
+                continue
+            found = _TO_ESCAPED_SLASH.match(text, start.index, end.index)
+            if found is not None:
+                line = start.line + found.group().count("\n")
+                # As in `_problem`: a scanner's lines count from 1.
+                raise ValueError(at_line(line + 1 if line else 0, "found unknown escape character"))
+    finally:
+        loader.dispose()
 
 
 class _Conversion:

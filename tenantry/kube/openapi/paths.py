@@ -84,7 +84,7 @@ class _Paths:
         self._tag = f"{words[:1].lower()}{words[1:]}_{version.name}"
         self._scope = "Namespaced" if definition.namespaced else ""
         self._bodies = (_JSON, _YAML) if definition.custom else (_ANY,)
-        self._media_types: tuple[str, ...] = (_JSON, _YAML) if definition.protobuf is None else (_JSON, _YAML, _PROTOBUF)
+        self._media_types: tuple[str, ...] = (_JSON, _YAML) if version.protobuf is None else (_JSON, _YAML, _PROTOBUF)
 
     def all(self) -> dict[str, Object]:
         definition, version = self._definition, self._version

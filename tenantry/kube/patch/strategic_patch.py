@@ -114,9 +114,9 @@ def _field_schema(schema: Schema, key: str) -> Schema:
         return found
     if isinstance(schema.additional, Schema):
         return schema.additional
-    if not schema.properties:
-        return _UNKNOWN
     name = schema.ref.rpartition(".")[2]
+    if not schema.properties and name != "RawExtension":
+        return _UNKNOWN
     raise _failure(f"unable to find api field in struct {name} for the json field {go_text.quote(key)}")
 
 

@@ -34,6 +34,9 @@ class AdmissionStrategy(Strategy):
     """The base of all types of the group: they cannot be written without their version, and have no names of upstream's static
     configurations."""
 
+    bare_finalizers = True
+    prefix_on_update = "before"
+
     unconditional_update = False
     tracks_generation = True
 

@@ -313,6 +313,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 AGE,
@@ -327,5 +328,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=CertificateSigningRequestStrategy(),
-    message=MESSAGE,
 )

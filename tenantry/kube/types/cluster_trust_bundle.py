@@ -36,6 +36,8 @@ def _bundle_of(bundle: Object) -> str:
 
 
 class ClusterTrustBundleStrategy(Strategy):
+    prefix_on_update = "before"
+
     unconditional_update = False
     may_take_long = True
 
@@ -131,6 +133,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(NAME, column("SignerName", _SIGNER_TEXT, lambda obj: signer_of(obj) or "<none>")),
             selectable={"spec.signerName": signer_of},
         )
@@ -138,5 +141,4 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=ClusterTrustBundleStrategy(),
-    message=MESSAGE,
 )

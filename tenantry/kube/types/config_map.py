@@ -37,6 +37,8 @@ def decoded_size(encoded: str) -> int:
 
 
 class ConfigMapStrategy(Strategy):
+    prefix_on_update = "after"
+
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         data: Mapping[str, str] = obj.get("data") or {}
         binary: Mapping[str, str] = obj.get("binaryData") or {}
@@ -76,6 +78,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -91,5 +94,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ConfigMapStrategy(),
-    message=MESSAGE,
 )

@@ -277,9 +277,12 @@ DEFINITION = ResourceDefinition(
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),
-    versions={"v1": Version(name="v1", schema=SCHEMA, columns=_COLUMNS, subresources=frozenset(("status",)))},
+    versions={
+        "v1": Version(
+            name="v1", schema=SCHEMA, protobuf=CUSTOM_RESOURCE_DEFINITION, columns=_COLUMNS, subresources=frozenset(("status",))
+        )
+    },
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=CustomResourceDefinitionStrategy(),
-    protobuf=CUSTOM_RESOURCE_DEFINITION,
 )

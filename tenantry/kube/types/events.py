@@ -10,6 +10,7 @@ from tenantry.kube.columns import NAME
 from tenantry.kube.definition import Column, ResourceDefinition, Strategy, Version
 from tenantry.kube.durations import age
 from tenantry.kube.field_errors import IMMUTABLE, invalid, required
+from tenantry.kube.go_values import internal_value
 from tenantry.kube.message_tables import kind, message
 from tenantry.kube.names import path_segment_errors, qualified_name_errors
 from tenantry.kube.objects import GroupResource, Object, namespace_of
@@ -116,6 +117,7 @@ def to_core(event: Object) -> Object:
 class CoreEventStrategy(Strategy):
     create_on_update = True
     bare_finalizers = True
+    metadata_first = False
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return path_segment_errors(name, prefix=prefix)
@@ -154,13 +156,21 @@ class EventStrategy(Strategy):
     """events.k8s.io has stricter validation than the core group. Field names in its errors are those of the core group."""
 
     create_on_update = True
-    bare_finalizers = True
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         if old is None:
             return _strict_errors(obj)
-        errors = [invalid(path, obj.get(f), IMMUTABLE) for f, path in _FROZEN if (obj.get(f) or None) != (old.get(f) or None)]
+        changed = [(f, path) for f, path in _FROZEN if (obj.get(f) or None) != (old.get(f) or None)]
+        errors = [invalid(path, _shown(f, obj.get(f)), IMMUTABLE) for f, path in changed]
         return errors + _series_errors(obj)
+
+
+def _shown(field: str, value: Any) -> Any:
+    """A field as upstream shows its internal type."""
+    item = next(each for each in EVENT.fields if each.name == field)
+    if item.type.message is not None and value is not None:
+        return internal_value(item.type.message, value)
+    return "" if value is None and item.type.name == "string" else value
 
 
 def _reporter_errors(obj: Object, controller_field: str, note: str | None) -> list[FieldError]:
@@ -334,10 +344,11 @@ CORE_EVENTS = ResourceDefinition(
     list_kind="EventList",
     namespaced=True,
     short_names=("ev",),
-    versions={"v1": Version(name="v1", schema=CORE_EVENT.schema, columns=_COLUMNS, selectable=_CORE_SELECTORS)},
+    versions={
+        "v1": Version(name="v1", schema=CORE_EVENT.schema, message=CORE_EVENT, columns=_COLUMNS, selectable=_CORE_SELECTORS)
+    },
     storage_version="v1",
     strategy=CoreEventStrategy(),
-    message=CORE_EVENT,
 )
 EVENTS = ResourceDefinition(
     group=GROUP,
@@ -351,6 +362,7 @@ EVENTS = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=EVENT.schema,
+            message=EVENT,
             columns=_COLUMNS,
             selectable=_NEW_SELECTORS,
             from_storage=to_new,
@@ -360,5 +372,4 @@ EVENTS = ResourceDefinition(
     storage_version="v1",
     strategy=EventStrategy(),
     storage_group_resource=GroupResource("", "events"),
-    message=EVENT,
 )

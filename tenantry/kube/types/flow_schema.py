@@ -124,6 +124,8 @@ def _row_order(obj: Object) -> tuple[int, str]:
 
 
 class FlowSchemaStrategy(Strategy):
+    prefix_on_update = "before"
+
     tracks_generation = True
 
     def default(self, obj: Object) -> None:
@@ -317,6 +319,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -351,6 +354,5 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=FlowSchemaStrategy(),
-    message=MESSAGE,
     made_when_used=True,
 )

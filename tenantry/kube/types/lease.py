@@ -66,6 +66,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -80,5 +81,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=LeaseStrategy(),
-    message=MESSAGE,
 )

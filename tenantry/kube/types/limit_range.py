@@ -44,6 +44,8 @@ _STANDARD = _POD_RESOURCES | {
 
 
 class LimitRangeStrategy(Strategy):
+    prefix_on_update = "before"
+
     create_on_update = True
 
     def default(self, obj: Object) -> None:
@@ -152,8 +154,7 @@ DEFINITION = ResourceDefinition(
     list_kind="LimitRangeList",
     namespaced=True,
     short_names=("limits",),
-    versions={"v1": Version(name="v1", schema=MESSAGE.schema, columns=(NAME, CREATED_AT))},
+    versions={"v1": Version(name="v1", schema=MESSAGE.schema, message=MESSAGE, columns=(NAME, CREATED_AT))},
     storage_version="v1",
     strategy=LimitRangeStrategy(),
-    message=MESSAGE,
 )

@@ -203,6 +203,7 @@ POLICIES = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 Column(
@@ -222,6 +223,5 @@ POLICIES = ResourceDefinition(
     },
     storage_version="v1",
     strategy=MutatingAdmissionPolicyStrategy(),
-    message=MESSAGE,
 )
 BINDINGS = bindings_of("MutatingAdmissionPolicy", MutatingAdmissionPolicyBindingStrategy(), BINDING_MESSAGE)

@@ -64,6 +64,8 @@ def phase_of(namespace: Object) -> str:
 
 
 class NamespaceStrategy(Strategy):
+    prefix_on_update = "before"
+
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns1123_label_errors(name, prefix=prefix)
 
@@ -97,7 +99,8 @@ class NamespaceStrategy(Strategy):
         errors: list[FieldError] = []
         if subresource in ("", "finalize"):
             for index, finalizer in enumerate((obj.get("spec") or {}).get("finalizers") or []):
-                errors += finalizer_errors(f"spec.finalizers[{index}]", finalizer)
+                # Upstream names the item in its subresource only.
+                errors += finalizer_errors("spec.finalizers" + (f"[{index}]" if subresource else ""), finalizer)
         return errors
 
     def begin_deletion(self, obj: Object) -> None:
@@ -130,6 +133,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column("Status", "The status of the namespace", phase_of),
@@ -141,5 +145,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=NamespaceStrategy(),
-    message=MESSAGE,
 )

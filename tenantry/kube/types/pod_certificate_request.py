@@ -362,6 +362,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column("PodName", "podName is the name of the pod into which the certificate will be mounted.", _pod),
@@ -380,5 +381,4 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=PodCertificateRequestStrategy(),
-    message=MESSAGE,
 )

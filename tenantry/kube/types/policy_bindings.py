@@ -46,6 +46,7 @@ def bindings_of(policy: str, strategy: Strategy, message: Message) -> ResourceDe
             "v1": Version(
                 name="v1",
                 schema=message.schema,
+                message=message,
                 columns=(
                     NAME,
                     column(
@@ -60,5 +61,4 @@ def bindings_of(policy: str, strategy: Strategy, message: Message) -> ResourceDe
         },
         storage_version="v1",
         strategy=strategy,
-        message=message,
     )

@@ -82,6 +82,8 @@ _NOT_NEGATIVE = "must be a non-negative integer"
 
 
 class PriorityLevelStrategy(Strategy):
+    prefix_on_update = "before"
+
     tracks_generation = True
 
     def default(self, obj: Object) -> None:
@@ -143,23 +145,24 @@ def _spec_errors(name: str, spec: Object) -> list[FieldError]:
 def _union_errors(spec: Object) -> list[FieldError]:
     """The errors of the fields that go with a type or not. Upstream finds them last, and says no more about them."""
     kind_of, limited = spec.get("type") or "", spec.get("limited")
-    errors = [] if kind_of else [required("spec.type")]
-    if kind_of == "Limited" and limited is None:
-        errors.append(required("spec.limited"))
-    elif kind_of == "Limited" and limited is not None:
-        response = limited.get("limitResponse") or {}
-        how, path = response.get("type") or "", "spec.limited.limitResponse"
-        if not how:
-            errors.append(required(f"{path}.type"))
-        elif how == "Queue" and response.get("queuing") is None:
-            errors.append(required(f"{path}.queuing"))
-        elif how != "Queue" and response.get("queuing") is not None:
-            errors.append(_out_of_place(f"{path}.queuing"))
-    elif limited is not None:
-        errors.append(_out_of_place("spec.limited"))
+    errors: list[FieldError] = []
     if kind_of != "Exempt" and spec.get("exempt") is not None:
         errors.append(_out_of_place("spec.exempt"))
-    return errors
+    if kind_of == "Limited" and limited is None:
+        errors.append(required("spec.limited"))
+    elif kind_of != "Limited" and limited is not None:
+        errors.append(_out_of_place("spec.limited"))
+    if not kind_of:
+        errors.append(required("spec.type"))
+    if limited is None:
+        return errors
+    response, path = limited.get("limitResponse") or {}, "spec.limited.limitResponse"
+    how, queuing = response.get("type") or "", response.get("queuing")
+    if how == "Queue" and queuing is None:
+        errors.append(required(f"{path}.queuing"))
+    elif how != "Queue" and queuing is not None:
+        errors.append(_out_of_place(f"{path}.queuing"))
+    return errors if how else [*errors, required(f"{path}.type")]
 
 
 def _out_of_place(path: str) -> FieldError:
@@ -234,6 +237,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -293,6 +297,5 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=PriorityLevelStrategy(),
-    message=MESSAGE,
     made_when_used=True,
 )

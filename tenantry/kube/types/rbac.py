@@ -69,7 +69,8 @@ class _RbacStrategy(Strategy):
     create_on_update = True
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        return path_segment_errors(name, prefix=prefix)
+        # Upstream's function does not know that letters follow.
+        return path_segment_errors(name)
 
 
 class RoleStrategy(_RbacStrategy):
@@ -79,18 +80,27 @@ class RoleStrategy(_RbacStrategy):
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         errors: list[FieldError] = []
         for index, rule in enumerate(obj.get("rules") or ()):
-            errors += rule_errors(rule, f"rules[{index}]", namespaced=self._namespaced)
+            errors += _target_errors(rule, f"rules[{index}]", namespaced=self._namespaced)
         aggregation = obj.get("aggregationRule")
         if aggregation is not None:
             errors += _aggregation_errors(aggregation)
+        # Upstream finds these by declarative validation, which comes last.
+        for index, rule in enumerate(obj.get("rules") or ()):
+            errors += _verb_errors(rule, f"rules[{index}]")
         return errors
 
 
 def rule_errors(rule: Object, path: str, *, namespaced: bool) -> list[FieldError]:
     """The errors of one rule. Roles in a namespace cannot have URLs."""
+    return _verb_errors(rule, path) + _target_errors(rule, path, namespaced=namespaced)
+
+
+def _verb_errors(rule: Object, path: str) -> list[FieldError]:
+    return [] if rule.get("verbs") else [required(f"{path}.verbs")]
+
+
+def _target_errors(rule: Object, path: str, *, namespaced: bool) -> list[FieldError]:
     errors = []
-    if not rule.get("verbs"):
-        errors.append(required(f"{path}.verbs"))
     urls = rule.get("nonResourceURLs")
     if urls:
         if namespaced:
@@ -145,16 +155,21 @@ class BindingStrategy(_RbacStrategy):
             errors.append(not_supported("roleRef.apiGroup", reference.get("apiGroup", ""), [GROUP]))
         if reference.get("kind") not in self._role_kinds:
             errors.append(not_supported("roleRef.kind", reference.get("kind", ""), self._role_kinds))
-        if not reference.get("name"):
-            errors.append(required("roleRef.name"))
-        else:
+        changed = old is not None and reference != (old.get("roleRef") or {})
+        missing = [] if reference.get("name") else [required("roleRef.name")]
+        errors += missing if changed else []
+        if reference.get("name"):
             errors += [invalid("roleRef.name", reference["name"], text) for text in path_segment_errors(reference["name"])]
         for index, subject in enumerate(obj.get("subjects") or ()):
             errors += _subject_errors(subject, f"subjects[{index}]", namespaced=bool(namespace_of(obj)))
-        if old is not None and reference != (old.get("roleRef") or {}):
+        if changed:
             shown = {"APIGroup": reference.get("apiGroup", ""), "Kind": reference.get("kind", "")}
             errors.append(invalid("roleRef", shown | {"Name": reference.get("name", "")}, IMMUTABLE))
-        return errors
+        # Upstream finds these by declarative validation, which comes last, and does not look at a role that may not change.
+        for index, subject in enumerate(obj.get("subjects") or ()):
+            if not subject.get("name"):
+                errors.append(required(f"subjects[{index}].name"))
+        return errors if changed else errors + missing
 
 
 def _subject_errors(subject: Object, path: str, *, namespaced: bool) -> list[FieldError]:
@@ -172,7 +187,7 @@ def _subject_errors(subject: Object, path: str, *, namespaced: bool) -> list[Fie
             errors.append(not_supported(f"{path}.apiGroup", group, [GROUP]))
     else:
         errors.append(not_supported(f"{path}.kind", of, ["ServiceAccount", "User", "Group"]))
-    return errors if name else [*errors, required(f"{path}.name")]
+    return errors
 
 
 def _role(obj: Object) -> str:
@@ -209,10 +224,9 @@ def _definition(table: Message, strategy: Strategy, columns: tuple[Any, ...], *,
         kind=table.name,
         list_kind=table.name + "List",
         namespaced=namespaced,
-        versions={"v1": Version(name="v1", schema=table.schema, columns=columns)},
+        versions={"v1": Version(name="v1", schema=table.schema, message=table, columns=columns)},
         storage_version="v1",
         strategy=strategy,
-        message=table,
     )
 
 

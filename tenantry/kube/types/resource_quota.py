@@ -235,6 +235,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -255,5 +256,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ResourceQuotaStrategy(),
-    message=MESSAGE,
 )

@@ -170,9 +170,7 @@ TOKEN_REQUEST = _kind("TokenRequest", _REQUEST_SPEC, _REQUEST_STATUS, _AUTHENTIC
 """The body of `serviceaccounts/<name>/token`; it is not a resource of its own."""
 
 
-def _definition(
-    table: Message, *, group: str, versions: tuple[str, ...] = ("v1",), namespaced: bool = False
-) -> ResourceDefinition:
+def _definition(table: Message, *, group: str, namespaced: bool = False) -> ResourceDefinition:
     singular = table.name.lower()
     return ResourceDefinition(
         group=group,
@@ -181,11 +179,10 @@ def _definition(
         kind=table.name,
         list_kind=table.name + "List",
         namespaced=namespaced,
-        versions={version: Version(name=version, schema=table.schema) for version in versions},
+        versions={"v1": Version(name="v1", schema=table.schema, message=table)},
         storage_version="v1",
         verbs=("create",),
         stored=False,
-        message=table,
     )
 
 
@@ -195,8 +192,6 @@ TOKEN_REVIEWS = _definition(_kind("TokenReview", _TOKEN_SPEC, _TOKEN_STATUS, _AU
 SELF_SUBJECT_REVIEWS = _definition(
     _kind("SelfSubjectReview", None, _SELF_STATUS, _AUTHENTICATION),
     group=_AUTHENTICATION_GROUP,
-    # `kubectl auth whoami` up to 1.27 asks the older versions.
-    versions=("v1", "v1beta1", "v1alpha1"),
 )
 SUBJECT_ACCESS_REVIEWS = _definition(
     _kind("SubjectAccessReview", _SUBJECT_SPEC, _ACCESS_STATUS, _AUTHORIZATION), group=_AUTHORIZATION_GROUP

@@ -44,6 +44,8 @@ def type_of(secret: Object) -> str:
 
 
 class SecretStrategy(Strategy):
+    prefix_on_update = "after"
+
     write_only: Mapping[str, str] = {"stringData": "data"}
 
     def default(self, obj: Object) -> None:
@@ -107,6 +109,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 column(
@@ -129,5 +132,4 @@ DEFINITION = ResourceDefinition(
     },
     storage_version="v1",
     strategy=SecretStrategy(),
-    message=MESSAGE,
 )

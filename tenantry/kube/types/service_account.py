@@ -37,6 +37,8 @@ _MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
 
 
 class ServiceAccountStrategy(Strategy):
+    prefix_on_update = "after"
+
     returns_deleted = True
 
     def prepare_for_create(self, obj: Object) -> None:
@@ -68,9 +70,8 @@ DEFINITION = ResourceDefinition(
     namespaced=True,
     short_names=("sa",),
     versions={
-        "v1": Version(name="v1", schema=MESSAGE.schema, columns=(NAME, AGE), subresources=frozenset({"token"})),
+        "v1": Version(name="v1", schema=MESSAGE.schema, message=MESSAGE, columns=(NAME, AGE), subresources=frozenset({"token"})),
     },
     storage_version="v1",
     strategy=ServiceAccountStrategy(),
-    message=MESSAGE,
 )

@@ -47,6 +47,8 @@ MESSAGE = kind(
 
 
 class StorageVersionMigrationStrategy(Strategy):
+    prefix_on_update = "before"
+
     unconditional_update = False
     reset_fields: Mapping[str, ResetFields] = {"": (("status",),), "status": (("metadata",), ("spec",))}
 
@@ -135,6 +137,7 @@ DEFINITION = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 Column(name="Name", description=NAME.description, cell=NAME.cell),
                 column("Resource", "GroupResource to migrate", _shown_resource),
@@ -146,5 +149,4 @@ DEFINITION = ResourceDefinition(
     storage_version="v1",
     upstream_storage_version="v1beta1",
     strategy=StorageVersionMigrationStrategy(),
-    message=MESSAGE,
 )

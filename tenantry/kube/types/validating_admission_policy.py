@@ -260,11 +260,17 @@ class ValidatingAdmissionPolicyBindingStrategy(AdmissionStrategy):
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         spec = obj.get("spec") or {}
+        name, actions = spec.get("policyName") or "", spec.get("validationActions") or []
+        # Upstream finds what is missing by declarative validation, which comes last.
+        missing = [] if name else [required("spec.policyName")]
+        if not actions:
+            missing.append(required("spec.validationActions"))
         return [
-            *policy_name_errors(spec.get("policyName") or "", "spec.policyName"),
+            *(policy_name_errors(name, "spec.policyName") if name else ()),
             *param_ref_errors(spec.get("paramRef"), "spec.paramRef"),
             *match_resources_errors(spec.get("matchResources"), "spec.matchResources"),
-            *_action_errors(spec.get("validationActions") or [], "spec.validationActions"),
+            *_action_errors(actions, "spec.validationActions"),
+            *missing,
         ]
 
 
@@ -280,8 +286,6 @@ def _action_errors(actions: list[Any], path: str) -> list[FieldError]:
     if {"Deny", "Warn"} <= known:
         text = "must not contain both Deny and Warn (repeating the same validation failure information in the API response and"
         errors.append(invalid(path, actions, f"{text} headers serves no purpose)"))
-    if not actions:
-        errors.append(required(path))
     return errors
 
 
@@ -303,6 +307,7 @@ POLICIES = ResourceDefinition(
         "v1": Version(
             name="v1",
             schema=MESSAGE.schema,
+            message=MESSAGE,
             columns=(
                 NAME,
                 Column(
@@ -323,6 +328,5 @@ POLICIES = ResourceDefinition(
     },
     storage_version="v1",
     strategy=ValidatingAdmissionPolicyStrategy(),
-    message=MESSAGE,
 )
 BINDINGS = bindings_of("ValidatingAdmissionPolicy", ValidatingAdmissionPolicyBindingStrategy(), BINDING_MESSAGE)

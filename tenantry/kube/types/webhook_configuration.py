@@ -253,6 +253,7 @@ def _definition(plural: str, name: str, *, mutating: bool) -> ResourceDefinition
             "v1": Version(
                 name="v1",
                 schema=table.schema,
+                message=table,
                 columns=(
                     NAME,
                     Column(
@@ -267,7 +268,6 @@ def _definition(plural: str, name: str, *, mutating: bool) -> ResourceDefinition
         },
         storage_version="v1",
         strategy=WebhookConfigurationStrategy(mutating=mutating),
-        message=table,
     )
 
 

@@ -256,6 +256,10 @@ def _autoscaler(obj: Object) -> None:
             behavior[name] = {**rules, "policies": policies} | (behavior.get(name) or {})
 
 
+def _autoscaler_v1(obj: Object) -> None:
+    _part(obj, "spec").setdefault("minReplicas", 1)
+
+
 def _network_policy(obj: Object) -> None:
     spec = _part(obj, "spec")
     if not spec.get("policyTypes"):
@@ -297,6 +301,7 @@ RULES: Mapping[str, Rule] = {
     "apps.v1.Deployment": _deployment,
     "apps.v1.ReplicaSet": _replica_set,
     "apps.v1.StatefulSet": _stateful_set,
+    "autoscaling.v1.HorizontalPodAutoscaler": _autoscaler_v1,
     "autoscaling.v2.HorizontalPodAutoscaler": _autoscaler,
     "batch.v1.CronJob": _cron_job,
     "batch.v1.Job": _job,

@@ -1,8 +1,8 @@
 """The facts about workload types in `kubernetes.txt`, which `tools/workload_types.py` writes.
 
 It begins with the resources: a line `resource <group or core> <version> <plural> <singular> <kind> <scope>`, and lines for its
-short names, categories, subresources and columns (`column <type> <format or -> <priority> <name>`). The messages follow, each
-after those that it uses: `message <ref>` or `kind <ref>`, and a table as in `tenantry.kube.message_tables`.
+short names, categories, subresources, other versions and columns (`column <type> <format or -> <priority> <name>`). The messages
+follow, each after those that it uses: `message <ref>` or `kind <ref>`, and a table as in `tenantry.kube.message_tables`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ class Resource(NamedTuple):
     categories: tuple[str, ...]
     subresources: tuple[str, ...]
     columns: tuple[ColumnFacts, ...]
-    message: str
-    """The name of its message: `core.v1.Pod`."""
+    other_versions: tuple[str, ...]
+    """The versions beside `version`, in which objects are stored."""
+
+    def message(self, version: str) -> str:
+        """The name of the message of a version: `core.v1.Pod`."""
+        return f"{self.group.removesuffix(_SUFFIX) or 'core'}.{version}.{self.kind}"
 
 
 @lru_cache(maxsize=1)
@@ -79,7 +83,7 @@ def _resource(lines: list[list[str]]) -> Resource:
         words.get("categories", ()),
         words.get("subresources", ()),
         tuple(columns),
-        f"{group.removesuffix(_SUFFIX)}.{version}.{of}",
+        words.get("versions", ()),
     )
 
 

@@ -55,6 +55,16 @@ def _set_template_generation(obj: Object, value: str) -> None:
     obj["metadata"]["annotations"] = annotations_of(obj) | {TEMPLATE_GENERATION: value}
 
 
+def without_topology(obj: Object) -> None:
+    """An EndpointSlice of v1 cannot have this field of older versions."""
+    for endpoint in obj.get("endpoints") or ():
+        endpoint.pop("deprecatedTopology", None)
+
+
+def update_endpoint_slice(obj: Object, old: Object) -> None:
+    without_topology(obj)
+
+
 def create_service(obj: Object) -> None:
     _same_addresses(obj["spec"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.go_decode import normaliser
@@ -15,6 +15,7 @@ from tenantry.kube.status import FieldError
 from tenantry.kube.types.reset import keep
 from tenantry.kube.workloads.default import fill_of
 from tenantry.kube.workloads.gated import drop_of
+from tenantry.kube.workloads.printing.cells import spec_of
 from tenantry.kube.workloads.warnings.by_kind import warnings_of
 
 
@@ -61,8 +62,15 @@ class Rules:
     """A creator may set the status (Nodes)."""
     keeps_labels: bool = False
     """/status changes no labels (Deployments)."""
-    annotations_count: bool = False
-    """The generation increases when annotations change, too (Deployments)."""
+    counted: str = ""
+    """The map of the metadata whose changes increase the generation, too: annotations or labels."""
+    starts_generation: bool = True
+    changes_generation: bool = True
+    bare_finalizers: bool = False
+    metadata_first: bool = True
+    name_last: bool = False
+    prefix_on_update: str = ""
+    """These are as in `Strategy`."""
     unconditional_update: bool = True
     create_on_update: bool = False
     returns_deleted: bool = False
@@ -83,13 +91,18 @@ class WorkloadStrategy(Strategy):
         statuses = [item.type.message for item in message.fields if item.name == "status"]
         self._status = statuses[0] if statuses else None
         self.tracks_generation = rules.tracks_generation
+        self.starts_generation = rules.starts_generation
+        self.changes_generation = rules.changes_generation
         self.unconditional_update = rules.unconditional_update
         self.create_on_update = rules.create_on_update
         self.returns_deleted = rules.returns_deleted
         self.marks_deleted = rules.marks_deleted
         self.propagation = rules.propagation
         self.status_resets = (("metadata", "labels"),) if rules.keeps_labels else ()
-        self.bare_finalizers = message.ref.startswith("io.k8s.api.core.")
+        self.bare_finalizers = rules.bare_finalizers
+        self.metadata_first = rules.metadata_first
+        self.name_last = rules.name_last
+        self.prefix_on_update = rules.prefix_on_update
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return self._rules.name_errors(name, prefix=prefix)
@@ -127,7 +140,8 @@ class WorkloadStrategy(Strategy):
             self._rules.on_update(obj, old)
 
     def counts(self, obj: Object, old: Object) -> bool:
-        return self._rules.annotations_count and _annotations(obj) != _annotations(old)
+        name = self._rules.counted
+        return bool(name) and (obj["metadata"].get(name) or {}) != (old["metadata"].get(name) or {})
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return warnings_of(self._kind, obj, old)
@@ -141,8 +155,67 @@ class WorkloadStrategy(Strategy):
         return self._rules.errors(obj, old)
 
 
-def _annotations(obj: Object) -> Any:
-    return obj["metadata"].get("annotations") or {}
+class OtherVersion(NamedTuple):
+    """A version of a type beside the stored one. `fill`: its defaults. The conversions return new objects."""
+
+    fill: Callable[[Object], None]
+    to_storage: Callable[[Object], Object]
+    from_storage: Callable[[Object], Object]
+
+
+class VersionedStrategy(WorkloadStrategy):
+    """The strategy of a type whose versions have different fields. The rules are about objects in the stored version; those of
+    other versions are converted for them and back, as upstream does with its internal types. `others`: by apiVersion."""
+
+    def __init__(self, message: Message, rules: Rules, others: Mapping[str, OtherVersion]) -> None:
+        super().__init__(message, rules)
+        self._others = others
+
+    def default(self, obj: Object) -> None:
+        other = self._others.get(obj["apiVersion"])
+        if other is None:
+            super().default(obj)
+            return
+        other.fill(obj)
+        _become(obj, other.from_storage(other.to_storage(obj)))
+
+    def prepare_for_create(self, obj: Object) -> None:
+        self._changed(obj, super().prepare_for_create)
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        prepare = super().prepare_for_update
+        self._changed(obj, lambda made: prepare(made, self._stored(old), subresource))
+
+    def counts(self, obj: Object, old: Object) -> bool:
+        return spec_of(self._stored(obj)) != spec_of(self._stored(old))
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return super().warnings(self._stored(obj), None if old is None else self._stored(old))
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        return super().validate(self._stored(obj), None if old is None else self._stored(old), subresource)
+
+    def _stored(self, obj: Object) -> Object:
+        other = self._others.get(obj["apiVersion"])
+        return obj if other is None else other.to_storage(obj)
+
+    def _changed(self, obj: Object, change: Callable[[Object], None]) -> None:
+        other = self._others.get(obj["apiVersion"])
+        if other is None:
+            change(obj)
+            return
+        made = other.to_storage(obj)
+        change(made)
+        _become(obj, other.from_storage(made))
+
+
+def _become(obj: Object, made: Object) -> None:
+    """Makes an object another one. It keeps its metadata, of which a caller may have put a part aside."""
+    metadata: Object = obj["metadata"]
+    metadata.clear()
+    metadata.update(made["metadata"])
+    obj.clear()
+    obj.update({**made, "metadata": metadata})
 
 
 def _keep_labels(obj: Object, old: Object) -> None:

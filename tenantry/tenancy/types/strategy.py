@@ -15,6 +15,12 @@ class TypeStrategy(Strategy):
         self.create_on_update = inner.create_on_update
         self.unconditional_update = inner.unconditional_update
         self.tracks_generation = inner.tracks_generation
+        self.starts_generation = inner.starts_generation
+        self.changes_generation = inner.changes_generation
+        self.bare_finalizers = inner.bare_finalizers
+        self.metadata_first = inner.metadata_first
+        self.name_last = inner.name_last
+        self.prefix_on_update = inner.prefix_on_update
         self.graceful = inner.graceful
         self.returns_deleted = inner.returns_deleted
         self.marks_deleted = inner.marks_deleted

@@ -49,19 +49,25 @@ class WorkloadType:
             names["shortNames"] = list(resource.short_names)
         if resource.categories:
             names["categories"] = list(resource.categories)
-        version: Object = {
-            "name": resource.version,
-            "served": True,
-            "storage": True,
-            "schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            "subresources": {"status": {}} if "status" in resource.subresources else {},
-        }
-        return {
+        versions: list[Object] = [
+            {
+                "name": version,
+                "served": True,
+                "storage": version == resource.version,
+                "schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "subresources": {"status": {}} if "status" in resource.subresources else {},
+            }
+            for version in (resource.version, *resource.other_versions)
+        ]
+        spec: Object = {
             "group": resource.group,
             "names": names,
             "scope": "Namespaced" if resource.namespaced else "Cluster",
-            "versions": [version],
+            "versions": versions,
         }
+        if len(versions) > 1:
+            spec["conversion"] = {"strategy": "None"}
+        return spec
 
     def define(self, *, identity: str = "", uid: str = "") -> ResourceDefinition:
         """The definition. The first one in a process takes some hundredths of a second."""

@@ -50,13 +50,13 @@ def shown_definition(source: ResourceDefinition, entry: Mapping[str, Any], mark:
     versions = {each.name: replace(each, served=each.name == served, memo={}) for each in base.versions.values()}
     made = replace(base, versions=versions, uid=f"{source.uid}/{mark}", origin=base)
     if "show" in entry:
-        return replace(made, versions=_with_any_fields(source, versions), custom=True, message=None, protobuf=None)
+        return replace(made, versions=_with_any_fields(source, versions), custom=True)
     if not paths:
         return made
     if reads:
-        return replace(made, versions=_with_less(source, versions), custom=True, message=None, protobuf=None)
+        return replace(made, versions=_without_messages(_with_less(source, versions)), custom=True)
     # Bodies and patches are read as those of the type itself: strategic merges, and Go's rules for built-in types.
-    strategy = HidingStrategy(source.strategy, paths, go_fields=source.message is not None)
+    strategy = HidingStrategy(source.strategy, paths, go_fields=source.versions[served].message is not None)
     return replace(made, versions=_without_fields(source, versions, paths), strategy=strategy, memory_bytes=2 * made.memory_bytes)
 
 
@@ -89,16 +89,20 @@ def _with_less(source: ResourceDefinition, versions: Mapping[str, Version]) -> d
     }
 
 
+def _without_messages(versions: Mapping[str, Version]) -> dict[str, Version]:
+    return {name: replace(version, message=None, protobuf=None) for name, version in versions.items()}
+
+
 def _without_fields(source: ResourceDefinition, versions: Mapping[str, Version], paths: Paths) -> dict[str, Version]:
     """Versions of objects that clients write without some fields."""
     made = _with_less(source, versions)
-    if source.message is not None:
-        # The schema of a built-in type neither defaults nor requires.
-        return made
     return {
         name: stored.sharing_mark(
             source, source.versions[name], replace(version, schema=without_hidden_defaults(version.schema, paths), memo={})
         )
+        # The schema of a built-in type neither defaults nor requires.
+        if version.message is None
+        else version
         for name, version in made.items()
     }
 
@@ -107,7 +111,7 @@ def _with_any_fields(source: ResourceDefinition, versions: Mapping[str, Version]
     """Versions whose objects have any fields, as an expression makes them. What it reads is of the type's own shape."""
     return {
         name: replace(version, schema=_any_object(), from_storage=_reader(source, name), to_storage=None)
-        for name, version in _with_less(source, versions).items()
+        for name, version in _without_messages(_with_less(source, versions)).items()
     }
 
 

@@ -125,3 +125,61 @@ async def test_a_list_of_numbers_is_bytes(shard: ServedCluster) -> None:
     assert (status, answer["data"]) == (200, {"a": "YWI="})
     status, answer = await shard.call("POST", SECRETS, MASTER, {"metadata": {"name": "new"}, "data": {"a": [97, 98]}})
     assert (status, answer["data"]) == (201, {"a": "YWI="})
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "10e-1", "0.10"])
+async def test_a_body_shows_a_number_as_it_was_written(shard: ServedCluster, number: str) -> None:
+    body = b'{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"new"},"spec":{"leaseDurationSeconds":%b}}'
+    status, answer = await shard.call("POST", LEASES, MASTER, body % number.encode())
+    text = IN_LEASE.format(f" {number}", "leaseDurationSeconds", "int32")
+    assert (status, answer["message"]) == (400, f'Lease in version "v1" cannot be handled as a Lease: {text}')
+
+
+@pytest.mark.parametrize(("number", "read"), [("0.0", 0), ("-0.0", 0), ("1.0", 1), ("1E2", 100), ("1.0e+1", 10)])
+async def test_a_number_of_an_apply_is_one_of_yaml(shard: ServedCluster, number: str, read: int) -> None:
+    """`data` takes no numbers, and says which it got."""
+    url = SECRETS.replace("secrets", "configmaps") + "/new"
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"new"},"data":{"a":%b}}' % number.encode()
+    status, answer = await shard.call("PATCH", url, MASTER, body, "fieldManager=me", content_type=APPLY)
+    text = f".data.a: expected string, got &value.valueUnstructured{{Value:{read}}}"
+    assert (status, answer["message"].rpartition("Kind=ConfigMap): ")[2]) == (500, text)
+
+
+INVALID = "yaml: found invalid Unicode character escape code"
+UNKNOWN = "yaml: found unknown escape character"
+AS_JSON = "error decoding patch: error converting YAML to JSON: "
+
+
+@pytest.mark.parametrize(
+    ("escape", "problem"),
+    [
+        (r"\ud800", INVALID),
+        (r"\ud83d\ude00", INVALID),
+        (r"\udc00x", INVALID),
+        (r"\U00110000", INVALID),
+        (r"\/", UNKNOWN),
+        (r"\\\/", UNKNOWN),
+        (r"\q", UNKNOWN),
+        (r"\\/", ""),
+        (r"\\ud800", ""),
+        (r"\u00e9", ""),
+    ],
+)
+async def test_escapes_of_an_apply_are_those_of_yaml(shard: ServedCluster, escape: str, problem: str) -> None:
+    url, query = SECRETS.replace("secrets", "configmaps") + "/new", "fieldManager=me&dryRun=All"
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"new"},"data":{"a":"%b"}}' % escape.encode()
+    status, answer = await shard.call("PATCH", url, MASTER, body, query, content_type=APPLY)
+    assert (status, answer.get("message", "")) == ((400, AS_JSON + problem) if problem else (201, ""))
+    block = b'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\ndata:\n  a: "z%b"\n' % escape.encode()
+    status, answer = await shard.call("PATCH", url, MASTER, block, query, content_type=APPLY)
+    said = f"error encoding patch: {problem.replace('yaml: ', 'yaml: line 5: ')}"
+    assert (status, answer.get("message", "")) == ((400, said) if problem else (201, ""))
+
+
+@pytest.mark.parametrize(
+    ("escape", "read"), [(r"\ud800", "\ufffd"), (r"\udc00\ud800x", "\ufffd\ufffdx"), (r"\ud83d\ude00", "😀")]
+)
+async def test_a_body_of_json_may_have_half_of_a_pair(shard: ServedCluster, escape: str, read: str) -> None:
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"new"},"data":{"a":"%b"}}' % escape.encode()
+    status, answer = await shard.call("POST", SECRETS.replace("secrets", "configmaps"), MASTER, body, "dryRun=All")
+    assert (status, answer["data"]) == (201, {"a": read})

@@ -13,7 +13,7 @@ from tenantry.kube.types import BUILTINS
 from tenantry.tenancy.types.workload_type import WORKLOAD_TYPES
 from tests.support.sound_objects import sound_objects
 
-MESSAGES = {definition.kind: definition.message for definition in BUILTINS if definition.message is not None}
+MESSAGES = {each.kind: message for each in BUILTINS if (message := each.versions[each.storage_version].message) is not None}
 
 WORKLOADS = [each.define(identity="x", uid="x") for each in WORKLOAD_TYPES]
 
@@ -94,8 +94,8 @@ def test_numbers_are_cut_as_go_converts_them(kind: str, obj: dict[str, Any], res
     assert obj == result
 
 
-SERVICE = next(each for each in WORKLOADS if each.kind == "Service").message
-REVISION = next(each for each in WORKLOADS if each.kind == "ControllerRevision").message
+SERVICE = next(each for each in WORKLOADS if each.kind == "Service").versions["v1"].message
+REVISION = next(each for each in WORKLOADS if each.kind == "ControllerRevision").versions["v1"].message
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,11 @@ def test_anything(value: Any) -> None:
     assert problem(REVISION, {"data": value, "revision": 3}) == ""
 
 
-SOUND = [(definition.message, obj) for definition, obj in sound_objects() if definition.message is not None]
+SOUND = [
+    (message, obj)
+    for definition, obj in sound_objects()
+    if (message := definition.versions[definition.storage_version].message) is not None
+]
 
 
 @pytest.mark.parametrize(("message", "obj"), SOUND, ids=lambda value: value["kind"] if isinstance(value, dict) else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tenantry.kube.field_errors import duplicate, invalid, not_supported, required
-from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors
+from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors, regex_error
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.ip_and_url import Address, cidr, ip
 from tenantry.kube.status import FieldError
@@ -23,6 +23,7 @@ _PERCENT_ERROR = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
     "regex used for validation is '[0-9]+%')"
 )
+_HTTP_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _ENVIRONMENT_NAME = re.compile(r"[ -<>-~]+")
 ENVIRONMENT_NAME_ERROR = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 
@@ -89,6 +90,19 @@ def one_of(value: str | None, path: str, allowed: Sequence[str], *, missing: str
 def member(value: str | None, path: str, allowed: Sequence[str]) -> list[FieldError]:
     """A value that may be missing, and is not empty where it is there."""
     return [] if value is None or value in allowed else [not_supported(path, value, allowed)]
+
+
+def domain_path_errors(text: str, path: str) -> list[FieldError]:
+    """The errors of `<domain>/<path>` (IsDomainPrefixedPath)."""
+    if not text:
+        return [required(path)]
+    domain, _, rest = text.partition("/")
+    if not domain or not rest:
+        return [invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    errors = [invalid(path, domain, wrong) for wrong in dns1123_subdomain_errors(domain)]
+    if not _HTTP_PATH.fullmatch(rest):
+        errors.append(invalid(path, rest, regex_error("Invalid path", _HTTP_PATH.pattern)))
+    return errors
 
 
 def driver_name(name: str, path: str) -> list[FieldError]:

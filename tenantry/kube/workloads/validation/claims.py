@@ -31,7 +31,9 @@ def claim_spec_errors(spec: Object, path: str) -> list[FieldError]:
     errors += subdomain(spec["storageClassName"], f"{path}.storageClassName") if spec.get("storageClassName") else []
     for name in ("dataSource", "dataSourceRef"):
         errors += _source_errors(spec[name], f"{path}.{name}") if name in spec else []
-    return errors + one_of(spec.get("volumeMode"), f"{path}.volumeMode", VOLUME_MODES)
+    errors += one_of(spec.get("volumeMode"), f"{path}.volumeMode", VOLUME_MODES)
+    attributes = spec.get("volumeAttributesClassName")
+    return errors + (subdomain(attributes, f"{path}.volumeAttributesClassName") if attributes else [])
 
 
 def _source_errors(source: Object, path: str) -> list[FieldError]:

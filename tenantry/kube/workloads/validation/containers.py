@@ -22,10 +22,17 @@ from tenantry.kube.workloads.validation.checks import (
     port_name_errors,
     port_number,
 )
+from tenantry.kube.workloads.validation.container_parts import (
+    claims_of,
+    device_errors,
+    forbidden_in_ephemeral,
+    resize_policy_errors,
+    restart_errors,
+)
 from tenantry.kube.workloads.validation.resources import resource_errors
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_TERMINATION_POLICIES = ("FallbackToLogsOnError", "File")
+_TERMINATION_POLICIES = ("File", "FallbackToLogsOnError")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _FIELDS = frozenset(
     {
@@ -56,20 +63,42 @@ def containers_errors(spec: Object, path: str, volumes: Collection[str]) -> list
         errors.append(required(f"{path}.containers"))
     names: set[str] = set()
     ports: set[str] = set()
+    of_pod, claims = spec.get("restartPolicy") or "", claims_of(spec)
+
+    def common(container: Object, here: str) -> list[FieldError]:
+        return container_errors(container, here, volumes, claims=claims, of_pod=of_pod)
+
     for here, container in while_few(errors, items(spec, "containers", path)):
-        errors += container_errors(container, here, volumes)
-        errors += _lifecycle_errors(container, here)
-        if container.get("name") in names and container["name"]:
-            errors.append(duplicate(f"{here}.name", container["name"]))
-        names.add(container.get("name") or "")
+        errors += common(container, here)
+        if (name := container.get("name") or "") in names:
+            errors.append(duplicate(f"{here}.name", name))
+        names.add(name)
+        errors += [*_lifecycle_errors(container, here), *restart_errors(container, here)]
         errors += _host_port_errors(container, here, ports)
     for here, container in while_few(errors, items(spec, "initContainers", path)):
-        errors += container_errors(container, here, volumes)
-        if container.get("name") in names and container["name"]:
-            errors.append(duplicate(f"{here}.name", container["name"]))
-        names.add(container.get("name") or "")
+        errors += common(container, here)
+        if (name := container.get("name") or "") in names:
+            errors.append(duplicate(f"{here}.name", name))
+        names.update([name] if name else ())
         errors += _init_errors(container, here)
+    others = frozenset(names)
+    for here, container in while_few(errors, items(spec, "ephemeralContainers", path)):
+        name, target = container.get("name") or "", container.get("targetContainerName") or ""
+        errors += common(container, here) + image_errors(container, here)
+        if name in names:
+            errors.append(duplicate(f"{here}.name", name))
+        names.add(name)
+        if target and target not in others:
+            errors.append(not_found(f"{here}.targetContainerName", target))
+        errors += forbidden_in_ephemeral(container, here)
     return errors
+
+
+def image_errors(container: Object, path: str) -> list[FieldError]:
+    """What is asked of the image of a Pod, and not of one in a template."""
+    image = container.get("image") or ""
+    text = "must not have leading or trailing whitespace"
+    return [] if image == image.strip() else [invalid(f"{path}.image", image, text)]
 
 
 def _init_errors(container: Object, path: str) -> list[FieldError]:
@@ -85,22 +114,24 @@ def _init_errors(container: Object, path: str) -> list[FieldError]:
     ]
 
 
-def container_errors(container: Object, path: str, volumes: Collection[str]) -> list[FieldError]:
-    """The errors that all kinds of containers share."""
+def container_errors(
+    container: Object, path: str, volumes: Collection[str], *, claims: Collection[str] = (), of_pod: str = ""
+) -> list[FieldError]:
+    """The errors that all kinds of containers share. `claims`: the volumes that are claims. `of_pod`: the restart policy."""
     name, image = container.get("name") or "", container.get("image") or ""
     errors = label(name, f"{path}.name") if name else [required(f"{path}.name")]
     if not image:
         errors.append(required(f"{path}.image"))
-    elif image != image.strip():
-        errors.append(invalid(f"{path}.image", image, "must not have leading or trailing whitespace"))
     errors += one_of(
         container.get("terminationMessagePolicy"), f"{path}.terminationMessagePolicy", _TERMINATION_POLICIES, missing=""
     )
     errors += _port_errors(container, path)
     errors += _environment_errors(container, path)
     errors += _mount_errors(container, path, volumes)
+    errors += device_errors(container, path, volumes, claims)
     errors += one_of(container.get("imagePullPolicy"), f"{path}.imagePullPolicy", _PULL_POLICIES, missing="")
     errors += resource_errors(container.get("resources") or {}, f"{path}.resources")
+    errors += resize_policy_errors(container, path, of_pod)
     return [*errors, *_security_errors(container.get("securityContext") or {}, f"{path}.securityContext")]
 
 
@@ -278,6 +309,8 @@ def _probe_errors(probe: Object, path: str, *, once: bool) -> Iterator[FieldErro
     seconds = probe.get("terminationGracePeriodSeconds")
     if seconds is not None and seconds <= 0:
         yield invalid(f"{path}.terminationGracePeriodSeconds", seconds, "must be greater than 0")
+    if not once and seconds is not None:
+        yield invalid(f"{path}.terminationGracePeriodSeconds", seconds, "must not be set for readinessProbes")
     if once and probe.get("successThreshold") != 1:
         yield invalid(f"{path}.successThreshold", probe.get("successThreshold"), "must be 1")
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, show, while_few
+from tenantry.kube.go_values import internal_value
 from tenantry.kube.label_selector_validation import label_selector_errors
 from tenantry.kube.objects import Object, labels_of, name_of
 from tenantry.kube.selectors.labels import from_object
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import CAUSES_MAX, FieldError
+from tenantry.kube.workloads.facts import messages
 from tenantry.kube.workloads.validation.checks import (
     all_not_negative,
     amount,
@@ -17,6 +19,7 @@ from tenantry.kube.workloads.validation.checks import (
     is_zero,
     items,
     label,
+    member,
     not_negative,
     one_of,
     percent_at_most_100,
@@ -97,7 +100,7 @@ def _with_valid_selector(spec: Object, errors: list[FieldError], *, text: str = 
         from_object(selector)
     except ValueError:
         shown = show({name: selector[name] for name in ("matchLabels",) if name in selector} | _expressions(selector))
-        return [FieldError("Invalid", "spec.selector", f"Invalid value: {shown}{text}"), *errors]
+        return [FieldError("Invalid", "spec.selector", f"Invalid value: {shown}{text}")]
     return errors
 
 
@@ -196,22 +199,25 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors += one_of(retention.get(name), f"spec.persistentVolumeClaimRetentionPolicy.{name}", _RETENTIONS)
     errors += not_negative(spec.get("replicas"), "spec.replicas")
     errors += not_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
-    errors += all_not_negative(spec, "spec", "minReadySeconds") + selector_errors(spec, "statefulset")
+    errors += all_not_negative(spec, "spec", "minReadySeconds")
     if old is None and spec.get("serviceName"):
         errors += label(spec["serviceName"], "spec.serviceName")
-    for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
-        errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    if old is None:
+        for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
+            errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    errors += selector_errors(spec, "statefulset")
     errors += _with_valid_selector(spec, own_template_errors(_with_claims(spec), "StatefulSet"), text="")
-    fixed = _immutable(obj, old, "serviceName", "podManagementPolicy", "selector")
-    if fixed:
-        return fixed + errors
-    if old is not None and _fixed(spec) != _fixed(old["spec"]):
-        text = (
-            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
-            "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
-        )
-        errors.append(forbidden("spec", text))
-    return errors
+    return errors if old is None else errors + _stateful_set_changes(obj, old)
+
+
+def _stateful_set_changes(obj: Object, old: Object) -> list[FieldError]:
+    errors = _immutable(obj, old, "selector")
+    claims, before = obj["spec"].get("volumeClaimTemplates") or [], old["spec"].get("volumeClaimTemplates") or []
+    if claims != before:
+        claim = messages()["core.v1.PersistentVolumeClaim"]
+        shown = [internal_value(claim, each) for each in claims[:CAUSES_MAX]]
+        errors.append(invalid("spec.volumeClaimTemplates", shown or None, IMMUTABLE))
+    return errors + _immutable(obj, old, "serviceName", "podManagementPolicy")
 
 
 def _with_claims(spec: Object) -> Object:
@@ -224,23 +230,6 @@ def _with_claims(spec: Object) -> Object:
     others = [volume for volume in pods.get("volumes") or () if volume.get("name") not in set(claims)]
     volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims] + others
     return {**spec, "template": {**template, "spec": {**pods, "volumes": volumes}}}
-
-
-_CHANGEABLE = frozenset(
-    {
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    }
-)
-
-
-def _fixed(spec: Object) -> Object:
-    return {name: value for name, value in spec.items() if name not in _CHANGEABLE}
 
 
 def replication_controller_errors(obj: Object, old: Object | None) -> list[FieldError]:
@@ -264,12 +253,12 @@ def revision_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates a ControllerRevision."""
     errors = not_negative(obj.get("revision"), "revision")
     data = obj.get("data")
+    if old is not None:
+        return errors if data == old.get("data") else [*errors, invalid("data", data, IMMUTABLE)]
     if data is None:
         errors.append(required("data", "data is mandatory"))
     elif not isinstance(data, dict):
         errors.append(required("data", "data must be a valid JSON object"))
-    if old is not None and data != old.get("data"):
-        errors.append(invalid("data", data, IMMUTABLE))
     return errors
 
 
@@ -287,7 +276,7 @@ def budget_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors.append(invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set"))
     for name in ("minAvailable", "maxUnavailable"):
         errors += amount(spec.get(name), f"spec.{name}") + percent_at_most_100(spec.get(name), f"spec.{name}")
-    policies: Sequence[str] = ("AlwaysAllow", "IfHealthyBudget")
-    errors += one_of(spec.get("unhealthyPodEvictionPolicy"), "spec.unhealthyPodEvictionPolicy", policies)
     selector: Any = spec.get("selector")
-    return errors + (label_selector_errors(selector, "spec.selector") if selector is not None else [])
+    errors += label_selector_errors(selector, "spec.selector") if selector is not None else []
+    policies: Sequence[str] = ("AlwaysAllow", "IfHealthyBudget")
+    return errors + member(spec.get("unhealthyPodEvictionPolicy"), "spec.unhealthyPodEvictionPolicy", policies)

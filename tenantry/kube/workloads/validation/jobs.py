@@ -1,48 +1,37 @@
-"""Validates Jobs, CronJobs and HorizontalPodAutoscalers."""
+"""Validates Jobs and CronJobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, not_supported, required, show, while_few
+from tenantry.kube.field_errors import IMMUTABLE, VALUE_CHARACTERS, invalid, not_supported, required, show, too_long, while_few
 from tenantry.kube.label_selector_validation import label_selector_errors
-from tenantry.kube.names import qualified_name_errors
+from tenantry.kube.names import dns1123_label_errors, qualified_name_errors
 from tenantry.kube.objects import Object, labels_of, name_of
-from tenantry.kube.quantity import parse
 from tenantry.kube.selectors.labels import from_object
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import FieldError, cut
 from tenantry.kube.workloads.cron import is_time_zone, schedule_problem
 from tenantry.kube.workloads.job_labels import CONTROLLER_UID
-from tenantry.kube.workloads.validation.checks import all_not_negative, in_order, items, member, not_negative, one_of
+from tenantry.kube.workloads.validation.checks import all_not_negative, domain_path_errors, in_order, items, member, one_of
 from tenantry.kube.workloads.validation.pods import template_errors
 
-_INDEXES_MAX = 100_000
-_WINDOW_SECONDS_MAX = 3600
+_INDEXES_MAX, _MANY_MAX = 100_000, 10_000
+_OWNER_BYTES_MAX = 63
+_REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _COMPLETION_MODES = ("NonIndexed", "Indexed")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _CRON_NAME_CHARACTERS = 52
-_SOURCES = {
-    "ContainerResource": "containerResource",
-    "External": "external",
-    "Object": "object",
-    "Pods": "pods",
-    "Resource": "resource",
-}
 _RESTART = 'valid values: "OnFailure", "Never"'
 
 
 def job_errors(obj: Object, old: Object | None) -> list[FieldError]:
     spec = obj["spec"]
-    errors: list[FieldError] = []
     selector, labels = spec.get("selector"), labels_of(spec["template"])
-    if selector is None:
-        errors.append(required("spec.selector"))
-    else:
-        errors += label_selector_errors(selector, "spec.selector")
-    if old is None and not spec.get("manualSelector"):
-        errors += _generated_errors(obj, spec)
+    errors = _generated_errors(obj, spec) if old is None and not spec.get("manualSelector") else []
+    errors += job_spec_errors(spec, "spec")
+    errors += [required("spec.selector")] if selector is None else label_selector_errors(selector, "spec.selector")
     try:
         matches = selector is not None and from_object(selector).matches(labels)
     except ValueError:
@@ -51,10 +40,19 @@ def job_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors.append(
             invalid("spec.template.metadata.labels", in_order(labels) or None, "`selector` does not match template `labels`")
         )
-    errors += job_spec_errors(spec, "spec")
     if old is not None:
         errors += _update_errors(spec, old["spec"])
-    return errors
+    return errors + _host_name_errors(obj)
+
+
+def _host_name_errors(obj: Object) -> list[FieldError]:
+    """The name of the last Pod of an indexed Job is a label (validateNameAllowsCompletions)."""
+    spec, name = obj["spec"], name_of(obj)
+    count = spec.get("completions") or 0
+    last = f"{name}-{count - 1}"
+    if spec.get("completionMode") != "Indexed" or count <= 0 or not dns1123_label_errors(last):
+        return []
+    return [invalid("metadata.name", name, f"will not able to create pod with invalid DNS label: {cut(last, VALUE_CHARACTERS)}")]
 
 
 def _generated_errors(obj: Object, spec: Object) -> list[FieldError]:
@@ -73,23 +71,25 @@ def job_spec_errors(spec: Object, path: str) -> list[FieldError]:
         spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"
     )
     errors += all_not_negative(spec, path, "backoffLimitPerIndex", "maxFailedIndexes")
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+    owner = spec.get("managedBy")
+    if owner is not None:
+        errors += domain_path_errors(owner, f"{path}.managedBy")
+        if len(owner.encode()) > _OWNER_BYTES_MAX:
+            errors.append(too_long(f"{path}.managedBy", _OWNER_BYTES_MAX))
     mode = spec.get("completionMode")
-    if mode is not None:
-        errors += member(mode, f"{path}.completionMode", _COMPLETION_MODES)
-        if mode == "Indexed" and spec.get("parallelism", 0) > _INDEXES_MAX:
-            text = f"must be less than or equal to {_INDEXES_MAX} when completion mode is Indexed"
-            errors.append(invalid(f"{path}.parallelism", spec["parallelism"], text))
-        unbounded = "backoffLimitPerIndex" in spec and "maxFailedIndexes" not in spec
-        if mode == "Indexed" and unbounded and (spec.get("completions") or 0) > _INDEXES_MAX:
-            text = f"must be specified when completions is above {_INDEXES_MAX}"
-            errors.append(required(f"{path}.maxFailedIndexes", text))
-        if mode == "Indexed" and spec.get("completions") is None:
-            errors.append(required(f"{path}.completions", "when completion mode is Indexed"))
-        if mode == "NonIndexed" and "backoffLimitPerIndex" in spec:
-            text = "requires indexed completion mode"
-            errors.append(invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], text))
+    errors += member(mode, f"{path}.completionMode", _COMPLETION_MODES)
+    if mode == "Indexed":
+        errors += _indexed_errors(spec, path)
+    elif mode in (None, "NonIndexed"):
+        text = "requires indexed completion mode"
+        names = ("backoffLimitPerIndex", "maxFailedIndexes")
+        errors += [invalid(f"{path}.{name}", spec[name], text) for name in names if spec.get(name) is not None]
     for here, rule in while_few(errors, items(spec.get("podFailurePolicy") or {}, "rules", f"{path}.podFailurePolicy")):
         errors += _failure_rule_errors(rule, here)
+    replacements = _REPLACEMENTS if "podFailurePolicy" not in spec else ("Failed",)
+    errors += member(spec.get("podReplacementPolicy"), f"{path}.podReplacementPolicy", replacements)
     template = spec.get("template") or {}
     errors += template_errors(template, f"{path}.template")
     policy = (template.get("spec") or {}).get("restartPolicy") or ""
@@ -100,6 +100,30 @@ def job_spec_errors(spec: Object, path: str) -> list[FieldError]:
         errors.append(not_supported(here, policy, ("OnFailure", "Never")))
     elif policy != "Never" and "podFailurePolicy" in spec:
         errors.append(invalid(here, policy, 'only "Never" is supported when podFailurePolicy is specified'))
+    return errors
+
+
+def _indexed_errors(spec: Object, path: str) -> list[FieldError]:
+    """The errors of the counts of an indexed Job."""
+    completions, parallelism, failed = (spec.get(name) for name in ("completions", "parallelism", "maxFailedIndexes"))
+    errors: list[FieldError] = []
+    if completions is None:
+        errors.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    if parallelism is not None and parallelism > _INDEXES_MAX:
+        text = f"must be less than or equal to {_INDEXES_MAX} when completion mode is Indexed"
+        errors.append(invalid(f"{path}.parallelism", parallelism, text))
+    if completions is not None and failed is not None and failed > completions:
+        errors.append(invalid(f"{path}.maxFailedIndexes", failed, "must be less than or equal to completions"))
+    if failed is not None and failed > _INDEXES_MAX:
+        errors.append(invalid(f"{path}.maxFailedIndexes", failed, f"must be less than or equal to {_INDEXES_MAX}"))
+    if (completions or 0) > _INDEXES_MAX and spec.get("backoffLimitPerIndex") is not None:
+        if failed is None:
+            text = f"must be specified when completions is above {_INDEXES_MAX}"
+            errors.append(required(f"{path}.maxFailedIndexes", text))
+        text = f"completions are above {_INDEXES_MAX} and used with backoff limit per index"
+        for name, count in (("parallelism", parallelism), ("maxFailedIndexes", failed)):
+            if count is not None and count > _MANY_MAX:
+                errors.append(invalid(f"{path}.{name}", count, f"must be less than or equal to {_MANY_MAX} when {text}"))
     return errors
 
 
@@ -124,18 +148,22 @@ def _failure_rule_errors(rule: Object, path: str) -> list[FieldError]:
 
 
 def _update_errors(spec: Object, old: Object) -> list[FieldError]:
-    errors = [
-        invalid(f"spec.{name}", spec.get(name), IMMUTABLE)
-        for name in ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
-        if spec.get(name) != old.get(name)
-    ]
-    if spec.get("completions") != old.get("completions"):
-        elastic = spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
-        if not elastic:
-            errors.append(invalid("spec.completions", spec.get("completions"), IMMUTABLE))
+    errors: list[FieldError] = []
+    completions = spec.get("completions")
+    if spec.get("completionMode") != "Indexed":
+        errors += _fixed_errors(spec, old, "completions")
+    elif completions is not None and completions not in (old.get("completions"), spec.get("parallelism")):
+        text = "can only be modified in tandem with spec.parallelism"
+        errors.append(invalid("spec.completions", completions, text))
+    errors += _fixed_errors(spec, old, "selector")
     if spec["template"] != old["template"] and not (old.get("suspend") and _same_work(spec["template"], old["template"])):
         errors.append(FieldError("Invalid", "spec.template", f"Invalid value: {_brief(spec['template'])}: {IMMUTABLE}"))
-    return errors
+    names = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+    return errors + _fixed_errors(spec, old, *names)
+
+
+def _fixed_errors(spec: Object, old: Object, *names: str) -> list[FieldError]:
+    return [invalid(f"spec.{name}", spec.get(name), IMMUTABLE) for name in names if spec.get(name) != old.get(name)]
 
 
 def _brief(template: Object) -> str:
@@ -179,86 +207,3 @@ def cron_job_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors += job_spec_errors(job, "spec.jobTemplate.spec")
     errors += all_not_negative(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
     return errors if schedule else [*errors, required("spec.schedule")]
-
-
-def autoscaler_errors(obj: Object, old: Object | None) -> list[FieldError]:
-    """Validates a HorizontalPodAutoscaler."""
-    spec = obj["spec"]
-    errors: list[FieldError] = []
-    smallest, largest = spec.get("minReplicas"), spec.get("maxReplicas", 0)
-    if smallest is not None and smallest < 0:
-        errors.append(invalid("spec.minReplicas", smallest, "must be greater than or equal to 0"))
-    if smallest is not None and largest < smallest:
-        errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to `minReplicas`"))
-    target = spec.get("scaleTargetRef") or {}
-    errors += [required(f"spec.scaleTargetRef.{name}") for name in ("kind", "name") if not target.get(name)]
-    version = target.get("apiVersion") or ""
-    if "/" not in version and not (version and target.get("kind") == "ReplicationController"):
-        errors.append(invalid("spec.scaleTargetRef.apiVersion", version, "apiVersion must specify API group"))
-    for name in ("scaleUp", "scaleDown"):
-        seconds = ((spec.get("behavior") or {}).get(name) or {}).get("stabilizationWindowSeconds")
-        if seconds is not None and seconds < 0:
-            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
-            errors.append(invalid(path, seconds, "must be greater than or equal to zero"))
-        elif seconds is not None and seconds > _WINDOW_SECONDS_MAX:
-            path = f"spec.behavior.{name}.stabilizationWindowSeconds"
-            errors.append(invalid(path, seconds, f"must be less than or equal to {_WINDOW_SECONDS_MAX}"))
-    has_other = False
-    for here, metric in while_few(errors, items(spec, "metrics", "spec")):
-        has_other = has_other or metric.get("type") in ("External", "Object")
-        errors += _metric_errors(metric, here)
-    if smallest == 0 and not has_other:
-        text = "must specify at least one Object or External metric to support scaling to zero replicas"
-        errors.append(forbidden("spec.metrics", text))
-    if largest < 0:
-        errors.append(invalid("spec.maxReplicas", largest, "must be greater than or equal to 1"))
-    return errors if largest else [*errors, required("spec.maxReplicas")]
-
-
-def _metric_errors(metric: Object, path: str) -> list[FieldError]:
-    of = metric.get("type") or ""
-    if not of:
-        unknown = not_supported(f"{path}.type", of, sorted(_SOURCES))
-        return [required(f"{path}.type", "must specify a metric source type"), unknown]
-    source = _SOURCES.get(of)
-    if source is None:
-        return [not_supported(f"{path}.type", of, sorted(_SOURCES))]
-    wanted, here = metric.get(source), f"{path}.{source}"
-    if wanted is None:
-        return [required(here, "must populate information for the given metric source")]
-    errors: list[FieldError] = []
-    if of in ("Resource", "ContainerResource"):
-        if not wanted.get("name"):
-            errors.append(required(f"{here}.name", "must specify a resource name"))
-    elif not (wanted.get("metric") or {}).get("name"):
-        errors.append(required(f"{here}.metric.name", "must specify a metric name"))
-    return errors + _target_errors(of, wanted.get("target") or {}, f"{here}.target")
-
-
-def _target_errors(of: str, target: Object, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    kind = target.get("type") or ""
-    if not kind:
-        errors.append(required(f"{path}.type", "must specify a metric target type"))
-    if kind not in ("Utilization", "Value", "AverageValue"):
-        errors.append(invalid(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue"))
-    errors += [
-        invalid(f"{path}.{name}", target[name], "must be positive")
-        for name in ("value", "averageValue")
-        if target.get(name) is not None and parse(target[name]) <= 0
-    ]
-    return errors + _amount_errors(of, target, path)
-
-
-def _amount_errors(of: str, target: Object, path: str) -> list[FieldError]:
-    if of == "Pods":
-        average = target.get("averageValue")
-        return [required(f"{path}.averageValue", "must specify a positive target averageValue")] if average is None else []
-    if of in ("Resource", "ContainerResource"):
-        if target.get("averageUtilization") is None and target.get("averageValue") is None:
-            text = "must set either a target raw value or a target utilization"
-            return [required(f"{path}.averageUtilization", text)]
-        return not_negative(target.get("averageUtilization"), f"{path}.averageUtilization")
-    if target.get("value") is None and target.get("averageValue") is None:
-        return [required(f"{path}.averageValue", "must set either a target value for metric or a per-pod target")]
-    return []

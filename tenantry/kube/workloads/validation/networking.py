@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from ipaddress import ip_network
-from itertools import islice
 from typing import Any
 
-from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required, while_few
-from tenantry.kube.label_selector_validation import label_selector_errors
-from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors
+from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required, too_long, while_few
+from tenantry.kube.label_selector_validation import label_errors, label_selector_errors
+from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors, path_segment_errors
 from tenantry.kube.objects import Object
-from tenantry.kube.status import CAUSES_MAX, FieldError
+from tenantry.kube.status import FieldError
 from tenantry.kube.workloads.validation.checks import (
     ADDRESS_ERROR,
     PROTOCOLS,
     address_of,
+    domain_path_errors,
     endpoint_address,
     is_network,
     items,
@@ -36,7 +35,7 @@ _POLICY_PROTOCOLS = ("TCP", "UDP", "SCTP")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_ENDS = ("/..", "/.")
-_CONTROLLER = re.compile(r"[^/]+/.+")
+_CONTROLLER_BYTES_MAX = 250
 _ADDRESSES_MAX, _ENDPOINTS_MAX, _PORTS_MAX = 100, 1000, 20000
 
 
@@ -44,7 +43,7 @@ def ingress_errors(obj: Object, old: Object | None) -> list[FieldError]:
     spec = obj["spec"]
     errors: list[FieldError] = []
     if not spec.get("rules") and "defaultBackend" not in spec:
-        errors.append(FieldError("Invalid", "spec", "Invalid value: null: either `defaultBackend` or `rules` must be specified"))
+        errors.append(invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified"))
     if "defaultBackend" in spec:
         errors += _backend_errors(spec["defaultBackend"], "spec.defaultBackend")
     for here, rule in while_few(errors, items(spec, "rules", "spec")):
@@ -131,25 +130,34 @@ def ingress_class_errors(obj: Object, old: Object | None) -> list[FieldError]:
     spec = obj["spec"]
     controller = spec.get("controller") or ""
     errors: list[FieldError] = []
-    if not controller:
-        errors.append(required("spec.controller"))
-    elif not _CONTROLLER.fullmatch(controller) or dns1123_subdomain_errors(controller.partition("/")[0]):
-        errors.append(invalid("spec.controller", controller, 'must be a domain-prefixed path (such as "acme.io/foo")'))
-    if old is not None and controller != old["spec"].get("controller"):
+    if old is not None and controller != (old["spec"].get("controller") or ""):
         errors.append(invalid("spec.controller", controller, IMMUTABLE))
-    parameters = spec.get("parameters")
-    if parameters is None:
-        return errors
-    errors += [required(f"spec.parameters.{name}") for name in ("kind", "name") if not parameters.get(name)]
+    if len(controller.encode()) > _CONTROLLER_BYTES_MAX:
+        errors.append(too_long("spec.controller", _CONTROLLER_BYTES_MAX))
+    errors += domain_path_errors(controller, "spec.controller")
+    parameters, path = spec.get("parameters"), "spec.parameters"
+    return errors if parameters is None else errors + _parameters_errors(parameters, path)
+
+
+def _parameters_errors(parameters: Object, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
     if parameters.get("apiGroup") is not None:
-        errors += subdomain(parameters["apiGroup"], "spec.parameters.apiGroup")
+        errors += subdomain(parameters["apiGroup"], f"{path}.apiGroup")
+    for name in ("kind", "name"):
+        value = parameters.get(name) or ""
+        errors += [invalid(f"{path}.{name}", value, text) for text in path_segment_errors(value)]
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
-    errors += one_of(scope, "spec.parameters.scope", ("Cluster", "Namespace"), missing="")
-    if scope == "Namespace" and not namespace:
-        errors.append(required("spec.parameters.namespace", "`parameters.scope` is set to 'Namespace'"))
-    if scope == "Cluster" and namespace is not None:
-        errors.append(forbidden("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'"))
-    return errors
+    if scope not in ("Cluster", "Namespace"):
+        errors.append(not_supported(f"{path}.scope", scope, ("Cluster", "Namespace")))
+    elif scope == "Namespace":
+        if namespace is None:
+            errors.append(required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
+        else:
+            errors += label(namespace, f"{path}.namespace")
+    elif namespace is not None:
+        errors.append(forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
+    # Upstream finds these by declarative validation, which comes last.
+    return errors + [required(f"{path}.{name}") for name in ("kind", "name") if not parameters.get(name)]
 
 
 def policy_errors(obj: Object, old: Object | None) -> list[FieldError]:
@@ -224,20 +232,28 @@ def _is_inside(inner: str, outer: str) -> bool:
 def slice_errors(obj: Object, old: Object | None) -> list[FieldError]:
     """Validates an EndpointSlice."""
     of: str = obj.get("addressType") or ""
-    if old is not None and of != old.get("addressType"):
-        return [invalid("addressType", None, IMMUTABLE)]
-    errors = one_of(of, "addressType", _ADDRESS_TYPES, missing="")
     endpoints = obj.get("endpoints") or ()
-    if len(endpoints) > _ENDPOINTS_MAX:
-        errors.append(_too_many("endpoints", len(endpoints), _ENDPOINTS_MAX))
-        return errors
+    # Upstream finds a wrong type by declarative validation, which comes last and does not go on where the type has changed.
+    changed = old is not None and of != (old.get("addressType") or "")
+    type_errors = one_of(of, "addressType", _ADDRESS_TYPES, missing="") if old is None or changed else []
+    errors: list[FieldError] = [*type_errors] if changed else []
     names: set[str] = set()
     for index, each in while_few(errors, enumerate(obj.get("ports") or ())):
         errors += _slice_port_errors(each, f"ports[{index}]", names)
+    if old is None or endpoints != (old.get("endpoints") or ()):
+        if len(endpoints) > _ENDPOINTS_MAX:
+            errors.append(_too_many("endpoints", len(endpoints), _ENDPOINTS_MAX))
+        else:
+            for index, endpoint in while_few(errors, enumerate(endpoints)):
+                errors += _slice_endpoint_errors(endpoint, of, f"endpoints[{index}]")
+    errors += [invalid("addressType", None, IMMUTABLE)] if changed else type_errors
     for index, endpoint in while_few(errors, enumerate(endpoints)):
-        errors += _slice_endpoint_errors(endpoint, of, f"endpoints[{index}]")
-    empty = (index for index, endpoint in enumerate(endpoints) if not endpoint.get("addresses"))
-    return errors + [required(f"endpoints[{index}].addresses") for index in islice(empty, CAUSES_MAX)]
+        count, here = len(endpoint.get("addresses") or ()), f"endpoints[{index}].addresses"
+        if not count:
+            errors.append(required(here))
+        elif count > _ADDRESSES_MAX:
+            errors.append(_too_many(here, count, _ADDRESSES_MAX))
+    return errors
 
 
 def _too_many(path: str, count: int, limit: int) -> FieldError:
@@ -258,23 +274,35 @@ def _slice_port_errors(each: Object, path: str, names: set[str]) -> list[FieldEr
 def _slice_endpoint_errors(endpoint: Object, of: str, path: str) -> list[FieldError]:
     addresses: list[Any] = endpoint.get("addresses") or []
     errors: list[FieldError] = []
-    if len(addresses) > _ADDRESSES_MAX:
-        errors.append(_too_many(f"{path}.addresses", len(addresses), _ADDRESSES_MAX))
-    for index, address in while_few(errors, enumerate(addresses)):
+    for index, address in while_few(errors, enumerate(addresses if of in _ADDRESS_TYPES else ())):
         here = f"{path}.addresses[{index}]"
         if of == "FQDN":
-            errors += subdomain(address, here)
+            errors += _domain_errors(address, here)
             continue
         parsed = address_of(address)
         if parsed is None:
             errors.append(invalid(here, address, ADDRESS_ERROR))
             continue
-        if of in ("IPv4", "IPv6") and parsed.version != int(of[-1]):
+        if parsed.version != int(of[-1]):
             # Upstream names the list and not the item.
             errors.append(invalid(f"{path}.addresses", address, f"must be an {of} address"))
         errors += endpoint_address(address, here)
     if endpoint.get("nodeName") is not None:
         errors += subdomain(endpoint["nodeName"], f"{path}.nodeName")
+    errors += label_errors(endpoint.get("deprecatedTopology") or {}, f"{path}.deprecatedTopology")
     if endpoint.get("hostname") is not None:
         errors += label(endpoint["hostname"], f"{path}.hostname")
     return errors
+
+
+def _domain_errors(name: str, path: str) -> list[FieldError]:
+    """The errors of a domain of two parts or more (IsFullyQualifiedDomainName)."""
+    if not name:
+        return [required(path)]
+    name = name.removesuffix(".")
+    if wrong := dns1123_subdomain_errors(name):
+        return [invalid(path, name, ",".join(wrong))]
+    if "." not in name:
+        return [invalid(path, name, "should be a domain with at least two segments separated by dots")]
+    found = ((part, dns1123_label_errors(part)) for part in name.split("."))
+    return [invalid(path, part, ",".join(wrong)) for part, wrong in found if wrong]

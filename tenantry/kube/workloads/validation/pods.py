@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tenantry.kube.field_errors import forbidden, invalid, required, while_few
+from tenantry.kube.field_errors import duplicate, forbidden, invalid, not_supported, required, too_long, while_few
 from tenantry.kube.label_selector_validation import label_errors
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
@@ -21,14 +21,16 @@ from tenantry.kube.workloads.validation.checks import (
     subdomain,
     unique,
 )
-from tenantry.kube.workloads.validation.containers import containers_errors, seccomp_errors
-from tenantry.kube.workloads.validation.resources import pod_level_errors
+from tenantry.kube.workloads.validation.containers import containers_errors, image_errors, seccomp_errors
+from tenantry.kube.workloads.validation.resources import pod_level_errors, resource_errors
 from tenantry.kube.workloads.validation.scheduling import affinity_errors, spread_errors, toleration_errors
 from tenantry.kube.workloads.validation.volumes import volumes_errors
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
+_SYSTEMS = ("linux", "windows")
+_HOST_NAME_BYTES_MAX = 64
 _MUTABLE = (
     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
@@ -40,7 +42,11 @@ def template_errors(template: Object, path: str) -> list[FieldError]:
     metadata = template.get("metadata") or {}
     errors = label_errors(metadata.get("labels") or {}, f"{path}.labels")
     errors += annotation_errors(metadata.get("annotations") or {}, f"{path}.annotations")
-    return errors + pod_spec_errors(template.get("spec") or {}, f"{path}.spec")
+    spec = template.get("spec") or {}
+    errors += pod_spec_errors(spec, f"{path}.spec")
+    if spec.get("ephemeralContainers"):
+        errors.append(forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
+    return errors
 
 
 def annotation_errors(annotations: Mapping[str, str], path: str) -> list[FieldError]:
@@ -53,6 +59,7 @@ def annotation_errors(annotations: Mapping[str, str], path: str) -> list[FieldEr
 def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
     """ValidatePodSpec."""
     errors, volumes = volumes_errors(spec, path)
+    errors += _claim_errors(spec, path)
     errors += containers_errors(spec, path, volumes)
     errors += pod_level_errors(spec, f"{path}.resources")
     errors += one_of(spec.get("restartPolicy"), f"{path}.restartPolicy", _RESTART_POLICIES, missing="")
@@ -73,7 +80,8 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
         name = each.get("name") or ""
         errors += [invalid(here, name, text) for text in qualified_name_errors(name)]
     errors += spread_errors(spec, path)
-    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
+    errors += _host_name_errors(spec, f"{path}.hostnameOverride")
+    for name in ("serviceAccountName", "nodeName"):
         if spec.get(name):
             errors += subdomain(spec[name], f"{path}.{name}")
     seconds = spec.get("activeDeadlineSeconds")
@@ -87,7 +95,55 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
         errors += ip_address(alias.get("ip") or "", f"{here}.ip")
         for index, name in enumerate(alias.get("hostnames") or ()):
             errors += subdomain(name, f"{here}.hostnames[{index}]")
-    return errors + one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", _PREEMPTION_POLICIES)
+    if spec.get("priorityClassName"):
+        errors += subdomain(spec["priorityClassName"], f"{path}.priorityClassName")
+    if spec.get("runtimeClassName") is not None:
+        errors += subdomain(spec["runtimeClassName"], f"{path}.runtimeClassName")
+    errors += one_of(spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", _PREEMPTION_POLICIES)
+    errors += resource_errors({"limits": spec.get("overhead") or {}}, f"{path}.overhead")
+    system = (spec.get("os") or {}).get("name") or ""
+    if "os" in spec and not system:
+        errors.append(required(f"{path}.os.name"))
+    elif system and system not in _SYSTEMS:
+        errors.append(not_supported(f"{path}.os", system, _SYSTEMS))
+    return errors
+
+
+def _claim_errors(spec: Object, path: str) -> list[FieldError]:
+    """validatePodResourceClaims."""
+    errors: list[FieldError] = []
+    names: set[str] = set()
+    for here, claim in while_few(errors, items(spec, "resourceClaims", path)):
+        name = claim.get("name") or ""
+        given, template = claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName")
+        if not name:
+            errors.append(required(f"{here}.name"))
+        elif name in names:
+            errors.append(duplicate(f"{here}.name", name))
+        else:
+            errors += label(name, f"{here}.name")
+            names.add(name)
+        shown = {"Name": name, "ResourceClaimName": given, "ResourceClaimTemplateName": template}
+        if given is not None and template is not None:
+            text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            errors.append(invalid(here, shown, text))
+        if given is None and template is None:
+            errors.append(invalid(here, shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"))
+        for field, value in (("resourceClaimName", given), ("resourceClaimTemplateName", template)):
+            errors += subdomain(value, f"{here}.{field}") if value is not None else []
+    return errors
+
+
+def _host_name_errors(spec: Object, path: str) -> list[FieldError]:
+    """validatePodHostName."""
+    name = spec.get("hostnameOverride")
+    if name is None:
+        return []
+    reasons = (("setHostnameAsFQDN", "setHostnameAsFQDN"), ("hostNetwork", "hostNetwork"))
+    errors = [forbidden(path, f"may not be specified when {text} is true") for field, text in reasons if spec.get(field)]
+    if len(name.encode()) > _HOST_NAME_BYTES_MAX:
+        errors.append(too_long(path, _HOST_NAME_BYTES_MAX))
+    return errors + subdomain(name, path)
 
 
 _SYSCTL_WORD = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
@@ -121,6 +177,9 @@ def pod_errors(obj: Object, old: Object | None) -> list[FieldError]:
     errors = annotation_errors(obj["metadata"].get("annotations") or {}, "metadata.annotations")
     errors += pod_spec_errors(spec, "spec")
     errors += not_negative(spec.get("terminationGracePeriodSeconds"), "spec.terminationGracePeriodSeconds")
+    for name in ("containers", "initContainers"):
+        for here, container in while_few(errors, items(spec, name, "spec")):
+            errors += image_errors(container, here)
     if old is None:
         if spec.get("ephemeralContainers"):
             errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))

@@ -84,11 +84,9 @@ def _amount_errors(name: str, amount: str, path: str) -> list[FieldError]:
 def name_errors(name: str) -> list[str]:
     """The errors of the name of a resource of a container."""
     errors = qualified_name_errors(name)
-    if errors or "/" in name:
+    if "/" in name or name.startswith(_HUGE_PAGES) or name in _OF_CONTAINERS:
         return errors
-    if name.startswith(_HUGE_PAGES) or name in _OF_CONTAINERS:
-        return []
-    if name not in _STANDARD:
+    if not errors and name not in _STANDARD:
         errors.append("must be a standard resource type or fully qualified")
     return [*errors, "must be a standard resource for containers"]
 

@@ -17,6 +17,7 @@ from tenantry.kube.workloads.validation.checks import (
     ip_address,
     items,
     label,
+    member,
     network,
     one_of,
     port,
@@ -28,6 +29,7 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _AFFINITIES = ("ClientIP", "None")
 _POLICIES = ("Cluster", "Local")
 _OUTSIDE = ("NodePort", "LoadBalancer")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _DAY_SECONDS = 86400
 NO_ADDRESS = "None"
 
@@ -59,7 +61,7 @@ def service_errors(obj: Object, old: Object | None) -> list[FieldError]:
         errors += endpoint_address(address, f"spec.externalIPs[{index}]")
     errors += _balancer_errors(spec, of)
     errors += _traffic_errors(spec, of)
-    return errors
+    return errors + member(spec.get("trafficDistribution"), "spec.trafficDistribution", _DISTRIBUTIONS)
 
 
 def _external_name_errors(spec: Object) -> list[FieldError]:
@@ -167,6 +169,12 @@ def _traffic_errors(spec: Object, of: str) -> list[FieldError]:
         errors += one_of(policy, "spec.externalTrafficPolicy", _POLICIES, missing="")
     elif policy:
         errors.append(invalid("spec.externalTrafficPolicy", policy, "may only be set for externally-accessible services"))
+    check = spec.get("healthCheckNodePort") or 0
+    if check and (of != "LoadBalancer" or policy != "Local"):
+        text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        errors.append(invalid("spec.healthCheckNodePort", check, text))
+    elif check:
+        errors += port_number(check, "spec.healthCheckNodePort")
     inside = spec.get("internalTrafficPolicy")
     if inside is None:
         return errors + ([required("spec.internalTrafficPolicy")] if of in (*_OUTSIDE, "ClusterIP") else [])
@@ -189,18 +197,20 @@ def endpoints_errors(obj: Object, old: Object | None) -> list[FieldError]:
                 errors += label(each["name"], f"{place}.name")
             errors += port_number(each.get("port", 0), f"{place}.port")
             errors += one_of(each.get("protocol"), f"{place}.protocol", PROTOCOLS, missing="")
+            protocol = each.get("appProtocol")
+            wrong = qualified_name_errors(protocol) if protocol is not None else []
+            errors += [invalid(f"{place}.appProtocol", protocol, text) for text in wrong]
     return errors
 
 
 def _endpoint_errors(address: Object, path: str) -> list[FieldError]:
     value = address.get("ip") or ""
-    errors = ip_address(value, f"{path}.ip")
-    if errors:
-        # Upstream finds it twice.
-        return [*errors, invalid(f"{path}.ip", value, "must be a valid IP address")]
-    errors = endpoint_address(value, f"{path}.ip")
+    wrong = ip_address(value, f"{path}.ip")
+    errors = [*wrong]
     if address.get("hostname"):
         errors += label(address["hostname"], f"{path}.hostname")
     if address.get("nodeName") is not None:
         errors += subdomain(address["nodeName"], f"{path}.nodeName")
-    return errors
+    # Upstream looks at it twice.
+    again = [invalid(f"{path}.ip", value, "must be a valid IP address")] if wrong else endpoint_address(value, f"{path}.ip")
+    return errors + again

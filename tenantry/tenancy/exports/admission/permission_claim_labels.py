@@ -55,7 +55,7 @@ class PermissionClaimLabelsAdmission(Plugin):
         """The claim labels that the object must have; None if nothing is to be done, which is the common case."""
         if (
             # The subresources of custom types leave metadata as it is, those of built-in types write it.
-            (review.subresource and review.definition.message is None)
+            (review.subresource and review.version.message is None)
             or not review.definition.stored
             or review.operation not in (CREATE, UPDATE)
             or review.object is None

@@ -17,7 +17,6 @@ class HidingStrategy(TypeStrategy):
     def __init__(self, inner: Strategy, paths: Sequence[HiddenPath], *, go_fields: bool) -> None:
         """`go_fields`: the type is decoded into a structure of Go, which writes some fields that were not sent."""
         super().__init__(inner)
-        self.bare_finalizers = inner.bare_finalizers
         self._paths = Hidden(paths)
         self._refused = Hidden((*paths, *write_only(inner, paths)))
         self._go_fields = go_fields
