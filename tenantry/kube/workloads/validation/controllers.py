@@ -197,14 +197,13 @@ def stateful_set_errors(obj: Object, old: Object | None) -> list[FieldError]:
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for name in ("whenDeleted", "whenScaled"):
         errors += one_of(retention.get(name), f"spec.persistentVolumeClaimRetentionPolicy.{name}", _RETENTIONS)
-    errors += not_negative(spec.get("replicas"), "spec.replicas")
-    errors += not_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
-    errors += all_not_negative(spec, "spec", "minReadySeconds")
-    if old is None and spec.get("serviceName"):
-        errors += label(spec["serviceName"], "spec.serviceName")
     if old is None:
         for here, claim in while_few(errors, items(spec, "volumeClaimTemplates", "spec")):
             errors += claim_spec_errors(claim.get("spec") or {}, f"{here}.spec")
+    errors += all_not_negative(spec, "spec", "replicas", "minReadySeconds")
+    errors += not_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
+    if old is None and spec.get("serviceName"):
+        errors += label(spec["serviceName"], "spec.serviceName")
     errors += selector_errors(spec, "statefulset")
     errors += _with_valid_selector(spec, own_template_errors(_with_claims(spec), "StatefulSet"), text="")
     return errors if old is None else errors + _stateful_set_changes(obj, old)
