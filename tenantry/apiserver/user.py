@@ -128,6 +128,9 @@ def global_service_account(user: User) -> str:
 
 def seen_in(user: User, cluster: str) -> User:
     """The user with a name that is correct in `cluster`: a service account of another cluster gets its global name."""
+    if not user.extra:
+        # It comes from no cluster.
+        return user
     home = home_of(user)
     if home == cluster or not (name := global_service_account(user)):
         return user

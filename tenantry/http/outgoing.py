@@ -178,15 +178,19 @@ class OutgoingCalls:
     def _keep(self, key: tuple[str, Destination], connection: OutgoingConnection) -> None:
         if not connection.usable:
             return
-        kept = self._idle.setdefault(key, [])
-        if self._closed or len(kept) >= _IDLE_OF_ONE:
+        idle = self._idle
+        kept = idle.get(key)
+        if self._closed or (kept is not None and len(kept) >= _IDLE_OF_ONE):
             connection.abort()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
-        kept.append(connection)
+        if kept is None:
+            idle[key] = [connection]
+        else:
+            kept.append(connection)
+            idle.move_to_end(key)
         self._idle_count += 1
-        self._idle.move_to_end(key)
         while self._idle_count > _IDLE_MAX:
             self._close_oldest()
         if self._sweep is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 from tenantry.http.chunks import BadChunk, ChunkScanner, unchunked
@@ -20,6 +21,8 @@ _INFORMATIONAL_MAX = 5
 _CHUNKS_MAX = 4_000
 """The event loop reads each of them: those of 4 MiB have a kilobyte each."""
 _BODILESS = frozenset((204, 304))
+_KEPT_HEAD_BYTES = 1 << 10
+"""The longest head that a connection keeps."""
 
 
 class OutgoingError(Exception):
@@ -36,12 +39,37 @@ class OutgoingAnswer(NamedTuple):
     """An answer. `fields`: the headers by lower-case name; of a repeated one the last."""
 
     status: int
-    fields: dict[bytes, bytes]
+    fields: Mapping[bytes, bytes]
     body: bytes
 
     @property
     def content_type(self) -> str:
         return self.fields.get(b"content-type", b"").decode("latin-1")
+
+
+class _Head(NamedTuple):
+    """What a head says. `keeps`: whether the server keeps the connection. `length`: of the body, None where it is in chunks
+    (`chunked`) or ends with the connection."""
+
+    status: int
+    fields: Mapping[bytes, bytes]
+    keeps: bool
+    length: int | None
+    chunked: bool = False
+
+
+class _KeptHead(NamedTuple):
+    """The head of the last answer of a connection, with the empty line that ends it. A server that is called often says the same
+    again, but for its Date once a second."""
+
+    raw: bytes
+    head: _Head
+    whole: int
+    """The bytes of an answer with this head."""
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether this is an answer with this head and nothing else."""
+        return len(data) == self.whole and data.startswith(self.raw)
 
 
 def deadline_exceeded() -> OutgoingError:
@@ -99,9 +127,8 @@ class OutgoingConnection(asyncio.Protocol):
         self._answered: asyncio.Future[OutgoingAnswer] | None = None
         self._data = bytearray()
         self._limit = 0
-        self._status = 0
-        self._fields: dict[bytes, bytes] | None = None
-        self._length: int | None = None
+        self._head: _Head | None = None
+        self._known: _KeptHead | None = None
         self._scanner: ChunkScanner | None = None
         self._chunks = bytearray()
         self._informational = 0
@@ -118,10 +145,12 @@ class OutgoingConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or not self.usable:
             raise OutgoingError("EOF", unanswered=True)
-        self._limit, self._fields, self._length, self._scanner = limit_bytes, None, None, None
+        self._limit, self._head, self._scanner = limit_bytes, None, None
         self._informational = 0
-        self._data.clear()
-        self._chunks.clear()
+        if self._data:
+            self._data.clear()
+        if self._chunks:
+            self._chunks.clear()
         answered: asyncio.Future[OutgoingAnswer] = asyncio.get_running_loop().create_future()
         self._answered = answered
         deadlines.add(answered, deadline)
@@ -152,22 +181,26 @@ class OutgoingConnection(asyncio.Protocol):
         if self._answered is None or self._answered.done():
             self.abort()
             return
+        known = self._known
+        if known is not None and self._head is None and not self._data and known.is_whole(data) and known.whole <= self._limit:
+            self._finish(known.head, data[len(known.raw) :])
+            return
         self._data += data
         try:
-            while self._fields is None:
+            while self._head is None:
                 if not self._read_head():
                     return
-            self._read_body()
+            self._read_body(self._head)
         except BadChunk as error:
             self._fail(OutgoingError(f"malformed chunked encoding: {error}"))
         except OutgoingError as error:
             self._fail(error)
 
     def eof_received(self) -> bool:
-        if self._fields is not None and self._length is None and self._scanner is None:
+        head = self._head
+        if head is not None and head.length is None and not head.chunked:
             # RFC 9112 §6.3: without a length, the body ends with the connection.
-            self._keeps = False
-            self._finish(bytes(self._data))
+            self._finish(head, bytes(self._data))
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -177,11 +210,11 @@ class OutgoingConnection(asyncio.Protocol):
         elif error is not None:
             self._fail(OutgoingError("read: connection reset by peer", unanswered=self._is_unanswered))
         else:
-            self._fail(OutgoingError("EOF" if self._fields is None else "unexpected EOF", unanswered=self._is_unanswered))
+            self._fail(OutgoingError("EOF" if self._head is None else "unexpected EOF", unanswered=self._is_unanswered))
 
     @property
     def _is_unanswered(self) -> bool:
-        return self.reused and self._fields is None and not self._data
+        return self.reused and self._head is None and not self._data
 
     def _read_head(self) -> bool:
         """Reads a head, if it is complete. 1xx answers are skipped."""
@@ -192,68 +225,77 @@ class OutgoingConnection(asyncio.Protocol):
             return False
         if self._data.count(b"\r\n", 0, end) > _HEADERS_MAX:
             raise OutgoingError(f"server response has more than {_HEADERS_MAX} headers; aborted")
-        lines = bytes(self._data[:end]).split(b"\r\n")
+        raw = bytes(self._data[: end + 4])
         del self._data[: end + 4]
-        found = _STATUS_LINE.fullmatch(lines[0])
-        if found is None:
-            raise OutgoingError("malformed HTTP response")
-        fields: dict[bytes, bytes] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(b":")
-            if not colon or not name or name[:1] in b" \t":
-                raise OutgoingError("malformed MIME header line")
-            fields[name.lower()] = value.strip()
-        self._status = int(found[2])
-        if self._status < 200:
+        head = _parse(raw[:-4])
+        if head.status < 200:
             self._informational += 1
             if self._informational > _INFORMATIONAL_MAX:
                 raise OutgoingError("net/http: too many 1xx informational responses")
             return bool(self._data)
-        connection = fields.get(b"connection", b"").lower()
-        self._keeps = b"close" not in connection and (found[1] == b"1" or b"keep-alive" in connection)
-        self._frame(fields)
-        self._fields = fields
+        self._head, self._keeps = head, head.keeps
+        if head.chunked:
+            self._scanner = ChunkScanner(_CHUNKS_MAX)
+        elif head.length is not None and head.keeps and len(raw) <= _KEPT_HEAD_BYTES:
+            self._known = _KeptHead(raw, head, len(raw) + head.length)
         return True
 
-    def _frame(self, fields: dict[bytes, bytes]) -> None:
-        declared = fields.get(b"content-length")
-        if self._status in _BODILESS:
-            self._length = 0
-        elif b"transfer-encoding" in fields:
-            if fields[b"transfer-encoding"].lower() != b"chunked" or declared is not None:
-                raise OutgoingError("unsupported transfer encoding")
-            self._scanner = ChunkScanner(_CHUNKS_MAX)
-        elif declared is not None:
-            if not declared.isdigit() or len(declared) > 12:
-                raise OutgoingError("bad Content-Length")
-            self._length = int(declared)
-        else:
-            self._keeps = False
-
-    def _read_body(self) -> None:
+    def _read_body(self, head: _Head) -> None:
         if self._scanner is not None:
             self._chunks += self._scanner.feed(bytes(self._data))
             self._data.clear()
             self._check_size(len(self._chunks))
             if self._scanner.done:
                 self._keeps = self._keeps and not self._scanner.behind
-                self._finish(unchunked(bytes(self._chunks)))
+                self._finish(head, unchunked(bytes(self._chunks)))
             return
-        self._check_size(self._length or 0)
+        length = head.length
+        self._check_size(length or 0)
         self._check_size(len(self._data))
-        if self._length is not None and len(self._data) >= self._length:
-            self._keeps = self._keeps and len(self._data) == self._length
-            self._finish(bytes(self._data[: self._length]))
+        if length is not None and len(self._data) >= length:
+            self._keeps = self._keeps and len(self._data) == length
+            self._finish(head, bytes(self._data[:length]))
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._limit:
             raise OutgoingError(f"the answer has more than {self._limit} bytes")
 
-    def _finish(self, body: bytes) -> None:
+    def _finish(self, head: _Head, body: bytes) -> None:
         if self._answered is not None and not self._answered.done():
-            self._answered.set_result(OutgoingAnswer(self._status, self._fields or {}, body))
+            self._answered.set_result(OutgoingAnswer(head.status, head.fields, body))
 
     def _fail(self, error: OutgoingError) -> None:
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(error)
         self.abort()
+
+
+def _parse(raw: bytes) -> _Head:
+    """What a head says, without the empty line at its end. Raises OutgoingError."""
+    line, *lines = raw.split(b"\r\n")
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise OutgoingError("malformed HTTP response")
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name[:1] in b" \t":
+            raise OutgoingError("malformed MIME header line")
+        fields[name.lower()] = value.strip()
+    status = int(found[2])
+    connection = fields.get(b"connection", b"").lower()
+    keeps = b"close" not in connection and (found[1] == b"1" or b"keep-alive" in connection)
+    if status < 200:
+        return _Head(status, fields, keeps, None)
+    declared = fields.get(b"content-length")
+    if status in _BODILESS:
+        return _Head(status, fields, keeps, 0)
+    if b"transfer-encoding" in fields:
+        if fields[b"transfer-encoding"].lower() != b"chunked" or declared is not None:
+            raise OutgoingError("unsupported transfer encoding")
+        return _Head(status, fields, keeps, None, chunked=True)
+    if declared is None:
+        return _Head(status, fields, False, None)
+    if not declared.isdigit() or len(declared) > 12:
+        raise OutgoingError("bad Content-Length")
+    return _Head(status, fields, keeps, int(declared))

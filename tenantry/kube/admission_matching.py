@@ -120,9 +120,20 @@ class Matcher:
 
     `without_rules`: whether it matches every resource where it has no rules, as MatchResources of bindings do. `weight`: 1, and
     one more for each rule, and for so many resources or terms of a selector as are compared in the time that a rule takes.
+    `selects_all`: whether its selectors match every write. `names_objects`: whether its rules depend on the object's name.
     """
 
-    __slots__ = ("equivalent", "excluded", "namespace_selector", "object_selector", "rules", "weight", "without_rules")
+    __slots__ = (
+        "equivalent",
+        "excluded",
+        "names_objects",
+        "namespace_selector",
+        "object_selector",
+        "rules",
+        "selects_all",
+        "weight",
+        "without_rules",
+    )
 
     def __init__(
         self,
@@ -141,6 +152,8 @@ class Matcher:
         self.namespace_selector = _selector(namespace_selector)
         self.object_selector = _selector(object_selector)
         self.without_rules = without_rules
+        self.selects_all = self.namespace_selector.is_everything and self.object_selector.is_everything
+        self.names_objects = any(rule.names for rule in (*self.rules, *self.excluded))
         rules_weight = sum(1 + len(rule.resources) // _COMPARED for rule in (*self.rules, *self.excluded))
         self.weight = 1 + rules_weight + (_terms(namespace_selector) + _terms(object_selector)) // _COMPARED
 
@@ -169,20 +182,27 @@ class Matcher:
         `namespace_labels`: the labels of a namespace by its name. It raises NamespaceMissing, which is raised here only where
         the rules match.
         """
-        missing = ""
-        try:
-            if not self._selects_namespace(request, obj, namespace_labels):
-                return None
-        except NamespaceMissing as error:
-            missing = str(error)
-        if not self.selects_object(obj, old):
-            return None
+        found = self.match_rules(request)
+        if found is None or self.selects_all or self.selects(request, obj, old, namespace_labels):
+            return found
+        return None
+
+    def match_rules(self, request: AdmissionRequest) -> MatchedResource | None:
+        """As `match`, by the rules alone. They depend on nothing of an object but its name (`names_objects`), and on whether it
+        has a namespace."""
         if self.excluded and self._of_rules(self.excluded, request) is not None:
             return None
-        found = request.matched if self.without_rules and not self.rules else self._of_rules(self.rules, request)
-        if found is not None and missing:
-            raise NamespaceMissing(missing)
-        return found
+        return request.matched if self.without_rules and not self.rules else self._of_rules(self.rules, request)
+
+    def selects(
+        self,
+        request: AdmissionRequest,
+        obj: Object | None,
+        old: Object | None,
+        namespace_labels: Callable[[str], Labels],
+    ) -> bool:
+        """Whether the selectors match the object and its namespace, as `match`."""
+        return self.selects_object(obj, old) and self._selects_namespace(request, obj, namespace_labels)
 
     def selects_object(self, obj: Object | None, old: Object | None) -> bool:
         """Whether the object selector matches the new or the old object."""

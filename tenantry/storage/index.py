@@ -9,6 +9,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
 
 EMPTY: Sequence[Record] = ()
+_NOTHING: frozenset[str] = frozenset()
 _PLACES_MAX = 64
 """In so many namespaces an object is looked up by its name. In more, an index by name is used."""
 
@@ -146,14 +147,10 @@ class Index:
         namespaces = self._by_resource.get(resource, {}).get(cluster, {})
         return bool(namespaces) if namespace is None else namespace in namespaces
 
-    def has_any_of(self, resources: Iterable[str], cluster: str) -> bool:
+    def having(self, resources: Iterable[str], cluster: str) -> tuple[str, ...]:
         by_resource = self._by_resource
-        for resource in resources:
-            clusters = by_resource.get(resource)
-            # A cluster without objects has no entry.
-            if clusters is not None and cluster in clusters:
-                return True
-        return False
+        # A cluster without objects has no entry.
+        return tuple([each for each in resources if cluster in by_resource.get(each, _NOTHING)])
 
     def has_many(self, resource: str, cluster: str | None, namespace: str | None, many: int) -> bool:
         """Whether there are at least `many` objects. Looks at no more places than that."""

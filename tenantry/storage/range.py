@@ -194,9 +194,9 @@ class Range:
     def has_any(self, resource: str, cluster: str, namespace: str | None = None) -> bool:
         return self._index.has_any(resource, cluster, namespace)
 
-    def has_any_of(self, resources: Iterable[str], cluster: str) -> bool:
-        """Whether a cluster has an object of one of the resources."""
-        return self._index.has_any_of(resources, cluster)
+    def having(self, resources: Iterable[str], cluster: str) -> tuple[str, ...]:
+        """Finds the resources of which a cluster has an object, in the order in which they are given."""
+        return self._index.having(resources, cluster)
 
     def clusters(self, resource: str | None = None) -> Iterable[str]:
         """The clusters that have any object, or any object of the resource, in order."""

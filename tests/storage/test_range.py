@@ -278,10 +278,10 @@ def test_what_a_cluster_holds_is_counted_as_it_comes_and_goes(steps: list[tuple[
     asked=st.lists(st.sampled_from([*RESOURCES, "core/secrets"]), max_size=3),
     cluster=st.sampled_from(["root", "rz"]),
 )
-def test_whether_a_cluster_has_any_of_several_resources(held: set[Key], asked: list[str], cluster: str) -> None:
+def test_which_of_several_resources_a_cluster_has(held: set[Key], asked: list[str], cluster: str) -> None:
     index = Index()
     for key in held:
         index.put(record(key, 1))
     for key in [key for key in held if key.name == "x"]:
         index.remove(key)
-    assert index.has_any_of(asked, cluster) is any(index.has_any(resource, cluster, None) for resource in asked)
+    assert index.having(asked, cluster) == tuple(resource for resource in asked if index.has_any(resource, cluster, None))

@@ -22,6 +22,7 @@ class ByType:
         self._mutate = {key: overridden(each, "mutate") for key, each in plugins.items()}
         self._validate = {key: overridden(each, "validate") for key, each in plugins.items()}
         self._is_meant = is_meant
+        self.groups = frozenset(group for group, _ in plugins)
 
     def mutate(self, review: Review) -> None:
         definition = review.definition

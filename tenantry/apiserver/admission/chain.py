@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
-from tenantry.apiserver.admission.plugin import overridden
+from tenantry.apiserver.admission.dynamic import Configured, DynamicAdmission, WholeAdmission
+from tenantry.apiserver.admission.plugin import ByGroup
 from tenantry.apiserver.admission.review import Admission, Review
 
 
@@ -19,41 +19,44 @@ class Restoring(Protocol):
         ...
 
 
+class _NothingConfigured:
+    def mutating(self, review: Review) -> Sequence[DynamicAdmission]:
+        return ()
+
+    def validating(self, review: Review) -> Sequence[DynamicAdmission]:
+        return ()
+
+
 class AdmissionChain:
     """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`.
 
     `charging`: those whose `validate` charges the write (quotas). They run last, because no later one may refuse it.
-    `configured`: whether any dynamic admission is configured where the configurations for a write are.
+    `configured`: the dynamic admission that is asked between; none where it is not given.
     """
 
     def __init__(
         self,
         plugins: Sequence[Admission],
         *,
-        dynamic: Sequence[DynamicAdmission] = (),
         charging: Sequence[Admission] = (),
-        configured: Callable[[Review], bool] = lambda review: True,
+        configured: Configured | None = None,
     ) -> None:
-        self._mutate = overridden((*plugins, *charging), "mutate")
-        self._check = overridden(plugins, "validate")
-        self._charge = overridden(charging, "validate")
+        self._mutate = ByGroup((*plugins, *charging), "mutate")
+        self._check = ByGroup(plugins, "validate")
+        self._charge = ByGroup(charging, "validate")
         self._restore = tuple(each.restore for each in plugins if isinstance(each, Restoring))
-        self.dynamic: Sequence[DynamicAdmission] = tuple(dynamic)
-        self._configured = configured
-
-    def asks(self, review: Review) -> bool:
-        return bool(self.dynamic) and self._configured(review)
+        self.configured: Configured = configured or _NothingConfigured()
 
     def mutate(self, review: Review) -> None:
-        for mutate in self._mutate:
+        for mutate in self._mutate.of(review.definition.group):
             mutate(review)
 
     def check(self, review: Review) -> None:
-        for validate in self._check:
+        for validate in self._check.of(review.definition.group):
             validate(review)
 
     def charge(self, review: Review) -> None:
-        for charge in self._charge:
+        for charge in self._charge.of(review.definition.group):
             charge(review)
 
     def validate(self, review: Review) -> None:
@@ -68,15 +71,12 @@ class AdmissionChain:
 class PrecededAdmission:
     """The admission of a scope with other plugins before it. It is made for each request of a view, so it computes nothing."""
 
-    __slots__ = ("_plugins", "_whole", "dynamic")
+    __slots__ = ("_plugins", "_whole", "configured")
 
     def __init__(self, plugins: Sequence[Admission], whole: WholeAdmission) -> None:
         self._plugins = plugins
         self._whole = whole
-        self.dynamic = whole.dynamic
-
-    def asks(self, review: Review) -> bool:
-        return self._whole.asks(review)
+        self.configured = whole.configured
 
     def mutate(self, review: Review) -> None:
         for plugin in self._plugins:

@@ -55,19 +55,24 @@ class DynamicAdmission(Protocol):
         ...
 
 
+class Configured(Protocol):
+    """Which dynamic admission may have something to say about a write, in the order in which it is asked: what is configured.
+    Most writes meet none."""
+
+    def mutating(self, review: Review) -> Sequence[DynamicAdmission]: ...
+
+    def validating(self, review: Review) -> Sequence[DynamicAdmission]: ...
+
+
 class WholeAdmission(Admission, Protocol):
-    """All admission of a scope: plugins, and dynamic admission in the order in which it is asked.
+    """All admission of a scope: plugins, and dynamic admission.
 
     `validate` is `check`, and then `charge` (quotas), for writes about which no dynamic admission is asked.
     `restore` puts back what dynamic admission may not change; `before`: metadata → its value before.
     """
 
     @property
-    def dynamic(self) -> Sequence[DynamicAdmission]: ...
-
-    def asks(self, review: Review) -> bool:
-        """Whether dynamic admission may have something to say about a write: whether any of it is configured."""
-        ...
+    def configured(self) -> Configured: ...
 
     def check(self, review: Review) -> None: ...
 

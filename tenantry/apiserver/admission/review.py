@@ -153,23 +153,31 @@ class Review:
             equivalents_of(definition, subresource),
         )
 
-    def shown(self) -> Object | None:
-        """The object as dynamic admission sees it now, with containers that are the write's own: it is not to be changed."""
+    def shown(self, *, names_cluster: bool = True) -> Object | None:
+        """The object as dynamic admission sees it now, with containers that are the write's own: it is not to be changed.
+        `names_cluster`: it has the annotation kcp.io/cluster."""
         obj = self.object
         if obj is None:
             return None
         metadata = {**obj["metadata"], "resourceVersion": self.version_sent, **self.as_sent}
-        shown = {**obj, "metadata": {name: value for name, value in metadata.items() if value is not None}}
-        set_cluster(shown, self.cluster)
-        return shown if self.form is None else self.form.show(shown)
+        return self._shown(
+            {**obj, "metadata": {name: value for name, value in metadata.items() if value is not None}}, names_cluster
+        )
 
-    def shown_old(self) -> Object | None:
+    def shown_old(self, *, names_cluster: bool = True) -> Object | None:
         """The old object as dynamic admission sees it, as `shown`."""
         old = self.old_object
         if old is None:
             return None
-        shown = {**old, "metadata": {**old["metadata"], "resourceVersion": self.old_version}}
-        set_cluster(shown, self.cluster)
+        return self._shown({**old, "metadata": {**old["metadata"], "resourceVersion": self.old_version}}, names_cluster)
+
+    def _shown(self, shown: Object, names_cluster: bool) -> Object:
+        if names_cluster:
+            set_cluster(shown, self.cluster)
+        else:
+            remove_cluster(shown)
+            if not shown["metadata"].get("annotations"):
+                shown["metadata"].pop("annotations", None)
         return shown if self.form is None else self.form.show(shown)
 
     def take(self, changed: Object) -> None:

@@ -43,8 +43,6 @@ async def admit(call: Call, body: ResourceDefinition, version: str, obj: Object,
     """Asks about a request that creates `obj`, which is changed in place. `body`: its type. `shown`: metadata that it has for
     validating admission. Raises StatusError."""
     admission = call.scope.admission
-    if not admission.dynamic:
-        return
     review = Review(
         operation=CREATE,
         scope=call.scope,
@@ -62,9 +60,13 @@ async def admit(call: Call, body: ResourceDefinition, version: str, obj: Object,
         audit_annotations=call.audit_annotations,
         weight=call.weight,
     )
-    await _drive(ask_mutating(admission, review, _nothing))
+    mutating = admission.configured.mutating(review)
+    if mutating:
+        await _drive(ask_mutating(admission, review, mutating, _nothing))
     review.as_sent = shown
-    await _drive(ask_validating(admission, review))
+    validating = admission.configured.validating(review)
+    if validating:
+        await _drive(ask_validating(validating, review))
 
 
 async def _drive(steps: Part[Any]) -> None:

@@ -184,9 +184,10 @@ def _mutated(target: Target, review: Review) -> Part[bool]:
     admission = target.scope.admission
     apart = yield ON_LOOP
     yield from _mutated_by_plugins(target, review)
-    if admission.asks(review):
+    dynamic = admission.configured.mutating(review)
+    if dynamic:
         managed = review.object["metadata"].get("managedFields") if review.object is not None else None
-        if (yield from ask_mutating(admission, review, lambda: _mutated_by_plugins(target, review))):
+        if (yield from ask_mutating(admission, review, dynamic, lambda: _mutated_by_plugins(target, review))):
             apart = True
             take_changes(review, managed)
     return bool(apart)
@@ -222,8 +223,9 @@ def _decide(target: Target, review: Review, apart: bool, result: Object | None) 
         yield ON_LOOP
     admission.check(review)
     asked: Snapshot | None = None
-    if admission.asks(review):
-        asked = yield from ask_validating(admission, review, before)
+    dynamic = admission.configured.validating(review)
+    if dynamic:
+        asked = yield from ask_validating(dynamic, review, before)
     in_storage = answer = None
     if result is not None and is_converted(target):
         asked = asked or before or Snapshot(obj, light=False)

@@ -114,9 +114,11 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     yield ON_LOOP
     admission = target.scope.admission
     admission.mutate(review)
-    asked = admission.asks(review) and (yield from ask_mutating(admission, review, _nothing))
+    mutating = admission.configured.mutating(review)
+    asked = bool(mutating) and (yield from ask_mutating(admission, review, mutating, _nothing))
     admission.check(review)
-    asked = (admission.asks(review) and (yield from ask_validating(admission, review)) is not None) or asked
+    validating = admission.configured.validating(review)
+    asked = (bool(validating) and (yield from ask_validating(validating, review)) is not None) or asked
     in_storage: Object | None = None
     if not gone and not same and is_converted(target):
         in_storage = yield from to_storage(target, marked, review)

@@ -9,11 +9,11 @@ Plugins run again after a change, so that what dynamic admission wrote is as if 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
-from tenantry.apiserver.admission.dynamic import Reinvocation, WholeAdmission, metadata_before
+from tenantry.apiserver.admission.dynamic import DynamicAdmission, Reinvocation, WholeAdmission, metadata_before
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.verbs.metadata import check_namespace
 from tenantry.apiserver.verbs.write import Part
@@ -24,15 +24,19 @@ from tenantry.kube.objects import Object, with_own_containers
 _ROUNDS = 2
 
 
-def ask_mutating(admission: WholeAdmission, review: Review, plugins: Callable[[], Part[None]]) -> Part[bool]:
-    """Asks mutating dynamic admission, which may change `review.object`. On the loop, before and after. `plugins` runs the
-    mutating plugins again. Returns whether other code may have run meanwhile. Raises StatusError."""
+def ask_mutating(
+    admission: WholeAdmission, review: Review, asked_first: Sequence[DynamicAdmission], plugins: Callable[[], Part[None]]
+) -> Part[bool]:
+    """Asks mutating dynamic admission, which may change `review.object`. On the loop, before and after. `asked_first`: what is
+    configured. `plugins` runs the mutating plugins again. Returns whether other code may have run meanwhile. Raises
+    StatusError."""
     rounds = Reinvocation()
+    configured = asked_first
     asked = False
     for _ in range(_ROUNDS):
         changed = rounds.changes
         before = metadata_before(review.object) if review.object is not None else {}
-        for each in admission.dynamic:
+        for each in configured:
             ask = each.mutating(review, rounds)
             if ask is not None:
                 yield ask
@@ -44,6 +48,7 @@ def ask_mutating(admission: WholeAdmission, review: Review, plugins: Callable[[]
         if not rounds.wanted:
             break
         rounds.again, rounds.wanted = True, False
+        configured = admission.configured.mutating(review)
     return asked
 
 
@@ -71,11 +76,13 @@ def take_changes(review: Review, managed: list[Object] | None) -> None:
         )
 
 
-def ask_validating(admission: WholeAdmission, review: Review, known: Snapshot | None = None) -> Part[Snapshot | None]:
+def ask_validating(
+    configured: Sequence[DynamicAdmission], review: Review, known: Snapshot | None = None
+) -> Part[Snapshot | None]:
     """Asks validating dynamic admission about the final object. On the loop, before and after. `known`: what the object is, where
     it is known already. Returns what the object was where other code may have run meanwhile. Raises StatusError."""
     before: Snapshot | None = None
-    for each in admission.dynamic:
+    for each in configured:
         ask = each.validating(review)
         if ask is not None:
             if before is None:

@@ -94,8 +94,9 @@ class Allowance:
 
     def spend(self, units: int) -> None:
         """Takes what other work costs. Raises LoopBudgetExceeded."""
-        self.left = max(0, self.left - units)
-        if self.at_once and not self.left:
+        left = self.left - units
+        self.left = left if left > 0 else 0
+        if left <= 0 and self.at_once:
             raise LoopBudgetExceeded
 
     def prepare(self, program: Expression) -> None:
@@ -113,14 +114,25 @@ class Allowance:
         pause()
 
 
-class _LoopCost(Cost):
-    """On the event loop, authorization checks count as what they take there."""
+class _CheckedCost(Cost):
+    """Counts authorization checks apart: `checks`."""
 
     __slots__ = ("checks",)
 
     def __init__(self, limit: int, spare: int) -> None:
-        super().__init__(limit, spare)
+        self.limit = self.left = limit
+        self.spare = spare
         self.checks = 0
+
+    def units(self) -> tuple[int, int]:
+        """What the evaluation has taken of the allowance, and of the budget of its policy."""
+        raise NotImplementedError
+
+
+class _LoopCost(_CheckedCost):
+    """On the event loop, authorization checks count as what they take there."""
+
+    __slots__ = ()
 
     def fixed(self, units: int) -> None:
         self.checks += units
@@ -132,19 +144,23 @@ class _LoopCost(Cost):
         if self.left < 0:
             raise CostExceeded
 
+    def units(self) -> tuple[int, int]:
+        spent = self.limit - self.left
+        return spent, spent + self.checks
 
-class _ThreadCost(Cost):
+
+class _ThreadCost(_CheckedCost):
     """In a thread, too, but there they count as what they are in Kubernetes. `checks`: what they take less than that."""
 
-    __slots__ = ("checks",)
-
-    def __init__(self, limit: int, spare: int) -> None:
-        super().__init__(limit, spare)
-        self.checks = 0
+    __slots__ = ()
 
     def fixed(self, units: int) -> None:
         self.charge(units)
         self.checks += units - CHECK_ON_LOOP
+
+    def units(self) -> tuple[int, int]:
+        spent = self.limit - self.left
+        return spent - self.checks, spent
 
 
 class Inputs:
@@ -263,23 +279,27 @@ class Activation:
                 values[place] = _Composed(self, self._variables) if place == _VARIABLES else _MAKE[place](self._inputs)
         if self.left < 0:
             raise OutOfBudget
-        left = allowance.left
-        limit, spare = min(CALL_LIMIT, self.left, left), min(CALL_LIMIT, allowance.spare)
-        cost = _LoopCost(limit, spare) if allowance.at_once else _ThreadCost(limit, spare)
-        pause()
+        at_once, left, spare = allowance.at_once, allowance.left, allowance.spare
+        limit = self.left if self.left < left else left
+        limit, spare = limit if limit < CALL_LIMIT else CALL_LIMIT, spare if spare < CALL_LIMIT else CALL_LIMIT
+        cost: _CheckedCost = _LoopCost(limit, spare) if at_once else _ThreadCost(limit, spare)
+        if not at_once:
+            pause()
         try:
             return found.run(values, cost)
         except CostExceeded:
-            if allowance.at_once and (limit == left or cost.spare < 0):
+            if at_once and (limit == left or cost.spare < 0):
                 raise LoopBudgetExceeded from None
             if limit < CALL_LIMIT or spare < CALL_LIMIT:
                 raise OutOfBudget from None
             raise
         finally:
-            spent = cost.spent
-            taken, whole = (spent, spent + cost.checks) if type(cost) is _LoopCost else (spent - cost.checks, spent)
-            allowance.left = max(0, allowance.left - max(1, taken))
-            allowance.spare = max(0, allowance.spare - (spare - cost.spare))
+            # The expressions of variables that this one names have taken theirs meanwhile.
+            taken, whole = cost.units()
+            left = allowance.left - (taken if taken > 1 else 1)
+            allowance.left = left if left > 0 else 0
+            left = allowance.spare - (spare - cost.spare)
+            allowance.spare = left if left > 0 else 0
             self.left -= whole
 
 

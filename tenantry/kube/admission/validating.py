@@ -47,6 +47,8 @@ class ValidatingPolicy:
     validations: tuple[Validation, ...]
     annotations: tuple[Annotation, ...]
     has_messages: bool
+    admits: Result
+    """What it decides where all validations hold, and there is nothing else to evaluate."""
 
 
 class Decision(NamedTuple):
@@ -98,6 +100,7 @@ def policy_of(spec: Mapping[str, Any]) -> ValidatingPolicy:
             Annotation(each["key"], expression(each["valueExpression"])) for each in spec.get("auditAnnotations") or ()
         ),
         has_messages=any(each.message_program is not None for each in validations),
+        admits=Result((_ADMITTED,) * len(validations)),
     )
 
 
@@ -116,15 +119,19 @@ def validate(policy: ValidatingPolicy, inputs: Inputs, allowance: Allowance) -> 
             return Result()
     activation = Activation(inputs, policy.variables, allowance, POLICY_LIMIT)
     outcomes: list[tuple[Any, float]] = []
+    holds = True
     try:
         began = perf_counter()
         for validation in policy.validations:
             outcome = _outcome(activation, validation.program)
             ended = perf_counter()
             outcomes.append((outcome, ended - began))
+            holds = holds and outcome is True
             began = ended
     except OutOfBudget as spent:
         return Result((failed(spent),))
+    if holds and not policy.has_messages and not policy.annotations:
+        return policy.admits
     decisions = _decisions(policy, outcomes, _messages(policy, inputs, allowance, activation.left), failed)
     try:
         annotations = _annotations(policy, inputs, allowance) if policy.annotations else ()

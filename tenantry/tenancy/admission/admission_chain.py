@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tenantry.apiserver.admission.chain import AdmissionChain
-from tenantry.apiserver.admission.dynamic import DynamicAdmission, WholeAdmission
+from tenantry.apiserver.admission.dynamic import WholeAdmission
 from tenantry.apiserver.admission.webhooks.call_context import CallContext, WebhookCalls
 from tenantry.apiserver.admission.webhooks.webhook_admission import WebhookAdmission
 from tenantry.placement.catalog import Catalog
@@ -19,6 +19,7 @@ from tenantry.placement.peers import Peers
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.certificates import CertificatesAdmission
 from tenantry.tenancy.admission.configurations import AdmissionConfigurations
+from tenantry.tenancy.admission.configured_admission import ConfiguredAdmission
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.limit_ranger import LimitRangerAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
@@ -98,14 +99,17 @@ def build(
     configurations = AdmissionConfigurations(cell=cell, catalog=catalog, local_ranges=local_ranges)
     parameters = Parameters(cell, apis, RemoteParameters(directory=directory, peers=peers))
     facts = SharedFacts(cell=cell, apis=apis, authorizer=authorizer, claims=claims)
-    dynamic: list[DynamicAdmission] = [
-        mutating_policies(facts=facts, parameters=parameters, configurations=configurations),
-        validating_policies(facts=facts, parameters=parameters, configurations=configurations),
-    ]
+    called: WebhookAdmission | None = None
     if webhooks is not None:
-        context = CallContext(index=ClusterWebhooks(configurations), calls=webhooks, facts=facts)
-        dynamic.append(WebhookAdmission(context))
+        called = WebhookAdmission(CallContext(index=ClusterWebhooks(configurations), calls=webhooks, facts=facts))
     quotas = ResourceQuotaAdmission()
+    configured = ConfiguredAdmission(
+        configurations,
+        mutating_policies=mutating_policies(facts=facts, parameters=parameters, configurations=configurations),
+        validating_policies=validating_policies(facts=facts, parameters=parameters, configurations=configurations),
+        webhooks=called,
+        quotas=quotas,
+    )
     return AdmissionChain(
         [
             ReservedMetadataAdmission(),
@@ -133,7 +137,6 @@ def build(
             ObjectCountAdmission(),
             ViewTypeCopiesAdmission(copied_view_types(definitions), catalog=catalog),
         ],
-        dynamic=[*dynamic, quotas],
         charging=[quotas],
-        configured=lambda review: configurations.is_any_in_effect(review) or quotas.is_in_effect(review),
+        configured=configured,
     )

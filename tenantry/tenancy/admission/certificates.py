@@ -23,6 +23,8 @@ _COLLECTED = frozenset({"ownerReferences", "finalizers", "managedFields", "resou
 
 
 class CertificatesAdmission(Plugin):
+    groups = (certificate_signing_request.GROUP,)
+
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
         self._checks: dict[tuple[str, str, str], Callable[[Review, Object, Object | None], None]] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tenantry.apiserver.admission.review import Review
 from tenantry.kube.decode import of_its_type
 from tenantry.kube.types import BUILTINS
 from tenantry.placement.catalog import Catalog
@@ -16,20 +15,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.local_ranges import LocalRanges
-from tenantry.tenancy.resources import (
-    MUTATING_ADMISSION_POLICIES,
-    MUTATING_WEBHOOK_CONFIGURATIONS,
-    VALIDATING_ADMISSION_POLICIES,
-    VALIDATING_WEBHOOK_CONFIGURATIONS,
-)
 
-_CONFIGURING = (
-    MUTATING_ADMISSION_POLICIES,
-    VALIDATING_ADMISSION_POLICIES,
-    MUTATING_WEBHOOK_CONFIGURATIONS,
-    VALIDATING_WEBHOOK_CONFIGURATIONS,
-)
-"""A binding alone has no effect."""
 _TYPES = {definition.storage_key: definition for definition in BUILTINS if definition.group == "admissionregistration.k8s.io"}
 
 
@@ -51,13 +37,12 @@ class AdmissionConfigurations:
         range_ = self._cell.owned(cluster)
         return range_.has_any(resource, cluster) if range_ is not None else self._catalog.has_any(resource, cluster)
 
-    def is_any_in_effect(self, review: Review) -> bool:
-        """Whether a webhook configuration or a policy may be in effect for a write. Most clusters have none of them."""
-        cluster = review.home
+    def having(self, resources: Sequence[str], cluster: str) -> tuple[str, ...]:
+        """Finds the resources of which a cluster has objects, in the order in which they are given: in most clusters none."""
         range_ = self._cell.owned(cluster)
         if range_ is not None:
-            return range_.has_any_of(_CONFIGURING, cluster)
-        return any(self._catalog.has_any(resource, cluster) for resource in _CONFIGURING)
+            return range_.having(resources, cluster)
+        return tuple(each for each in resources if self._catalog.has_any(each, cluster))
 
     def list(self, resource: str, cluster: str) -> Sequence[tuple[str, bytes]]:
         """(name, object as JSON) of each, in the order of their names."""

@@ -38,6 +38,8 @@ class RuleLookup(Protocol):
 
 
 class EscalationAdmission(Plugin):
+    groups = (RBAC_GROUP,)
+
     def __init__(self, rules: RuleLookup) -> None:
         self._rules = rules
 

@@ -21,6 +21,8 @@ _STEPS = 2000
 class LimitRangerAdmission(Plugin):
     """It is about the workload types alone, and not about types of tenants with their names."""
 
+    groups = (PODS.group,)
+
     def mutate(self, review: Review) -> None:
         obj = review.object
         if review.operation != CREATE or review.definition.group_resource != PODS or not _is_meant(review) or obj is None:

@@ -38,6 +38,8 @@ _ANY = _Wanted("*", "*", "*")
 
 
 class ParamAccessAdmission(Plugin):
+    groups = (GROUP,)
+
     def __init__(self, *, cell: Cell, apis: ClusterApis, authorizer: Authorizer) -> None:
         self._cell = cell
         self._apis = apis

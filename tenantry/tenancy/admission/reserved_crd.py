@@ -19,6 +19,8 @@ class ReservedCrdAdmission(Plugin):
     """Refuses CustomResourceDefinitions with a reserved API group, of a type of a view, or with the annotation of bound
     definitions."""
 
+    groups = (CUSTOM_RESOURCE_DEFINITIONS.group,)
+
     def __init__(self, *, definitions: SystemDefinitions) -> None:
         self._added = frozenset(each.definition.group_resource for each in definitions.added)
 

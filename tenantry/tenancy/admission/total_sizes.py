@@ -31,6 +31,7 @@ FLOW_CONTROL = TotalSize((FLOW_SCHEMAS, PRIORITY_LEVELS), 256, 256 << 10, "FlowS
 POLICIES = TotalSize((VALIDATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICIES), 1_000, 512 << 10, "admission policies")
 """What is compiled of so many fits into its cache (`cel_expressions`): a character of an expression takes 10 µs and up to 70
 bytes. Larger ones would be compiled for each write."""
+_BY_RESOURCE = {resource: each for each in (FLOW_CONTROL, POLICIES) for resource in each.resources}
 
 
 class TotalSizesAdmission(Plugin):
@@ -38,11 +39,9 @@ class TotalSizesAdmission(Plugin):
     are those of the server."""
 
     def validate(self, review: Review) -> None:
-        if review.operation == DELETE or review.subresource or review.object is None:
-            return
         written = review.definition.storage_key
-        limit = next((each for each in (FLOW_CONTROL, POLICIES) if written in each.resources), None)
-        if limit is None:
+        limit = _BY_RESOURCE.get(written)
+        if limit is None or review.operation == DELETE or review.subresource or review.object is None:
             return
         new = len(orjson.dumps(review.object))
         count, size = 0, 0

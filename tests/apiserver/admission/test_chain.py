@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 from tenantry.apiserver.admission.chain import AdmissionChain, PrecededAdmission
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import Review
 
-REVIEW = cast(Review, object())
+
+def about(group: str) -> Review:
+    return cast(Review, SimpleNamespace(definition=SimpleNamespace(group=group)))
+
+
+REVIEW = about("")
 
 
 class Mutating(Plugin):
@@ -60,11 +66,38 @@ def test_every_plugin_is_called_in_order_for_what_it_does() -> None:
     assert calls == ["validates", "validating", "validating", "validates"]
 
 
+class OfGroups(NoPlugin):
+    def __init__(self, calls: list[str], *groups: str) -> None:
+        super().__init__(calls)
+        self.groups = groups
+
+    def validate(self, review: Review) -> None:
+        self.calls.append(f"of {', '.join(self.groups)}")
+
+
+def test_a_plugin_is_called_about_the_groups_that_it_names_in_its_place() -> None:
+    calls: list[str] = []
+    plugins: list[Any] = [OfGroups(calls, "b"), Validating(calls), OfGroups(calls, "a", ""), OfGroups(calls)]
+    for charging in (False, True):
+        chain = AdmissionChain([], charging=plugins) if charging else AdmissionChain(plugins)
+        for group, called in (
+            ("", ["validating", "of a, "]),
+            ("a", ["validating", "of a, "]),
+            ("b", ["of b", "validating"]),
+            ("c", ["validating"]),
+        ):
+            calls.clear()
+            chain.validate(about(group))
+            assert calls == called
+            calls.clear()
+            chain.mutate(about(group))
+            assert len(calls) == sum(group in each.groups for each in plugins if isinstance(each, OfGroups))
+
+
 def test_dynamic_admission_is_asked_where_some_is_configured() -> None:
-    dynamic: Any = object()
-    assert not AdmissionChain([]).asks(REVIEW)
-    assert AdmissionChain([], dynamic=[dynamic]).asks(REVIEW)
-    configured = AdmissionChain([], dynamic=[dynamic], configured=lambda review: review is not REVIEW)
-    assert not configured.asks(REVIEW)
-    assert configured.asks(cast(Review, object()))
-    assert not PrecededAdmission([], configured).asks(REVIEW)
+    assert not AdmissionChain([]).configured.mutating(REVIEW)
+    assert not AdmissionChain([]).configured.validating(REVIEW)
+    configured: Any = object()
+    chain = AdmissionChain([], configured=configured)
+    assert chain.configured is configured
+    assert PrecededAdmission([], chain).configured is configured

@@ -14,7 +14,7 @@ import orjson
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.admission.webhooks.caller import CallFailed, Sent, WebhookCaller
 from tenantry.apiserver.admission.webhooks.matching import ReviewFacts, ReviewMatcher, meets_conditions
-from tenantry.apiserver.admission.webhooks.metrics import CALLING_ERROR, NO_ERROR, WebhookMetrics
+from tenantry.apiserver.admission.webhooks.metrics import ADMIT, CALLING_ERROR, NO_ERROR, WebhookMetrics
 from tenantry.apiserver.admission.webhooks.review_document import (
     AdmissionResponse,
     denial,
@@ -121,7 +121,9 @@ class CallContext:
                 known = "webhook does not accept known AdmissionReview versions (v1, v1beta1)"
                 raise CallFailed(f"could not create admission objects: {known}", 400)
             uid = new_uid()
-            sent = Sent(uid, await encoded.body(webhook.review_version, uid), kind == "admit")
+            version = webhook.review_version
+            body = encoded.body(version, uid) if encoded.is_light else await encoded.body_in_thread(version, uid)
+            sent = Sent(uid, body, kind == ADMIT)
             response = await self.calls.caller.call(webhook, sent, owner=owner, deadline=deadline)
         except CallFailed as failure:
             rejected = not webhook.ignores_failures
@@ -138,19 +140,19 @@ class CallContext:
         for key, value in response.annotations.items():
             annotate(review, f"{webhook.name}/{key}", value)
         warn(review, response.warnings)
-        rejected = not response.allowed
-        code = denial(webhook.name, response.status).code if rejected else 200
-        metrics.called(webhook.name, kind, operation, loop.time() - began, code=code, rejected=rejected)
-        if rejected:
-            metrics.rejected(webhook.name, kind, operation, NO_ERROR, code)
-            raise denial(webhook.name, response.status)
-        return response
+        if response.allowed:
+            metrics.called(webhook.name, kind, operation, loop.time() - began, code=200, rejected=False)
+            return response
+        code = denial(webhook.name, response.status).code
+        metrics.called(webhook.name, kind, operation, loop.time() - began, code=code, rejected=True)
+        metrics.rejected(webhook.name, kind, operation, NO_ERROR, code)
+        raise denial(webhook.name, response.status)
 
 
 class Encoded:
     """The review of a write in one kind. `shared`: it is encoded once for several webhooks."""
 
-    __slots__ = ("_fragments", "_light", "_objects", "_owner", "_shared", "_values")
+    __slots__ = ("_fragments", "_objects", "_owner", "_shared", "_values", "is_light")
 
     def __init__(
         self, review: Review, values: Object, objects: tuple[Object | None, Object | None], owner: str, *, shared: bool
@@ -159,15 +161,14 @@ class Encoded:
         self._objects = objects
         self._owner = owner
         self._shared = shared
-        self._light = is_light(review.weight)
+        self.is_light = is_light(review.weight)
+        """Whether it may be encoded on the event loop."""
         self._fragments: tuple[Any, Any] | None = None
 
-    async def body(self, version: str, uid: str) -> bytes:
-        if self._light:
-            return self._encode(version, uid)
-        return await workers.run(self._owner, lambda: self._encode(version, uid))
+    async def body_in_thread(self, version: str, uid: str) -> bytes:
+        return await workers.run(self._owner, lambda: self.body(version, uid))
 
-    def _encode(self, version: str, uid: str) -> bytes:
+    def body(self, version: str, uid: str) -> bytes:
         if not self._shared:
             return encode_review(version, uid, self._values, *self._objects)
         if self._fragments is None:

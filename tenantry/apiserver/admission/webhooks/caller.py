@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
@@ -72,10 +71,9 @@ class WebhookCaller:
             raise CallFailed(f"failed to call webhook: {failure}", failure.code) from None
         version = webhook.review_version
         try:
-            decode: Callable[[], AdmissionResponse] = lambda: decode_response(  # noqa: E731
-                body, version=version, uid=sent.uid, mutating=sent.mutating
-            )
-            return decode() if is_short(body) else await workers.run(owner, decode)
+            if is_short(body):
+                return decode_response(body, version=version, uid=sent.uid, mutating=sent.mutating)
+            return await workers.run(owner, lambda: decode_response(body, version=version, uid=sent.uid, mutating=sent.mutating))
         except InvalidPatch as error:
             raise CallFailed(str(error)) from None
         except InvalidAnswer as error:

@@ -46,6 +46,8 @@ _WEIGHT_AT_ONCE = 500
 
 def is_short(webhooks: Sequence[Webhook]) -> bool:
     """Whether these webhooks may be matched on the event loop."""
+    if len(webhooks) == 1:
+        return webhooks[0].weight <= _WEIGHT_AT_ONCE
     return len(webhooks) <= AT_ONCE and sum(webhook.weight for webhook in webhooks) <= _WEIGHT_AT_ONCE
 
 
@@ -85,14 +87,16 @@ class ReviewMatcher:
         found = ((index, self.match(webhooks[index])) for index in range(begin, len(webhooks)))
         return [(index, matched) for index, matched in found if matched is not None]
 
+    def own_objects(self, matched: MatchedResource) -> tuple[Object | None, Object | None] | None:
+        """As `objects`, where these are as they were written; None where they are to be converted."""
+        return (self.obj, self.old) if matched.kind == self.request.matched.kind else None
+
     async def objects(self, matched: MatchedResource, deadline: float) -> tuple[Object | None, Object | None]:
         """The object and the old object in the kind of a match. Raises StatusError where a webhook has to convert them, and does
         not."""
-        found = self._converted.get(matched)
+        found = self.own_objects(matched) or self._converted.get(matched)
         if found is None:
-            if matched.kind == self.request.matched.kind:
-                found = self.obj, self.old
-            elif self._review.definition.conversion is not None:
+            if self._review.definition.conversion is not None:
                 found = (
                     await converted(self._review, self.obj, matched, deadline),
                     await converted(self._review, self.old, matched, deadline),

@@ -135,7 +135,7 @@ class MutatingWebhooks:
         place: str,
     ) -> bool:
         """Returns whether the webhook has changed the object. Raises StatusError."""
-        context, objects = self._context, await matcher.objects(matched, deadline)
+        context, objects = self._context, matcher.own_objects(matched) or await matcher.objects(matched, deadline)
         changed = False
         try:
             encoded = Encoded(review, request_values(review, matcher.request, matched), objects, owner, shared=False)

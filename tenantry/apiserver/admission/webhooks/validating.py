@@ -87,7 +87,8 @@ class ValidatingWebhooks:
             try:
                 body = encoded.get(matched)
                 if body is None:
-                    values, objects = request_values(review, matcher.request, matched), await matcher.objects(matched, deadline)
+                    values = request_values(review, matcher.request, matched)
+                    objects = matcher.own_objects(matched) or await matcher.objects(matched, deadline)
                     body = encoded[matched] = Encoded(review, values, objects, owner, shared=len(called) > 1)
                 await self._context.call(
                     webhook,

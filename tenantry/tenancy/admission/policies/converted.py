@@ -44,15 +44,22 @@ class Conversions:
         self._shown = shown
         self._old = old
         self._known: dict[MatchedResource, Converted] = {}
+        self._own: Converted | None = None
 
     def to(self, matched: MatchedResource, *, at_once: bool) -> Converted:
         """Raises LoopBudgetExceeded where a conversion is needed on the event loop (`at_once`), and Unknown."""
+        if matched is self._request.matched:
+            # Most policies name the version in which objects are written.
+            if self._own is None:
+                self._own = Converted(self._shown, self._old, self._made_request(matched))
+            return self._own
         known = self._known.get(matched)
         if known is None:
             known = self._known[matched] = self._converted(matched, at_once)
         return known
 
-    def _converted(self, matched: MatchedResource, at_once: bool) -> Converted:
+    def _made_request(self, matched: MatchedResource) -> Callable[[], Object]:
+        """What makes the request when it is first called."""
         made: list[Object] = []
 
         def request() -> Object:
@@ -60,6 +67,10 @@ class Conversions:
                 made.append(request_of(self._review, matched, self._request))
             return made[0]
 
+        return request
+
+    def _converted(self, matched: MatchedResource, at_once: bool) -> Converted:
+        request = self._made_request(matched)
         if matched.kind == self._request.matched.kind:
             return Converted(self._shown, self._old, request)
         definition, own = self._review.definition, self._request.matched

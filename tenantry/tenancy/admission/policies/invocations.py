@@ -11,12 +11,10 @@ from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource, 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.policies.facts import Facts
 from tenantry.tenancy.admission.policies.parameters import ParamError, ParamKind, Params
-from tenantry.tenancy.admission.policies.policy_index import Binding, ClusterPolicies, ParamRef, PolicyHook
+from tenantry.tenancy.admission.policies.policy_index import MATCH_COST, Binding, ClusterPolicies, ParamRef, PolicyHook
 
 P = TypeVar("P")
 _NO_PARAMS: Sequence[Object | None] = (None,)
-_MATCH_COST = 4
-"""What it takes of the allowance to match a policy or a binding, by its weight."""
 _BINDING_COST = 20
 _PARAMS_COST, _SELECTED_PARAMS_COST = 100, 600
 """What it takes of the allowance to find the parameters of a binding, by name or by a selector."""
@@ -61,15 +59,16 @@ def invocations(
         labels: Mapping[str, str] = namespace["metadata"].get("labels") or {}
         return labels
 
-    for hook in hooks:
-        allowance.spend(_MATCH_COST * hook.matcher.weight)
-        try:
-            matched = hook.matcher.match(request, obj, old, namespace_labels)
-        except NamespaceMissing as missing:
-            yield Invocation(hook, None, request.matched, None, f"failed to configure policy: {_not_found(missing)}")
-            continue
-        if matched is None:
-            continue
+    for hook, matched in policies.met(hooks, request, allowance):
+        matcher = hook.matcher
+        if not matcher.selects_all:
+            allowance.spend(MATCH_COST * matcher.weight)
+            try:
+                if not matcher.selects(request, obj, old, namespace_labels):
+                    continue
+            except NamespaceMissing as missing:
+                yield Invocation(hook, None, request.matched, None, f"failed to configure policy: {_not_found(missing)}")
+                continue
         kind = ParamKind(policies.cluster, *hook.param_kind) if hook.param_kind is not None else None
         namespaced: bool | None = facts.get(kind) if kind is not None else False
         if kind is not None and namespaced is None:
@@ -80,7 +79,7 @@ def invocations(
         for binding in hook.bindings:
             allowance.spend(_BINDING_COST)
             if binding.matcher is not None:
-                allowance.spend(_MATCH_COST * binding.matcher.weight)
+                allowance.spend(MATCH_COST * binding.matcher.weight)
                 try:
                     if binding.matcher.match(request, obj, old, namespace_labels) is None:
                         continue
@@ -88,6 +87,9 @@ def invocations(
                     error = f"failed to configure binding: {_not_found(missing)}"
                     yield Invocation(hook, binding, matched, None, error)
                     continue
+            if kind is None:
+                yield Invocation(hook, binding, matched, None)
+                continue
             try:
                 found = _params(kind, bool(namespaced), binding.param_ref, request, facts, allowance)
             except ParamError as problem:
@@ -106,7 +108,7 @@ def namespace_of(request: AdmissionRequest, facts: Facts) -> Object | None:
 
 
 def _params(
-    kind: ParamKind | None,
+    kind: ParamKind,
     namespaced: bool,
     reference: ParamRef | None,
     request: AdmissionRequest,
@@ -114,7 +116,7 @@ def _params(
     allowance: Allowance,
 ) -> Sequence[Object | None]:
     """The parameters of a binding; None stands for none. Raises ParamError, and as `Facts.get`."""
-    if kind is None or reference is None:
+    if reference is None:
         return _NO_PARAMS
     namespace = ""
     if namespaced:

@@ -6,13 +6,14 @@ bytes, and dropped when a policy or a binding of the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
 from tenantry.base.cache import Cache
-from tenantry.kube.admission_matching import Matcher, Rule, equivalents_of
+from tenantry.kube.admission.evaluation import Allowance
+from tenantry.kube.admission_matching import AdmissionRequest, MatchedResource, Matcher, Rule, equivalents_of
 from tenantry.kube.decode import NOT_OF_ITS_TYPE
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import labels
@@ -29,6 +30,11 @@ _BYTES_OF_A_BYTE = 16
 """The memory that a policy takes for each byte of its JSON: 12 where it is short, less for longer ones."""
 _AT_ONCE_BYTES = 32 << 10
 """So many bytes of policies and bindings are read and compiled on the event loop: about a millisecond."""
+_MET_KEPT, _EQUIVALENTS_KEPT, _MET_BYTES = 16, 4, 8 << 10
+"""For so many kinds of requests a cluster keeps which policies they meet, each of a type with so many versions, in about so much
+memory."""
+MATCH_COST = 4
+"""What it takes of the allowance to match a policy or a binding, by its weight."""
 _ALL = "*"
 
 
@@ -62,6 +68,10 @@ class PolicyHook(NamedTuple, Generic[P]):
     bindings: tuple[Binding, ...]
 
 
+Met = tuple[PolicyHook[P], MatchedResource]
+"""A policy whose rules match a request, and the resource as which they do."""
+
+
 class NotRead(Exception):
     """The policies of a cluster are too large to be read on the event loop. `read` is called in a thread, and then `keep` with
     its result, on the loop."""
@@ -73,13 +83,16 @@ class NotRead(Exception):
 
 
 class ClusterPolicies(Generic[P]):
-    """The bound policies of a cluster, in the order of their names."""
+    """The bound policies of a cluster, in the order of their names. What rules match is found out once for each kind of request,
+    and kept."""
 
-    __slots__ = ("_by_resource", "_hooks", "cluster")
+    __slots__ = ("_by_resource", "_hooks", "_met", "_names_objects", "cluster")
 
     def __init__(self, cluster: str, hooks: Sequence[PolicyHook[P]]) -> None:
         self.cluster = cluster
         self._hooks = hooks
+        self._names_objects = any(hook.matcher.names_objects for hook in hooks)
+        self._met: dict[Hashable, Sequence[Met[P]]] = {}
         self._by_resource: dict[str, list[int]] = {}
         """The resource of a rule, which may be all (`*`) → the policies with such a rule."""
         for place, hook in enumerate(hooks):
@@ -92,6 +105,23 @@ class ClusterPolicies(Generic[P]):
         lists = [places for name in _names_of(definition) if (places := self._by_resource.get(name)) is not None]
         places = lists[0] if len(lists) == 1 else sorted({place for each in lists for place in each})
         return [self._hooks[place] for place in places]
+
+    def met(self, hooks: Sequence[PolicyHook[P]], request: AdmissionRequest, allowance: Allowance) -> Sequence[Met[P]]:
+        """Finds the policies whose rules match a request. `hooks`: those `about` its type. Raises LoopBudgetExceeded."""
+        key = (request.operation, request.matched, request.subresource, not request.namespace, request.equivalents)
+        found = self._met.get(key)
+        if found is None:
+            found = []
+            for hook in hooks:
+                allowance.spend(MATCH_COST * hook.matcher.weight)
+                matched = hook.matcher.match_rules(request)
+                if matched is not None:
+                    found.append((hook, matched))
+            if not self._names_objects and len(request.equivalents) <= _EQUIVALENTS_KEPT:
+                if len(self._met) >= _MET_KEPT:
+                    self._met.clear()
+                self._met[key] = found
+        return found
 
 
 def _names_of(definition: ResourceDefinition) -> Sequence[str]:
@@ -129,16 +159,16 @@ class PolicyIndex(Generic[P]):
 
     def of(self, cluster: str) -> ClusterPolicies[P] | None:
         """The bound policies of a cluster; None where there are none. Raises NotRead."""
-        has_any = self._configurations.has_any
-        if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
-            return None
         found = self._clusters.get(cluster)
         if found is None:
+            has_any = self._configurations.has_any
+            if not has_any(self._policies, cluster) or not has_any(self._bindings, cluster):
+                return None
             objects = self._objects(cluster)
             if _size(objects) > _AT_ONCE_BYTES:
                 raise NotRead(lambda: self._read(cluster, objects), lambda made: self._keep(cluster, objects, made))
             found = self._read(cluster, objects)
-            self._clusters.put(cluster, found, _size(objects) * _BYTES_OF_A_BYTE)
+            self._clusters.put(cluster, found, _MET_BYTES + _size(objects) * _BYTES_OF_A_BYTE)
         return found
 
     def _objects(self, cluster: str) -> _Objects:
@@ -147,7 +177,7 @@ class PolicyIndex(Generic[P]):
     def _keep(self, cluster: str, objects: _Objects, made: ClusterPolicies[P]) -> None:
         # What has changed while it was read is read again by the next write.
         if self._objects(cluster) == objects:
-            self._clusters.put(cluster, made, _size(objects) * _BYTES_OF_A_BYTE)
+            self._clusters.put(cluster, made, _MET_BYTES + _size(objects) * _BYTES_OF_A_BYTE)
 
     def _read(self, cluster: str, objects: _Objects) -> ClusterPolicies[P]:
         try:

@@ -12,7 +12,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from tenantry.apiserver.admission.dynamic import Ask
 from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.deferred import decided
-from tenantry.apiserver.verbs.metadata import remove_cluster
 from tenantry.apiserver.worker_threads import workers
 from tenantry.kube.admission.evaluation import Allowance
 from tenantry.kube.admission_matching import is_exempt_from_policies
@@ -150,11 +149,7 @@ def _need(evaluation: Evaluation, allowance: Allowance) -> Any:
 
 def shown_to_policies(review: Review) -> tuple[Object | None, Object | None]:
     """The new and the old object of a write. Policies see no annotation that users may not set, as in Kubernetes."""
-    shown, old = review.shown(), review.shown_old()
-    for each in (shown, old):
-        if each is not None:
-            remove_cluster(each)
-    return shown, old
+    return review.shown(names_cluster=False), review.shown_old(names_cluster=False)
 
 
 def name_in_denial(review: Review) -> str:

@@ -102,7 +102,10 @@ class _Evaluation:
         return validate(invocation.hook.policy, inputs, allowance)
 
     def conclude(self) -> None:
-        _conclude(self._review, self._outcomes)
+        for invocation, result in self._outcomes:
+            if result is not invocation.hook.policy.admits:
+                _conclude(self._review, self._outcomes)
+                return
 
 
 # What follows from the decisions ---------------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ class ClusterWebhooks:
     def find(self, review: Review, *, mutating: bool) -> WebhookSet | None:
         resource = MUTATING_WEBHOOK_CONFIGURATIONS if mutating else VALIDATING_WEBHOOK_CONFIGURATIONS
         cluster = review.home
-        if not self._configurations.has_any(resource, cluster):
-            return None
         found = self._known.get((cluster, resource))
         if found is None:
+            if not self._configurations.has_any(resource, cluster):
+                return None
             configurations = self._configurations.list(resource, cluster)
             if sum(len(raw) for _, raw in configurations) > _AT_ONCE_BYTES:
                 raise WebhooksNotRead(partial(self._read, cluster, resource, configurations))
