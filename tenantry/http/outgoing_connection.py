@@ -19,8 +19,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 _HEADERS_MAX = 1_000
 _INFORMATIONAL_MAX = 5
 """So many 1xx answers come before an answer, as in Go's net/http."""
-_CHUNKS_MAX = 4_000
-"""The event loop reads each of them: those of 4 MiB have a kilobyte each."""
+_CHUNKS_MAX = 1_000
+"""So many small ones: the event loop reads each of them, in some two microseconds."""
 _BODILESS = frozenset((204, 304))
 _KEPT_HEAD_BYTES = 1 << 10
 """The longest head that a connection keeps."""
