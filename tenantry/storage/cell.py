@@ -95,7 +95,7 @@ class Cell:
         self.store = store
         self.limits_of = limits_of
         self.marks: Mapping[str, bytes] = {}
-        """Those of the ranges that are acquired from now on (`Range.marked`)."""
+        """The ranges that are acquired from now on have these (`Range.marked`)."""
         self.refused_growth = 0
         """How many writes were refused because their cluster had reached its limits."""
         self.shard_uid = shard_uid
