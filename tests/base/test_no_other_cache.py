@@ -32,6 +32,9 @@ ALLOWED = {
     ),
     "tenantry/storage/etcd/config.py: urlsplit": "the operator's endpoints",
     "tenantry/storage/sqlite/writer.py: cache": "by the number of rows of a statement, which a batch bounds",
+    "tenantry/tenancy/admission/policies/policy_index.py: self._met, emptied by the number of its entries": (
+        "its bytes count in the cache that holds it, and its keys are bounded"
+    ),
     "tenantry/tenancy/authorization/cluster_access.py: self._decisions, emptied by the number of its entries": (
         "its bytes count in the cache that holds it, and its keys are bounded"
     ),
