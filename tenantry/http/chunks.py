@@ -6,6 +6,8 @@ import re
 
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _LONGEST_LINE_BYTES = 4096
+SMALL_CHUNK_BYTES = 1 << 10
+"""What reading a chunk costs beside its bytes is much for a smaller one."""
 
 
 class BadChunk(ValueError):
@@ -22,7 +24,7 @@ class ChunkScanner:
     __slots__ = ("_chunks_left", "_left", "_line", "_trailers", "behind", "done")
 
     def __init__(self, chunks_max: int | None = None) -> None:
-        """`chunks_max`: a body with more of them (or more lines behind it) is bad."""
+        """`chunks_max`: a body with more chunks of less than `SMALL_CHUNK_BYTES` (or more lines behind it) is bad."""
         self._chunks_left = chunks_max
         self.done = False
         self.behind = b""
@@ -67,6 +69,8 @@ class ChunkScanner:
                 self._trailers = True
                 at = end + 2
                 continue
+            if length >= SMALL_CHUNK_BYTES and self._chunks_left is not None:
+                self._chunks_left += 1
             # The size line, the bytes of the chunk, and the line end after them.
             whole = end + 2 + length + 2
             at = min(whole, size)

@@ -13,9 +13,12 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
+from tenantry.base.allocator import free_pages
 from tenantry.base.shares import Shares
+from tenantry.http.answer_intake import BYTES_PER_SECOND, AnswerIntake
 from tenantry.http.name_lookups import NameLookups
 from tenantry.http.outgoing_connection import Deadlines, OutgoingAnswer, OutgoingConnection, OutgoingError, deadline_exceeded
+from tenantry.http.pacing import Pacing
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.http.trust import TrustContexts
 
@@ -53,11 +56,18 @@ _Waiter = tuple[int, asyncio.Future[None]]
 class OutgoingCalls:
     """The calls of a process. `close` when it ends."""
 
-    def __init__(self, networks: ReachableNetworks, *, in_flight_bytes: int = IN_FLIGHT_BYTES) -> None:
+    def __init__(
+        self,
+        networks: ReachableNetworks,
+        *,
+        in_flight_bytes: int = IN_FLIGHT_BYTES,
+        answer_bytes_per_second: int = BYTES_PER_SECOND,
+    ) -> None:
         self.shares = Shares("webhook_call_bytes", in_flight_bytes)
         self.lookups = NameLookups()
         self._networks = networks
         self.trust = TrustContexts()
+        self._pacing = Pacing(answer_bytes_per_second, lambda: True)
         self._idle: OrderedDict[tuple[str, Destination], list[OutgoingConnection]] = OrderedDict()
         self._idle_count = 0
         self._waiting: dict[str, deque[_Waiter]] = {}
@@ -96,18 +106,22 @@ class OutgoingCalls:
         size = len(request) + _CALL_BYTES
         if not self._granted(owner, size):
             await _within(deadline, self._wait(owner, size))
+        intake = AnswerIntake(self.shares, self._pacing, owner)
         try:
-            return await self._exchange(to, request, owner, deadline)
+            return await self._exchange(to, request, owner, intake, deadline)
         finally:
-            self._give(owner, size)
+            self._give(owner, size + intake.held_bytes)
+            free_pages.passed(intake.received_bytes)
 
-    async def _exchange(self, to: Destination, request: bytes, owner: str, deadline: float) -> OutgoingAnswer:
+    async def _exchange(
+        self, to: Destination, request: bytes, owner: str, intake: AnswerIntake, deadline: float
+    ) -> OutgoingAnswer:
         # Connections are not shared between tenants: what one of them presents is none of another's business.
         key = (owner, to)
         connection = self._kept(key)
         if connection is not None:
             try:
-                answer = await connection.exchange(request, ANSWER_BYTES_MAX, self._deadlines, deadline)
+                answer = await connection.exchange(request, ANSWER_BYTES_MAX, intake, self._deadlines, deadline)
             except OutgoingError as error:
                 if not error.unanswered:
                     raise
@@ -115,7 +129,7 @@ class OutgoingCalls:
                 self._keep(key, connection)
                 return answer
         connection = await _within(deadline, self._connect(to, owner))
-        answer = await connection.exchange(request, ANSWER_BYTES_MAX, self._deadlines, deadline)
+        answer = await connection.exchange(request, ANSWER_BYTES_MAX, intake, self._deadlines, deadline)
         self._keep(key, connection)
         return answer
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
+from tenantry.http.answer_intake import AnswerIntake, NoRoom
 from tenantry.http.chunks import BadChunk, ChunkScanner, unchunked
 
 _HEAD_LIMIT_BYTES = 64 << 10
@@ -18,8 +19,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 _HEADERS_MAX = 1_000
 _INFORMATIONAL_MAX = 5
 """So many 1xx answers come before an answer, as in Go's net/http."""
-_CHUNKS_MAX = 4_000
-"""The event loop reads each of them: those of 4 MiB have a kilobyte each."""
+_CHUNKS_MAX = 1_000
+"""So many small ones: the event loop reads each of them, in some two microseconds."""
 _BODILESS = frozenset((204, 304))
 _KEPT_HEAD_BYTES = 1 << 10
 """The longest head that a connection keeps."""
@@ -127,6 +128,9 @@ class OutgoingConnection(asyncio.Protocol):
         self._answered: asyncio.Future[OutgoingAnswer] | None = None
         self._data = bytearray()
         self._limit = 0
+        self._intake: AnswerIntake | None = None
+        self._turn: asyncio.Future[None] | None = None
+        """What the next read waits for."""
         self._head: _Head | None = None
         self._known: _KeptHead | None = None
         self._scanner: ChunkScanner | None = None
@@ -139,7 +143,9 @@ class OutgoingConnection(asyncio.Protocol):
         """Whether an exchange may begin."""
         return self._transport is not None and not self._transport.is_closing() and self._keeps and self._answered is None
 
-    async def exchange(self, request: bytes, limit_bytes: int, deadlines: Deadlines, deadline: float) -> OutgoingAnswer:
+    async def exchange(
+        self, request: bytes, limit_bytes: int, intake: AnswerIntake, deadlines: Deadlines, deadline: float
+    ) -> OutgoingAnswer:
         """Sends a request and returns the whole answer, of at most `limit_bytes`. Raises OutgoingError, also at the deadline.
         Cancelling it aborts the connection, as the rest of the answer would be taken for the next one."""
         transport = self._transport
@@ -147,10 +153,7 @@ class OutgoingConnection(asyncio.Protocol):
             raise OutgoingError("EOF", unanswered=True)
         self._limit, self._head, self._scanner = limit_bytes, None, None
         self._informational = 0
-        if self._data:
-            self._data.clear()
-        if self._chunks:
-            self._chunks.clear()
+        self._intake = intake
         answered: asyncio.Future[OutgoingAnswer] = asyncio.get_running_loop().create_future()
         self._answered = answered
         deadlines.add(answered, deadline)
@@ -161,11 +164,24 @@ class OutgoingConnection(asyncio.Protocol):
             self.abort()
             raise
         finally:
-            self._answered = None
+            self._answered = self._intake = None
             deadlines.remove(answered)
+            # Its error and this frame would keep each other, and the answer, until garbage is collected.
+            del answered
+            self._forget()
         if not self._keeps:
             self.abort()
         return answer
+
+    def _forget(self) -> None:
+        """Frees what was received, and lets the next answer in."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._read_on(self._turn)
+        if self._data:
+            self._data.clear()
+        if self._chunks:
+            self._chunks.clear()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -187,6 +203,7 @@ class OutgoingConnection(asyncio.Protocol):
             return
         self._data += data
         try:
+            self._pace(len(data))
             while self._head is None:
                 if not self._read_head():
                     return
@@ -195,6 +212,24 @@ class OutgoingConnection(asyncio.Protocol):
             self._fail(OutgoingError(f"malformed chunked encoding: {error}"))
         except OutgoingError as error:
             self._fail(error)
+
+    def _pace(self, size: int) -> None:
+        """Counts what was received. The next piece of a large answer waits for its turn."""
+        assert self._intake is not None and self._transport is not None
+        try:
+            turn = self._intake.received(size)
+        except NoRoom:
+            raise OutgoingError("too many bytes of answers are in flight") from None
+        if turn is not None:
+            # What was decrypted already comes also after a pause. The last of the turns counts, and each takes its time.
+            self._turn = turn
+            self._transport.pause_reading()
+            turn.add_done_callback(self._read_on)
+
+    def _read_on(self, turn: asyncio.Future[None]) -> None:
+        if turn is self._turn and self._transport is not None and not self._transport.is_closing():
+            self._turn = None
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         head = self._head

@@ -36,15 +36,20 @@ class Pacing:
         """Waits until a piece of `size` bytes may be used and the next one read. Returns how many seconds it waited."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._queue.push(owners, (turn, size))
-        self._arm(loop)
         try:
-            await turn
+            await self.turn(owners, size)
         finally:
             waited = loop.time() - began
             self.waited_seconds += waited
         return waited
+
+    def turn(self, owners: Owners, size: int) -> asyncio.Future[None]:
+        """As `rest`, for callers that cannot await. Who needs the turn no more cancels it."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.push(owners, (turn, size))
+        self._arm(loop)
+        return turn
 
     def _wait_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
         return min(self._next_at - loop.time(), _LOOK_SECONDS) if self._shared() else 0.0

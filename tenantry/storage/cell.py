@@ -94,6 +94,8 @@ class Cell:
     ) -> None:
         self.store = store
         self.limits_of = limits_of
+        self.marks: Mapping[str, bytes] = {}
+        """The ranges that are acquired from now on have these (`Range.marked`)."""
         self.refused_growth = 0
         """How many writes were refused because their cluster had reached its limits."""
         self.shard_uid = shard_uid
@@ -146,7 +148,9 @@ class Cell:
             fence = await (acquire_fence(self.store, name, self.shard_uid) if take else read_fence(self.store, name))
             if fence.value is None or fence.value.owner != self.shard_uid:
                 raise NotOwned(start, fence.value)
-            range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
+            range_ = Range(
+                name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits, marks=self.marks
+            )
             revision = await load_range(self.store, range_, self._parse_head)
             if fence.mod_revision == fence.create_revision and name not in self._adopted:
                 # The range never had an owner, so its history is empty. A watch of the store would only take time to show that.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import builtins
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from tenantry.storage.history import History, HistoryLimits, TooOld
 from tenantry.storage.index import Index, in_key_order
 from tenantry.storage.keys import Key
+from tenantry.storage.marked import MarkedKeys
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.storage.selector_index import NAME, SelectorIndexes
@@ -34,6 +35,8 @@ class Range:
 
     `version`: the resourceVersion at which the range is loaded. `applied`: the version of the owner's last commit to any of its
     ranges. No other shard writes this range, so it is also the version of this range.
+
+    `marks`: resource → a text of some of its values, for `marked`.
     """
 
     base: Range | None = None
@@ -48,6 +51,7 @@ class Range:
         applied: AppliedVersion | None = None,
         guard: ReadGuard | None = None,
         limits: HistoryLimits | None = None,
+        marks: Mapping[str, bytes] | None = None,
     ) -> None:
         self.name = name
         self.start = start
@@ -62,6 +66,7 @@ class Range:
         self._limits = limits if limits is not None else HistoryLimits()
         self._index = Index()
         self._selectors = SelectorIndexes(self._index)
+        self._marked = MarkedKeys(marks or {})
         self._histories: dict[str, History] = {}
         """Histories by resource, the least recently written first."""
         self._history_bytes = 0
@@ -132,6 +137,12 @@ class Range:
             return None
         get = self._index.get
         return [record for key in sorted(keys, key=in_key_order) if (record := get(key)) is not None]
+
+    def marked(self, resource: str, cluster: str) -> Sequence[Record]:
+        """The records of a cluster whose value has the mark of their resource, in the order of keys. Raises KeyError where the
+        resource has none (`marks`)."""
+        get = self._index.get
+        return [record for key in self._marked.of(resource, cluster) if (record := get(key)) is not None]
 
     def is_indexed(self, resource: str, label: str, cluster: str | None = None, namespace: str | None = None) -> bool:
         """Whether `labelled` has an index for a label."""
@@ -241,9 +252,11 @@ class Range:
     def load(self, records: Iterable[Record]) -> None:
         """Adds the records that a range begins with. They have no history, and subscribers are not called."""
         self._selectors.clear()
-        put = self._index.put
+        put, marked = self._index.put, self._marked
         for record in records:
             put(record)
+            if record.key.resource in marked.marks:
+                marked.put(record)
 
     def loaded(self, version: int) -> None:
         """Called when all records were loaded, as they were at `version`. The history begins there."""
@@ -297,12 +310,14 @@ class Range:
 
     def apply(self, events: Sequence[RecordEvent]) -> None:
         """Applies committed events to memory, in the order of versions. It does not call the subscribers: `dispatch` does."""
-        index = self._index
+        index, marked = self._index, self._marked
         for event in events:
             if event.record is None:
                 index.remove(event.key)
             else:
                 index.put(event.record)
+            if event.key.resource in marked.marks:
+                marked.put(event.record) if event.record is not None else marked.remove(event.key)
             self._remember(event)
         if self._selectors.made:
             self._selectors.apply(events)

@@ -14,7 +14,8 @@ from tenantry.tenancy.resources import RESOURCE_QUOTAS
 CLUSTER_SCOPED_ANNOTATION = "experimental.quota.kcp.io/cluster-scoped"
 """With the value `true`, the quota counts the cluster-scoped objects of its logical cluster too."""
 
-_MARK = f'"{CLUSTER_SCOPED_ANNOTATION}":"true"'.encode()
+MARKS = {RESOURCE_QUOTAS: f'"{CLUSTER_SCOPED_ANNOTATION}":"true"'.encode()}
+"""In the values of quotas that may be `is_cluster_scoped`, for `Range.marked`: a text of a label or spec may be the same."""
 _UNCOUNTED = frozenset(
     {
         (GroupResource("core.kcp.io", "logicalclusters"), "cluster"),
@@ -35,12 +36,11 @@ def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, names
         return range_.list(RESOURCE_QUOTAS, cluster, namespace)
     if (definition.group_resource, name) in _UNCOUNTED:
         return ()
-    return [record for record in range_.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
+    return cluster_scoped(range_, cluster)
 
 
-def is_marked(record: Record) -> bool:
-    """`is_cluster_scoped` of a record, without decoding it."""
-    return _MARK in record.value
+def cluster_scoped(range_: Range, cluster: str) -> Sequence[Record]:
+    return range_.marked(RESOURCE_QUOTAS, cluster)
 
 
 def count(range_: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:

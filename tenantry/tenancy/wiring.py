@@ -27,6 +27,7 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
+from tenantry.tenancy import quotas
 from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
@@ -95,6 +96,7 @@ class Tenancy:
     ) -> None:
         self.name = name
         self.cell = cell
+        cell.marks = quotas.MARKS
         self.range_map = range_map
         self.urls = urls
         self.peers = peers

@@ -26,6 +26,7 @@ from tests.support.api import (
     WORKSPACES,
     Answer,
     Api,
+    Object,
     config_map,
 )
 from tests.support.forms import Platform
@@ -57,10 +58,8 @@ def quiet_log(server: Platform) -> Iterator[None]:
         assert "stream failed" not in text
 
 
-@pytest.fixture(scope="module")
-def arena(root: Api, form: str) -> Api:
-    """A workspace with a custom resource of many kinds of fields, for all of the tests here."""
-    place = root.workspace(f"fuzz-{form}")
+def definition() -> Object:
+    """A custom resource of many kinds of fields."""
     text, number = {"type": "string"}, {"type": "integer"}
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     pair = {"type": "object", "required": ["k"], "properties": {"k": text, "v": {"x-kubernetes-int-or-string": True}}}
@@ -93,11 +92,32 @@ def arena(root: Api, form: str) -> Api:
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}},
     }
     names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
-    place.create(CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.fuzz.example", spec={
+    return made("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.fuzz.example", spec={
         "group": "fuzz.example", "scope": "Namespaced", "names": names, "versions": [version]
-    }))  # fmt: skip
-    wait_for(lambda: place.status_of("GET", THINGS) == 200, "the type is served")
-    return place
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(root: Api, form: str) -> Api:
+    return root.workspace(f"fuzz-{form}")
+
+
+@pytest.fixture
+def arena(workspace: Api) -> Api:
+    """A workspace with things, for all of the tests here. Dice also delete whole collections, definitions among them."""
+    has_things(workspace)
+    return workspace
+
+
+def has_things(place: Api) -> None:
+    def served() -> bool:
+        found = place.request("GET", f"{CRDS}/things.fuzz.example")
+        if found.status == 404:
+            place.create(CRDS, definition())
+            return False
+        return "deletionTimestamp" not in found.object["metadata"] and place.status_of("GET", THINGS) == 200
+
+    wait_for(served, "the type is served")
 
 
 @pytest.mark.usefixtures("quiet_log")
@@ -108,6 +128,8 @@ def test_no_request_is_too_odd(arena: Api) -> None:
         method, path, body, media_type, accept = request = fuzzer.request()
         answer = arena.request(method, path, body, content_type=media_type, headers={"Accept": accept})
         codes.add(checked(answer, request).status)
+        if method == "DELETE" and path.partition("?")[0] == CRDS and answer.status == 200:
+            has_things(arena)
     assert {200, 201, 400, 404, 405, 406, 415, 422} <= codes, "it is no fuzzing where all is refused at the door"
 
 

@@ -13,6 +13,7 @@ import pytest
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
+from tenantry.tenancy.quotas import CLUSTER_SCOPED_ANNOTATION
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 from tenantry.tenancy.types.workload_type import WORKLOADS_EXPORT
 from tests.growth.turns import counted_turns
@@ -22,6 +23,8 @@ from tests.support.people import MASTER
 LINES_OF_A_TURN = 12_000
 """Of a Pod with 2,000 containers, each quota would be more than 20,000."""
 CORE = f"/clusters/{CLUSTER}/api/v1/namespaces/default"
+CLUSTER_ROLES = f"/clusters/{CLUSTER}/apis/rbac.authorization.k8s.io/v1/clusterroles"
+ROLES = "count/clusterroles.rbac.authorization.k8s.io"
 
 
 def quota(name: str, limit: str, *more: str) -> Record:
@@ -112,3 +115,44 @@ async def test_a_quota_that_changed_meanwhile_is_charged_as_it_is_now(monkeypatc
         assert (await large)[0] == 201
         assert used(shard, "q000", "pods") == used(shard, "q001", "pods") == str(made + 1)
         assert used(shard, "q000", "requests.cpu") == str(made + 1500)
+
+
+class Searched(bytes):
+    """A value that counts how often it is searched or read."""
+
+    times = 0
+
+    def __contains__(self, text: object) -> bool:
+        Searched.times += 1
+        return super().__contains__(text)  # type: ignore[operator]
+
+
+async def test_quotas_that_do_not_count_cluster_scoped_objects_cost_their_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def role(name: str) -> Object:
+        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+
+    async def created(name: str) -> int:
+        with counted_turns(monkeypatch) as turn:
+            status, answer = await shard.call("POST", CLUSTER_ROLES, MASTER, role(name))
+        assert status == 201, answer
+        return turn.longest
+
+    async with ServedCluster() as shard:
+        await shard.tenancy.runner.stop()
+        range_ = shard.cell.range_of(CLUSTER)
+        await created("first")
+        alone = await created("second")
+        for number in range(5000):
+            record = quota(f"q{number:04}", "1", ROLES)
+            range_.load([Record(record.key, Searched(record.value), 1, record.head)])
+        Searched.times = 0
+        assert await created("third") < alone * 1.5
+        assert Searched.times == 0
+        whole = quota("whole", "0", ROLES)
+        annotated = whole.value.replace(
+            b'"metadata":{', b'"metadata":{"annotations":{"%s":"true"},' % CLUSTER_SCOPED_ANNOTATION.encode()
+        )
+        range_.load([Record(whole.key, annotated, 1, whole.head)])
+        status, answer = await shard.call("POST", CLUSTER_ROLES, MASTER, role("fourth"))
+        assert status == 403 and "exceeded quota: whole" in answer["message"]
+        assert Searched.times == 0

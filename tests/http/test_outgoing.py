@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.http.outgoing import ANSWER_BYTES_MAX, Destination, OutgoingCalls
-from tenantry.http.outgoing_connection import Deadlines, OutgoingAnswer, OutgoingError
+from tenantry.http.outgoing_connection import Deadlines, OutgoingAnswer, OutgoingConnection, OutgoingError
 from tenantry.http.reachable_networks import ReachableNetworks
 from tenantry.http.trust import TrustContexts
 from tests.support.waiting import until
@@ -229,7 +230,7 @@ async def test_waiting_calls_go_on_when_others_have_ended(tmp_path: Path) -> Non
     [
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 6 + OK, "net/http: too many 1xx informational responses"),
         (b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 1_001 + b"\r\n", "more than 1000 headers"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 4_001 + b"0\r\n\r\n", "too many chunks"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1_001 + b"0\r\n\r\n", "too many chunks"),
     ],
 )
 async def test_an_answer_of_many_small_parts_is_none(calls: OutgoingCalls, answer: bytes, text: str, tmp_path: Path) -> None:
@@ -273,3 +274,61 @@ async def test_a_tenant_reads_few_bundles_at_a_time() -> None:
         "too many bundles of certificates are read at the same time"
     ]
     trust.close()
+
+
+def _endless(size: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n%s\r\n" % (b"x" * 0x10000) * (size // 0x10000)
+
+
+async def test_answers_count_in_the_share_of_their_tenant(tmp_path: Path) -> None:
+    calls = OutgoingCalls(ReachableNetworks("loopback"), in_flight_bytes=8 << 20, answer_bytes_per_second=0)
+    (tmp_path / "large").mkdir()
+    large, small = Server(_endless(3 << 20)), Server(OK)
+    async with serving(large, tmp_path / "large") as there, serving(small, tmp_path) as here:
+        waiting = [asyncio.create_task(call(calls, there, owner="hostile", seconds=3)) for _ in range(6)]
+        await until(lambda: any(task.done() for task in waiting))
+        assert calls.shares.used <= 4.5 * (1 << 20)
+        assert (await call(calls, here, owner="other", seconds=5)).body == b"good"
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert any("too many bytes of answers are in flight" in str(error) for error in found), found
+    assert calls.shares.used == 0
+    calls.close()
+
+
+async def test_a_large_answer_is_read_at_its_pace(tmp_path: Path) -> None:
+    calls = OutgoingCalls(ReachableNetworks("loopback"), answer_bytes_per_second=4 << 20)
+    body = b"x" * (3 << 20)
+    async with serving(Server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body, OK), tmp_path) as to:
+        began = asyncio.get_running_loop().time()
+        assert (await call(calls, to)).body == body
+        assert asyncio.get_running_loop().time() - began > 0.3
+        # The connection is read at once again.
+        assert (await call(calls, to)).body == b"good" and calls.opened == 1
+    assert calls.shares.used == 0
+    calls.close()
+
+
+async def test_what_was_received_is_free_when_the_call_has_failed(calls: OutgoingCalls, tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(Server(_endless(ANSWER_BYTES_MAX + (1 << 20))), tmp_path) as to:
+            for _ in range(3):
+                with pytest.raises(OutgoingError, match="more than"):
+                    await call(calls, to)
+            kept = [each for each in gc.get_objects() if isinstance(each, OutgoingConnection)]
+            assert sum(len(each._data) + len(each._chunks) for each in kept) == 0
+            # Neither does an error keep the future that has it: that of the last call is still in its frames.
+            assert len([each for each in gc.get_objects() if isinstance(each, asyncio.Future) and _failed(each)]) <= 1
+    finally:
+        gc.enable()
+
+
+def _failed(future: asyncio.Future[object]) -> bool:
+    return future.done() and not future.cancelled() and isinstance(future.exception(), OutgoingError)
+
+
+async def test_large_chunks_do_not_count(calls: OutgoingCalls, tmp_path: Path) -> None:
+    chunks = b"400\r\n%s\r\n" % (b"x" * 1024) * 1_500
+    async with serving(Server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"), tmp_path) as to:
+        assert (await call(calls, to)).body == b"x" * 1024 * 1_500

@@ -19,7 +19,7 @@ from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.quota_totals import QuotaTotals
-from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
+from tenantry.tenancy.quotas import cluster_scoped, count, is_cluster_scoped
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, RESOURCE_QUOTAS
 
 _TYPES = frozenset((CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS))
@@ -63,10 +63,10 @@ class ResourceQuotaController(CollectionController):
 
     async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
         if isinstance(key, ObjectCollection):
-            in_namespace = bool(key.namespace)
             namespace = key.namespace if key.namespace != _ALL_NAMESPACES else None
-            quotas = range_.each(RESOURCE_QUOTAS, key.cluster, namespace or None)
-            await enqueue_where(self.enqueue, quotas, lambda quota: in_namespace or is_marked(quota))
+            of_namespace = range_.each(RESOURCE_QUOTAS, key.cluster, namespace)
+            quotas = of_namespace if key.namespace else cluster_scoped(range_, key.cluster)
+            await enqueue_where(self.enqueue, quotas, lambda quota: True)
             return
         if range_.get(key) is None:
             return

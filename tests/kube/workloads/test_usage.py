@@ -157,8 +157,8 @@ def test_bounds_of_limit_ranges() -> None:
         {"type": "Pod", "max": {"memory": "1Gi"}},
         {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}},
     )
-    assert refusals(bounds, PODS, pod(container({"cpu": "100m"}, {"cpu": "200m", "memory": "1Gi"}))) == []
-    assert refusals(bounds, PODS, pod(container({"cpu": "50m"}, {"cpu": "200m", "memory": "2Gi"}))) == [
+    assert refusals([bounds], PODS, pod(container({"cpu": "100m"}, {"cpu": "200m", "memory": "1Gi"}))) == []
+    assert refusals([bounds], PODS, pod(container({"cpu": "50m"}, {"cpu": "200m", "memory": "2Gi"}))) == [
         "minimum cpu usage per Container is 100m, but request is 50m",
         "maximum memory usage per Container is 1Gi, but limit is 2Gi",
         "cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000",
@@ -166,7 +166,7 @@ def test_bounds_of_limit_ranges() -> None:
     ]
     claim = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     text = "maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"
-    assert refusals(bounds, CLAIMS, claim) == [text]
+    assert refusals([bounds], CLAIMS, claim) == [text]
 
 
 def test_what_a_large_pod_uses_takes_time_in_proportion_to_its_amounts() -> None:
