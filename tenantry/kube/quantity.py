@@ -32,15 +32,37 @@ _SI, _E, _BI = "DecimalSI", "DecimalExponent", "BinarySI"
 
 
 class _Read(NamedTuple):
-    """A parsed quantity. `kept`: upstream prints it as it was written. `power`: upstream has it as an int64 times this power of
-    ten; None where it has it in arbitrary precision."""
+    """A parsed quantity: what it amounts to, and how it is written. `scale`: the power of ten of its last digit, or the power of
+    1024 in binary style."""
 
     amount: Decimal
     style: str
-    kept: bool
-    power: int | None
+    scale: int
+    digits: str
+    has_decimals: bool
+
+    @property
+    def power_of_ten(self) -> int | None:
+        """Upstream has it as an int64 times this power of ten; None where it has it in arbitrary precision."""
+        if self.style is _BI:
+            return 0 if not self.has_decimals and self._is_small_binary else None
+        return self.scale if len(self.digits) <= _FAST_DIGITS and self.scale >= -9 else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether upstream prints it as it was written."""
+        if self.style is _BI:
+            return self._is_small_binary and not self.has_decimals and bool(int(self.digits) & 7)
+        if self.power_of_ten is None or self.scale % 3:
+            return False
+        return not self.digits.endswith("000") and self.digits[0] != "0"
+
+    @property
+    def _is_small_binary(self) -> bool:
+        return _FAST_BINARY_DIGITS - len(self.digits) - 3 * self.scale - 1 >= 0
 
 
+@cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
     """The amount. Values finer than a nano are rounded up, and those with a binary suffix end at 2⁶³ - 1, as upstream. Raises
     ValueError with upstream's text."""
@@ -50,10 +72,9 @@ def parse(text: str) -> Decimal:
 def power_of_ten(text: str) -> int | None:
     """The power of ten of which upstream has the amount as a multiple, in an int64: -1 for `5.0`, -3 for `1000m`. None where it
     has it in arbitrary precision. Raises ValueError."""
-    return _read(text).power
+    return _read(text).power_of_ten
 
 
-@cached("quantities", bytes_max=512 << 10)
 def _read(text: str) -> _Read:
     # The length is checked first: matching a long row of digits may take quadratic time.
     found = _FORM.fullmatch(text) if 0 < len(text) <= _MAX_DIGITS else None
@@ -78,7 +99,7 @@ def _read(text: str) -> _Read:
         raise ValueError(SYNTAX_ERROR)
     # Unary minus would round to the digits of the default context.
     amount = amount.copy_negate() if sign == "-" and amount else amount
-    return _Read(amount, style, _is_kept(style, power, digits, decimals), _power(style, power, digits, decimals))
+    return _Read(amount, style, power if style is _BI else power - len(decimals), digits + decimals, bool(decimals))
 
 
 def _scale(suffix: str) -> tuple[str, int]:
@@ -96,24 +117,6 @@ def _scale(suffix: str) -> tuple[str, int]:
     return _E, power
 
 
-def _power(style: str, power: int, digits: str, decimals: str) -> int | None:
-    if style is _BI:
-        return 0 if not decimals and _FAST_BINARY_DIGITS - len(digits) - 3 * power - 1 >= 0 else None
-    scale = power - len(decimals)
-    return scale if len(digits) + len(decimals) <= _FAST_DIGITS and scale >= -9 else None
-
-
-def _is_kept(style: str, power: int, digits: str, decimals: str) -> bool:
-    if style is _BI:
-        small = _FAST_BINARY_DIGITS - len(digits) - 3 * power - 1 >= 0
-        return small and not decimals and bool(int(digits) & 7)
-    scale = power - len(decimals)
-    if len(digits) + len(decimals) > _FAST_DIGITS or scale < -9 or scale % 3:
-        return False
-    shifted = digits + decimals
-    return not shifted.endswith("000") and shifted[0] != "0"
-
-
 def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal | int) -> Decimal:
     """The result of an operation on amounts, computed with as many digits as it needs."""
     with localcontext(_EXACT):
@@ -124,7 +127,7 @@ def canonical(text: str) -> str:
     """The form in which upstream prints a quantity: as it was written where that is short, else in the same style (binary,
     decimal, exponent) with the largest suffix that needs no fraction. Raises ValueError."""
     read = _read(text)
-    if read.kept:
+    if read.is_kept:
         return text
     with localcontext(_EXACT):
         written = _written(read.amount, read.style)

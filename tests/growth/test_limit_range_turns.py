@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.base.cache import caches
 from tenantry.kube.objects import Object
 from tenantry.kube.workloads.limits import refusals, set_defaults, steps
 from tenantry.kube.workloads.usage import PODS
@@ -41,6 +42,13 @@ SHAPES = {
     "bounds of Pods that start": (limit_ranges(20, "Pod", max=20), pod(10, 20, "initContainers")),
     "nothing about Pods": (limit_ranges(200, "Pod"), pod(300, 1)),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_cached() -> None:
+    """What other tests have cached is lines less, or lines more where it is evicted."""
+    for cache in caches():
+        cache.clear()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -31,7 +31,7 @@ from tenantry.kube.quota import (
 from tenantry.kube.status import forbidden
 from tenantry.kube.workloads.usage import is_evaluated
 from tenantry.storage.record import Change, Record
-from tenantry.tenancy.quotas import count, quotas_of
+from tenantry.tenancy.quotas import count, is_cluster_scoped, quotas_of
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 CHARGED_MAX = 100
@@ -169,6 +169,8 @@ def _charges(review: Review, records: Iterable[Record], usage: _Usage, known: st
     changes: list[Change] = []
     for record in records:
         quota: Object = orjson.loads(record.value)
+        if not review.definition.namespaced and not is_cluster_scoped(quota):
+            continue
         if usage.old is None and built_in and (refusal := lacking(quota, usage.new)):
             return refusal
         amounts = wanted_of(quota, usage.new, usage.old, built_in=built_in)

@@ -247,6 +247,16 @@ async def test_a_quota_of_the_whole_cluster_counts_what_has_no_namespace() -> No
         await shard.until(lambda: used(shard, "whole") == {key: "1"})
 
 
+async def test_the_annotation_alone_makes_a_quota_one_of_the_whole_cluster() -> None:
+    async with ServedCluster() as shard:
+        key = "count/clusterroles.rbac.authorization.k8s.io"
+        labelled = quota("labelled", {key: "0"})
+        labelled["metadata"]["labels"] = {"experimental.quota.kcp.io/cluster-scoped": "true"}
+        await shard.post("resourcequotas", labelled)
+        await shard.until(lambda: used(shard, "labelled") == {key: "0"})
+        await shard.post("clusterroles", role("first", kind="ClusterRole"), "")
+
+
 async def test_what_a_workspace_is_made_with_counts_in_no_quota() -> None:
     async with ServedCluster() as shard:
         key = "count/clusterrolebindings.rbac.authorization.k8s.io"
