@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support.api import RBAC, Api, Object
 
-PEOPLE = 200
+PEOPLE = 400
 GROUP = "rbac.authorization.k8s.io"
 ACCESS = {"nonResourceURLs": ["/"], "verbs": ["access"]}
 """What it takes to enter a workspace at all."""
